@@ -1,0 +1,1 @@
+"""Takes work units from RabbitMQ, gathers context, renders it and delivers webhooks and emails, each once."""

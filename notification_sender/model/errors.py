@@ -1,0 +1,113 @@
+"""Every error of the worker, grouped by what the worker does about it.
+
+::
+
+    NotificationSenderError
+    ├── ConfigurationFault       refuse to start, exit 78
+    ├── Unready                  our own broker or store is away: keep the work, pause, go on when it is back
+    ├── Permanent                never will work: dead, with its reason
+    │   ├── Malformed                malformed               cannot be read at all
+    │   ├── SchemaViolation          schema                  readable, but breaks a rule of the contract
+    │   ├── RenderFault              render                  template unknown, broken, or yields no JSON
+    │   ├── Rejected                 rejected                the recipient said no for good
+    │   ├── Gone                     gone                    the recipient said 410: also disables the destination
+    │   ├── ForbiddenAddress         forbidden_address       an address we never dial
+    │   ├── ChannelNotConfigured     channel_not_configured  an email, but no mail server is set
+    │   ├── TenantMismatch           tenant_mismatch         the subject belongs to another organization
+    │   └── UnknownKind              schema                  no recipe of that name
+    └── Transient                may work later
+        ├── ContextUnavailable       our own APIs are unwell: the unit is deferred, no attempt is used
+        ├── SubjectNotFound          a 404 of the subject: deferred shortly, the third time dead
+        └── SendFailed               an attempt was used; ``sent`` says whether bytes may have arrived
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class NotificationSenderError(Exception):
+    """The root: nothing else leaves a port."""
+
+
+class ConfigurationFault(NotificationSenderError):
+    """The configuration cannot work; ``str()`` is the whole message for the operator."""
+
+
+class Unready(NotificationSenderError):
+    """Our own broker or store is away. Nothing is decided: the same step is taken again when it is back."""
+
+
+class Permanent(NotificationSenderError):
+    """Never will work. ``reason`` is what ``x-reason`` says, ``str()`` what ``x-detail`` says."""
+
+    reason: ClassVar[str]
+
+
+class Malformed(Permanent):
+    reason = "malformed"
+
+
+class SchemaViolation(Permanent):
+    reason = "schema"
+
+
+class UnknownKind(SchemaViolation):
+    """The unit names a recipe that this worker does not have."""
+
+
+class RenderFault(Permanent):
+    """``str()`` names template, line and variable."""
+
+    reason = "render"
+
+
+class Rejected(Permanent):
+    reason = "rejected"
+
+
+class Gone(Permanent):
+    reason = "gone"
+
+
+class ForbiddenAddress(Permanent):
+    reason = "forbidden_address"
+
+
+class ChannelNotConfigured(Permanent):
+    reason = "channel_not_configured"
+
+
+class TenantMismatch(Permanent):
+    reason = "tenant_mismatch"
+
+
+class Transient(NotificationSenderError):
+    """May work later."""
+
+
+class ContextUnavailable(Transient):
+    """A required source could not be fetched in time; says which and how."""
+
+
+class SubjectNotFound(Transient):
+    """The API answers 404 for what the unit is about: it may only be late."""
+
+
+class Sent(StrEnum):
+    """What is known about the bytes of a send that failed."""
+
+    NOTHING = "nothing"
+    """Certain: no byte of the message left (DNS, connect, TLS, refused)."""
+    UNKNOWN = "unknown"
+    """Bytes left and no answer came: it may have been accepted."""
+    ANSWERED = "answered"
+    """The recipient answered, and the answer was no."""
+
+
+class SendFailed(Transient):
+    """One attempt failed. ``retry_after`` is the recipient's own wish, in seconds, where it has one."""
+
+    def __init__(self, message: str, *, sent: Sent, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.retry_after = retry_after

@@ -1,0 +1,79 @@
+"""One work unit rendered for one destination: what a retry carries, so that it costs no API call."""
+
+import uuid
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from notification_sender.model.destination import Destination, Identifier
+from notification_sender.model.errors import SchemaViolation
+from notification_sender.model.unit import WorkUnit, explain, read_json
+
+NAMESPACE = uuid.UUID("6a0f3c9e-52f4-5d0b-9b58-0d6f7e1c2a34")
+"""Only ours: the id is opaque to everybody else."""
+
+MAX_BYTES = 4 * 1024 * 1024
+"""A rendered email is larger than the unit it came from; the broker's own limit is 16 MiB."""
+
+
+def notification_id(unit: WorkUnit, destination_id: str) -> str:
+    """The same on every attempt and in every process, without asking a store."""
+    name = orjson.dumps([unit.organization_id, unit.work_unit_id, unit.fingerprint, destination_id])
+    return str(uuid.uuid5(NAMESPACE, name.decode()))
+
+
+class Try(BaseModel):
+    """One attempt that failed: for the dead letter and whoever reads it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    attempt: int
+    at: float
+    """Seconds since the epoch."""
+    error: str
+    sent: str
+
+
+class Notification(BaseModel):
+    """Parked and dead notifications are this, as JSON: moving either back to its queue works."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = 1
+    notification_id: Identifier
+    organization_id: Identifier
+    work_unit_id: Identifier
+    kind: Identifier
+    event: str
+    destination: Destination
+    content: dict[str, str]
+    """The rendered parts by name, as the channel's templates name them: ``json``, or ``subject txt html``."""
+    attempt: Annotated[int, Field(ge=1)] = 1
+    expires_at: AwareDatetime | None = None
+    tries: tuple[Try, ...] = ()
+
+    def again(self, failed: Try) -> "Notification":
+        """The next attempt: the same bytes, one more entry in its story."""
+        return self.model_copy(update={"attempt": self.attempt + 1, "tries": (*self.tries, failed)})
+
+    def afresh(self) -> "Notification":
+        """A replay of a dead one: the schedule starts again, the story is kept."""
+        return self.model_copy(update={"attempt": 1})
+
+    def encode(self) -> bytes:
+        """As parked and dead-lettered."""
+        return orjson.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def decode(body: bytes) -> Notification:
+    """Read what ``encode`` wrote.
+
+    Raises:
+        Malformed: not JSON.
+        SchemaViolation: JSON, but no notification.
+    """
+    try:
+        return Notification.model_validate(read_json(body, limit=MAX_BYTES))
+    except ValidationError as fault:
+        raise SchemaViolation(explain(fault)) from None

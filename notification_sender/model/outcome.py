@@ -1,0 +1,60 @@
+"""How an attempt ended: exactly one of these, a closed union that the type checker knows."""
+
+from dataclasses import dataclass
+
+from notification_sender.model.errors import Permanent, SendFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The recipient's evidence: what it answered when it accepted."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Accepted by the recipient."""
+
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Nothing to send, and nobody's fault: already delivered, expired, disabled, unsubscribed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not our turn: the same attempt again in ``delay`` seconds."""
+
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Tried, may work later: the next attempt in ``delay`` seconds."""
+
+    delay: float
+    error: SendFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Never will, or tried often enough. ``detail`` is for the person who reads the dead letter."""
+
+    reason: str
+    detail: str
+    disables: bool = False
+    """The recipient asked us to stop: nothing more is sent to this destination for a week."""
+
+    @classmethod
+    def of(cls, error: Permanent, *, disables: bool = False) -> "Dead":
+        """The outcome that a permanent error is."""
+        return cls(error.reason, str(error), disables)
+
+
+Outcome = Delivered | Suppressed | Deferred | Failed | Dead

@@ -1,0 +1,268 @@
+"""What the heart needs from the world, in its own words. Adapters fulfil these; no foreign exception crosses them.
+
+Everything that can be away raises ``Unready``; times are seconds, epoch times are seconds since 1970 (UTC).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from notification_sender.model.destination import Destination
+from notification_sender.model.notification import Notification
+from notification_sender.model.outcome import Receipt
+from notification_sender.policy.limits import Limit
+
+
+class Clock(Protocol):
+    """Wall time for what the world sees, monotonic time for durations."""
+
+    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+Dice = Callable[[], float]
+"""Uniform in [0, 1)."""
+
+
+# --- the broker -------------------------------------------------------------------------------------------
+
+
+class Lane(StrEnum):
+    """A queue with slots of its own."""
+
+    UNITS = "units"
+    NOTIFICATIONS = "notifications"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Envelope:
+    """One delivery of one message. ``token`` is made for this delivery alone: claims are held under it."""
+
+    lane: Lane
+    body: bytes
+    token: str
+    attempt: int
+    """Of a unit: how often it was deferred by trouble of our own, and one (``x-attempt``)."""
+    misses: int
+    """Of a unit: how often its subject was not found (``x-misses``)."""
+    first_seen: float
+    """Epoch time (``x-first-seen``), of a fresh message its arrival."""
+    due: float
+    """Epoch time before which it should not be started (``x-due``), 0 for at once."""
+    replayed: bool
+    """Moved back from the dead letters (it carries ``x-reason``)."""
+    tag: object
+    """The broker's own handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that waits ``delay`` seconds and then comes out of ``lane``."""
+
+    lane: Lane
+    body: bytes
+    delay: float
+    first_seen: float
+    attempt: int = 1
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What the dead queue gets: the body as it is, and four headers that say why."""
+
+    body: bytes
+    reason: str
+    detail: str
+    stage: str
+    first_seen: float
+
+
+class Intake(Protocol):
+    """Where messages come from. An acknowledgement that comes too late is no error: the broker delivers again."""
+
+    async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
+        """Hand every delivery of ``lane`` to ``take``, at most ``prefetch`` unsettled, across reconnections."""
+
+    async def stop(self) -> None:
+        """Take no more; what was taken can still be settled."""
+
+    async def ack(self, envelope: Envelope) -> None: ...
+    async def give_back(self, envelope: Envelope) -> None:
+        """Into the queue again, at once, for anybody."""
+
+
+class Outbox(Protocol):
+    """Where messages go. Returning means that the broker has it for good (publisher confirm)."""
+
+    async def park(self, parked: Parked) -> None: ...
+    async def bury(self, letter: DeadLetter) -> None: ...
+
+
+# --- the ledger -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose record: a unit or a notification of one organization."""
+
+    organization_id: str
+    kind: Literal["unit", "notification", "destination"]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ours for now: only its holder may settle, and a later holder has a higher fence."""
+
+    key: Key
+    token: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """Claimed. ``unknown``: the lease of somebody before us ran out without an outcome."""
+
+    claim: Claim
+    unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Claimed, and the fifth lease in a row ran out: its workers died with it. To be made dead."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody else holds it for ``delay`` more seconds; they may die with it, so never ack unparked."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A limit says not before ``delay`` seconds; ``limit`` is its name."""
+
+    delay: float
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Over already: ``state`` is delivered, suppressed, dead or done."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The ledger is past this message's attempt: another copy carries the work on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """Its destination is switched off."""
+
+
+ClaimReply = Mine | Crashed | Busy | Settled | Stale
+AdmitReply = ClaimReply | Throttled | Disabled
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """May this attempt be sent now? One atomic step: the claim and all its limits."""
+
+    key: Key
+    token: str
+    attempt: int
+    replayed: bool
+    destination: Key
+    limits: Sequence[Limit]
+
+
+State = Literal["delivered", "suppressed", "dead", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The terminal record of a unit or a notification."""
+
+    state: State
+    text: str
+    """The receipt, or the reason."""
+    notifications: Sequence[str] = ()
+    """Of a unit: the ids of what became of it, for the audit."""
+
+
+class Ledger(Protocol):
+    """What became of every unit and notification. All scripts: one round trip, one atomic step, the store's time."""
+
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply: ...
+    async def admit(self, ask: Ask) -> AdmitReply: ...
+    async def finish(self, claim: Claim, final: Final, *, disable: Key | None = None) -> bool:
+        """Record the end. False: the claim was not ours any more, nothing was written. ``disable``: the key of
+        the destination that wants no more; it is off for a week."""
+
+    async def release(self, claim: Claim, attempt: int) -> bool:
+        """Give the claim up; ``attempt`` is the one that the parked copy carries: this one, or the next."""
+
+    async def renew(self, claim: Claim) -> bool: ...
+    async def note(self, key: Key, final: Final) -> None:
+        """Record an end that was never claimed, where there is no record yet."""
+
+
+class Rollcall(Protocol):
+    """Which units of a batch were seen, and what became of them: for the audit."""
+
+    async def enroll(self, batch_id: str, size: int, key: Key) -> None: ...
+    async def expected(self, batch_id: str) -> int | None:
+        """The size that its units announced, None if none was seen."""
+
+    async def fates(self, batch_id: str) -> Mapping[str, Sequence[str]]:
+        """Of every unit seen, by its key: the states of its notifications, or its own where it has none."""
+
+
+# --- context ----------------------------------------------------------------------------------------------
+
+
+class Shelf(Protocol):
+    """Where fetched facts are kept for the whole fleet. A fact that cannot be read is not there.
+
+    The cache is an optimization: when the store is away ``read`` finds nothing and ``write`` does nothing.
+    """
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]: ...
+    async def write(self, facts: Mapping[str, bytes], ttl: float) -> None: ...
+
+
+# --- channels ---------------------------------------------------------------------------------------------
+
+
+class Channel(Protocol):
+    """How one kind of destination is told. A new one is one file in channels/ and one line in app.py."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parts(self) -> Mapping[str, bool]:
+        """The template parts it wants, by suffix (``json``, ``subject``), and whether each is HTML."""
+
+    def address(self, destination: Destination) -> str:
+        """Where it goes: the URL, the mail address.
+
+        Raises:
+            SchemaViolation: a field of its own is missing or breaks a rule.
+        """
+
+    async def send(self, notification: Notification) -> Receipt:
+        """One attempt, within the send deadline.
+
+        Raises:
+            Permanent: the recipient or our rules say never.
+            SendFailed: may work later; says whether bytes may have arrived.
+        """
