@@ -67,6 +67,8 @@ class Parked:
     first_seen: float
     attempt: int = 1
     misses: int = 0
+    replayed: bool = False
+    """Still a replay of a dead one: it was put off before the ledger could be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +208,15 @@ class Ledger(Protocol):
     async def admit(self, ask: Ask) -> AdmitReply: ...
     async def finish(self, claim: Claim, final: Final, *, disable: Key | None = None) -> bool:
         """Record the end. False: the claim was not ours any more, nothing was written. ``disable``: the key of
-        the destination that wants no more; it is off for a week."""
+        the destination that wants no more; it is off for a week.
+        """
 
     async def release(self, claim: Claim, attempt: int) -> bool:
         """Give the claim up; ``attempt`` is the one that the parked copy carries: this one, or the next."""
 
     async def renew(self, claim: Claim) -> bool: ...
     async def note(self, key: Key, final: Final) -> None:
-        """Record an end that was never claimed, where there is no record yet."""
+        """Record an end that was never claimed, where there is no record yet or only one that waits."""
 
 
 class Rollcall(Protocol):
@@ -257,6 +260,7 @@ class Channel(Protocol):
 
         Raises:
             SchemaViolation: a field of its own is missing or breaks a rule.
+
         """
 
     async def send(self, notification: Notification) -> Receipt:
@@ -265,4 +269,5 @@ class Channel(Protocol):
         Raises:
             Permanent: the recipient or our rules say never.
             SendFailed: may work later; says whether bytes may have arrived.
+
         """

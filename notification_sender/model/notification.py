@@ -72,6 +72,7 @@ def decode(body: bytes) -> Notification:
     Raises:
         Malformed: not JSON.
         SchemaViolation: JSON, but no notification.
+
     """
     try:
         return Notification.model_validate(read_json(body, limit=MAX_BYTES))

@@ -24,6 +24,8 @@ class Suppressed:
     """Nothing to send, and nobody's fault: already delivered, expired, disabled, unsubscribed."""
 
     reason: str
+    recorded: bool = False
+    """The ledger said so itself: there is nothing to write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Something happened and somebody must be told: the work unit, and how it is read from a message."""
 
+import hashlib
 import json
 import math
 from datetime import datetime
@@ -61,6 +62,13 @@ class WorkUnit(BaseModel):
         return self
 
 
+def identity(unit: WorkUnit) -> str:
+    """Its name in the ledger: the id, and what tells its versions apart."""
+    if not unit.fingerprint:
+        return unit.work_unit_id
+    return f"{unit.work_unit_id}@{hashlib.sha256(unit.fingerprint.encode()).hexdigest()[:16]}"
+
+
 def fingerprint_time(unit: WorkUnit) -> datetime | None:
     """The fingerprint as a point in time, where it is an RFC 3339 time with an offset."""
     if not unit.fingerprint:
@@ -78,6 +86,7 @@ def decode(body: bytes) -> WorkUnit:
     Raises:
         Malformed: the bytes are not the JSON of the contract.
         SchemaViolation: they are, and a field is missing or breaks its rule; says every one.
+
     """
     try:
         return WorkUnit.model_validate(read_json(body))
@@ -99,6 +108,7 @@ def read_json(body: bytes, limit: int = MAX_BYTES) -> Any:
     Raises:
         Malformed: too large, a byte order mark, not UTF-8, not JSON, NaN or Infinity (also by overflow),
             lone surrogates, a name twice in one object, deeper than ``MAX_DEPTH``.
+
     """
     if len(body) > limit:
         raise Malformed(f"{len(body)} bytes, at most {limit} are read")

@@ -7,7 +7,8 @@ from datetime import datetime
 @dataclass(frozen=True, slots=True)
 class Fence:
     """``modified``: the subject must carry this time or a later one. Else ``fetched``: a copy fetched before it
-    is not used. Neither: any copy will do."""
+    is not used. Neither: any copy will do.
+    """
 
     modified: datetime | None = None
     fetched: datetime | None = None

@@ -13,7 +13,7 @@ rung   TTL     routing key for 5 s (bits 2 and 0), lane "units"
 """
 
 RUNGS = 18
-LONGEST = 2**RUNGS - 1
+LONGEST = (1 << RUNGS) - 1
 """Seconds: 3 days. What is due later is parked again when it comes back."""
 
 

@@ -37,6 +37,7 @@ class Limit:
 
         Raises:
             ValueError: another form.
+
         """
         if text.strip() == "off":
             return None

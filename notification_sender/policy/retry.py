@@ -17,6 +17,7 @@ def duration(text: str) -> float:
 
     Raises:
         ValueError: another form.
+
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -45,6 +46,7 @@ class Schedule:
 
         Raises:
             ValueError: empty, or one of them is no duration.
+
         """
         delays = tuple(duration(word) for word in text.split())
         if not delays:

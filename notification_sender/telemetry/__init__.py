@@ -1,0 +1,1 @@
+"""What operators see: one wide event an attempt, and metrics that derive from it."""

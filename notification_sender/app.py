@@ -1,0 +1,1 @@
+"""The process: the only file that knows every concrete class. Build, run, close."""

@@ -1,0 +1,175 @@
+"""Context and templates become what a recipient reads; also, which names a template reads."""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import css_inline
+import orjson
+from jinja2 import Template
+
+from notification_sender.model.errors import ConfigurationFault, RenderFault
+from notification_sender.render.sandbox import Channels, Sandbox
+
+MAX_BYTES = 1024 * 1024
+"""Of all parts of one notification, UTF-8: a parked one is read back with at most four times that."""
+
+_PACKAGE = Path(__file__).parent.parent
+
+# Mail clients drop <style>; at-rules (dark mode) cannot be inlined and stay. Never fetches anything.
+_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+
+
+def shipped() -> Path:
+    """The templates that come with the package: inside a wheel, beside the package in a working tree."""
+    inside = _PACKAGE / "templates"
+    return inside if inside.is_dir() else _PACKAGE.parent / "templates"
+
+
+class Renderer:
+    """Every template of a folder, compiled once.
+
+    ``<folder>/<template>/<channel>.<part>.j2`` is one part of a channel's message; any other ``.j2`` file is there
+    to be included, imported or extended, by a path relative to the file that names it. A part called ``json`` is
+    the ``data`` of a webhook payload. Templates are the operator's code: the sandbox keeps them from the
+    interpreter, a clock and dice, but limits only their output, not their CPU time.
+
+    Raises:
+        ConfigurationFault: all that is wrong with the folder, with files and lines.
+
+    """
+
+    def __init__(self, *, folder: Path, channels: Channels) -> None:
+        self._folder = folder
+        self._sandbox = Sandbox(folder, channels)
+        self._templates: dict[tuple[str, str], dict[str, Template]] = {}
+        self._names: dict[tuple[str, str], frozenset[str]] = {}
+        faults = self._compile()
+        if not faults:
+            faults = self._assemble(channels)
+        if faults:
+            raise ConfigurationFault("\n".join(faults))
+
+    def _compile(self) -> list[str]:
+        files = self._files()
+        if not files:
+            return [f"{self._folder}: no templates (a folder with files like email.txt.j2 for each kind)"]
+        return [fault for file in files for fault in self._sandbox.compile_faults(file)]
+
+    def _assemble(self, channels: Channels) -> list[str]:
+        files = set(self._files())
+        faults = []
+        for template in sorted({posixpath.dirname(file) for file in files}):
+            for channel, parts in channels.items():
+                wanted = {part: f"{template}/{channel}.{part}.j2" for part in parts}
+                missing = set(wanted.values()) - files
+                if not missing:
+                    self._templates[template, channel] = {
+                        part: self._sandbox.get_template(file) for part, file in wanted.items()
+                    }
+                    reads = [self._sandbox.reads(file) for file in wanted.values()]
+                    self._names[template, channel] = frozenset().union(*reads)
+                elif len(missing) < len(wanted):
+                    faults.append(f"{', '.join(sorted(missing))} missing: {channel} wants {', '.join(parts)}")
+        return faults
+
+    def _files(self) -> list[str]:
+        return self._sandbox.list_templates(filter_func=lambda file: file.endswith(".j2"))
+
+    def names(self, template: str, channel: str) -> frozenset[str]:
+        """The names of the context that the template reads for this channel, through all it includes.
+
+        Never too few; too many where an included file reads what the including one sets.
+
+        Raises:
+            RenderFault: there is no such template.
+
+        """
+        try:
+            return self._names[template, channel]
+        except KeyError:
+            raise self._unknown(template, channel) from None
+
+    def render(self, template: str, channel: str, context: Mapping[str, Any]) -> dict[str, str]:
+        """The text of each part. ``context`` holds all ``names``; for a ``json`` part ``unit`` and ``timestamp``.
+
+        Raises:
+            RenderFault: no such template; a name is missing; a template fails (file and line are named); a
+                ``json`` part is no JSON object; more than ``MAX_BYTES``.
+
+        """
+        parts = self._templates.get((template, channel))
+        if parts is None:
+            raise self._unknown(template, channel)
+        content = {part: self._part(part, compiled, context) for part, compiled in parts.items()}
+        size = sum(_bytes(text, parts[part]) for part, text in content.items())
+        if size > MAX_BYTES:
+            raise RenderFault(f"{template}: {size} bytes for {channel}, at most {MAX_BYTES}")
+        return content
+
+    def _part(self, part: str, template: Template, context: Mapping[str, Any]) -> str:
+        text = "".join(_bounded(template, context))
+        if part == "json":
+            return _sealed(text, template, context)
+        if self._sandbox.is_html(template.name) and "<style" in text:
+            return _inlined(text, template)
+        return text
+
+    def _unknown(self, template: str, channel: str) -> RenderFault:
+        known = ", ".join(sorted({name for name, _ in self._templates})) or "none"
+        return RenderFault(f"no template {template!r} for {channel} in {self._folder} (there are: {known})")
+
+
+def _bounded(template: Template, context: Mapping[str, Any]) -> Iterator[str]:
+    """The pieces of one part; stops a loop that would fill the memory."""
+    size = 0
+    for piece in _pieces(template, context):
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise RenderFault(f"{template.name}: more than {MAX_BYTES} bytes")
+        yield piece
+
+
+def _pieces(template: Template, context: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        yield from template.generate(context)
+    except Exception as fault:  # noqa: BLE001 - a template may do anything, and only its notification may suffer
+        raise RenderFault(f"{_where(fault, template)}: {fault or type(fault).__name__}") from None
+
+
+def _where(fault: BaseException, template: Template) -> str:
+    """File and line of the innermost template that was running."""
+    place, step = template.name or "", fault.__traceback__
+    while step is not None:
+        file = Path(step.tb_frame.f_code.co_filename)
+        if file.suffix == ".j2":
+            place = f"{'/'.join(file.parts[-2:])} line {step.tb_lineno}"
+        step = step.tb_next
+    return place
+
+
+def _inlined(html: str, template: Template) -> str:
+    try:
+        return _INLINER.inline(html)
+    except css_inline.InlineError as fault:
+        raise RenderFault(f"{template.name}: {fault}") from None
+
+
+def _bytes(text: str, template: Template) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise RenderFault(f"{template.name}: a lone surrogate is no character") from None
+
+
+def _sealed(data: str, template: Template, context: Mapping[str, Any]) -> str:
+    """The payload of Standard Webhooks around ``data``, once and for all: what is signed is what is sent."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as fault:
+        raise RenderFault(f"{template.name}: not JSON: {fault}") from None
+    if not isinstance(value, dict):
+        raise RenderFault(f"{template.name}: a JSON object is wanted, not {type(value).__name__}")
+    payload = {"type": context["unit"].event, "timestamp": context["timestamp"], "data": value}
+    return orjson.dumps(payload).decode()

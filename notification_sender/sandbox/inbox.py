@@ -1,0 +1,134 @@
+"""The inbox: the recipients of a simulated world. It takes webhooks and emails, checks them and keeps them."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from notification_sender.sandbox.behaviour import Answer, Behaviour, Signal
+from notification_sender.sandbox.keys import signing_key
+from notification_sender.sandbox.mailbox import Letter, Mailbox
+from notification_sender.sandbox.serving import Server, withhold
+from notification_sender.sandbox.verification import problem
+
+UNAUTHORIZED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One webhook as it arrived, in seconds since the epoch; ``headers`` in order."""
+
+    destination_id: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    arrived: float
+    answered: Answer
+    problem: str | None
+    """Why its signature is not good, None if it is."""
+
+    @property
+    def notification_id(self) -> str:
+        return next((value for name, value in self.headers if name.lower() == "webhook-id"), "")
+
+    @property
+    def accepted(self) -> bool:
+        return isinstance(self.answered, int) and 200 <= self.answered < 300  # noqa: PLR2004 - HTTP's own border
+
+
+class Inbox:
+    """Listens: ``async with Inbox() as inbox: inbox.webhook_url("hook-x"), inbox.smtp_url``.
+
+    ``behaviours`` has the knobs of each destination by its id or mail address:
+    ``inbox.behaviours["hook-x"].script.extend([500, "hang", 200])``. A bad signature is kept as a ``problem`` and
+    does not change the answer: it has to show in the end, not turn into a retry.
+    """
+
+    def __init__(self, *, http_port: int = 0, smtp_port: int = 0) -> None:
+        self.behaviours: defaultdict[str, Behaviour] = defaultdict(Behaviour)
+        self.keys: dict[str, list[str]] = {}
+        """``whsec_`` keys by destination, where they are not the sandbox's own."""
+        self.admits: Callable[[str, str | None], bool] = lambda _destination_id, _authorization: True
+        """Whether a destination takes a request with this ``Authorization``; else 401. ``Platform.admits``."""
+        self.posts: list[Post] = []
+        """Every webhook that was read, in the order in which they were answered."""
+        self.letters: list[Letter] = []
+        """Every email that was accepted."""
+        self.accepted: Counter[str] = Counter()
+        """How often each notification was accepted, by its id."""
+        self.mailbox = Mailbox(self.behaviours.__getitem__, self._keep_letter, smtp_port)
+        self._server = Server([("POST", "/hooks/{destination_id}", self._hook)], http_port)
+        self._changed = Signal()
+
+    @property
+    def smtp_url(self) -> str:
+        """As ``NS_SMTP_URL`` wants it."""
+        return self.mailbox.url
+
+    @property
+    def duplicates(self) -> int:
+        """Notifications accepted again: each more than once, counted from the second time on."""
+        return sum(times - 1 for times in self.accepted.values())
+
+    @property
+    def unverified(self) -> list[Post]:
+        return [post for post in self.posts if post.problem]
+
+    def webhook_url(self, destination_id: str) -> str:
+        """Where this destination listens; known once the inbox does."""
+        return f"{self._server.url}/hooks/{destination_id}"
+
+    async def accepts(self, notifications: int) -> None:
+        """Wait until so many different notifications were accepted. Give it a deadline of your own."""
+        while len(self.accepted) < notifications:
+            await self._changed.wait()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.gather(self._server.start(), self.mailbox.start())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(self._server.stop(), self.mailbox.stop())
+
+    async def _hook(self, request: web.Request) -> web.StreamResponse:
+        destination_id = request.match_info["destination_id"]
+        arrived, body = time.time(), await request.read()
+        behaviour = self.behaviours[destination_id]
+        async with behaviour.call() as said:
+            if not self.admits(destination_id, request.headers.get("authorization")):
+                said = UNAUTHORIZED  # noqa: PLW2901 - who is not let in gets no other answer
+            answered = said or web.HTTPOk.status_code
+            self._keep_post(request, body, arrived, answered)
+            if answered == "hang" or answered == "close":  # noqa: PLR1714 - the type checker follows this form
+                return await withhold(request, answered)
+            own = behaviour.body if said is None or behaviour.body is not None else b""
+            return web.Response(status=answered, body=own or b"", headers={} if said is None else behaviour.headers)
+
+    def _keep_post(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
+        destination_id = request.match_info["destination_id"]
+        keys = self.keys.get(destination_id) or [signing_key(destination_id)]
+        post = Post(
+            destination_id=destination_id,
+            headers=tuple(request.headers.items()),
+            body=body,
+            arrived=arrived,
+            answered=answered,
+            problem=problem(request.headers, body, keys, time.time()),
+        )
+        self.posts.append(post)
+        if post.accepted:
+            self._count(post.notification_id)
+
+    def _keep_letter(self, letter: Letter) -> None:
+        self.letters.append(letter)
+        self._count(letter.notification_id)
+
+    def _count(self, notification_id: str) -> None:
+        self.accepted[notification_id] += 1
+        self._changed.fire()

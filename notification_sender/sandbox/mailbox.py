@@ -1,0 +1,130 @@
+"""The mail server of the inbox: takes every letter it is not told to refuse, and keeps it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any, Literal
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from notification_sender.sandbox.behaviour import Behaviour
+from notification_sender.sandbox.serving import HOST
+
+LARGEST = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message that was accepted. ``raw`` as it came over the wire, ``arrived`` in seconds since the epoch."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+    message: EmailMessage
+    arrived: float
+
+    @property
+    def notification_id(self) -> str:
+        """What stands before the ``@`` of its Message-ID."""
+        return str(self.message["Message-ID"]).strip("<> ").partition("@")[0]
+
+
+class Mailbox:
+    """An SMTP server on a port of this machine, without TLS.
+
+    ``behaviour`` gives a recipient's knobs; its answers are SMTP codes (250 takes the letter), given at ``stage``:
+    ``rcpt`` (before any byte of the letter) or ``data`` (after the last).
+    """
+
+    def __init__(self, behaviour: Callable[[str], Behaviour], keep: Callable[[Letter], None], port: int = 0) -> None:
+        self._behaviour = behaviour
+        self._keep = keep
+        self.port = port
+        self.stage: Literal["rcpt", "data"] = "data"
+        self._connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"smtp://{HOST}:{self.port}?starttls=none"
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self, self._connections, loop), HOST, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.drop()
+        await asyncio.gather(*(connection.gone.wait() for connection in list(self._connections)))
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
+        self, server: "_Connection", _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.stage == "rcpt":
+            async with self._behaviour(address).call() as said:
+                if said not in (None, 250):
+                    return await server.refuse(said)
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: "_Connection", _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.stage == "data":
+            async with AsyncExitStack() as calls:
+                for address in envelope.rcpt_tos:
+                    said = await calls.enter_async_context(self._behaviour(str(address)).call())
+                    if said not in (None, 250):
+                        return await server.refuse(said)
+        letter = _letter(envelope)
+        self._keep(letter)
+        return f"250 2.0.0 kept as {letter.notification_id}"
+
+
+class _Connection(SMTP):  # type: ignore[misc]  # aiosmtpd comes without types
+    """One client. The server must be able to drop it: asyncio leaves open connections to their owner."""
+
+    def __init__(self, mailbox: Mailbox, connections: set["_Connection"], loop: asyncio.AbstractEventLoop) -> None:
+        # A host name is given because aiosmtpd would ask the DNS for one, and block the loop.
+        super().__init__(mailbox, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="inbox.example", loop=loop)
+        self._connections = connections
+        self.gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._connections.discard(self)
+        self.gone.set()
+
+    def drop(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def refuse(self, said: Any) -> str:
+        """The reply for an answer that is not 250; ``hang`` never replies, ``close`` drops the connection."""
+        if said == "hang":
+            await asyncio.Event().wait()
+        if said == "close":
+            self.drop()
+        temporary = isinstance(said, int) and said < 500  # noqa: PLR2004 - SMTP's own border
+        return f"{said} {'4.3.0 try again later' if temporary else '5.1.1 not wanted here'}"
+
+
+def _letter(envelope: Envelope) -> Letter:
+    raw = envelope.original_content or b""
+    return Letter(
+        sender=envelope.mail_from or "",
+        recipients=tuple(map(str, envelope.rcpt_tos)),
+        raw=raw,
+        message=message_from_bytes(raw, policy=policy.default),
+        arrived=time.time(),
+    )

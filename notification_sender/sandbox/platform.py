@@ -1,0 +1,117 @@
+"""The simulated platform: the internal APIs of the contract as one server, with knobs, counters, a log of calls."""
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from notification_sender.sandbox.behaviour import Behaviour
+from notification_sender.sandbox.endpoints import Endpoint, Endpoints, refusal
+from notification_sender.sandbox.serving import Handler, Server, withhold
+from notification_sender.sandbox.tokens import Tokens
+from notification_sender.sandbox.world import World
+
+CLIENT_ID = "notification-sender"
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - made up, and printed for everybody
+WITHOUT_TOKEN = (Endpoint.TOKEN, Endpoint.REVERSE)
+FORBIDDEN = (Endpoint.CURRENT_OF_ORGANIZATION, Endpoint.UNKNOWN)
+PRIVATE = ("authorization", "cookie", "traceparent", "tracestate", "baggage")
+"""Headers that a third party, as geocoding may be, must never see."""
+LOGGED = 10_000
+"""Calls that the log keeps: a benchmark must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it arrived; ``headers`` in order, ``at`` on the monotonic clock."""
+
+    endpoint: Endpoint
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    at: float
+
+
+class Platform:
+    """Serves a world: ``async with Platform(world) as platform: platform.urls``.
+
+    ``behaviours`` has the knobs and gauges of each endpoint (``platform.behaviours[Endpoint.ASSETS].answer = 503``).
+    """
+
+    def __init__(self, world: World, *, port: int = 0) -> None:
+        self.world = world
+        self.tokens = Tokens(CLIENT_ID, CLIENT_SECRET)
+        """``expires_in``, ``revoke()``: may be turned while it runs."""
+        self.endpoints = Endpoints(world, self.tokens)
+        self.behaviours = {endpoint: Behaviour() for endpoint in Endpoint}
+        self.calls: Counter[str] = Counter()
+        """By endpoint: method and path template."""
+        self.answers: Counter[tuple[str, int]] = Counter()
+        """By endpoint and status."""
+        self.leaks: Counter[str] = Counter()
+        """Private headers that geocoding was sent."""
+        self.log: deque[Call] = deque(maxlen=LOGGED)
+        self._server = Server(self._routes(), port)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The ``NS_`` variables that point a worker here: the addresses, and the client's credentials."""
+        names = ("NS_INCIDENTS_URL", "NS_INTEL_REQUESTS_URL", "NS_ASSETS_URL", "NS_AAA_URL", "NS_GEOCODING_URL")
+        credentials = {"NS_AAA_CLIENT_ID": CLIENT_ID, "NS_AAA_CLIENT_SECRET": CLIENT_SECRET}
+        return dict.fromkeys(names, self._server.url) | credentials
+
+    @property
+    def forbidden(self) -> int:
+        """Calls that no worker may make: a whole organization's incidents, anything outside the contract."""
+        return sum(self.calls[endpoint] for endpoint in FORBIDDEN)
+
+    def admits(self, destination_id: str, authorization: str | None) -> bool:
+        """A recipient's question: is this header good for my destination? Always, where it wants no ``auth``."""
+        destination = self.world.destinations.get(destination_id, {})
+        return destination.get("auth") is None or self.tokens.admits(authorization, destination_id)
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.stop()
+
+    def _routes(self) -> list[tuple[str, str, Handler]]:
+        routes: list[tuple[str, str, Handler]] = []
+        for endpoint, handler in self.endpoints.handlers.items():
+            method, path = endpoint.split()
+            routes.append((method, path, partial(self._serve, endpoint, handler)))
+        return [*routes, ("*", "/{path:.*}", partial(self._serve, Endpoint.UNKNOWN, _unknown))]
+
+    async def _serve(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:
+        self.calls[endpoint] += 1
+        headers = tuple(request.headers.items())
+        self.log.append(Call(endpoint, request.path_qs, headers, await request.read(), time.monotonic()))
+        if endpoint is Endpoint.REVERSE:
+            self.leaks.update(name for name in PRIVATE if name in request.headers)
+        behaviour = self.behaviours[endpoint]
+        async with behaviour.call() as said:
+            if said == "hang" or said == "close":  # noqa: PLR1714 - the type checker follows this form
+                return await withhold(request, said)
+            if said is None or (said == web.HTTPOk.status_code and behaviour.body is None):
+                response = await self._truth(endpoint, handler, request)
+            else:
+                response = web.Response(status=said, body=behaviour.body, headers=behaviour.headers)
+            self.answers[endpoint, response.status] += 1
+            return response
+
+    async def _truth(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:
+        if endpoint not in WITHOUT_TOKEN and not self.tokens.admits(request.headers.get("authorization")):
+            return refusal(401, "no valid service token")
+        return await handler(request)
+
+
+async def _unknown(_: web.Request) -> web.StreamResponse:
+    return refusal(404, "the contract has no such call")

@@ -1,0 +1,48 @@
+"""One HTTP server of the sandbox on a port of this machine, and the answers that are none."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HOST = "127.0.0.1"
+MAX_BODY = 16 * 1024 * 1024
+LAST_ANSWERS = 0.1
+"""Seconds that calls in hand get when the server stops: what hangs, hangs for ever."""
+
+
+class Server:
+    """Serves ``routes``: (method, path template, handler). Port 0 takes a free one."""
+
+    def __init__(self, routes: list[tuple[str, str, Handler]], port: int = 0) -> None:
+        application = web.Application(client_max_size=MAX_BODY)
+        for method, path, handler in routes:
+            application.router.add_route(method, path, handler)
+        # Without handler_cancellation a caller that gave up would stay in flight.
+        self._runner = web.AppRunner(
+            application, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_ANSWERS
+        )
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+
+async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.Response:
+    """No answer, though the request was read: the caller cannot know what became of it."""
+    if how == "hang":
+        await asyncio.Event().wait()
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

@@ -1,0 +1,36 @@
+"""What a careful customer does with a webhook: its own check of the signature, from the specification alone.
+
+Standard Webhooks 1.0.0: base64(HMAC-SHA256(key, "{webhook-id}.{webhook-timestamp}.{body}")), one ``v1,`` entry a
+key. It shares no line with the sender on purpose: two who make the same mistake would agree.
+"""
+
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+
+TOLERANCE = 300
+"""Seconds that a timestamp may be off: an older one may be a replay."""
+
+
+def problem(headers: Mapping[str, str], body: bytes, keys: Iterable[str], now: float) -> str | None:
+    """What is wrong with a webhook, None if nothing. ``headers`` must not care for letter case."""
+    missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if name not in headers]
+    if missing:
+        return f"no {', '.join(missing)}"
+    timestamp = headers["webhook-timestamp"]
+    if not timestamp.isdecimal():
+        return f"the timestamp {timestamp!r} is no whole number of seconds"
+    if abs(now - int(timestamp)) > TOLERANCE:
+        return f"the timestamp is {now - int(timestamp):+.0f} s old"
+    given = {entry.removeprefix("v1,") for entry in headers["webhook-signature"].split() if entry.startswith("v1,")}
+    signed = f"{headers['webhook-id']}.{timestamp}.".encode() + body
+    expected = (_signature(key, signed) for key in keys)
+    if not any(hmac.compare_digest(one, other) for one in expected for other in given):
+        return "no signature matches"
+    return None
+
+
+def _signature(key: str, signed: bytes) -> str:
+    secret = b64decode(key.removeprefix("whsec_"))
+    return b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()

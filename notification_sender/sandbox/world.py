@@ -1,0 +1,175 @@
+"""A small invented world, the same for the same seed: organizations, incidents, what depends on them, work units.
+
+Everything is plain data and may be changed while the platform serves it.
+"""
+
+from collections.abc import Callable, Iterable
+from math import hypot
+from random import Random
+
+from notification_sender.sandbox import records
+from notification_sender.sandbox.dependencies import Dependencies
+from notification_sender.sandbox.places import PLACES
+from notification_sender.sandbox.records import DAWN, Record, rfc3339
+
+CURRENT_DISTANCE = 5
+"""How far the writer of current entries follows the dependencies."""
+
+
+def nowhere(destination_id: str) -> str:
+    """Where nobody listens: for a world without an inbox."""
+    return f"https://hooks.example.com/hooks/{destination_id}"
+
+
+class World:
+    """Sizes: ``organizations`` (the first ones have most of the incidents), ``incidents`` in all, ``assets`` each.
+
+    ``webhook_url`` says where a destination listens: ``Inbox.webhook_url``.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        organizations: int = 8,
+        incidents: int = 100,
+        assets: int = 40,
+        webhook_url: Callable[[str], str] = nowhere,
+    ) -> None:
+        self.seed = seed
+        made = [records.organization(number, webhook_url) for number in range(organizations)]
+        self.organizations: dict[str, Record] = {it["organization_id"]: it for it in made}
+        self.assets: dict[str, Record] = {}
+        self.incidents: dict[str, Record] = {}
+        self.intel_requests: dict[str, Record] = {}
+        self.dependencies = Dependencies()
+        self.without_entry: set[str] = set()
+        """Incidents that the current-incidents cache does not know."""
+        self.with_old_entry: set[str] = set()
+        """Incidents whose current entry is from before their last change."""
+        for number, organization_id in enumerate(self.organizations):
+            self._add_assets(number, organization_id, assets)
+        for number in range(incidents):
+            self._add_incident(number)
+
+    @property
+    def destinations(self) -> dict[str, Record]:
+        """By id, which no two organizations share here."""
+        return {
+            destination["destination_id"]: destination
+            for organization in self.organizations.values()
+            for destination in organization["destinations"]
+        }
+
+    @property
+    def secret_names(self) -> list[str]:
+        """The signing secrets that the destinations name."""
+        return [it["secret"] for it in self.destinations.values() if "secret" in it]
+
+    def dependents(self, record: Record, max_distance: int | None) -> list[Record]:
+        """The rows of the recursive query for an incident or an intel request."""
+        if "intel_request_type" in record:
+            return self.dependencies.rows(record["intel_request_id"], "intel_requests", max_distance)
+        return self.dependencies.rows(record["incident_id"], "incidents", max_distance)
+
+    def current(self, incident_id: str) -> Record | None:
+        """The current entry of an incident: everything in one answer, as it was when it was written."""
+        incident = self.incidents.get(incident_id)
+        if incident is None or incident_id in self.without_entry:
+            return None
+        if incident_id in self.with_old_entry:
+            incident = incident | {"status": "open", "modified": incident["created"]}
+        reached = self.dependencies.reached(incident_id, CURRENT_DISTANCE)
+        return {
+            "incident": incident,
+            "outages": incident["outages"],
+            "assets": _known(self.assets, (it["asset_id"] for it in incident["assets"])),
+            "intel_requests": _known(self.intel_requests, (id_ for id_, far in reached.items() if far == 1)),
+            "parent_intel_requests": _known(self.intel_requests, (id_ for id_, far in reached.items() if far > 1)),
+            "internet_outages": incident["internet_outages"],
+            "cached_at": incident["modified"],
+        }
+
+    def address(self, latitude: float, longitude: float) -> str:
+        """The nearest place that this world knows."""
+        place = min(PLACES, key=lambda it: hypot(it.latitude - latitude, it.longitude - longitude))
+        return f"{place.street}, {place.city}, {place.country}"
+
+    def work_units(self, count: int, *, batch_id: str | None = None) -> list[Record]:
+        """``count`` valid work units of one batch, over the incidents in turn."""
+        batch = {"id": batch_id or f"sandbox-{self.seed}", "size": count}
+        incidents = list(self.incidents.values())
+        return [self._work_unit(number, incidents[number % len(incidents)], batch) for number in range(count)]
+
+    def _work_unit(self, number: int, incident: Record, batch: Record) -> Record:
+        unit = {
+            "schema_version": 1,
+            "work_unit_id": f"wu-{self.seed}-{number:06d}",
+            "organization_id": incident["organization_id"],
+            "kind": "intel",
+            "event": "incident.created" if number % 6 == 5 else "incident.updated",
+            "incident_id": incident["incident_id"],
+            "fingerprint": incident["modified"],
+            "occurred_at": incident["modified"],
+            "batch": batch,
+        }
+        if number % 10 == 3:
+            unit["intel_request_id"] = self.dependencies.edges[incident["incident_id"]][0].dependent
+        if number % 10 == 7:
+            unit["asset_ids"] = [it["asset_id"] for it in incident["assets"]]
+        return unit
+
+    def _dice(self, *about: object) -> Random:
+        return Random("/".join(map(str, (self.seed, *about))))
+
+    def _add_assets(self, number: int, organization_id: str, count: int) -> None:
+        place = PLACES[number % len(PLACES)]
+        for n in range(count):
+            asset_id = f"ast-{number:03d}-{n:04d}"
+            dice = self._dice("asset", asset_id)
+            self.assets[asset_id] = records.asset(dice, asset_id, organization_id, place)
+
+    def _add_incident(self, number: int) -> None:
+        dice = self._dice("incident", number)
+        owner = self._owner(dice, number)
+        organization_id = list(self.organizations)[owner]
+        incident_id = f"inc-{number:05d}"
+        incident = records.incident(dice, incident_id, organization_id, PLACES[owner % len(PLACES)])
+        own = [it["asset_id"] for it in self.assets.values() if it["organization_id"] == organization_id]
+        chosen = dice.sample(own, min(len(own), dice.randrange(1, 7)))
+        incident["assets"] = [{"asset_id": asset_id} for asset_id in chosen]
+        self.incidents[incident_id] = incident
+        self._add_dependents(dice, incident, chosen)
+        if number % 10 == 4:
+            self.without_entry.add(incident_id)
+        if number % 10 == 8:
+            self.with_old_entry.add(incident_id)
+
+    def _owner(self, dice: Random, number: int) -> int:
+        count = len(self.organizations)
+        if number < count:
+            return number
+        return dice.choices(range(count), [1 / (n + 1) for n in range(count)])[0]
+
+    def _add_dependents(self, dice: Random, incident: Record, asset_ids: list[str]) -> None:
+        """One to four intel requests that wait for the incident; a further one waits for two of them (a diamond)."""
+        incident_id = incident["incident_id"]
+        direct = [self._intel_request(dice, incident, n, asset_ids) for n in range(dice.randrange(1, 5))]
+        for n, intel_request_id in enumerate(direct):
+            deleted = rfc3339(DAWN) if n and dice.random() < 1 / 5 else None
+            self.dependencies.add(incident_id, intel_request_id, deleted=deleted)
+        if len(direct) > 1:
+            parent = self._intel_request(dice, incident, len(direct), asset_ids)
+            for intel_request_id in direct[:2]:
+                self.dependencies.add(intel_request_id, parent)
+            if dice.random() < 1 / 5:
+                self.dependencies.add(parent, direct[0])  # a cycle: it happens where people draw the edges
+
+    def _intel_request(self, dice: Random, incident: Record, number: int, asset_ids: list[str]) -> str:
+        id_ = f"int-{incident['incident_id'].removeprefix('inc-')}-{number}"
+        self.intel_requests[id_] = records.intel_request(dice, id_, incident, asset_ids[: dice.randrange(3)])
+        return id_
+
+
+def _known(shelf: dict[str, Record], ids: Iterable[str]) -> list[Record]:
+    return [shelf[id_] for id_ in ids if id_ in shelf]

@@ -1,0 +1,50 @@
+"""One wide event at the end of every attempt; the metrics derive from the same record."""
+
+import structlog
+
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
+from notification_sender.telemetry.metrics import Metrics
+
+_log = structlog.get_logger()
+
+
+class Journal:
+    """Steps add facts to one event instead of logging each for itself."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def ended(self, what: str, outcome: Outcome, **facts: object) -> None:
+        """``what`` is ``unit`` or ``notification``; ``facts`` are ids and timings, no secrets, no content."""
+        word, reason, detail = _words(outcome)
+        self._metrics.outcomes.labels(what, word, reason).inc()
+        speak = _log.warning if word in ("dead", "failed") else _log.info
+        speak(f"{what}.{word}", reason=reason, **detail, **facts)
+
+    def done(self, what: str, **facts: object) -> None:
+        """A unit whose notifications are all over or parked."""
+        self._metrics.outcomes.labels(what, "done", "").inc()
+        _log.info(f"{what}.done", **facts)
+
+    def unrecorded(self, notification_id: str, cause: BaseException | None) -> None:
+        """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
+        self._metrics.unrecorded.inc()
+        _log.error("acceptance.unrecorded", notification_id=notification_id, error=str(cause))
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Wall time of one stage."""
+        self._metrics.stages.labels(stage).observe(seconds)
+
+
+def _words(outcome: Outcome) -> tuple[str, str, dict[str, object]]:
+    match outcome:
+        case Delivered(receipt):
+            return "delivered", "", {"receipt": receipt.text[:80]}
+        case Suppressed(reason):
+            return "suppressed", reason, {}
+        case Deferred(delay, reason):
+            return "deferred", reason.partition(":")[0], {"delay": round(delay, 3), "because": reason}
+        case Failed(delay, error):
+            return "failed", f"sent_{error.sent}", {"delay": round(delay, 3), "error": str(error)}
+        case Dead(reason, detail):
+            return "dead", reason, {"detail": detail}

@@ -1,0 +1,33 @@
+"""Figures of one process, for Prometheus. No label grows with work units, destinations or organizations."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+
+
+class Metrics:
+    """One registry a process: two applications in one test do not count together."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.outcomes = self._counter("outcomes", "Outcomes of units and notifications", "what", "outcome", "reason")
+        self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
+        self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
+        self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
+        self.facts = self._counter("facts", "Facts by where they came from", "source", "origin")
+        self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
+        self.takeovers = self._counter("takeovers", "Leases that ran out with their holder", "what")
+        self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
+        self.in_hand = Gauge(
+            "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"notification_sender_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"notification_sender_{name}", text, labels, buckets=SECONDS, registry=self.registry)
+
+    def expose(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)

@@ -1,0 +1,49 @@
+"""The claims that this process holds: renewed while there is work on them, given up when it is cut short."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from notification_sender.model.errors import Unready
+from notification_sender.ports import Claim, Clock, Ledger
+
+_log = structlog.get_logger()
+
+
+class Held:
+    """A lease is a promise to be done or dead by its end; work that takes longer renews it."""
+
+    def __init__(self, *, ledger: Ledger, clock: Clock, lease: float) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._pause = lease / 3
+        self._claims: dict[Claim, float] = {}
+
+    @contextmanager
+    def holding(self, claim: Claim | None) -> Iterator[None]:
+        """Renew ``claim`` for as long as this block runs."""
+        if claim is None:
+            yield
+            return
+        self._claims[claim] = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            del self._claims[claim]
+
+    async def renew_for_ever(self) -> None:
+        """To be run beside the work."""
+        while True:
+            await self._clock.sleep(self._pause)
+            for claim, since in list(self._claims.items()):
+                if self._clock.monotonic() - since >= self._pause:
+                    await self._renew(claim)
+
+    async def _renew(self, claim: Claim) -> None:
+        try:
+            if not await self._ledger.renew(claim):
+                _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
+        except Unready as fault:
+            # The lease may end before the store is back; whoever claims then finds the outcome unknown.
+            _log.warning("claim.not_renewed", id=claim.key.id, error=str(fault))

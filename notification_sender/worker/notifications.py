@@ -1,0 +1,107 @@
+"""One notification through one attempt: deliver, then settle."""
+
+from notification_sender.compose import Composed
+from notification_sender.deliver import Attempt, Deliverer, key_of
+from notification_sender.model.errors import Permanent
+from notification_sender.model.notification import Notification, Try, decode
+from notification_sender.model.outcome import Deferred, Failed, Suppressed
+from notification_sender.ports import Clock, Envelope, Lane
+from notification_sender.telemetry.journal import Journal
+from notification_sender.worker.drain import Drain
+from notification_sender.worker.readiness import Readiness
+from notification_sender.worker.settle import Settler, Work
+
+SHORT = 1.0
+"""Seconds: a wait below this keeps its delivery and gives its slot back; a longer one is parked."""
+
+
+class Notifications:
+    """What the notifications lane does, and what a unit does with each of its own."""
+
+    def __init__(
+        self,
+        *,
+        deliverer: Deliverer,
+        settler: Settler,
+        readiness: Readiness,
+        drain: Drain,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._deliverer = deliverer
+        self._settler = settler
+        self._readiness = readiness
+        self._drain = drain
+        self._journal = journal
+        self._clock = clock
+
+    async def handle(self, envelope: Envelope) -> float | None:
+        """A notification come due. Seconds to wait before asking again, or None: settled, to be acked."""
+        try:
+            notification = decode(envelope.body)
+        except Permanent as fault:
+            await self._settler.refuse(envelope, fault)
+            return None
+        if envelope.replayed:
+            notification = notification.afresh()
+        attempt = await self._attempt(Composed(notification), envelope)
+        if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT:
+            return attempt.outcome.delay
+        await self._settle(attempt, envelope)
+        return None
+
+    async def first(self, composed: Composed, envelope: Envelope) -> None:
+        """The first attempt, in the slot of its unit: whatever is left of it becomes a message of its own."""
+        await self._settle(await self._attempt(composed, envelope), envelope)
+
+    async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
+        self._drain.check()
+        began = self._clock.monotonic()
+        attempt = await self._readiness.keep(lambda: self._deliver(composed, envelope))
+        self._journal.took("deliver", self._clock.monotonic() - began)
+        return attempt
+
+    async def _deliver(self, composed: Composed, envelope: Envelope) -> Attempt:
+        notification = composed.notification
+        if self._settler.accepted_unrecorded(notification.notification_id):
+            return Attempt(notification, Suppressed("already_delivered", recorded=True))
+        if composed.dead is not None:
+            return await self._deliverer.refuse(
+                notification, composed.dead, token=envelope.token, replayed=envelope.replayed
+            )
+        return await self._deliverer.deliver(notification, token=envelope.token, replayed=envelope.replayed)
+
+    async def _settle(self, attempt: Attempt, envelope: Envelope) -> None:
+        notification = attempt.notification
+        work = Work(
+            what="notification",
+            key=key_of(notification),
+            claim=attempt.claim,
+            lane=Lane.NOTIFICATIONS,
+            first_seen=envelope.first_seen,
+            same=notification.encode,
+            attempt=notification.attempt,
+            replayed=envelope.replayed,
+            again=lambda failed: notification.again(self._tried(notification, failed)).encode(),
+            destination=attempt.destination,
+            facts=_facts(notification),
+        )
+        await self._settler.settle(work, attempt.outcome)
+
+    def _tried(self, notification: Notification, failed: Failed) -> Try:
+        return Try(
+            attempt=notification.attempt,
+            at=self._clock.now(),
+            error=str(failed.error)[:500],
+            sent=failed.error.sent,
+        )
+
+
+def _facts(notification: Notification) -> dict[str, object]:
+    return {
+        "organization_id": notification.organization_id,
+        "work_unit_id": notification.work_unit_id,
+        "notification_id": notification.notification_id,
+        "destination_id": notification.destination.destination_id,
+        "channel": notification.destination.channel,
+    }

@@ -1,0 +1,154 @@
+"""What an outcome means for the message: the one table. First make it durable, then the caller acks.
+
+A crash between two steps repeats a step, and the ledger absorbs that; no order of steps loses anything.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import structlog
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_random
+
+from notification_sender.model.errors import Permanent, Unready
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
+from notification_sender.ports import Claim, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
+from notification_sender.telemetry.journal import Journal
+from notification_sender.worker.held import Held
+from notification_sender.worker.readiness import Readiness
+
+REMEMBERED = 10_000
+"""Acceptances that could not be recorded, kept in process: about 2 MB."""
+
+RECORDING = AsyncRetrying(
+    retry=retry_if_exception_type(Unready), stop=stop_after_attempt(3), wait=wait_random(0.3, 1.0)
+)
+"""After an acceptance, within about two seconds: a second delivery would be worse than a gap that is counted."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is being settled: its record, and the message that carries it on."""
+
+    what: str
+    """``unit`` or ``notification``, for the event."""
+    key: Key
+    claim: Claim | None
+    lane: Lane
+    first_seen: float
+    same: Callable[[], bytes]
+    """The body of a deferred copy and of a dead letter."""
+    attempt: int
+    """The number that a deferred copy carries."""
+    misses: int = 0
+    replayed: bool = False
+    """Moved back from the dead letters."""
+    again: Callable[[Failed], bytes] | None = None
+    """The body of the next attempt, for what can fail."""
+    destination: Key | None = None
+    """Whom a recipient's "gone" switches off."""
+    notifications: tuple[str, ...] = ()
+    """Of a unit: the ids of what it became."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """For the event: ids."""
+
+
+class Settler:
+    """Parks, buries and records; keeps at it while our broker or store is away."""
+
+    def __init__(
+        self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal
+    ) -> None:
+        self._outbox = outbox
+        self._ledger = ledger
+        self._readiness = readiness
+        self._held = held
+        self._journal = journal
+        self._remembered: OrderedDict[str, None] = OrderedDict()
+
+    def accepted_unrecorded(self, notification_id: str) -> bool:
+        """Accepted in this process, though the ledger does not know."""
+        return notification_id in self._remembered
+
+    async def settle(self, work: Work, outcome: Outcome) -> None:
+        """Make ``outcome`` durable, then tell of it.
+
+        Raises:
+            Unready: broker or store stayed away too long; nothing is lost, the message is still in hand.
+        """
+        with self._held.holding(work.claim):
+            await self._readiness.keep(lambda: self._once(work, outcome))
+        self._journal.ended(work.what, outcome, **work.facts, attempt=work.attempt)
+
+    def holding(self, claim: Claim) -> AbstractContextManager[None]:
+        """Renew ``claim`` for as long as the block runs."""
+        return self._held.holding(claim)
+
+    async def finish(self, work: Work) -> None:
+        """A unit whose notifications are all settled."""
+        done = Final("done", "", work.notifications)
+        await self._readiness.keep(lambda: self._record(work, done))
+        self._journal.done(work.what, **work.facts, notifications=len(work.notifications))
+
+    async def hand_on(self, parked: Parked) -> None:
+        """What a unit does not send itself."""
+        await self._readiness.keep(lambda: self._outbox.park(parked))
+
+    async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
+        """What cannot be read has no record: it goes to the dead letters as it came."""
+        letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen)
+        await self._readiness.keep(lambda: self._outbox.bury(letter))
+        self._journal.ended(envelope.lane.value.removesuffix("s"), Dead.of(fault))
+
+    async def _once(self, work: Work, outcome: Outcome) -> None:
+        match outcome:
+            case Delivered(receipt):
+                await self._record_acceptance(work, Final("delivered", receipt.text))
+            case Suppressed(reason, recorded):
+                if not recorded:
+                    await self._record(work, Final("suppressed", reason))
+            case Deferred(delay):
+                await self._park(work, delay, work.same(), work.attempt)
+            case Failed(delay):
+                await self._park(work, delay, _next(work, outcome), work.attempt + 1)
+            case Dead(reason, detail, disables):
+                await self._outbox.bury(DeadLetter(work.same(), reason, detail, work.what, work.first_seen))
+                await self._record(work, Final("dead", reason), disable=work.destination if disables else None)
+            case _:
+                assert_never(outcome)
+
+    async def _park(self, work: Work, delay: float, body: bytes, attempt: int) -> None:
+        # Once claimed the record is open again; before that only the message knows that it is a replay.
+        replayed = work.replayed and work.claim is None
+        await self._outbox.park(Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, replayed))
+        if work.claim is not None:
+            # Only now: a ledger ahead of its message would drop the message as stale.
+            await self._ledger.release(work.claim, attempt)
+
+    async def _record(self, work: Work, final: Final, *, disable: Key | None = None) -> None:
+        if work.claim is None:
+            await self._ledger.note(work.key, final)
+        elif not await self._ledger.finish(work.claim, final, disable=disable):
+            _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id, state=final.state)
+
+    async def _record_acceptance(self, work: Work, final: Final) -> None:
+        try:
+            await RECORDING(self._record, work, final)
+        except RetryError as fault:
+            self._remember(work.key.id)
+            self._journal.unrecorded(work.key.id, fault.last_attempt.exception())
+
+    def _remember(self, notification_id: str) -> None:
+        self._remembered[notification_id] = None
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+def _next(work: Work, failed: Failed) -> bytes:
+    if work.again is None:
+        raise TypeError(f"a {work.what} does not fail, it is deferred")
+    return work.again(failed)

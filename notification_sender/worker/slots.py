@@ -1,0 +1,61 @@
+"""How many deliveries are in hand at once, shared by the lanes."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from notification_sender.ports import Lane
+
+
+class Slots:
+    """``total`` slots. While there is no queue any lane may use them all; a freed one goes to the lane with fewest, by turns.
+
+    So a backlog of retries cannot keep first attempts out, nor the other way round, and no slot lies idle for it.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+        self._held = dict.fromkeys(Lane, 0)
+        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+
+    @property
+    def held(self) -> Mapping[Lane, int]:
+        """Slots in use now, by lane."""
+        return self._held
+
+    @asynccontextmanager
+    async def one(self, lane: Lane) -> AsyncIterator[None]:
+        """Hold a slot."""
+        await self._take(lane)
+        try:
+            yield
+        finally:
+            self._give(lane)
+
+    async def _take(self, lane: Lane) -> None:
+        if self._free:
+            self._free -= 1
+            self._held[lane] += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # Cancelled in the same tick in which the slot was handed over: without this it would leak.
+            if turn.done() and not turn.cancelled():
+                self._give(lane)
+            raise
+
+    def _give(self, lane: Lane) -> None:
+        self._held[lane] -= 1
+        for fewest in sorted(Lane, key=lambda it: (self._held[it], it is lane)):
+            queue = self._waiting[fewest]
+            while queue:
+                turn = queue.popleft()
+                if not turn.done():
+                    self._held[fewest] += 1
+                    turn.set_result(None)
+                    return
+        self._free += 1

@@ -1,0 +1,159 @@
+"""One work unit: claim it before any work, compose, send each notification, record what became of it."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from notification_sender.compose import Composed, Composer
+from notification_sender.model.errors import ContextUnavailable, Permanent, SubjectNotFound
+from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
+from notification_sender.model.unit import WorkUnit, decode
+from notification_sender.policy.deferral import Deferral
+from notification_sender.ports import Busy, Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked, Settled, Stale
+from notification_sender.worker.claims import Claims, key_of
+from notification_sender.worker.drain import Draining
+from notification_sender.worker.notifications import Notifications
+from notification_sender.worker.settle import Settler, Work
+
+AT_ONCE = 8
+"""Notifications that one unit sends side by side, within its one slot."""
+
+OWN = 32
+"""Notifications that a unit sends itself; the rest is published, so that one unit cannot hold a slot for minutes."""
+
+
+class Units:
+    """What the units lane does."""
+
+    def __init__(
+        self,
+        *,
+        composer: Composer,
+        notifications: Notifications,
+        claims: Claims,
+        settler: Settler,
+        deferral: Deferral,
+        clock: Clock,
+        dice: Dice,
+    ) -> None:
+        self._composer = composer
+        self._notifications = notifications
+        self._claims = claims
+        self._settler = settler
+        self._deferral = deferral
+        self._clock = clock
+        self._dice = dice
+
+    async def handle(self, envelope: Envelope) -> None:
+        """Take a unit as far as it goes now; on return it may be acked."""
+        try:
+            unit = decode(envelope.body)
+            self._composer.check(unit)
+        except Permanent as fault:
+            await self._settler.refuse(envelope, fault)
+            return
+        work = _work(unit, envelope)
+        outcome = self._untimely(unit, envelope)
+        if outcome is not None:
+            await self._settler.settle(work, outcome)
+            return
+        await self._claimed(unit, envelope, work)
+
+    def _untimely(self, unit: WorkUnit, envelope: Envelope) -> Outcome | None:
+        now = self._clock.now()
+        if unit.expires_at is not None and unit.expires_at.timestamp() <= now:
+            if envelope.attempt > 1:
+                return Dead("context_unavailable", "expired while our own APIs were unwell")
+            return Suppressed("expired")
+        if unit.not_before is not None and unit.not_before.timestamp() > now:
+            return Deferred(unit.not_before.timestamp() - now, "not_yet_due")
+        return None
+
+    async def _claimed(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
+        reply = await self._claims.claim(unit, envelope)
+        match reply:
+            case Mine(claim):
+                await self._work_on(unit, envelope, replace(work, claim=claim), claim)
+            case Crashed(claim):
+                dead = Dead("crashed", "its workers died with it, five in a row")
+                await self._settler.settle(replace(work, claim=claim), dead)
+            case Busy(delay):
+                # Never acked unparked: whoever holds it may die with it.
+                await self._settler.settle(work, Deferred(delay, "claimed_elsewhere"))
+            case Settled(state):
+                await self._settler.settle(work, Suppressed(f"already_{state}", recorded=True))
+            case Stale():
+                await self._settler.settle(work, Suppressed("stale", recorded=True))
+
+    async def _work_on(self, unit: WorkUnit, envelope: Envelope, work: Work, claim: Claim) -> None:
+        try:
+            with self._settler.holding(claim):
+                await self._compose(unit, envelope, work)
+        except (asyncio.CancelledError, Draining):
+            await self._claims.give_up(claim, envelope.attempt)
+            raise
+
+    async def _compose(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
+        try:
+            composed = await self._composer.compose(unit)
+        except ContextUnavailable as fault:
+            outcome = self._unavailable(unit, envelope, str(fault))
+            await self._settler.settle(replace(work, attempt=envelope.attempt + 1), outcome)
+        except SubjectNotFound as fault:
+            outcome = self._deferral.not_found(str(fault), misses=envelope.misses)
+            await self._settler.settle(replace(work, misses=envelope.misses + 1), outcome)
+        except Permanent as fault:
+            await self._settler.settle(work, Dead.of(fault))
+        else:
+            await self._send(composed, envelope, work)
+
+    def _unavailable(self, unit: WorkUnit, envelope: Envelope, cause: str) -> Deferred | Dead:
+        now = self._clock.now()
+        return self._deferral.unavailable(
+            cause,
+            attempt=envelope.attempt,
+            age=now - envelope.first_seen,
+            expires_in=None if unit.expires_at is None else unit.expires_at.timestamp() - now,
+            dice=self._dice(),
+        )
+
+    async def _send(self, composed: Sequence[Composed], envelope: Envelope, work: Work) -> None:
+        if not composed:
+            await self._settler.settle(work, Suppressed("no_destinations"))
+            return
+        # What is dead before it was sent has nothing to hand on: it is buried here.
+        own = [one for place, one in enumerate(composed) if place < OWN or one.dead]
+        for later in composed[OWN:]:
+            if later.dead is None:
+                body = later.notification.encode()
+                await self._settler.hand_on(Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen))
+        await self._send_own(iter(own), envelope, min(AT_ONCE, len(own)))
+        ids = tuple(one.notification.notification_id for one in composed)
+        await self._settler.finish(replace(work, notifications=ids))
+
+    async def _send_own(self, composed: Iterator[Composed], envelope: Envelope, at_once: int) -> None:
+        async def send() -> None:
+            for one in composed:
+                await self._notifications.first(one, envelope)
+
+        # A fault of one must not cut off the sends of its siblings: their outcomes would be unknown.
+        ends = await asyncio.gather(*(send() for _ in range(at_once)), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
+
+
+def _work(unit: WorkUnit, envelope: Envelope) -> Work:
+    facts = {"organization_id": unit.organization_id, "work_unit_id": unit.work_unit_id, "kind": unit.kind}
+    return Work(
+        what="unit",
+        key=key_of(unit),
+        claim=None,
+        lane=Lane.UNITS,
+        first_seen=envelope.first_seen,
+        same=lambda: envelope.body,
+        attempt=envelope.attempt,
+        misses=envelope.misses,
+        replayed=envelope.replayed,
+        facts=facts,
+    )

@@ -1,0 +1,59 @@
+"""The real servers that the tests talk to: private, started when first asked for, shared by all tests."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from services.program import MissingProgramError
+from services.rabbitmq import RabbitMQ, running_rabbitmq
+from services.redis import Redis, running_redis
+
+
+@contextmanager
+def _missing_programs_reported() -> Iterator[None]:
+    """Where the program is missing a laptop skips, and CI fails: there, a skipped test is a lie."""
+    try:
+        yield
+    except MissingProgramError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """The node itself, for tests that kill it. They start it again."""
+    with _missing_programs_reported(), running_rabbitmq() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def amqp_url(rabbitmq: RabbitMQ) -> str:
+    return rabbitmq.url
+
+
+@pytest.fixture
+def topology_prefix() -> str:
+    """Queues of this test alone, on the broker that all tests share."""
+    return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def redis_service() -> Iterator[Redis]:
+    """The server itself, for tests that kill it. They start it again."""
+    with _missing_programs_reported(), running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_service: Redis) -> str:
+    return redis_service.url
+
+
+@pytest.fixture
+def redis_server(redis_service: Redis) -> str:
+    """The url of a server that holds nothing."""
+    redis_service.flush()
+    return redis_service.url

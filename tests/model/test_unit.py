@@ -1,0 +1,141 @@
+"""What is a work unit, and what is refused at the door."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.model.errors import Malformed, Permanent, SchemaViolation
+from notification_sender.model.unit import MAX_BYTES, decode, fingerprint_time, identity
+
+GOOD = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1"}
+
+
+def encoded(**fields: object) -> bytes:
+    return json.dumps({**GOOD, **fields}).encode()
+
+
+def raw(member: str) -> bytes:
+    return encoded()[:-1] + f', "more": {member}}}'.encode()
+
+
+MALFORMED = {
+    "empty": b"",
+    "blank": b"  \n",
+    "no JSON": b"hello",
+    "cut off": encoded()[:-5],
+    "two values": encoded() + encoded(),
+    "trailing comma": encoded()[:-1] + b",}",
+    "single quotes": b"{'work_unit_id': 'a'}",
+    "not UTF-8": encoded()[:-1] + b', "more": "\xff\xfe"}',
+    "UTF-16": encoded().decode().encode("utf-16"),
+    "latin-1": b'{"name": "caf\xe9"}',
+    "byte order mark": b"\xef\xbb\xbf" + encoded(),
+    "gzip": b"\x1f\x8b\x08\x00" + encoded(),
+    "NaN": raw("NaN"),
+    "Infinity": raw("Infinity"),
+    "-Infinity": raw("-Infinity"),
+    "overflow": raw("1e999"),
+    "4,301 digits": raw("1" * 4301),
+    "name twice": b'{"work_unit_id": "a", "work_unit_id": "b", "organization_id": "o", "incident_id": "i"}',
+    "lone surrogate": raw(r'"\ud800"'),
+    "lone surrogate in a name": raw(r'{"\udfff": 1}'),
+    "nested 33 deep": raw("[" * 33 + "]" * 33),
+    "nested 100,000 deep": raw("[" * 100_000 + "]" * 100_000),
+    "too large": encoded(more="x" * MAX_BYTES),
+}
+
+BREAKS_A_RULE = {
+    "a list": b"[]",
+    "a string": b'"hello"',
+    "null": b"null",
+    "no id": b'{"organization_id": "o", "incident_id": "i"}',
+    "no organization": b'{"work_unit_id": "w", "incident_id": "i"}',
+    "id with a dot": encoded(work_unit_id="a.b"),
+    "id with CRLF": encoded(work_unit_id="a\r\nb"),
+    "id ending in a line feed": encoded(work_unit_id="a\n"),
+    "id of 129": encoded(work_unit_id="a" * 129),
+    "empty id": encoded(work_unit_id=""),
+    "id of 10 kB": encoded(organization_id="a" * 10_240),
+    "id a number": encoded(work_unit_id=7),
+    "id null": encoded(work_unit_id=None),
+    "version 2": encoded(schema_version=2),
+    "version a string": encoded(schema_version="1"),
+    "version true": encoded(schema_version=True),
+    "time without zone": encoded(occurred_at="2026-03-06T08:26:00"),
+    "time nonsense": encoded(expires_at="tomorrow"),
+    "asset ids a string": encoded(asset_ids="a-1"),
+    "asset ids numbers": encoded(asset_ids=[1]),
+    "channels a string": encoded(channels="webhook"),
+    "destination without id": encoded(destinations=[{"channel": "webhook"}]),
+    "destination twice": encoded(destinations=[{"destination_id": "d", "channel": "webhook"}] * 2),
+    "rate of nothing": encoded(
+        destinations=[{"destination_id": "d", "channel": "webhook", "rate": {"per_minute": 0}}]
+    ),
+    "batch without size": encoded(batch={"id": "b"}),
+    "batch of zero": encoded(batch={"id": "b", "size": 0}),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+def test_what_cannot_be_read_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed) as refusal:
+        decode(body)
+    assert str(refusal.value)
+
+
+@pytest.mark.parametrize("body", BREAKS_A_RULE.values(), ids=BREAKS_A_RULE)
+def test_what_breaks_a_rule_says_where(body: bytes) -> None:
+    with pytest.raises(SchemaViolation) as refusal:
+        decode(body)
+    assert ":" in str(refusal.value) or "schema_version" in str(refusal.value)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(SchemaViolation) as refusal:
+        decode(b'{"work_unit_id": "a.b", "occurred_at": "now"}')
+    assert all(word in str(refusal.value) for word in ("work_unit_id", "organization_id", "occurred_at"))
+
+
+def test_a_unit_with_its_required_fields_has_the_defaults_of_the_contract() -> None:
+    unit = decode(encoded(unknown={"is": "ignored"}))
+    assert (unit.schema_version, unit.kind, unit.event) == (1, "intel", "incident.updated")
+    assert (unit.fingerprint, unit.channels, unit.destinations, unit.batch) == (None, None, None, None)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_crash_the_decoder(body: bytes) -> None:
+    try:
+        decode(body)
+    except Permanent as refusal:
+        assert refusal.reason in ("malformed", "schema")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "occurred_at", "channels", "destinations", "batch", "kind"]), JSON))
+def test_no_fields_crash_the_decoder(fields: dict[str, object]) -> None:
+    try:
+        decode(json.dumps({**GOOD, **fields}).encode())
+    except Permanent as refusal:
+        assert refusal.reason in ("malformed", "schema")
+
+
+def test_the_fingerprint_is_part_of_the_identity() -> None:
+    first, same, other = (decode(encoded(fingerprint=it)) for it in ("v1", "v1", "v2"))
+    assert identity(first) == identity(same) != identity(other)
+    assert identity(decode(encoded())) == "wu-1"
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "is_time"),
+    [("2026-03-06T08:26:00Z", True), ("2026-03-06T09:26:00+01:00", True), ("2026-03-06T08:26:00", False), ("v7", False)],
+)
+def test_only_a_time_with_an_offset_is_a_fence(fingerprint: str, is_time: bool) -> None:  # noqa: FBT001 - a table
+    assert (fingerprint_time(decode(encoded(fingerprint=fingerprint))) is not None) is is_time

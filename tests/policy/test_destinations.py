@@ -1,0 +1,29 @@
+"""Who is told."""
+
+import pytest
+
+from notification_sender.model.destination import Destination
+from notification_sender.model.unit import WorkUnit
+from notification_sender.policy.destinations import told
+
+HOOK = Destination(destination_id="hook", channel="webhook")
+MAIL = Destination(destination_id="mail", channel="email", events=("incident.*",))
+OFF = Destination(destination_id="off", channel="webhook", enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ["hook", "mail"]),
+        ({"channels": ("email",)}, ["mail"]),
+        ({"channels": ()}, []),
+        ({"destination_ids": ("hook", "off", "unknown")}, ["hook"]),
+        ({"event": "intel.updated"}, ["hook"]),
+        ({"event": "incidentally"}, ["hook"]),
+    ],
+)
+def test_a_unit_reaches_the_enabled_destinations_it_asks_for(
+    fields: dict[str, object], expected: list[str]
+) -> None:
+    unit = WorkUnit.model_validate({"work_unit_id": "w", "organization_id": "o", **fields})
+    assert [it.destination_id for it in told(unit, [HOOK, MAIL, OFF])] == expected

@@ -1,0 +1,61 @@
+"""A private redis-server: own port, own folder, nothing kept on disk."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .program import HOST, Program, answer, find, free_port
+
+
+class Redis:
+    """``stop`` and ``kill`` lose what it holds: it writes nothing down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://{HOST}:{self.port}/0"
+        options = {"port": str(self.port), "bind": HOST, "dir": str(folder), "save": "", "appendonly": "no"}
+        command = [find("redis-server")]
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        self._program = Program(command, os.environ, folder / "log")
+
+    def start(self) -> None:
+        self._program.start(lambda: answer(self.port, b"PING\r\n").startswith(b"+PONG"))
+
+    def stop(self) -> None:
+        self._program.stop()
+
+    def kill(self) -> None:
+        self._program.kill()
+
+    def freeze(self) -> None:
+        self._program.freeze()
+
+    def thaw(self) -> None:
+        self._program.thaw()
+
+    def flush(self) -> None:
+        """Forget every key and every script."""
+        for command in (b"FLUSHALL\r\n", b"SCRIPT FLUSH\r\n"):
+            reply = answer(self.port, command)
+            if not reply.startswith(b"+OK"):
+                raise RuntimeError(f"{self.url} did not flush: {reply!r}")
+
+
+@contextmanager
+def running_redis() -> Iterator[Redis]:
+    """A redis-server for the length of the block.
+
+    Raises:
+        MissingProgramError: it is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        redis = Redis(Path(folder))
+        redis.start()
+        try:
+            yield redis
+        finally:
+            redis.thaw()
+            redis.kill()
