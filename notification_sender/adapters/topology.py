@@ -79,9 +79,7 @@ class Topology:
 
     def rung_arguments(self, number: int) -> Arguments:
         return (
-            _QUORUM
-            | _AT_LEAST_ONCE
-            | {"x-message-ttl": 2**number * 1000, "x-dead-letter-exchange": self.below(number)}
+            _QUORUM | _AT_LEAST_ONCE | {"x-message-ttl": 2**number * 1000, "x-dead-letter-exchange": self.below(number)}
         )
 
     def lane_pattern(self, lane: Lane) -> str:

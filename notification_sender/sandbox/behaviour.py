@@ -68,6 +68,7 @@ class Behaviour:
 
         Raises:
             ValueError: no such knob.
+
         """
         for name, value in knobs.items():
             if name not in KNOBS:

@@ -31,7 +31,7 @@ class Dependencies:
         ``max_distance`` None: to the end of the graph.
         """
         found: list[Record] = []
-        paths = deque([(root,)])
+        paths: deque[tuple[str, ...]] = deque([(root,)])
         while paths:
             path = paths.popleft()
             if max_distance is not None and len(path) > max_distance:

@@ -87,7 +87,7 @@ class Mailbox:
         return f"250 2.0.0 kept as {letter.notification_id}"
 
 
-class _Connection(SMTP):  # type: ignore[misc]  # aiosmtpd comes without types
+class _Connection(SMTP):
     """One client. The server must be able to drop it: asyncio leaves open connections to their owner."""
 
     def __init__(self, mailbox: Mailbox, connections: set["_Connection"], loop: asyncio.AbstractEventLoop) -> None:

@@ -1,5 +1,7 @@
 """Invented places, people and troubles of a network operations centre. Domains are example domains only."""
 
+# ruff: noqa: RUF001 - letters that look like others are what these names are for
+
 from typing import NamedTuple
 
 

@@ -56,7 +56,7 @@ def organization(number: int, webhook_url: Callable[[str], str]) -> Record:
 
 def _destinations(number: int, slug: str, webhook_url: Callable[[str], str]) -> list[Record]:
     hook = f"hook-{slug}"
-    webhook = {
+    webhook: Record = {
         "destination_id": hook,
         "channel": "webhook",
         "url": webhook_url(hook),
@@ -65,7 +65,7 @@ def _destinations(number: int, slug: str, webhook_url: Callable[[str], str]) -> 
     }
     if number % 3 == 1:
         webhook |= {"auth": "outbound_token", "events": ["incident.*", "intel.*"]}
-    email = {"destination_id": f"mail-{slug}", "channel": "email", "to": f"noc@{slug}.example.com"}
+    email: Record = {"destination_id": f"mail-{slug}", "channel": "email", "to": f"noc@{slug}.example.com"}
     if number % 2:
         email |= {"template": "intel", "unsubscribe_url": f"https://{slug}.example.com/unsubscribe/7f3a"}
     return [webhook, email]

@@ -14,7 +14,7 @@ class _Grant:
     expires: float
 
 
-class TokenRefused(Exception):  # noqa: N818 - what happened, as the rest of the house names it
+class TokenRefused(Exception):
     """``error`` of RFC 6749, section 5.2."""
 
 
@@ -32,6 +32,7 @@ class Tokens:
 
         Raises:
             TokenRefused: another grant type, or the wrong client.
+
         """
         if form.get("grant_type") != "client_credentials":
             raise TokenRefused("unsupported_grant_type")

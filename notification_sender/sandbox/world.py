@@ -15,6 +15,8 @@ from notification_sender.sandbox.records import DAWN, Record, rfc3339
 CURRENT_DISTANCE = 5
 """How far the writer of current entries follows the dependencies."""
 
+EVENTS = ("incident.created", "incident.updated", "incident.updated", "incident.updated")
+
 
 def nowhere(destination_id: str) -> str:
     """Where nobody listens: for a world without an inbox."""
@@ -107,15 +109,15 @@ class World:
             "work_unit_id": f"wu-{self.seed}-{number:06d}",
             "organization_id": incident["organization_id"],
             "kind": "intel",
-            "event": "incident.created" if number % 6 == 5 else "incident.updated",
+            "event": EVENTS[number % len(EVENTS)],
             "incident_id": incident["incident_id"],
             "fingerprint": incident["modified"],
             "occurred_at": incident["modified"],
             "batch": batch,
         }
-        if number % 10 == 3:
+        if number % 10 == 0:
             unit["intel_request_id"] = self.dependencies.edges[incident["incident_id"]][0].dependent
-        if number % 10 == 7:
+        if number % 10 == 1:
             unit["asset_ids"] = [it["asset_id"] for it in incident["assets"]]
         return unit
 
@@ -140,9 +142,9 @@ class World:
         incident["assets"] = [{"asset_id": asset_id} for asset_id in chosen]
         self.incidents[incident_id] = incident
         self._add_dependents(dice, incident, chosen)
-        if number % 10 == 4:
+        if number % 10 == 0:
             self.without_entry.add(incident_id)
-        if number % 10 == 8:
+        if number % 10 == 1:
             self.with_old_entry.add(incident_id)
 
     def _owner(self, dice: Random, number: int) -> int:

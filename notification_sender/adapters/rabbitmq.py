@@ -1,0 +1,223 @@
+"""RabbitMQ as the broker: where messages come from (Intake) and where they go (Outbox)."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import structlog
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractRobustChannel
+from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
+
+from notification_sender.adapters.amqp import Link, within
+from notification_sender.adapters.messages import Headers, letter_headers, parked_headers
+from notification_sender.adapters.subscription import Subscription
+from notification_sender.adapters.topology import Address, Topology
+from notification_sender.model.errors import ConfigurationFault, Unready
+from notification_sender.ports import Clock, DeadLetter, Envelope, Lane, Parked
+
+TIMEOUT = 10.0
+"""Seconds that a publish may take: a broker out of memory or disk blocks publishers without a word."""
+
+QUIET = 60.0
+"""Seconds without a delivery after which a lane subscribes again: the broker may have forgotten it."""
+
+PAUSE = 0.1
+"""Seconds between two looks at whether it is ready."""
+
+_log = structlog.get_logger()
+
+
+class RabbitMQ:
+    """Intake and Outbox. Two connections: an alarm that blocks publishers must not hold back the acks."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        topology: Topology,
+        clock: Clock,
+        timeout: float = TIMEOUT,
+        quiet: float = QUIET,
+    ) -> None:
+        self._topology = topology
+        self._clock = clock
+        self._timeout = timeout
+        self._quiet = quiet
+        self._consuming = Link(url=url, purpose="consume", clock=clock)
+        self._publishing = Link(url=url, purpose="publish", clock=clock, returned=self._mend)
+        self._outgoing: AbstractRobustChannel | None = None
+        self._subscriptions: dict[Lane, Subscription] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Both connections are open, and every lane that is to be consumed is."""
+        return (
+            self._consuming.is_open
+            and self._publishing.is_open
+            and self._outgoing is not None
+            and not self._outgoing.is_closed
+            and all(lane.alive for lane in self._subscriptions.values() if lane.wanted)
+        )
+
+    async def wait_ready(self) -> None:
+        while not self.ready:
+            await self._clock.sleep(PAUSE)
+
+    async def connect(self) -> None:
+        """Connect and declare the topology; a broker that is not there yet is waited for.
+
+        Raises:
+            ConfigurationFault: it refuses us, or a queue is there already and differs.
+            Unready: it went away in between; call again.
+        """
+        await self._consuming.open()
+        await self._publishing.open()
+        await self._declare()
+        if self._outgoing is None:
+            async with within(self._timeout):
+                channel = self._publishing.connection.channel(publisher_confirms=True, on_return_raises=True)
+                await channel.initialize()
+                self._outgoing = cast("AbstractRobustChannel", channel)
+
+    async def close(self) -> None:
+        """What is still unsettled goes back to its queue."""
+        for task in (self._watching, self._mending):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        await self._consuming.close()
+        await self._publishing.close()
+
+    # --- intake -------------------------------------------------------------------------------------------
+
+    async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
+        """Hand every delivery of ``lane`` to ``take``, at most ``prefetch`` unsettled, across reconnections.
+
+        Raises:
+            Unready: the broker is away; call again.
+        """
+        subscription = self._subscriptions.get(lane)
+        if subscription is None:
+            subscription = self._subscriptions[lane] = Subscription(
+                link=self._consuming,
+                topology=self._topology,
+                lane=lane,
+                clock=self._clock,
+                timeout=self._timeout,
+            )
+        await subscription.start(prefetch, take)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="rabbitmq watch")
+
+    async def stop(self) -> None:
+        """Take no more; what was taken can still be settled."""
+        for subscription in self._subscriptions.values():
+            try:
+                await subscription.stop()
+            except Unready as fault:
+                _log.debug("lane.stopped_late", error=str(fault))
+
+    async def ack(self, envelope: Envelope) -> None:
+        await self._settle(envelope, done=True)
+
+    async def give_back(self, envelope: Envelope) -> None:
+        """Into the queue again, at once, for anybody."""
+        await self._settle(envelope, done=False)
+
+    async def _settle(self, envelope: Envelope, *, done: bool) -> None:
+        try:
+            await self._subscriptions[envelope.lane].settle(envelope.tag, done=done)
+        except Unready as fault:
+            # Delivered on a connection that is gone: the broker delivers it again, and the ledger knows it.
+            _log.debug("ack.late", lane=envelope.lane, error=str(fault))
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(self._quiet / 4)
+            for lane, subscription in self._subscriptions.items():
+                if subscription.wanted and (not subscription.alive or subscription.quiet(self._quiet)):
+                    await self._renew(lane, subscription)
+
+    async def _renew(self, lane: Lane, subscription: Subscription) -> None:
+        try:
+            await subscription.renew()
+        except Unready as fault:
+            _log.warning("lane.not_consuming", lane=lane, error=str(fault))
+
+    # --- outbox -------------------------------------------------------------------------------------------
+
+    async def park(self, parked: Parked) -> None:
+        """Into the delay ladder.
+
+        Raises:
+            Unready: not confirmed; it may be there nevertheless.
+        """
+        address = self._topology.entrance(parked.lane, parked.delay)
+        await self._publish(address, parked.body, parked_headers(parked, self._clock.now()))
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Among the dead letters.
+
+        Raises:
+            Unready: not confirmed; it may be there nevertheless.
+        """
+        await self._publish(Address("", self._topology.dead), letter.body, letter_headers(letter))
+
+    async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None) -> None:
+        """A work unit, as a publisher does.
+
+        Raises:
+            Unready: not confirmed; it may be there nevertheless.
+        """
+        await self._publish(Address("", self._topology.queue(Lane.UNITS)), body, dict(headers or {}))
+
+    async def depth(self, lane: Lane) -> int:
+        """How many messages are ready in its queue, not counting what is in somebody's hands.
+
+        Raises:
+            Unready: the broker is away.
+        """
+        return await self._count(self._topology.queue(lane))
+
+    async def dead_depth(self) -> int:
+        """How many dead letters there are.
+
+        Raises:
+            Unready: the broker is away.
+        """
+        return await self._count(self._topology.dead)
+
+    async def _publish(self, address: Address, body: bytes, headers: Headers) -> None:
+        message = Message(body, headers=headers, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
+        if self._outgoing is None or self._outgoing.is_closed:
+            raise Unready("RabbitMQ is away")
+        async with within(self._timeout):
+            try:
+                exchange = await self._outgoing.get_exchange(address.exchange, ensure=False)
+                await exchange.publish(message, address.routing_key, mandatory=True)
+            except (PublishError, ChannelNotFoundEntity) as fault:
+                await self._mend()
+                raise Unready(f"RabbitMQ has no queue for {address.routing_key!r}: {fault}") from fault
+
+    async def _count(self, queue: str) -> int:
+        async with within(self._timeout), self._publishing.spare_channel() as channel:
+            declared = await channel.queue_declare(queue, passive=True)
+            return int(declared.message_count or 0)
+
+    async def _declare(self) -> None:
+        async with within(6 * self._timeout), self._publishing.spare_channel() as channel:
+            await self._topology.declare(channel)
+
+    async def _mend(self) -> None:
+        """Declare again what somebody deleted, in the background: one task for all who miss it."""
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.create_task(self._declare_again(), name="rabbitmq mend")
+
+    async def _declare_again(self) -> None:
+        try:
+            await self._declare()
+        except (Unready, ConfigurationFault) as fault:
+            _log.error("topology.undeclared", error=str(fault))
