@@ -1,11 +1,12 @@
 """One work unit → its notifications: gather what the message needs to say, render it for each destination."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
-from notification_sender.context.graph import Context
+from notification_sender.context.gather import Context, Gatherer, timestamp
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import Permanent, SchemaViolation, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
@@ -13,13 +14,12 @@ from notification_sender.model.outcome import Dead
 from notification_sender.model.unit import WorkUnit, explain
 from notification_sender.policy.destinations import told
 from notification_sender.ports import Channel
-from notification_sender.recipes import Kitchen
 from notification_sender.render import Renderer
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A notification, or what became of it before it could be one."""
+    """A notification, and what became of it where it could not be rendered."""
 
     notification: Notification
     dead: Dead | None = None
@@ -28,8 +28,11 @@ class Composed:
 class Composer:
     """Knows the recipes, the templates and the channels; talks to no broker and claims nothing."""
 
-    def __init__(self, *, kitchen: Kitchen, renderer: Renderer, channels: Mapping[str, Channel]) -> None:
-        self._kitchen = kitchen
+    def __init__(
+        self, *, gatherers: Mapping[str, Gatherer], renderer: Renderer, channels: Mapping[str, Channel]
+    ) -> None:
+        """``gatherers`` by kind of unit, ``channels`` by name."""
+        self._gatherers = gatherers
         self._renderer = renderer
         self._channels = channels
 
@@ -39,7 +42,7 @@ class Composer:
         Raises:
             SchemaViolation: says what is missing or unknown.
         """
-        self._kitchen.recipe(unit.kind).check(unit)
+        self._gatherer(unit).check(unit)
         for channel in unit.channels or ():
             self._channel(channel)
         for destination in unit.destinations or ():
@@ -50,7 +53,67 @@ class Composer:
 
         Raises:
             ContextUnavailable, SubjectNotFound: later, perhaps.
-            TenantMismatch: never.
+            Permanent: never.
         """
-        context = await self._kitchen.gather(unit)
-        return [self._notification(unit, context, it) for it in told(unit, self._offered(unit, context))]
+        context = await self._gatherer(unit).gather(unit)
+        offered, unreadable = _own(context) if unit.destinations is None else (unit.destinations, [])
+        dead = [Composed(_notification(unit, it, {}), end) for it, end in unreadable]
+        return [self._composed(unit, context, destination) for destination in told(unit, offered)] + dead
+
+    def _composed(self, unit: WorkUnit, context: Context, destination: Destination) -> Composed:
+        try:
+            content = self._render(unit, context, destination)
+        except Permanent as fault:
+            return Composed(_notification(unit, destination, {}), Dead.of(fault))
+        return Composed(_notification(unit, destination, content))
+
+    def _render(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, str]:
+        self._channel(destination.channel).address(destination)
+        names: dict[str, Any] = {
+            **context.values,
+            "unit": unit,
+            "destination": destination,
+            "degraded": context.degraded,
+            "timestamp": timestamp(unit, context),
+        }
+        return self._renderer.render(destination.template or unit.kind, destination.channel, names)
+
+    def _gatherer(self, unit: WorkUnit) -> Gatherer:
+        gatherer = self._gatherers.get(unit.kind)
+        if gatherer is None:
+            raise UnknownKind(f"kind: there is no recipe {unit.kind!r}, only {', '.join(sorted(self._gatherers))}")
+        return gatherer
+
+    def _channel(self, name: str) -> Channel:
+        channel = self._channels.get(name)
+        if channel is None:
+            raise SchemaViolation(f"channel: there is no {name!r}, only {', '.join(sorted(self._channels))}")
+        return channel
+
+
+def _own(context: Context) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
+    """The organization's destinations, and those of its records that are none: each is dead by itself."""
+    organization = context.values.get("organization") or {}
+    offered: list[Destination] = []
+    unreadable: list[tuple[Destination, Dead]] = []
+    for place, record in enumerate(organization.get("destinations") or ()):
+        try:
+            offered.append(Destination.model_validate(record))
+        except ValidationError as fault:
+            unnamed = Destination(destination_id=f"unreadable-{place}", channel="unknown")
+            unreadable.append((unnamed, Dead("schema", f"destination {place} of the organization: {explain(fault)}")))
+    return offered, unreadable
+
+
+def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str]) -> Notification:
+    # Every part was checked when the unit and the destination were read: checking again would only cost time.
+    return Notification.model_construct(
+        notification_id=notification_id(unit, destination.destination_id),
+        organization_id=unit.organization_id,
+        work_unit_id=unit.work_unit_id,
+        kind=unit.kind,
+        event=unit.event,
+        destination=destination,
+        content=content,
+        expires_at=unit.expires_at,
+    )

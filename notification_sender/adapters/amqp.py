@@ -2,14 +2,21 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import structlog
 from aio_pika import RobustConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
-from aiormq.abc import AbstractChannel
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
+from aiormq import Channel
 from yarl import URL
 
 from notification_sender.model.errors import ConfigurationFault, Unready
@@ -21,9 +28,7 @@ HEARTBEAT = 10
 RETRY = 1.0
 """Seconds between two tries to connect."""
 
-REFUSED = 530
-"""What a broker closes a new connection with: there is no such virtual host, or this user may not enter it."""
-
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _log = structlog.get_logger()
 
 # They say at every try what is said here once, when it changes.
@@ -76,7 +81,7 @@ class Link:
 
     @property
     def connection(self) -> RobustConnection:
-        """To open channels that are restored with it.
+        """To open channels that are reopened with it.
 
         Raises:
             Unready: it is not open.
@@ -96,18 +101,18 @@ class Link:
             try:
                 self._connection = await self._connect()
             except CONNECTION_EXCEPTIONS as fault:
-                _refuse_to_wait(fault)
-                if repr(fault) != told:
-                    told = repr(fault)
-                    _log.warning("broker.unreachable", connection=self._purpose, error=told)
+                self._refuse_to_wait(fault)
+                error = _ADDRESS.sub("", repr(fault))
+                if error != told:
+                    told = error
+                    _log.warning("broker.unreachable", connection=self._purpose, error=error)
                 await self._clock.sleep(RETRY)
         self._connection.close_callbacks.add(self._on_lost)
         self._connection.reconnect_callbacks.add(self._on_returned)
         _log.info("broker.connected", connection=self._purpose)
 
-    @asynccontextmanager
-    async def spare_channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel for a question that may end it: no channel in use is closed by a refusal.
+    async def channel(self) -> Channel:
+        """A channel that ends with the connection, without confirms.
 
         Raises:
             Unready: the connection is away.
@@ -115,7 +120,16 @@ class Link:
         transport = self.connection.transport
         if transport is None:
             raise Unready("RabbitMQ is away")
-        channel = await transport.connection.channel(publisher_confirms=False)
+        return cast("Channel", await transport.connection.channel(publisher_confirms=False))
+
+    @asynccontextmanager
+    async def spare_channel(self) -> AsyncIterator[Channel]:
+        """A channel for a question that may end it: no channel in use is closed by a refusal.
+
+        Raises:
+            Unready: the connection is away.
+        """
+        channel = await self.channel()
         try:
             yield channel
         finally:
@@ -139,20 +153,24 @@ class Link:
             raise
         return connection
 
+    def _refuse_to_wait(self, fault: BaseException) -> None:
+        """Waiting does not help against these. At a reconnection it may: they end the first try alone."""
+        if isinstance(fault, AuthenticationError | ProbableAuthenticationError):
+            raise ConfigurationFault(f"RabbitMQ refuses user and password of NS_AMQP_URL: {fault}") from None
+        # The library drops what the broker said; at this step it is about the virtual host.
+        if isinstance(fault, InvalidFrameError) and "OpenOk" in str(fault) and "Connection.Close" in str(fault):
+            name = self._url.path.removeprefix("/") or "/"
+            raise ConfigurationFault(
+                f"RabbitMQ refuses the virtual host {name!r} of NS_AMQP_URL: it is not there, or not for this user"
+            ) from None
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            raise ConfigurationFault(f"the certificate of RabbitMQ is not trusted: {fault.verify_message}") from None
+
     def _on_lost(self, _: object, cause: BaseException | None) -> None:
-        _log.warning("broker.lost", connection=self._purpose, error=repr(cause))
+        if self._connection is not None and not self._connection.close_called:
+            _log.warning("broker.lost", connection=self._purpose, error=repr(cause))
 
     async def _on_returned(self, _: object) -> None:
         _log.info("broker.returned", connection=self._purpose)
         if self._returned is not None:
             await self._returned()
-
-
-def _refuse_to_wait(fault: BaseException) -> None:
-    """Waiting does not help against these; at a reconnection it may, so they only end the first try."""
-    if isinstance(fault, AuthenticationError | ProbableAuthenticationError):
-        raise ConfigurationFault(f"RabbitMQ refuses the user or the password of NS_AMQP_URL: {fault}") from None
-    if fault.args[:1] == (REFUSED,):
-        raise ConfigurationFault(f"RabbitMQ refuses the virtual host of NS_AMQP_URL: {fault.args[-1]}") from None
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        raise ConfigurationFault(f"the certificate of RabbitMQ is not trusted: {fault.verify_message}") from None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from aio_pika import DeliveryMode, Message
@@ -22,8 +22,8 @@ TIMEOUT = 10.0
 QUIET = 60.0
 """Seconds without a delivery after which a lane subscribes again: the broker may have forgotten it."""
 
-PAUSE = 0.1
-"""Seconds between two looks at whether it is ready."""
+PAUSE = 0.25
+"""Seconds between two looks at whether it is ready, and whether its lanes consume."""
 
 _log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ class RabbitMQ:
             async with within(self._timeout):
                 channel = self._publishing.connection.channel(publisher_confirms=True, on_return_raises=True)
                 await channel.initialize()
-                self._outgoing = cast("AbstractRobustChannel", channel)
+                self._outgoing = channel
 
     async def close(self) -> None:
         """What is still unsettled goes back to its queue."""
@@ -121,31 +121,35 @@ class RabbitMQ:
                 _log.debug("lane.stopped_late", error=str(fault))
 
     async def ack(self, envelope: Envelope) -> None:
-        await self._settle(envelope, done=True)
+        await self._subscriptions[envelope.lane].settle(envelope.tag, done=True)
 
     async def give_back(self, envelope: Envelope) -> None:
         """Into the queue again, at once, for anybody."""
-        await self._settle(envelope, done=False)
-
-    async def _settle(self, envelope: Envelope, *, done: bool) -> None:
-        try:
-            await self._subscriptions[envelope.lane].settle(envelope.tag, done=done)
-        except Unready as fault:
-            # Delivered on a connection that is gone: the broker delivers it again, and the ledger knows it.
-            _log.debug("ack.late", lane=envelope.lane, error=str(fault))
+        await self._subscriptions[envelope.lane].settle(envelope.tag, done=False)
 
     async def _watch(self) -> None:
+        told = ""
         while True:
-            await self._clock.sleep(self._quiet / 4)
-            for lane, subscription in self._subscriptions.items():
-                if subscription.wanted and (not subscription.alive or subscription.quiet(self._quiet)):
-                    await self._renew(lane, subscription)
+            await self._clock.sleep(PAUSE)
+            if not self._consuming.is_open:
+                continue
+            fault = await self._renew()
+            if fault and fault != told:
+                _log.warning("lane.not_consuming", error=fault)
+            told = fault
 
-    async def _renew(self, lane: Lane, subscription: Subscription) -> None:
-        try:
-            await subscription.renew()
-        except Unready as fault:
-            _log.warning("lane.not_consuming", lane=lane, error=str(fault))
+    async def _renew(self) -> str:
+        """Subscribe where we do not consume, or may have been forgotten. Returns what went wrong.
+
+        A queue that is deleted and made anew within milliseconds forgets its consumers without a word.
+        """
+        for lane in self._subscriptions.values():
+            if lane.wanted and (not lane.alive or lane.quiet(self._quiet)):
+                try:
+                    await lane.renew()
+                except Unready as fault:
+                    return str(fault)
+        return ""
 
     # --- outbox -------------------------------------------------------------------------------------------
 
@@ -166,13 +170,13 @@ class RabbitMQ:
         """
         await self._publish(Address("", self._topology.dead), letter.body, letter_headers(letter))
 
-    async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None) -> None:
-        """A work unit, as a publisher does.
+    async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None, lane: Lane = Lane.UNITS) -> None:
+        """As a publisher does, or an operator who moves a dead letter back.
 
         Raises:
             Unready: not confirmed; it may be there nevertheless.
         """
-        await self._publish(Address("", self._topology.queue(Lane.UNITS)), body, dict(headers or {}))
+        await self._publish(Address("", self._topology.queue(lane)), body, dict(headers or {}))
 
     async def depth(self, lane: Lane) -> int:
         """How many messages are ready in its queue, not counting what is in somebody's hands.

@@ -1,40 +1,41 @@
 """One lane's consumer in RabbitMQ, and whether the broker still knows it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import cast
 
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustQueue
-from aiormq.abc import AbstractChannel
+import structlog
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
 
 from notification_sender.adapters.amqp import Link, within
 from notification_sender.adapters.messages import envelope
 from notification_sender.adapters.topology import Topology
+from notification_sender.model.errors import Unready
 from notification_sender.ports import Clock, Envelope, Lane
+
+_log = structlog.get_logger()
 
 
 class Subscription:
-    """``take`` gets every delivery. Channel and queue are held here: the library itself holds them weakly."""
+    """``renew`` whenever it is not ``alive``, and now and then while it is ``quiet``.
 
-    def __init__(
-        self,
-        *,
-        link: Link,
-        topology: Topology,
-        lane: Lane,
-        clock: Clock,
-        timeout: float,
-    ) -> None:
+    The library's own consumers would be restored by themselves, but cost a second task for every message, do not
+    say whether they consume, and are forgotten for ever with a queue that is made anew at once.
+    """
+
+    def __init__(self, *, link: Link, topology: Topology, lane: Lane, clock: Clock, timeout: float) -> None:
         self.wanted = False
         self._link = link
         self._topology = topology
         self._lane = lane
         self._clock = clock
         self._timeout = timeout
-        self._channel: AbstractRobustChannel | None = None
-        self._queue: AbstractRobustQueue | None = None
-        self._underlay: AbstractChannel | None = None
+        self._channel: Channel | None = None
         self._tag: str | None = None
+        self._prefetch = 0
         self._take: Callable[[Envelope], None] | None = None
         self._unsettled = 0
         self._heard = clock.monotonic()
@@ -43,8 +44,8 @@ class Subscription:
     @property
     def alive(self) -> bool:
         """The channel is open and the broker has not cancelled us. It may still have forgotten us: ``quiet``."""
-        underlay = self._underlay
-        return underlay is not None and not underlay.is_closed and self._tag in underlay.consumers
+        channel = self._channel
+        return channel is not None and not channel.is_closed and self._tag in channel.consumers
 
     def quiet(self, seconds: float) -> bool:
         """Nothing came for so long and nothing is in hand."""
@@ -56,26 +57,23 @@ class Subscription:
         Raises:
             Unready: the broker is away.
         """
-        self._take, self.wanted = take, True
+        self._prefetch, self._take, self.wanted = prefetch, take, True
         async with self._turn, within(self._timeout):
-            if self._channel is None:
-                channel = cast("AbstractRobustChannel", self._link.connection.channel(publisher_confirms=False))
-                await channel.initialize()
-                self._channel = channel
-                channel.reopen_callbacks.add(self._reopened)
-            await self._channel.set_qos(prefetch)
-            await self._subscribe(self._channel)
+            await self._unsubscribe()
+            await self._subscribe()
 
     async def renew(self) -> None:
-        """Subscribe again: a queue deleted and made anew within milliseconds forgets us without a word.
+        """Subscribe again, on a new channel: the broker keeps on the old one what it believes of the old queue.
 
         Raises:
             Unready: the broker is away.
         """
         async with self._turn, within(self._timeout):
-            if self._channel is not None and self.wanted:
-                await self._unsubscribe()
-                await self._subscribe(self._channel)
+            if self.wanted:
+                channel, self._channel = self._channel, None
+                if channel is not None and not channel.is_closed:
+                    await channel.close()
+                await self._subscribe()
 
     async def stop(self) -> None:
         """Take no more; the channel stays, to settle what is in hand.
@@ -88,45 +86,39 @@ class Subscription:
             await self._unsubscribe()
 
     async def settle(self, tag: object, *, done: bool) -> None:
-        """Ack, or give back.
-
-        Raises:
-            Unready: too late, the broker has taken it back already.
-        """
+        """Ack, or give back. Too late is no error: the broker delivers it again, and the ledger knows it."""
         self._unsettled -= 1
-        message = cast("AbstractIncomingMessage", tag)
-        channel, number = message.channel, message.delivery_tag or 0
-        # Waiting for the socket would add a turn of the loop to every message. The time limit is for a connection
-        # that dies with a full write queue: nobody would empty it any more.
-        async with within(self._timeout):
-            if done:
-                await channel.basic_ack(number, wait=False)
-            else:
-                await channel.basic_nack(number, requeue=True, wait=False)
+        message = cast("DeliveredMessage", tag)
+        channel, number = cast("Channel", message.channel), message.delivery_tag or 0
+        # Waiting for the socket would add a turn of the loop to every message.
+        step = channel.basic_ack(number, wait=False) if done else channel.basic_nack(number, requeue=True, wait=False)
+        try:
+            # Only a full write queue makes this wait, and when the connection dies nobody empties it any more.
+            # The time limit would cost a third of what a message costs, so it is there for that case alone.
+            async with within(self._timeout) if channel.write_queue.full() else nullcontext():
+                await step
+        except (Unready, *CONNECTION_EXCEPTIONS) as fault:
+            _log.debug("ack.late", lane=self._lane, error=repr(fault))
 
-    async def _subscribe(self, channel: AbstractRobustChannel) -> None:
-        topology, lane = self._topology, self._lane
-        if self._queue is None:
-            # Declared here as well, so that they are restored with the channel, before the consumer is.
-            queue = await channel.declare_queue(topology.queue(lane), durable=True, arguments=topology.lane_arguments())
-            await queue.bind(topology.exit, topology.lane_pattern(lane))
-            self._queue = cast("AbstractRobustQueue", queue)
-        # A plain function: a coroutine function would cost one more task for every message.
-        receive = cast("Callable[[AbstractIncomingMessage], Awaitable[Any]]", self._receive)
-        self._tag = await self._queue.consume(receive)
-        self._underlay = await channel.get_underlay_channel()
+    async def _subscribe(self) -> None:
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._link.channel()
+        channel, queue = self._channel, self._topology.queue(self._lane)
+        await channel.basic_qos(prefetch_count=self._prefetch)
+        # Somebody may have deleted the queue, and its way out of the ladder with it.
+        await channel.queue_declare(queue, durable=True, arguments=self._topology.lane_arguments())
+        await channel.queue_bind(queue, self._topology.exit, self._topology.lane_pattern(self._lane))
+        self._tag = (await channel.basic_consume(queue, self._receive)).consumer_tag
         self._heard = self._clock.monotonic()
 
     async def _unsubscribe(self) -> None:
-        tag, self._tag = self._tag, None
-        if self._queue is not None and tag is not None:
-            await self._queue.cancel(tag)
+        if self.alive and self._channel is not None and self._tag is not None:
+            await self._channel.basic_cancel(self._tag)
+        self._tag = None
 
-    def _receive(self, message: AbstractIncomingMessage) -> None:
+    async def _receive(self, message: DeliveredMessage) -> None:
         self._heard = self._clock.monotonic()
         self._unsettled += 1
         if self._take is not None:
-            self._take(envelope(self._lane, message.body, message.headers, message, self._clock.now()))
-
-    async def _reopened(self, channel: AbstractRobustChannel) -> None:
-        self._underlay = await channel.get_underlay_channel()
+            headers = message.header.properties.headers
+            self._take(envelope(self._lane, message.body, headers, message, self._clock.now()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aio_pika.exceptions import ChannelClosed
-from aiormq.abc import AbstractChannel
+from aiormq import Channel
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed
 
 from notification_sender.model.errors import ConfigurationFault
@@ -85,7 +85,7 @@ class Topology:
     def lane_pattern(self, lane: Lane) -> str:
         return f"#.{lane}"
 
-    async def declare(self, channel: AbstractChannel) -> None:
+    async def declare(self, channel: Channel) -> None:
         """Declare all of it; what is there already stays as it is.
 
         Raises:
@@ -108,7 +108,7 @@ class Topology:
             )
 
 
-async def _declare_queue(channel: AbstractChannel, name: str, arguments: Arguments) -> None:
+async def _declare_queue(channel: Channel, name: str, arguments: Arguments) -> None:
     with _explained("queue", name):
         await channel.queue_declare(name, durable=True, arguments=arguments)
 

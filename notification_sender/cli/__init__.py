@@ -1,0 +1,57 @@
+"""What operators type. Everything heavy is imported inside a command: ``--help`` answers at once."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from notification_sender.cli.audit import audit
+from notification_sender.cli.check import MISCONFIGURED, check
+from notification_sender.cli.publish import publish
+from notification_sender.cli.render import render
+from notification_sender.cli.run import demo, run
+from notification_sender.cli.settings import settings
+from notification_sender.cli.topology import topology
+from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
+
+NAME = "notification-sender"
+PROBLEM = 1
+
+# Pretty tracebacks print local variables, and some of them hold secrets.
+program = typer.Typer(
+    name=NAME,
+    help="Tells whoever must be told: takes work units from RabbitMQ, delivers webhooks and emails, each once.",
+    epilog="Exit codes: 0 done, 1 a problem was found, 2 usage, 78 configuration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (run, demo, check, settings, topology, publish, render, audit):
+    program.command()(command)
+
+
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's
+    if wanted:
+        print(version(NAME))
+        raise typer.Exit
+
+
+@program.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 a problem was found, 2 usage, 78 configuration."""
+    try:
+        program(args=arguments, prog_name=NAME)
+    except NotificationSenderError as fault:
+        print(f"{NAME}: {fault}", file=sys.stderr)
+        sys.exit(MISCONFIGURED if isinstance(fault, ConfigurationFault) else PROBLEM)

@@ -74,9 +74,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Refused: come back at ``until`` (µs). ``booking`` was reserved, and moves that limit's TAT to ``tat``."""
+    """Refused by ``limit``: come back at ``until`` (µs). ``booking`` was reserved, and moves that TAT to ``tat``."""
 
     until: int
+    limit: str
     booking: Booking | None
     tat: int | None
 
@@ -90,7 +91,7 @@ def spend(
     nothing is booked: come back then and ask anew.
     """
     if booking is not None and now < booking.due:
-        return Wait(booking.due, booking, None)
+        return Wait(booking.due, booking.limit, booking, None)
     unpaid = [limit for limit in limits if not _redeems(limit, booking, now)]
     current = {limit.name: max(tats.get(limit.name, now), now) for limit in unpaid}
     allowed = {limit.name: current[limit.name] - limit.tolerance for limit in unpaid}
@@ -99,8 +100,8 @@ def spend(
         return Spent({limit.name: current[limit.name] + limit.interval for limit in unpaid})
     due = allowed[slowest.name]
     if due - now > horizon:
-        return Wait(now + horizon, None, None)
-    return Wait(due, Booking(slowest.name, due), current[slowest.name] + slowest.interval)
+        return Wait(now + horizon, slowest.name, None, None)
+    return Wait(due, slowest.name, Booking(slowest.name, due), current[slowest.name] + slowest.interval)
 
 
 def _redeems(limit: Limit, booking: Booking | None, now: int) -> bool:

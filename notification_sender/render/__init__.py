@@ -59,20 +59,22 @@ class Renderer:
 
     def _assemble(self, channels: Channels) -> list[str]:
         files = set(self._files())
-        faults = []
-        for template in sorted({posixpath.dirname(file) for file in files}):
-            for channel, parts in channels.items():
-                wanted = {part: f"{template}/{channel}.{part}.j2" for part in parts}
-                missing = set(wanted.values()) - files
-                if not missing:
-                    self._templates[template, channel] = {
-                        part: self._sandbox.get_template(file) for part, file in wanted.items()
-                    }
-                    reads = [self._sandbox.reads(file) for file in wanted.values()]
-                    self._names[template, channel] = frozenset().union(*reads)
-                elif len(missing) < len(wanted):
-                    faults.append(f"{', '.join(sorted(missing))} missing: {channel} wants {', '.join(parts)}")
-        return faults
+        templates = sorted({posixpath.dirname(file) for file in files})
+        wanted = {
+            (template, channel): {part: f"{template}/{channel}.{part}.j2" for part in parts}
+            for template in templates
+            for channel, parts in channels.items()
+        }
+        for key, parts in wanted.items():
+            if files.issuperset(parts.values()):
+                self._templates[key] = {part: self._sandbox.get_template(file) for part, file in parts.items()}
+                self._names[key] = frozenset().union(*map(self._sandbox.reads, parts.values()))
+        return [
+            f"{missing} is missing: {channel} wants {', '.join(parts)}"
+            for (_, channel), parts in wanted.items()
+            for missing in sorted(set(parts.values()) - files)
+            if not files.isdisjoint(parts.values())
+        ]
 
     def _files(self) -> list[str]:
         return self._sandbox.list_templates(filter_func=lambda file: file.endswith(".j2"))
@@ -80,7 +82,7 @@ class Renderer:
     def names(self, template: str, channel: str) -> frozenset[str]:
         """The names of the context that the template reads for this channel, through all it includes.
 
-        Never too few; too many where an included file reads what the including one sets.
+        Never too few; too many where a file sets a name itself, in a branch or for what it includes.
 
         Raises:
             RenderFault: there is no such template.

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
+from jinja2 import Undefined
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
@@ -22,7 +23,20 @@ def at(record: Any, path: str) -> Any:
 
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
     """Only these fields, each of them present; None of no record."""
-    return {name: record.get(name) for name in names} if record and isinstance(record, dict) else None
+    if isinstance(record, dict):
+        return {name: record.get(name) for name in names}
+    bool(record)  # raises for a name that is not in the context
+    return None
+
+
+def tojson(value: Any) -> str:
+    """Compact JSON; what is no finite number is null.
+
+    Twice as fast as Jinja's own, and no markup: in an HTML part it is escaped like any text.
+    """
+    if isinstance(value, Undefined):
+        return str(value)  # raises, and names the variable; orjson would only name its type
+    return orjson.dumps(value).decode()
 
 
 def geometry(value: Any) -> dict[str, Any] | None:
@@ -69,6 +83,8 @@ def _zone(name: str) -> ZoneInfo:
 
 def in_zone(value: Any, name: str) -> str:
     """``6 Mar 2026, 09:26 CET`` of an RFC 3339 time (without an offset: UTC); other text as it is."""
+    if isinstance(value, str) and value[10:11] not in {"T", "t", " "}:  # 20260306 may well be a number
+        return line(value)
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         local = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(_zone(name))
@@ -79,4 +95,4 @@ def in_zone(value: Any, name: str) -> str:
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M} {suffix}"
 
 
-FILTERS = {each.__name__: each for each in (at, pick, geometry, latlon, line, label, zone, in_zone)}
+FILTERS = {each.__name__: each for each in (at, pick, tojson, geometry, latlon, line, label, zone, in_zone)}

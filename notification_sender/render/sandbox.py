@@ -34,7 +34,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": False}
         # Rendering the same context again gives the same bytes.
         del self.filters["random"], self.globals["lipsum"]
         self.filters.update(FILTERS)

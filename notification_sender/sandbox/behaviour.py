@@ -31,7 +31,7 @@ class Behaviour:
     """One endpoint of the platform, or one destination of the inbox. Left alone it answers well and at once."""
 
     latency: float = 0.0
-    """Seconds before each answer."""
+    """Seconds from having read a call to answering it."""
     script: deque[Answer] = field(default_factory=deque)
     """The next answers, in order; when they are used up, ``answer``."""
     answer: Answer | None = None
@@ -39,27 +39,30 @@ class Behaviour:
     body: bytes | None = None
     """Instead of what an answer of ours would carry: garbage with a 200, say."""
     headers: dict[str, str] = field(default_factory=dict)
-    """On every answer that is not its own, such as ``Retry-After``."""
+    """On the answers that are not its own, such as ``Retry-After``."""
     capacity: int | None = None
     """How many it works on at once; the rest wait, as before a saturated pool."""
     calls: int = 0
     in_flight: int = 0
     """As its callers see it: those that wait for capacity are in flight."""
     peak: int = 0
-    _working: int = 0
-    _moved: Signal = field(default_factory=Signal)
+    _working: int = field(default=0, init=False)
+    _moved: Signal = field(default_factory=Signal, init=False)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Answer | None]:
-        """One call: counted, held back by capacity and latency, and told what to answer (None: the truth)."""
+        """One call: counted, held back by capacity, told what to answer (None: the truth), answered after latency.
+
+        Whatever is done inside was done even if the caller does not wait for its answer.
+        """
         self.calls += 1
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
             async with self._place():
+                yield self.script.popleft() if self.script else self.answer
                 if self.latency:
                     await asyncio.sleep(self.latency)
-                yield self.script.popleft() if self.script else self.answer
         finally:
             self.in_flight -= 1
 

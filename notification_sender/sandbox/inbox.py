@@ -55,7 +55,7 @@ class Inbox:
         self.admits: Callable[[str, str | None], bool] = lambda _destination_id, _authorization: True
         """Whether a destination takes a request with this ``Authorization``; else 401. ``Platform.admits``."""
         self.posts: list[Post] = []
-        """Every webhook that was read, in the order in which they were answered."""
+        """Every webhook that was read, in order."""
         self.letters: list[Letter] = []
         """Every email that was accepted."""
         self.accepted: Counter[str] = Counter()
@@ -87,6 +87,11 @@ class Inbox:
         while len(self.accepted) < notifications:
             await self._changed.wait()
 
+    async def receives(self, posts: int) -> None:
+        """Wait until so many webhooks were read, whatever they were answered."""
+        while len(self.posts) < posts:
+            await self._changed.wait()
+
     async def __aenter__(self) -> Self:
         await asyncio.gather(self._server.start(), self.mailbox.start())
         return self
@@ -107,8 +112,7 @@ class Inbox:
             self._keep_post(request, body, arrived, answered)
             if answered == "hang" or answered == "close":  # noqa: PLR1714 - the type checker follows this form
                 return await withhold(request, answered)
-            own = behaviour.body if said is None or behaviour.body is not None else b""
-            return web.Response(status=answered, body=own or b"", headers={} if said is None else behaviour.headers)
+            return web.Response(status=answered, body=behaviour.body, headers=behaviour.headers)
 
     def _keep_post(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
         destination_id = request.match_info["destination_id"]
@@ -123,12 +127,10 @@ class Inbox:
         )
         self.posts.append(post)
         if post.accepted:
-            self._count(post.notification_id)
+            self.accepted[post.notification_id] += 1
+        self._changed.fire()
 
     def _keep_letter(self, letter: Letter) -> None:
         self.letters.append(letter)
-        self._count(letter.notification_id)
-
-    def _count(self, notification_id: str) -> None:
-        self.accepted[notification_id] += 1
+        self.accepted[letter.notification_id] += 1
         self._changed.fire()

@@ -76,14 +76,13 @@ class Mailbox:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: "_Connection", _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        if self.stage == "data":
-            async with AsyncExitStack() as calls:
-                for address in envelope.rcpt_tos:
-                    said = await calls.enter_async_context(self._behaviour(str(address)).call())
-                    if said not in (None, 250):
-                        return await server.refuse(said)
-        letter = _letter(envelope)
-        self._keep(letter)
+        async with AsyncExitStack() as calls:
+            for address in envelope.rcpt_tos if self.stage == "data" else ():
+                said = await calls.enter_async_context(self._behaviour(str(address)).call())
+                if said not in (None, 250):
+                    return await server.refuse(said)
+            letter = _letter(envelope)
+            self._keep(letter)
         return f"250 2.0.0 kept as {letter.notification_id}"
 
 
@@ -107,14 +106,14 @@ class _Connection(SMTP):
 
     def drop(self) -> None:
         if self.transport is not None:
-            self.transport.abort()
+            self.transport.close()
 
     async def refuse(self, said: Any) -> str:
         """The reply for an answer that is not 250; ``hang`` never replies, ``close`` drops the connection."""
-        if said == "hang":
-            await asyncio.Event().wait()
         if said == "close":
             self.drop()
+        if said in ("hang", "close"):
+            await asyncio.Event().wait()  # ends with the connection
         temporary = isinstance(said, int) and said < 500  # noqa: PLR2004 - SMTP's own border
         return f"{said} {'4.3.0 try again later' if temporary else '5.1.1 not wanted here'}"
 

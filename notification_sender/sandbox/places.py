@@ -42,16 +42,15 @@ ORGANIZATIONS = (
 """Id and name; the n-th lives at the n-th place."""
 
 OUTAGES = (
-    ("fibre_cut", "Fibre cut by road works, splice team on its way"),
-    ("power_outage", "Mains power lost, site on battery for about 4 h"),
-    ("power_outage", "Generator failed its start: café next door reports sparks"),
-    ("link_flapping", "Link flaps every few minutes, light level < -24 dBm"),
-    ("flooding", "Water in the cable duct, pumps ordered"),
-    ("hardware", "Line card restarts itself, spare requested"),
+    ("mains_lost", "Mains power lost, sites on battery for about 4 h"),
+    ("mains_lost", "Transformer on fire; the café next door reports sparks"),
+    ("generator_failed", "Generator failed its start, voltage < 190 V"),
+    ("planned_works", "Planned works ran over, end now at 14:30"),
+    ("flooding", "Substation flooded, pumps ordered"),
 )
 """Type and summary."""
 
-PROVIDERS = ("Example Power Grid", "Exemple Énergie", "Example Dark Fibre", "Beispiel Stromnetz")
+PROVIDERS = ("Example Power Grid", "Exemple Énergie", "Beispiel Stromnetz", "Przykładowa Energia")
 
 ASSETS = (
     ("Site", "POP {city} {number}"),
@@ -65,6 +64,7 @@ ASSETS = (
 INTEL_REQUESTS = (
     ("power_outage_check", "The grid operator confirms the outage"),
     ("weather", "Gusts of 110 km/h expected until 21:00"),
+    ("fibre_trace", "Fibre cut 12.4 km from the hub, light level < -24 dBm, splice team on its way"),
     ("news_scan", 'Local paper: "Excavator meets cable"'),
     ("site_contact", "Technician Zoë Ångström reaches the site in 40 min"),
     ("internet_outage_check", "Routes of AS64500 withdrawn for 12 min"),

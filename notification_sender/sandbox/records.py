@@ -139,11 +139,10 @@ def _outage(dice: Random, incident_id: str, organization_id: str, number: int) -
 
 def _internet_outage(dice: Random, incident_id: str, organization_id: str, place: Place) -> Record:
     return {
-        "internet_outage_id": f"net-{incident_id}",
+        "outage_id": f"net-{incident_id}",
         "organization_id": organization_id,
-        "region": place.city,
-        "asn": dice.randrange(64496, 64512),
-        "severity": dice.choice(("minor", "Major", "CRITICAL")),
+        "name": f"Routes of AS{dice.randrange(64496, 64512)} withdrawn around {place.city}",
+        "status": dice.choice(INCIDENT_STATUSES),
         "started": rfc3339(shortly_before(dice, DAWN)),
     }
 

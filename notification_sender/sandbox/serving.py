@@ -1,7 +1,8 @@
 """One HTTP server of the sandbox on a port of this machine, and the answers that are none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from aiohttp import web
@@ -37,6 +38,15 @@ class Server:
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Started inside, stopped after."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
 
 
 async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.Response:

@@ -1,8 +1,13 @@
 """Claiming a unit before any work is done for it."""
 
+import structlog
+
+from notification_sender.model.errors import Unready
 from notification_sender.model.unit import WorkUnit, identity
 from notification_sender.ports import Claim, ClaimReply, Envelope, Key, Ledger, Mine, Rollcall
 from notification_sender.worker.readiness import Readiness
+
+_log = structlog.get_logger()
 
 
 def key_of(unit: WorkUnit) -> Key:
@@ -31,4 +36,8 @@ class Claims:
 
     async def give_up(self, claim: Claim, attempt: int) -> None:
         """Cut short by the end of the process: somebody else may begin at once."""
-        await self._ledger.release(claim, attempt)
+        try:
+            await self._ledger.release(claim, attempt)
+        except Unready as fault:
+            # Then its lease runs out, and somebody else begins after that.
+            _log.warning("claim.not_given_up", id=claim.key.id, error=str(fault))

@@ -3,7 +3,7 @@
 from notification_sender.ports import Clock
 
 
-class Draining(Exception):  # noqa: N818 - not an error: the delivery goes back to the queue as it is
+class Draining(Exception):
     """There is no time left to finish this; somebody else will do it."""
 
 

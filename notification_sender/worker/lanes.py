@@ -75,7 +75,7 @@ class Lanes:
             await self._intake.give_back(envelope)
         except Unready as fault:
             await self._put_off(envelope, f"still unready: {fault}")
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
             _log.exception("delivery.unexpected", lane=envelope.lane.value)
             await self._put_off(envelope, f"unexpected: {fault!r}")

@@ -60,9 +60,7 @@ class Work:
 class Settler:
     """Parks, buries and records; keeps at it while our broker or store is away."""
 
-    def __init__(
-        self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal
-    ) -> None:
+    def __init__(self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal) -> None:
         self._outbox = outbox
         self._ledger = ledger
         self._readiness = readiness

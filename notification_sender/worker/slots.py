@@ -9,7 +9,7 @@ from notification_sender.ports import Lane
 
 
 class Slots:
-    """``total`` slots. While there is no queue any lane may use them all; a freed one goes to the lane with fewest, by turns.
+    """While nobody waits any lane may use all slots; a freed one goes to the lane with fewest, by turns.
 
     So a backlog of retries cannot keep first attempts out, nor the other way round, and no slot lies idle for it.
     """

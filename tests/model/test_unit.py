@@ -1,12 +1,13 @@
 """What is a work unit, and what is refused at the door."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.model.errors import Malformed, Permanent, SchemaViolation
+from notification_sender.model.errors import Malformed, SchemaViolation
 from notification_sender.model.unit import MAX_BYTES, decode, fingerprint_time, identity
 
 GOOD = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1"}
@@ -70,9 +71,7 @@ BREAKS_A_RULE = {
     "channels a string": encoded(channels="webhook"),
     "destination without id": encoded(destinations=[{"channel": "webhook"}]),
     "destination twice": encoded(destinations=[{"destination_id": "d", "channel": "webhook"}] * 2),
-    "rate of nothing": encoded(
-        destinations=[{"destination_id": "d", "channel": "webhook", "rate": {"per_minute": 0}}]
-    ),
+    "rate of nothing": encoded(destinations=[{"destination_id": "d", "channel": "webhook", "rate": {"per_minute": 0}}]),
     "batch without size": encoded(batch={"id": "b"}),
     "batch of zero": encoded(batch={"id": "b", "size": 0}),
 }
@@ -106,10 +105,8 @@ def test_a_unit_with_its_required_fields_has_the_defaults_of_the_contract() -> N
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_crash_the_decoder(body: bytes) -> None:
-    try:
+    with suppress(Malformed, SchemaViolation):
         decode(body)
-    except Permanent as refusal:
-        assert refusal.reason in ("malformed", "schema")
 
 
 JSON = st.recursive(
@@ -121,10 +118,8 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*GOOD, "occurred_at", "channels", "destinations", "batch", "kind"]), JSON))
 def test_no_fields_crash_the_decoder(fields: dict[str, object]) -> None:
-    try:
+    with suppress(Malformed, SchemaViolation):
         decode(json.dumps({**GOOD, **fields}).encode())
-    except Permanent as refusal:
-        assert refusal.reason in ("malformed", "schema")
 
 
 def test_the_fingerprint_is_part_of_the_identity() -> None:
@@ -135,7 +130,12 @@ def test_the_fingerprint_is_part_of_the_identity() -> None:
 
 @pytest.mark.parametrize(
     ("fingerprint", "is_time"),
-    [("2026-03-06T08:26:00Z", True), ("2026-03-06T09:26:00+01:00", True), ("2026-03-06T08:26:00", False), ("v7", False)],
+    [
+        ("2026-03-06T08:26:00Z", True),
+        ("2026-03-06T09:26:00+01:00", True),
+        ("2026-03-06T08:26:00", False),
+        ("v7", False),
+    ],
 )
 def test_only_a_time_with_an_offset_is_a_fence(fingerprint: str, is_time: bool) -> None:  # noqa: FBT001 - a table
     assert (fingerprint_time(decode(encoded(fingerprint=fingerprint))) is not None) is is_time

@@ -22,8 +22,6 @@ OFF = Destination(destination_id="off", channel="webhook", enabled=False)
         ({"event": "incidentally"}, ["hook"]),
     ],
 )
-def test_a_unit_reaches_the_enabled_destinations_it_asks_for(
-    fields: dict[str, object], expected: list[str]
-) -> None:
+def test_a_unit_reaches_the_enabled_destinations_it_asks_for(fields: dict[str, object], expected: list[str]) -> None:
     unit = WorkUnit.model_validate({"work_unit_id": "w", "organization_id": "o", **fields})
     assert [it.destination_id for it in told(unit, [HOOK, MAIL, OFF])] == expected

@@ -10,9 +10,7 @@ from notification_sender.policy.ladder import LONGEST, RUNGS, binding, routing_k
 def matches(pattern: str, key: str) -> bool:
     """AMQP topic matching, for patterns of ``*`` and words with one ``#`` at the end."""
     wanted, words = pattern.removesuffix(".#").split("."), key.split(".")
-    return len(words) >= len(wanted) and all(
-        want in ("*", word) for want, word in zip(wanted, words, strict=False)
-    )
+    return len(words) >= len(wanted) and all(want in ("*", word) for want, word in zip(wanted, words, strict=False))
 
 
 @given(st.integers(0, LONGEST))

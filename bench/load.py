@@ -1,0 +1,83 @@
+"""What is published: the same work units to the floor and to the full job, and the ids that they must arrive under."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import aio_pika
+import orjson
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel
+
+from notification_sender.model.notification import notification_id
+from notification_sender.model.unit import decode
+from notification_sender.sandbox.world import World
+
+ORGANIZATIONS, INCIDENTS = 4, 20
+"""Of the world that the work units are about: few enough that its facts are in the cache after some hundred units."""
+
+AT_ONCE = 500
+"""Publishes that wait for their confirms together."""
+
+DESTINATION = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A message, and the ``webhook-id`` that its one notification will carry."""
+
+    body: bytes
+    webhook_id: str
+
+
+class Load:
+    """Makes work units that no run before has seen: the ledger would not let them through again."""
+
+    def __init__(self) -> None:
+        self._world = World(organizations=ORGANIZATIONS, incidents=INCIDENTS)
+        self._batches = count()
+        self._secret = self._world.secret_names[0]
+
+    def units(self, number: int, url: str) -> list[Unit]:
+        """``number`` of them, each for one signed webhook to ``url``."""
+        batch = next(self._batches)
+        destination = {"destination_id": DESTINATION, "channel": "webhook", "url": url, "secret": self._secret}
+        units = []
+        for record in self._world.work_units(number):
+            # Without a batch: it is for the audit, and most units have none.
+            del record["batch"]
+            record["work_unit_id"] += f"-{batch}"
+            body = orjson.dumps(record | {"destinations": [destination]})
+            units.append(Unit(body, notification_id(decode(body), DESTINATION)))
+        return units
+
+
+class Publisher:
+    """Publishes to the private broker, each message persistent and confirmed."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+
+    async def declare(self, queue: str) -> None:
+        """A durable quorum queue, as the full job has."""
+        await self._channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+
+    async def publish(self, queue: str, units: Sequence[Unit]) -> None:
+        for start in range(0, len(units), AT_ONCE):
+            await asyncio.gather(*(self._one(queue, unit) for unit in units[start : start + AT_ONCE]))
+
+    async def _one(self, queue: str, unit: Unit) -> None:
+        message = Message(
+            unit.body,
+            content_type="application/json",
+            delivery_mode=DeliveryMode.PERSISTENT,
+            # For the floor, which could not know it otherwise; the full job derives it.
+            message_id=unit.webhook_id,
+        )
+        await self._channel.default_exchange.publish(message, queue)
+
+
+async def publisher(connection: aio_pika.abc.AbstractConnection) -> Publisher:
+    """A channel of its own, with confirms."""
+    return Publisher(await connection.channel(publisher_confirms=True))

@@ -1,0 +1,66 @@
+"""What is there before anything runs: private RabbitMQ and Redis, the simulated platform, and the worker's settings."""
+
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aio_pika
+
+from bench.load import INCIDENTS, ORGANIZATIONS, Load, Publisher, publisher
+from bench.machine import Cores
+from bench.processes import finished, running
+from tests.services.rabbitmq import running_rabbitmq
+from tests.services.redis import running_redis
+
+PLATFORM = (sys.executable, "-m", "notification_sender.sandbox", "--port", "0")
+WORLD = ("--organizations", str(ORGANIZATIONS), "--incidents", str(INCIDENTS))
+WORKER = str(Path(sys.executable).with_name("notification-sender"))
+UNITS = "notification-sender.units"
+FLOOR = "bench.floor"
+CHOSEN = {"NS_THROTTLE_WEBHOOK": "off", "NS_THROTTLE_EMAIL": "off", "NS_HTTP_PORT": "0"}
+"""All that is not a default besides addresses: a throttle would measure itself, and the port may be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``environment``: the worker's. ``folder``: for logs."""
+
+    folder: Path
+    cores: Cores
+    amqp_url: str
+    environment: dict[str, str]
+    load: Load
+    publisher: Publisher
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    """Everything up and the queues declared, for the length of the block."""
+    cores = Cores.of_this_machine()
+    # The services are our children and inherit this.
+    os.sched_setaffinity(0, cores.services)
+    with running_rabbitmq() as rabbitmq, running_redis() as redis:
+        async with (
+            running([*PLATFORM, *WORLD], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
+            await aio_pika.connect(rabbitmq.url) as connection,
+        ):
+            environment = _without_ours() | CHOSEN | _exported(await platform.lines_until("#"))
+            environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
+            await finished([WORKER, "topology"], environment)
+            publishing = await publisher(connection)
+            await publishing.declare(FLOOR)
+            yield Stage(folder, cores, rabbitmq.url, environment, Load(), publishing)
+
+
+def _without_ours() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("NS_")}
+
+
+def _exported(lines: list[str]) -> dict[str, str]:
+    """The variables of ``export NAME=value`` lines."""
+    words = [shlex.split(line) for line in lines if line.startswith("export ")]
+    return dict(assignment.split("=", 1) for _, assignment in words)

@@ -1,0 +1,64 @@
+-- What became of one unit or notification, and what every verb does with it. This text goes before each of them.
+--
+-- KEYS[1]  hash, one record; it lives for the ledger's TTL after every change
+--   state          claimed | waiting | delivered | suppressed | dead | done
+--   attempt        the number of the attempt; a message with a lower one is stale
+--   fence          how often it was claimed
+--   token          the delivery that claimed it last
+--   lease          µs since the epoch: until when that claim holds; only while claimed
+--   takeovers      claims in a row that ran out without an outcome
+--   limit, due     the slot that is booked for it: on which limit, and when (µs since the epoch)
+--   text           the receipt, or the reason; only once over
+--   notifications  ids with one space between; only of a unit that is over
+--
+-- Times are integer µs of this server's clock. They are written with '%.0f': tostring() would round them.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local record = {}
+do
+  local names = {'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'limit', 'due'}
+  for place, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+    record[names[place]] = value or nil
+  end
+  for _, name in ipairs({'attempt', 'fence', 'lease', 'takeovers', 'due'}) do
+    record[name] = tonumber(record[name] or '0')
+  end
+end
+
+local claimed = record.state == 'claimed'
+local waiting = record.state == 'waiting'
+local over = record.state ~= nil and not claimed and not waiting
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local function owned(token, fence)
+  return record.token == token and record.fence == tonumber(fence)
+end
+
+-- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost.
+local function take(token, attempt, lease, ttl)
+  local again = claimed and record.token == token
+  local fence = again and record.fence or record.fence + 1
+  local takeovers = (claimed and not again) and record.takeovers + 1 or record.takeovers
+  redis.call('HSET', KEYS[1], 'state', 'claimed', 'attempt', attempt, 'fence', integer(fence), 'token', token,
+    'lease', integer(now + lease), 'takeovers', takeovers)
+  redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
+  redis.call('PEXPIRE', KEYS[1], ttl)
+  return {'mine', fence, takeovers}
+end
+
+-- What a claim is told whatever else it asks for, in this order; nil: the record is free.
+local function answer(token, attempt, replayed, lease, ttl)
+  if over then
+    if replayed == '1' and record.state == 'dead' then return nil end
+    return {'settled', record.state}
+  end
+  if tonumber(attempt) < record.attempt then return {'stale'} end
+  if claimed and record.token == token then return take(token, attempt, lease, ttl) end
+  if claimed and record.lease > now then return {'busy', record.lease - now} end
+  return nil
+end

@@ -1,0 +1,193 @@
+"""How a webhook is sent: one signed POST, and what each answer to it means."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Literal, Protocol, cast
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from notification_sender.channels.addresses import webhook_url
+from notification_sender.channels.signing import Secrets, signature
+from notification_sender.model.destination import Destination, Identifier
+from notification_sender.model.errors import Gone, Rejected, SchemaViolation, SendFailed, Sent
+from notification_sender.model.notification import Notification
+from notification_sender.model.outcome import Receipt
+from notification_sender.model.unit import explain
+from notification_sender.ports import Clock
+
+EXCERPT = 200
+"""Characters of an answer that are kept: for whoever looks into a dead letter, not for the answer's sake."""
+
+_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+|v1a?,[A-Za-z0-9+/=]{20,}|(?i:bearer|basic)\s+[^\s\"',;]+")
+"""What a recipient may send back to us of what we sent to it."""
+
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+class Tokens(Protocol):
+    """Bearer tokens for destinations."""
+
+    async def token(self, organization_id: str, destination_id: str, *, fresh: bool = False) -> str:
+        """``fresh``: the one before was refused.
+
+        Raises:
+            ContextUnavailable: our own platform is unwell.
+
+        """
+
+
+class _Target(BaseModel):
+    """A destination's own fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    url: str
+    secret: Identifier | None = None
+    auth: Literal["outbound_token"] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _dialled_alike_by_all(cls, url: str) -> str:
+        return str(webhook_url(url))
+
+
+class Webhook:
+    """The channel ``webhook``: a destination has a ``url``, and may have a ``secret`` and an ``auth``.
+
+    ``transport`` hands over what it has where an answer does not end: the status is enough. ``deadline`` is for
+    all of one send, in seconds; a second try with a fresh token shares it.
+    """
+
+    name = "webhook"
+    parts: Mapping[str, bool] = {"json": False}
+
+    def __init__(
+        self,
+        *,
+        transport: httpx.AsyncBaseTransport,
+        secrets: Secrets,
+        tokens: Tokens,
+        clock: Clock,
+        version: str,
+        deadline: float = 15.0,
+    ) -> None:
+        self._transport = transport
+        self._secrets = secrets
+        self._tokens = tokens
+        self._clock = clock
+        self._user_agent = f"notification-sender/{version}"
+        self._deadline = deadline
+
+    def address(self, destination: Destination) -> str:
+        """The URL.
+
+        Raises:
+            SchemaViolation: a field is missing or breaks a rule.
+            ForbiddenAddress: the host is an address in a notation that we never dial.
+
+        """
+        return _target(destination).url
+
+    async def send(self, notification: Notification) -> Receipt:
+        """POST it once, or twice where the first token is refused.
+
+        Raises:
+            Gone: 410.
+            Rejected: another 4xx that will not change.
+            ForbiddenAddress: nothing was sent, and never will be.
+            SchemaViolation: as ``address``, or it was not rendered for a webhook.
+            SendFailed: no answer, or one that says later.
+            ContextUnavailable: the token could not be had; nothing was sent.
+
+        """
+        target = _target(notification.destination)
+        until = self._clock.monotonic() + self._deadline
+        status, headers, body = await self._post(notification, target, until)
+        if status in _REFUSED and target.auth:
+            status, headers, body = await self._post(notification, target, until, fresh=True)
+        return self._judge(status, headers, body)
+
+    async def _post(
+        self, notification: Notification, target: _Target, until: float, *, fresh: bool = False
+    ) -> tuple[int, httpx.Headers, bytes]:
+        body = _body(notification)
+        headers = self._headers(notification, target, body)
+        if target.auth:
+            token = await self._tokens.token(
+                notification.organization_id, notification.destination.destination_id, fresh=fresh
+            )
+            headers["authorization"] = f"Bearer {token}"
+        extensions = {"deadline": until - self._clock.monotonic()}
+        request = httpx.Request("POST", webhook_url(target.url), headers=headers, content=body, extensions=extensions)
+        answer = await self._transport.handle_async_request(request)
+        # Not aread(): it decodes a gzip answer, of 64 KiB into 64 MiB.
+        stream = cast(httpx.AsyncByteStream, answer.stream)
+        return answer.status_code, answer.headers, b"".join([chunk async for chunk in stream])
+
+    def _headers(self, notification: Notification, target: _Target, body: bytes) -> dict[str, str]:
+        id_, timestamp = notification.notification_id, int(self._clock.now())
+        headers = {
+            "content-type": "application/json",
+            "user-agent": self._user_agent,
+            "webhook-id": id_,
+            "webhook-timestamp": str(timestamp),
+            "idempotency-key": id_,
+        }
+        if target.secret:
+            headers["webhook-signature"] = signature(self._secrets.keys(target.secret), id_, timestamp, body)
+        return headers
+
+    def _judge(self, status: int, headers: httpx.Headers, body: bytes) -> Receipt:
+        said = f"{status} {_excerpt(body)}".rstrip()
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
+            return Receipt(said)
+        if status == HTTPStatus.GONE:
+            raise Gone(f"answered {said}")
+        if 400 <= status < 500 and status not in _LATER:  # noqa: PLR2004 - HTTP's own border
+            raise Rejected(f"answered {said}")
+        redirects = "a redirect, which is never followed: " if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
+        wish = retry_after(headers.get("retry-after"), self._clock.now())
+        raise SendFailed(f"answered {redirects}{said}", sent=Sent.ANSWERED, retry_after=wish)
+
+
+def _target(destination: Destination) -> _Target:
+    try:
+        return _Target.model_validate(destination.extra)
+    except ValidationError as fault:
+        raise SchemaViolation(f"{destination.destination_id}: {explain(fault)}") from None
+
+
+def _body(notification: Notification) -> bytes:
+    try:
+        return notification.content["json"].encode()
+    except KeyError:
+        raise SchemaViolation("content.json: missing, so it was not rendered for a webhook") from None
+
+
+def _excerpt(body: bytes) -> str:
+    """The start of an answer, on one line, without what it repeats of our secrets."""
+    text = " ".join(body[: 4 * EXCERPT].decode(errors="replace").split())
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return _SECRET.sub("[redacted]", printable)[:EXCERPT]
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a ``Retry-After`` (RFC 9110, section 10.2.3): seconds, or a date. What is neither, or past,
+    is None.
+    """
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        moment = parsedate_to_datetime(value)
+        # HTTP's dates are UTC also where they do not say so (RFC 9110, section 5.6.7).
+        wish = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return wish if wish > 0 else None

@@ -1,0 +1,69 @@
+"""What holds here, and the page that says what there is."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+HEAD = """\
+# Settings
+
+Generated from the code by `make docs`.
+
+Everything is set by environment variables; no `.env` file is ever read. An empty variable counts as not set.
+All faults are reported at once, in one message, with exit code 78; an unknown `NS_` variable is a fault, too.
+What Kubernetes injects for a service (`NS_…_SERVICE_HOST`, `NS_…_SERVICE_PORT…`, `NS_…_PORT…`) is left alone.
+
+Variables marked * are secrets. Each may be given as a file in its place, `NS_AMQP_URL_FILE=/run/secrets/amqp`;
+one newline at its end is not part of the secret. Secrets are never printed: `amqp://user:***@host/vhost`.
+
+| variable | default | form | why |
+|---|---|---|---|"""
+
+
+def settings(
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="The reference page of all settings.")] = False
+) -> None:
+    """Print what holds here, secrets redacted."""
+    from notification_sender.settings import Settings  # noqa: PLC0415 - not paid by --help
+
+    if markdown:
+        print(page())
+    else:
+        print("\n".join(f"{name}={value}" for name, value in Settings.load(os.environ).effective().items()))
+
+
+def page() -> str:
+    """The reference page, in Markdown."""
+    from notification_sender.settings import options, relations  # noqa: PLC0415 - not paid by --help
+
+    secrets = options.secrets()
+    rows = [_row(name, field, secret=name in secrets) for name, field in options.variables().items()]
+    rules = [
+        f"- `NS_{it.option.upper()}` is {'at least' if it.equal else 'longer than'} `NS_{it.other.upper()}`: "
+        f"else {it.why}."
+        for it in relations.RELATIONS
+    ]
+    return "\n".join([HEAD, *rows, "", "## Relations", "", *rules])
+
+
+def _row(name: str, field: "FieldInfo", *, secret: bool) -> str:
+    default = "required" if field.is_required() else f"`{field.default}`" if field.default else "none"
+    return f"| `{name}`{' *' if secret else ''} | {default} | {_form(field)} | {field.description} |"
+
+
+def _form(field: "FieldInfo") -> str:
+    """How it is written: what its type says, its choices, its bounds."""
+    from notification_sender.settings.forms import Form  # noqa: PLC0415 - not paid by --help
+
+    members = get_args(field.annotation)
+    hints = [*field.metadata, *(hint for member in members for hint in getattr(member, "__metadata__", ()))]
+    if get_origin(field.annotation) is Literal:
+        return " ".join(f"`{choice}`" for choice in members)
+    if field.annotation is int:
+        bounds = {type(hint).__name__: hint for hint in hints}
+        return f"{bounds['Ge'].ge} to {bounds['Le'].le}"
+    return next((hint.text for hint in hints if isinstance(hint, Form)), "text")

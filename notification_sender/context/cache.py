@@ -1,0 +1,229 @@
+"""Facts that were fetched: at hand in the process, on the shelf for the fleet, else fetched, once for all who ask."""
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+from notification_sender.context.flights import Flights
+from notification_sender.context.moments import moment
+from notification_sender.model.errors import ContextUnavailable
+from notification_sender.policy.freshness import Fence
+from notification_sender.ports import Clock, Dice, Shelf
+
+AT_HAND = 5.0
+"""Seconds that a process trusts its own copy: an invalidation or a newer fact elsewhere is seen by then."""
+
+JITTER = 0.1
+"""A time to live is spread by this share up and down: what was fetched together must not expire together."""
+
+CHUNK = 100
+"""Ids of one bulk call, by contract."""
+
+_SAFE = re.compile(r"[A-Za-z0-9_.,-]{1,128}")
+
+Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+"""Fetches the facts of these ids (at most ``CHUNK``); what it leaves out does not exist."""
+
+Origin = Literal["shelf", "fetched", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of fact, and how long one is kept: fresh for ``ttl`` s, then ``stale`` s more for hard times."""
+
+    name: str
+    ttl: float
+    stale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One fact as it was fetched. Epoch times; ``fetched_at`` is when the fetch began. Shared: never changed."""
+
+    value: Any
+    fetched_at: float
+    fresh_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose facts of which kind, how to fetch them, and how new they must be."""
+
+    kind: Kind
+    organization_id: str
+    load: Load
+    fence: Fence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The facts that exist, by id; the least direct way that one of them came."""
+
+    copies: dict[str, Copy]
+    origin: Origin
+
+
+def lets(fence: Fence | None, copy: Copy) -> bool:
+    """Whether this copy may speak for the subject. An answer that is a copy itself says since when: ``cached_at``."""
+    if fence is None:
+        return True
+    cached = moment(copy.value.get("cached_at"))
+    fetched = cached or datetime.fromtimestamp(copy.fetched_at, UTC)
+    return fence.lets(modified=moment(copy.value.get("modified")), fetched=fetched)
+
+
+class Cache:
+    """Read-through over the shelf. Only whole answers are kept: no error, nothing that the fence refuses."""
+
+    def __init__(self, *, shelf: Shelf, clock: Clock, dice: Dice, prefix: str, capacity: int = 4096) -> None:
+        self._shelf = shelf
+        self._clock = clock
+        self._dice = dice
+        self._prefix = prefix
+        self._capacity = capacity
+        self._at_hand: OrderedDict[tuple[str, str, str], tuple[Copy, float]] = OrderedDict()
+        self._flights: Flights[tuple[str, str, str], dict[str, Copy]] = Flights()
+
+    def at_hand(self, kind: Kind, organization_id: str, id_: str) -> Copy | None:
+        """A fresh copy in this process: costs no wait."""
+        place = (organization_id, kind.name, id_)
+        held = self._at_hand.get(place)
+        if held is None or held[1] <= self._clock.monotonic():
+            return None
+        self._at_hand.move_to_end(place)
+        return held[0]
+
+    async def find(self, wanted: Wanted, ids: Sequence[str]) -> Found:
+        """What exists of these, from the shelf where it may be used, else fetched.
+
+        Raises:
+            ContextUnavailable: a fetch failed, and no copy may stand in for it.
+            NotFound: the fetch says so.
+
+        """
+        found, old = await self._read(wanted, ids)
+        missing = [id_ for id_ in ids if id_ not in found]
+        if not missing:
+            return Found(found, "shelf")
+        try:
+            # The fleet-wide lease goes here: who holds it fetches, the others wait for the shelf.
+            found |= await self._fetch(wanted, missing)
+        except ContextUnavailable:
+            if not old.keys() >= set(missing):
+                raise
+            return Found(found | {id_: old[id_] for id_ in missing}, "stale")
+        return Found(found, "fetched")
+
+    async def _read(self, wanted: Wanted, ids: Sequence[str]) -> tuple[dict[str, Copy], dict[str, Copy]]:
+        """What the shelf has: fresh copies, and those that are past their time."""
+        fresh: dict[str, Copy] = {}
+        old: dict[str, Copy] = {}
+        bodies = await self._shelf.read([self._key(wanted, id_) for id_ in ids])
+        now = self._clock.now()
+        for id_, body in zip(ids, bodies, strict=True):
+            # Somebody may have fetched it while the shelf was read.
+            copy = self.at_hand(wanted.kind, wanted.organization_id, id_) or _decoded(wanted, body)
+            if copy is None or not lets(wanted.fence, copy):
+                continue
+            if copy.fresh_until <= now:
+                old[id_] = copy
+                continue
+            fresh[id_] = copy
+            self._hold(wanted, id_, copy)
+        return fresh, old
+
+    async def _fetch(self, wanted: Wanted, ids: Sequence[str]) -> dict[str, Copy]:
+        asked = self._clock.now()
+        found = await self._land(wanted, ids)
+        early = [id_ for id_, copy in found.items() if _too_early(wanted.fence, copy, asked)]
+        if early:  # what is under way now began after we came
+            found |= await self._land(wanted, early)
+        return found
+
+    async def _land(self, wanted: Wanted, ids: Sequence[str]) -> dict[str, Copy]:
+        """Join what is under way, start the rest in chunks."""
+        flights = set()
+        rest = []
+        for id_ in dict.fromkeys(ids):
+            flight = self._flights.under_way(_place(wanted, id_))
+            if flight is None:
+                rest.append(id_)
+            else:
+                flights.add(flight)
+        now = self._clock.now()
+        for start in range(0, len(rest), CHUNK):
+            chunk = rest[start : start + CHUNK]
+            places = [_place(wanted, id_) for id_ in chunk]
+            flights.add(self._flights.start(places, self._load(wanted, chunk, now)))
+        landed: dict[str, Copy] = {}
+        for copies in await self._flights.land(flights):
+            landed |= copies
+        return {id_: landed[id_] for id_ in ids if id_ in landed}
+
+    async def _load(self, wanted: Wanted, ids: Sequence[str], now: float) -> dict[str, Copy]:
+        values = await wanted.load(ids)
+        ttl = wanted.kind.ttl * (1 + JITTER * (2 * self._dice() - 1))
+        copies = {id_: Copy(values[id_], now, now + ttl) for id_ in ids if values.get(id_) is not None}
+        kept = {id_: copy for id_, copy in copies.items() if lets(wanted.fence, copy)}
+        for id_, copy in kept.items():
+            self._hold(wanted, id_, copy)
+        if kept:
+            bodies = {self._key(wanted, id_): _encoded(wanted, copy) for id_, copy in kept.items()}
+            await self._shelf.write(bodies, ttl + wanted.kind.stale)
+        return copies
+
+    def _hold(self, wanted: Wanted, id_: str, copy: Copy) -> None:
+        lasts = min(copy.fresh_until - self._clock.now(), AT_HAND)
+        self._at_hand[_place(wanted, id_)] = (copy, self._clock.monotonic() + lasts)
+        self._at_hand.move_to_end(_place(wanted, id_))
+        if len(self._at_hand) > self._capacity:
+            self._at_hand.popitem(last=False)
+
+    def _key(self, wanted: Wanted, id_: str) -> str:
+        return f"{self._prefix}:1:{{{wanted.organization_id}}}:fact:{wanted.kind.name}:{_safe(id_)}"
+
+
+def _place(wanted: Wanted, id_: str) -> tuple[str, str, str]:
+    return wanted.organization_id, wanted.kind.name, id_
+
+
+def _safe(id_: str) -> str:
+    """Ids of others may hold anything, also colons and megabytes; ``~`` is no safe character, so none collides."""
+    return id_ if _SAFE.fullmatch(id_) else f"~{hashlib.blake2b(id_.encode(), digest_size=20).hexdigest()}"
+
+
+def _too_early(fence: Fence | None, copy: Copy, asked: float) -> bool:
+    """Somebody else's fetch that began before we asked, and before what this unit is about had happened."""
+    if copy.fetched_at >= asked or fence is None or lets(fence, copy):
+        return False
+    since = fence.modified or fence.fetched
+    return since is not None and copy.fetched_at < since.timestamp()
+
+
+def _encoded(wanted: Wanted, copy: Copy) -> bytes:
+    return orjson.dumps(
+        {
+            "organization_id": wanted.organization_id,
+            "fetched_at": copy.fetched_at,
+            "fresh_until": copy.fresh_until,
+            "value": copy.value,
+        }
+    )
+
+
+def _decoded(wanted: Wanted, body: bytes | None) -> Copy | None:
+    """What cannot be read, or is somebody else's, is not there."""
+    try:
+        entry = orjson.loads(body or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    match entry:
+        case {"organization_id": wanted.organization_id, "fetched_at": float(at), "fresh_until": float(until)}:
+            return Copy(entry["value"], at, until) if entry.get("value") is not None else None
+    return None

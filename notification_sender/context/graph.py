@@ -1,0 +1,189 @@
+"""What a recipe declares: its sources, what each needs, and that all of it can be had."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final, Literal, TypeVar
+
+from notification_sender.context.cache import Kind
+from notification_sender.model.errors import ConfigurationFault
+from notification_sender.model.unit import WorkUnit
+from notification_sender.policy.retry import duration
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Missing:
+    """What is not there: false, empty, without a text, and so is everything in it. Templates need not ask first."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __getitem__(self, _: object) -> "Missing":
+        return self
+
+    def __str__(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function, and what it is called with: its parameters' names are its needs."""
+
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any] | None) -> "Call | None":
+        return None if function is None else cls(function, tuple(inspect.signature(function).parameters))
+
+    def __call__(self, facts: Mapping[str, Any]) -> Any:
+        return self.function(*map(facts.__getitem__, self.names))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A named fact and how to get it. ``kind`` None: not kept. Explained at ``Recipe.source``."""
+
+    name: str
+    fetch: Call
+    waits: bool
+    kind: Kind | None
+    key: Call | None
+    batch: Call | None
+    given: Call | None
+    optional: bool | Literal["absent"]
+    timeout: float | None
+    fresh_as: str | None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        calls = (self.fetch, self.key, self.batch, self.given)
+        named = frozenset(name for call in calls if call is not None for name in call.names)
+        return named - {"ids"} if self.batch is not None else named
+
+
+class Recipe:
+    """The sources of one kind of unit.
+
+    ``subject`` says which source a unit is about (and raises SchemaViolation where it is about nothing): the one
+    whose absence or foreign owner ends the unit. ``version`` is part of the key of every kept fact: raised when
+    what a source returns changes its shape.
+    """
+
+    def __init__(self, name: str, *, subject: Callable[[WorkUnit], str], version: int = 1) -> None:
+        self.name = name
+        self.subject = subject
+        self.version = version
+        self.sources: dict[str, Source] = {}
+
+    def source(
+        self,
+        *,
+        name: str | None = None,
+        ttl: str | None = None,
+        stale: str = "0s",
+        key: Callable[..., str | None] | None = None,
+        batch: Callable[..., Iterable[str]] | None = None,
+        given: Callable[..., Any] | None = None,
+        optional: bool | Literal["absent"] = False,
+        timeout: str | None = None,
+        fresh_as: str | None = None,
+    ) -> Callable[[F], F]:
+        """Declare the function below a source. A plain function derives, an ``async`` one fetches.
+
+        The parameters of the function and of ``key``, ``batch`` and ``given`` are its needs: other sources,
+        ``unit``, or what is given at start. A function that returns None found nothing: MISSING.
+
+        ``ttl``: kept so long for the organization, under the *function's* name: two sources (``name``) of one
+        function share what is kept. ``stale``: and so much longer for when the API is unwell; ``degraded`` says so.
+        ``key``: which one it is, as text; None: not asked for, MISSING.
+        ``batch``: the ids of many; the function takes ``ids`` (those that must be fetched, at most 100) and returns
+        records by id; the value is the list of all that exist, in the order of the ids.
+        ``given``: what other sources have already: the value, or of a batch records by id.
+        ``optional``: where it fails, MISSING and named in ``degraded``; ``"absent"``: only where the API says that
+        there is none. ``timeout``: its own, within that of the whole.
+        ``fresh_as``: the subject that it speaks for: held to the fence, its value has ``modified``. The subject
+        itself is used even if an answer fetched just now is older; another source of that name is MISSING then.
+        """
+
+        def declare(function: F) -> F:
+            kind = f"{self.version}:{self.name}:{function.__name__}"
+            call = Call.of(function)
+            assert call is not None  # noqa: S101 - for the type checker: a function was given
+            self._add(
+                Source(
+                    name=name or function.__name__,
+                    fetch=call,
+                    waits=inspect.iscoroutinefunction(function),
+                    kind=None if ttl is None else Kind(kind, duration(ttl), duration(stale)),
+                    key=Call.of(key),
+                    batch=Call.of(batch),
+                    given=Call.of(given),
+                    optional=optional,
+                    timeout=None if timeout is None else duration(timeout),
+                    fresh_as=fresh_as,
+                )
+            )
+            return function
+
+        return declare
+
+    def _add(self, source: Source) -> None:
+        where = f"recipe {self.name}: source {source.name}"
+        if source.name in self.sources:
+            raise ConfigurationFault(f"{where} is declared twice")
+        if source.waits != (source.kind is not None):
+            raise ConfigurationFault(f"{where}: what is fetched (async) has a ttl, and nothing else has")
+        if source.batch is not None and "ids" not in source.fetch.names:
+            raise ConfigurationFault(f"{where} is a batch, its function must take ids")
+        self.sources[source.name] = source
+
+    def check(self, resources: Collection[str]) -> None:
+        """Refuse what could never be gathered.
+
+        Raises:
+            ConfigurationFault: all of it: unknown names, names that mean two things, a cycle.
+
+        """
+        faults = [f"source {name} has the name of a thing given at start" for name in self.sources if name in resources]
+        known = {*self.sources, *resources, "unit"}
+        for source in self.sources.values():
+            faults += [
+                f"source {source.name} needs {name}, which is not there (there are: {', '.join(sorted(known))})"
+                for name in sorted(source.needs - known)
+            ]
+            if source.fresh_as is not None and source.fresh_as not in self.sources:
+                faults.append(f"source {source.name} speaks for {source.fresh_as}, which is no source")
+        try:
+            self.plan(self.sources)
+        except CycleError as fault:
+            faults.append(f"sources need each other: {' → '.join(fault.args[1])}")
+        if faults:
+            raise ConfigurationFault("\n".join(f"recipe {self.name}: {fault}" for fault in faults))
+
+    def plan(self, names: Collection[str]) -> tuple[Source, ...]:
+        """The sources of these names and all that they need, each after what it needs. Other names are not ours."""
+        wanted: dict[str, list[str]] = {}
+        more = [name for name in self.sources if name in names]
+        while more:
+            name = more.pop()
+            if name not in wanted:
+                wanted[name] = sorted(self.sources[name].needs & self.sources.keys())
+                more += wanted[name]
+        return tuple(self.sources[name] for name in TopologicalSorter(wanted).static_order())

@@ -1,0 +1,212 @@
+"""Incidents and the intel requests around them: where each fact comes from."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from notification_sender.context.graph import Recipe
+from notification_sender.context.upstream import BadAnswer, Foreign, NotFound, Upstream
+from notification_sender.model.errors import SchemaViolation
+from notification_sender.model.unit import WorkUnit
+from notification_sender.recipes import records
+from notification_sender.recipes.records import CountForeign, Record
+
+
+def subject(unit: WorkUnit) -> str:
+    """What the unit is about.
+
+    Raises:
+        SchemaViolation: nothing.
+
+    """
+    if unit.intel_request_id and (not unit.incident_id or unit.event.startswith("intel.")):
+        return "intel_request"
+    if unit.incident_id:
+        return "incident"
+    raise SchemaViolation("incident_id, intel_request_id: one of them is required")
+
+
+intel = Recipe("intel", subject=subject)
+"""Given at start: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
+``max_distance`` (1 to 10), ``current_incidents`` (auto, on, off) and ``count_foreign``."""
+
+
+@intel.source(ttl="5m", stale="1h")
+async def organization(unit: WorkUnit, aaa: Upstream, count_foreign: CountForeign) -> Record:
+    record = await aaa.get("/organizations/{}", unit.organization_id)
+    if not records.own([record], unit.organization_id, "organization", count_foreign):
+        raise BadAnswer("the answer is another organization")
+    return records.organization(record)
+
+
+def _in_current(unit: WorkUnit, organization: Record, current_incidents: str) -> str | None:
+    said = organization["metadata"].get("use_current_incidents_cache") is True
+    wanted = current_incidents == "on" or (current_incidents == "auto" and said)
+    return unit.incident_id if wanted else None
+
+
+@intel.source(ttl="60s", key=_in_current, fresh_as="incident")
+async def current_entry(unit: WorkUnit, incidents: Upstream, count_foreign: CountForeign) -> Record | None:
+    """The fast path: everything about an incident in one answer. What is wrong with it sends us the slow path."""
+    by_owner = {"organization_id": unit.organization_id}
+    try:
+        entry = await incidents.get("/incidents/current/{}", str(unit.incident_id), params=by_owner)
+    except (NotFound, BadAnswer):
+        return None
+    return records.current_entry(entry, unit.organization_id, count_foreign)
+
+
+def _recursive(max_distance: int) -> dict[str, str]:
+    return {
+        "get_recursive_dependencies": "True",
+        "recursive_record_types": "intel_requests",
+        "recursive_max_distance": str(max_distance),
+    }
+
+
+def _owned(record: Record, source: str, unit: WorkUnit, count_foreign: CountForeign) -> Record:
+    if record.get("organization_id") is None:
+        raise BadAnswer("the answer does not say whose it is")
+    if not records.own([record], unit.organization_id, source, count_foreign):
+        raise Foreign("it belongs to another organization")
+    return record
+
+
+def _incident_key(unit: WorkUnit, max_distance: int) -> str | None:
+    return unit.incident_id and f"{max_distance},{unit.incident_id}"
+
+
+def _current_incident(current_entry: Record) -> Record | None:
+    return current_entry["incident"] if current_entry else None
+
+
+@intel.source(ttl="60s", key=_incident_key, given=_current_incident, fresh_as="incident", optional="absent")
+async def incident(unit: WorkUnit, incidents: Upstream, max_distance: int, count_foreign: CountForeign) -> Record:
+    params = _recursive(max_distance) | {"recursive_dependency_type": "dependents"}
+    answer = await incidents.get("/incidents/{}", str(unit.incident_id), params=params)
+    found = records.incident(_owned(answer, "incident", unit, count_foreign))
+    for name in ("outages", "internet_outages"):
+        found[name] = records.parts(found[name], unit.organization_id, name, count_foreign)
+    return found
+
+
+def _intel_request_key(unit: WorkUnit, max_distance: int) -> str | None:
+    return unit.intel_request_id and f"{max_distance},{unit.intel_request_id}"
+
+
+def _current_intel_request(unit: WorkUnit, current_entry: Record) -> Record | None:
+    # As the subject it is held to the fence, and an entry is renewed when its incident changes, not this.
+    if not current_entry or subject(unit) == "intel_request":
+        return None
+    found: Record | None = current_entry["intel_requests"].get(unit.intel_request_id)
+    return found
+
+
+@intel.source(
+    ttl="60s",
+    key=_intel_request_key,
+    given=_current_intel_request,
+    fresh_as="intel_request",
+    optional="absent",
+)
+async def intel_request(
+    unit: WorkUnit, intel_requests_api: Upstream, max_distance: int, count_foreign: CountForeign
+) -> Record:
+    params = _recursive(max_distance)
+    answer = await intel_requests_api.get("/intel-requests/{}", str(unit.intel_request_id), params=params)
+    return records.intel_request(_owned(answer, "intel_request", unit, count_foreign))
+
+
+def _dependent_ids(incident: Record, intel_request: Record) -> list[str]:
+    return [
+        id_
+        for record in (incident, intel_request)
+        if record
+        for id_ in (*record["dependent_ids"], *record["further_dependent_ids"])
+    ]
+
+
+def _current_intel_requests(current_entry: Record) -> Record | None:
+    return current_entry["intel_requests"] if current_entry else None
+
+
+@intel.source(ttl="60s", batch=_dependent_ids, given=_current_intel_requests)
+async def dependents(
+    ids: Sequence[str], unit: WorkUnit, intel_requests_api: Upstream, count_foreign: CountForeign
+) -> Record:
+    """All that depends on the subject, near and far, in the fewest calls."""
+    rows = await intel_requests_api.post("/intel-requests/bulk", {"intel_request_ids": ids})
+    owned = records.own(rows, unit.organization_id, "intel_requests", count_foreign)
+    return records.by_id(map(records.intel_request, owned), "intel_request_id")
+
+
+@intel.source()
+def intel_requests(incident: Record, intel_request: Record, dependents: list[Record]) -> list[Record]:
+    """Those that wait for the subject itself."""
+    direct = _direct_ids(incident, intel_request)
+    return [row for row in dependents if row["intel_request_id"] in direct]
+
+
+@intel.source()
+def parent_intel_requests(incident: Record, intel_request: Record, dependents: list[Record]) -> list[Record]:
+    """Those that wait for one of these: the second level and beyond."""
+    direct = _direct_ids(incident, intel_request)
+    return [row for row in dependents if row["intel_request_id"] not in direct]
+
+
+def _direct_ids(incident: Record, intel_request: Record) -> set[str]:
+    """An intel request that waits for the incident's intel request waits for the incident at second hand."""
+    if not intel_request:
+        return set(incident["dependent_ids"] if incident else ())
+    direct = set(intel_request["dependent_ids"])
+    return direct.difference(incident["further_dependent_ids"]).union(incident["dependent_ids"]) if incident else direct
+
+
+async def bulk_assets(ids: Sequence[str], unit: WorkUnit, assets_api: Upstream, count_foreign: CountForeign) -> Record:
+    """By id alone, of whatever organization: the API does not look at it."""
+    rows = await assets_api.post("/assets/bulk", {"asset_ids": ids})
+    owned = records.own(rows, unit.organization_id, "assets", count_foreign)
+    return records.by_id(map(records.asset, owned), "asset_id")
+
+
+def _unit_asset_ids(unit: WorkUnit) -> Sequence[str]:
+    return unit.asset_ids
+
+
+def _asset_ids(unit: WorkUnit, incident: Record, intel_request: Record) -> Iterable[str]:
+    return (
+        *(incident["asset_ids"] if incident else ()),
+        *unit.asset_ids,
+        *(intel_request["asset_ids"] if intel_request else ()),
+    )
+
+
+def _known_assets(current_entry: Record, unit_assets: list[Record]) -> dict[str, Any]:
+    known = {row["asset_id"]: row for row in unit_assets}
+    return known | current_entry["assets"] if current_entry else known
+
+
+# The publisher's ids need not wait for the incident.
+intel.source(name="unit_assets", ttl="5m", batch=_unit_asset_ids)(bulk_assets)
+intel.source(name="assets", ttl="5m", batch=_asset_ids, given=_known_assets)(bulk_assets)
+
+
+@intel.source()
+def outages(incident: Record) -> list[Record]:
+    return incident["outages"] if incident else []
+
+
+@intel.source()
+def internet_outages(incident: Record) -> list[Record]:
+    return incident["internet_outages"] if incident else []
+
+
+def _place(incident: Record) -> str | None:
+    return records.place(incident) if incident else None
+
+
+@intel.source(ttl="24h", key=_place, optional=True, timeout="300ms")
+async def address(incident: Record, geocoding: Upstream) -> str | None:
+    latitude, _, longitude = str(records.place(incident)).partition(",")
+    answer = await geocoding.get("/reverse", params={"lat": latitude, "lon": longitude, "format": "jsonv2"})
+    name = answer.get("display_name")
+    return name if isinstance(name, str) and name else None

@@ -1,0 +1,176 @@
+"""What the APIs answer, made regular: every field of the contract is there, lists are lists, ids stand once."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+Record = dict[str, Any]
+
+CountForeign = Callable[[str], None]
+"""Is told of every record of another organization, by the source that got it."""
+
+MOST_DEPENDENTS = 1000
+"""Ten bulk calls. A recursion that ignores its limit returns hundreds of thousands."""
+
+MOST_ASSETS = 1000
+
+
+def own(rows: object, organization_id: str, source: str, count_foreign: CountForeign) -> list[Record]:
+    """The records of this organization. One that does not say whose it is counts as another's: by contract each
+    of these says so, and a leak is worse than a gap.
+    """
+    return _kept(rows, (organization_id,), source, count_foreign)
+
+
+def parts(rows: object, organization_id: str, source: str, count_foreign: CountForeign) -> list[Record]:
+    """Parts of a record that is known to be the organization's (outages): they need not say so again."""
+    return _kept(rows, (organization_id, None), source, count_foreign)
+
+
+def _kept(rows: object, owners: tuple[str | None, ...], source: str, count_foreign: CountForeign) -> list[Record]:
+    found = objects(rows)
+    kept = [row for row in found if row.get("organization_id") in owners]
+    for _ in range(len(found) - len(kept)):
+        count_foreign(source)
+    return kept
+
+
+def objects(rows: object) -> list[Record]:
+    """The objects of a list; of anything else, none."""
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def by_id(rows: Iterable[Record], name: str) -> dict[str, Record]:
+    """By the id of this name; without one a record cannot be told from another."""
+    return {row[name]: row for row in rows if isinstance(row.get(name), str)}
+
+
+def organization(record: Record) -> Record:
+    """``metadata`` is an object, ``destinations`` a list of objects."""
+    return _filled(record, "organization_id", "name", "timezone") | {
+        "metadata": _object(record.get("metadata")),
+        "destinations": objects(record.get("destinations")),
+    }
+
+
+def incident(record: Record) -> Record:
+    """``location`` is an object, ``geojson`` too or None; in place of ``dependents``, of which there is one for
+    each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all.
+    """
+    location = _filled(_object(record.get("location")), "location_id", "thoroughfare")
+    location["geojson"] = geojson(location.get("geojson"))
+    return _with_dependents(record, "incident_id") | {
+        "location": location,
+        "outages": objects(record.get("outages")),
+        "internet_outages": objects(record.get("internet_outages")),
+        "asset_ids": list(by_id(objects(record.get("assets")), "asset_id"))[:MOST_ASSETS],
+    }
+
+
+def intel_request(record: Record) -> Record:
+    """``results`` is an object, ``asset_ids`` a list; ``dependents`` as of an incident."""
+    asset_ids = record.get("asset_ids")
+    return _with_dependents(record, "intel_request_id", "intel_request_type", "incident_id") | {
+        "results": _object(record.get("results")),
+        "asset_ids": [it for it in asset_ids if isinstance(it, str)] if isinstance(asset_ids, list) else [],
+    }
+
+
+def asset(record: Record) -> Record:
+    """``geojson`` is an object or None."""
+    filled = _filled(record, "asset_id", "organization_id", "asset_name", "asset_type_name", "thoroughfare")
+    return filled | {"geojson": geojson(record.get("geojson"))}
+
+
+def current_entry(entry: Record, organization_id: str, count_foreign: CountForeign) -> Record | None:
+    """A current entry: its incident as the slow path has it, the other records by id. None: of no use to us.
+
+    ``modified`` is the incident's, ``cached_at`` as it was: what the freshness fence looks at.
+    """
+    about = own([entry.get("incident")], organization_id, "current_entry", count_foreign)
+    if not about:
+        return None
+    found = incident(about[0])
+    for name in ("outages", "internet_outages"):
+        if isinstance(entry.get(name), list):
+            found[name] = objects(entry[name])
+        found[name] = parts(found[name], organization_id, name, count_foreign)
+    assets = own(entry.get("assets"), organization_id, "assets", count_foreign)
+    direct = own(entry.get("intel_requests"), organization_id, "intel_requests", count_foreign)
+    further = own(entry.get("parent_intel_requests"), organization_id, "intel_requests", count_foreign)
+    found["dependent_ids"] = list(by_id(direct, "intel_request_id"))
+    found["further_dependent_ids"] = list(by_id(further, "intel_request_id"))
+    found["dependent_count"] = len(direct) + len(further)
+    if isinstance(entry.get("assets"), list):
+        found["asset_ids"] = list(by_id(assets, "asset_id"))
+    return {
+        "incident": found,
+        "assets": by_id(map(asset, assets), "asset_id"),
+        "intel_requests": by_id(map(intel_request, direct + further), "intel_request_id"),
+        "modified": found["modified"],
+        "cached_at": entry.get("cached_at"),
+    }
+
+
+def geojson(value: object) -> Record | None:
+    """A GeoJSON object, which may come as a string."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def place(found: Record) -> str | None:
+    """``lat,lon`` of an incident that has a point, to four decimals: 11 m, and neighbours share an address."""
+    match (found["location"]["geojson"] or {}).get("coordinates"):
+        case [int() | float() as longitude, int() | float() as latitude, *_]:
+            if math.isfinite(longitude) and abs(latitude) <= 90:  # noqa: PLR2004 - the poles
+                # Adding nothing makes 0 of -0, which is the same place.
+                return f"{round(latitude, 4) + 0.0:.4f},{round(longitude, 4) + 0.0:.4f}"
+    return None
+
+
+def _with_dependents(record: Record, id_name: str, *names: str) -> Record:
+    filled = _filled(record, id_name, "organization_id", "status", "created", "modified", *names)
+    nearest = _nearest(filled.pop("dependents", None), filled[id_name])
+    ids = sorted(nearest, key=nearest.__getitem__)[:MOST_DEPENDENTS]
+    status = filled["status"]
+    return filled | {
+        "status": status.lower() if isinstance(status, str) else None,
+        "original_status": status,
+        "dependent_ids": [id_ for id_ in ids if nearest[id_] <= 1],
+        "further_dependent_ids": [id_ for id_ in ids if nearest[id_] > 1],
+        "dependent_count": len(nearest),
+    }
+
+
+def _nearest(rows: object, root: object) -> dict[str, int]:
+    """The intel requests that wait for ``root``, with their shortest distance: 1 waits for the root itself."""
+    nearest: dict[str, int] = {}
+    for row in objects(rows):
+        id_ = row.get("dependent_id")
+        kind = str(row.get("dependent_type")).lower()
+        if not isinstance(id_, str) or id_ == root or row.get("deleted") or kind != "intel_requests":
+            continue
+        distance = _distance(row, root)
+        nearest[id_] = min(distance, nearest.get(id_, distance))
+    return nearest
+
+
+def _distance(row: Record, root: object) -> int:
+    distance = row.get("dependency_distance")
+    if isinstance(distance, int):
+        return distance
+    return 1 if row.get("blocker_id") == root else 2
+
+
+def _filled(record: Record, *names: str) -> Record:
+    return dict.fromkeys(names) | record
+
+
+def _object(value: object) -> Record:
+    return value if isinstance(value, dict) else {}

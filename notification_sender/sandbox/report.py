@@ -1,0 +1,77 @@
+"""What the sandbox saw of a worker, and how it is told to a person."""
+
+from dataclasses import dataclass
+
+from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.inbox import Inbox
+from notification_sender.sandbox.platform import Platform
+
+FEWEST_FACTS = 3
+"""What each unit needs to know at least, where nothing is shared: organization, incident, address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Counted by the platform and the recipients, not by the worker."""
+
+    units: int
+    expected: int
+    """Notifications that should have been accepted."""
+    seconds: float
+    calls: dict[str, int]
+    """By endpoint."""
+    forbidden: int
+    leaked: int
+    webhooks: int
+    """Accepted, each counted once."""
+    emails: int
+    duplicates: int
+    verified: int
+    unverified: int
+
+    @property
+    def total_calls(self) -> int:
+        return sum(self.calls.values())
+
+    @property
+    def faultless(self) -> bool:
+        """Nothing missing, nothing twice, every signature good, nothing asked for that is none of its business."""
+        wrong = self.duplicates + self.unverified + self.forbidden + self.leaked
+        return self.webhooks + self.emails == self.expected and wrong == 0
+
+
+def report(platform: Platform, inbox: Inbox, *, units: int, expected: int, seconds: float) -> Report:
+    """Count what ``units`` came to."""
+    emails = {letter.notification_id for letter in inbox.letters}
+    return Report(
+        units=units,
+        expected=expected,
+        seconds=seconds,
+        calls={str(endpoint): count for endpoint, count in platform.calls.items()},
+        forbidden=platform.forbidden,
+        leaked=platform.leaks.total(),
+        webhooks=len(set(inbox.accepted) - emails),
+        emails=len(emails),
+        duplicates=inbox.duplicates,
+        verified=len(inbox.posts) - len(inbox.unverified),
+        unverified=len(inbox.unverified),
+    )
+
+
+def summary(seen: Report) -> str:
+    """Some lines for a person."""
+    accepted = seen.webhooks + seen.emails
+    alone = FEWEST_FACTS * seen.units
+    saved = max(0.0, 1 - seen.total_calls / alone)
+    lines = [
+        f"time        {seen.seconds:.1f} s, {accepted / max(seen.seconds, 0.001):.0f} notifications a second",
+        f"API calls   {seen.total_calls} in all, {seen.total_calls / seen.units:.2f} a unit",
+        *(f"              {seen.calls[it]:5}  {it}" for it in Endpoint if seen.calls.get(it)),
+        f"cache       {alone} calls at least if no unit shared a fact ({FEWEST_FACTS} a unit): {saved:.0%} saved",
+        f"delivered   {seen.webhooks} webhooks and {seen.emails} emails of {seen.expected} notifications",
+        f"signatures  {seen.verified} verified by the recipients, {seen.unverified} not",
+        f"duplicates  {seen.duplicates}",
+    ]
+    if seen.forbidden or seen.leaked:
+        lines.append(f"forbidden   {seen.forbidden} calls, {seen.leaked} private headers sent to geocoding")
+    return "\n".join(lines)

@@ -1,0 +1,38 @@
+"""One webhook and one email of an inbox as files, for people who want to see what a customer gets."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from notification_sender.sandbox.inbox import Inbox, Post
+from notification_sender.sandbox.mailbox import Letter
+
+WEBHOOK, LETTER, PAGE = "webhook.json", "email.eml", "email.html"
+
+
+def write_samples(inbox: Inbox, directory: Path) -> list[Path]:
+    """Write the largest of each kind, which shows most; returns the files, fewer where nothing came."""
+    files: dict[str, bytes] = {}
+    if inbox.posts:
+        files[WEBHOOK] = _webhook(max(inbox.posts, key=lambda post: len(post.body)))
+    if inbox.letters:
+        files |= _email(max(inbox.letters, key=lambda letter: len(letter.raw)))
+    return _write(files, directory)
+
+
+def _webhook(post: Post) -> bytes:
+    sample = {"headers": dict(post.headers), "body": json.loads(post.body)}
+    return json.dumps(sample, ensure_ascii=False, indent=2).encode()
+
+
+def _email(letter: Letter) -> dict[str, bytes]:
+    page = letter.message.get_body(("html",))
+    html = {PAGE: page.get_content().encode()} if page is not None else {}
+    return {LETTER: letter.raw} | html
+
+
+def _write(files: Mapping[str, bytes], directory: Path) -> list[Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    return [directory / name for name in files]

@@ -1,0 +1,116 @@
+"""The heart, put together from ports: the same in production, in the demo and under a virtual clock."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from notification_sender.compose import Composer
+from notification_sender.deliver import Deliverer
+from notification_sender.policy.deferral import Deferral
+from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Rollcall
+from notification_sender.telemetry.journal import Journal
+from notification_sender.telemetry.metrics import Metrics
+from notification_sender.worker.claims import Claims
+from notification_sender.worker.drain import Drain
+from notification_sender.worker.held import Held
+from notification_sender.worker.lanes import Lanes
+from notification_sender.worker.notifications import Notifications
+from notification_sender.worker.readiness import Readiness
+from notification_sender.worker.settle import Settler
+from notification_sender.worker.slots import Slots
+from notification_sender.worker.units import Units
+
+SETTLING = 2.0
+"""Seconds of the grace that are kept for giving back what did not finish, and for closing connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the heart runs on. ``ready``: broker and store are both there."""
+
+    intake: Intake
+    outbox: Outbox
+    ledger: Ledger
+    rollcall: Rollcall
+    clock: Clock
+    dice: Dice
+    ready: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much at once and how long; seconds."""
+
+    concurrency: int
+    lease: float
+    send_timeout: float
+    max_age: float
+
+
+class Heart:
+    """Takes, works, settles, until it is closed."""
+
+    def __init__(
+        self, *, outside: Outside, pace: Pace, composer: Composer, deliverer: Deliverer, metrics: Metrics
+    ) -> None:
+        self._pace = pace
+        self._held = Held(ledger=outside.ledger, clock=outside.clock, lease=pace.lease)
+        self._readiness = Readiness(ready=outside.ready, clock=outside.clock)
+        self._drain = Drain(clock=outside.clock, send_timeout=pace.send_timeout)
+        self._journal = Journal(metrics)
+        self.slots = Slots(pace.concurrency)
+        settler = Settler(
+            outbox=outside.outbox,
+            ledger=outside.ledger,
+            readiness=self._readiness,
+            held=self._held,
+            journal=self._journal,
+        )
+        notifications = self._notifications(outside, deliverer, settler)
+        units = self._units(outside, composer, notifications, settler)
+        self.lanes = Lanes(
+            intake=outside.intake,
+            outbox=outside.outbox,
+            handlers={Lane.UNITS: units.handle, Lane.NOTIFICATIONS: notifications.handle},
+            slots=self.slots,
+            readiness=self._readiness,
+            drain=self._drain,
+            clock=outside.clock,
+            metrics=metrics,
+        )
+        self._renewal: asyncio.Task[None] | None = None
+
+    def _notifications(self, outside: Outside, deliverer: Deliverer, settler: Settler) -> Notifications:
+        return Notifications(
+            deliverer=deliverer,
+            settler=settler,
+            readiness=self._readiness,
+            drain=self._drain,
+            journal=self._journal,
+            clock=outside.clock,
+        )
+
+    def _units(self, outside: Outside, composer: Composer, notifications: Notifications, settler: Settler) -> Units:
+        return Units(
+            composer=composer,
+            notifications=notifications,
+            claims=Claims(ledger=outside.ledger, rollcall=outside.rollcall, readiness=self._readiness),
+            settler=settler,
+            deferral=Deferral(self._pace.max_age),
+            clock=outside.clock,
+            dice=outside.dice,
+        )
+
+    async def start(self) -> None:
+        """Begin to take."""
+        self._renewal = asyncio.create_task(self._held.renew_for_ever())
+        await self.lanes.open(self._pace.concurrency)
+
+    async def close(self, grace: float) -> None:
+        """Finish or give back everything within ``grace`` seconds."""
+        await self.lanes.close(max(grace - SETTLING, 0.0))
+        if self._renewal is not None:
+            self._renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewal

@@ -1,0 +1,320 @@
+"""The mail server adapter against aiosmtpd, and against a scripted server for what no honest server says."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from notification_sender.adapters.smtp import Server, Smtp
+from notification_sender.model.errors import ConfigurationFault, Rejected, SendFailed, Sent
+
+MESSAGE = b"Subject: x\r\n\r\n.dot\r\n"
+
+
+class Inbox:
+    """An honest server: it counts connections, and answers with what a test gives it."""
+
+    def __init__(self, rcpt: str = "250 OK", data: str = "250 queued as 42") -> None:
+        self.rcpt, self.data = rcpt, data
+        self.connections: set[Any] = set()
+        self.mails: list[tuple[str, list[str], bytes]] = []
+
+    async def handle_RCPT(self, _server: Any, session: Any, envelope: Any, to: str, _options: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.connections.add(session.peer)
+        if self.rcpt.startswith("2"):
+            envelope.rcpt_tos.append(to)
+        return self.rcpt
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return self.data
+
+
+@asynccontextmanager
+async def served(inbox: Inbox, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[int]:
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(inbox, enable_SMTPUTF8=False, **options), "127.0.0.1", 0, ssl=tls
+    )
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(script: Script) -> AsyncIterator[int]:
+    """A server that runs ``script`` for each connection, until the test is over."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running.add(task := asyncio.current_task())  # type: ignore[arg-type]
+        try:
+            await script(reader, writer)
+        except (asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            running.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running)
+
+
+def dialogue(answers: dict[bytes, bytes | None], heard: list[bytes] | None = None) -> Script:
+    """Answer each line by its first word; None: hang up instead. What is not in the table gets 250."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.get(b"BANNER", b"220 hello") + b"\r\n")
+        while line := await reader.readline():
+            word = line.split()[0].upper() if line.strip() else b""
+            if heard is not None:
+                heard.append(word)
+            answer = answers.get(word, b"250 ok")
+            if answer is None:
+                return
+            if answer:
+                writer.write(answer + b"\r\n")
+
+    return script
+
+
+def plain(port: int, **options: Any) -> Smtp:
+    return Smtp(Server.parse(f"smtp://127.0.0.1:{port}?starttls=none"), **options)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(  # noqa: S603 - made from constants
+        ["openssl", *made.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],  # noqa: S607 - found on the path
+        check=True,
+        capture_output=True,
+    )
+    return key, cert
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate[1], certificate[0])
+    return context
+
+
+@pytest.fixture
+def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate[1])
+
+
+async def test_a_message_arrives_with_its_envelope_and_its_dots() -> None:
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port)
+        assert await mailer.send("noc@example.com", "to@example.com", MESSAGE) == "queued as 42"
+        await mailer.close()
+    assert inbox.mails == [("noc@example.com", ["to@example.com"], MESSAGE)]
+
+
+async def test_one_connection_is_used_again_also_after_a_refusal() -> None:
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        inbox.rcpt = "550 no such user"
+        with pytest.raises(Rejected):
+            await mailer.send("a@example.com", "c@example.com", MESSAGE)
+        inbox.rcpt = "250 OK"
+        await mailer.send("a@example.com", "d@example.com", MESSAGE)
+        await mailer.close()
+    assert len(inbox.connections) == 1
+    assert [to for _, to, _ in inbox.mails] == [["b@example.com"], ["d@example.com"]]
+
+
+async def test_at_most_so_many_connections_as_allowed() -> None:
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port, connections=2)
+        await asyncio.gather(*(mailer.send("a@example.com", f"u{n}@example.com", MESSAGE) for n in range(12)))
+        await mailer.close()
+    assert len(inbox.mails) == 12
+    assert len(inbox.connections) <= 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "outcome"),
+    [
+        (b"MAIL", 451, Sent.ANSWERED),
+        (b"RCPT", 450, Sent.ANSWERED),
+        (b"RCPT", 421, Sent.ANSWERED),
+        (b"DATA", 452, Sent.ANSWERED),
+        (b".", 451, Sent.ANSWERED),
+        (b"MAIL", 530, Sent.NOTHING),
+        (b"BANNER", 554, Sent.NOTHING),
+        (b"BANNER", 421, Sent.NOTHING),
+        (b"EHLO", 550, Sent.NOTHING),
+        (b"MAIL", 999, Sent.NOTHING),
+        (b".", 999, Sent.UNKNOWN),
+        (b"MAIL", 550, None),
+        (b"RCPT", 550, None),
+        (b"DATA", 554, None),
+        (b".", 554, None),
+    ],
+)
+async def test_an_answer_says_whether_to_try_again(stage: bytes, code: int, outcome: Sent | None) -> None:
+    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
+    async with scripted(dialogue(table | {stage: b"%d because\xff" % code})) as port:
+        mailer = plain(port)
+        with pytest.raises(SendFailed if outcome else Rejected, match="because") as caught:
+            await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        await mailer.close()
+    assert getattr(caught.value, "sent", None) == outcome
+    str(caught.value).encode()  # can be written down, whatever the server's bytes were
+
+
+@pytest.mark.parametrize(
+    ("stage", "sent"),
+    [(b"EHLO", Sent.NOTHING), (b"RCPT", Sent.NOTHING), (b"DATA", Sent.UNKNOWN), (b".", Sent.UNKNOWN)],
+)
+async def test_a_drop_is_unknown_once_the_message_began(stage: bytes, sent: Sent) -> None:
+    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
+    async with scripted(dialogue(table | {stage: None})) as port:
+        with pytest.raises(SendFailed) as caught:
+            await plain(port).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is sent
+
+
+@pytest.mark.parametrize(("stage", "sent"), [(b"RCPT", Sent.NOTHING), (b".", Sent.UNKNOWN)])
+async def test_silence_ends_with_the_deadline(stage: bytes, sent: Sent) -> None:
+    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
+    async with scripted(dialogue(table | {stage: b""})) as port:
+        with pytest.raises(SendFailed, match=r"no end after 0\.2 s") as caught:
+            await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is sent
+
+
+async def test_a_server_that_does_not_greet_got_nothing() -> None:
+    async with scripted(lambda reader, _writer: reader.read()) as port:  # type: ignore[arg-type,return-value]
+        with pytest.raises(SendFailed) as caught:
+            await plain(port, connect_timeout=0.1).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is Sent.NOTHING
+
+
+async def test_a_kept_connection_that_died_is_replaced() -> None:
+    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
+    heard: list[bytes] = []
+    async with scripted(dialogue(table | {b"RSET": None}, heard)) as port:
+        mailer = plain(port)
+        for _ in range(2):
+            assert await mailer.send("a@example.com", "b@example.com", MESSAGE) == "ok"
+        await mailer.close()
+    assert heard.count(b"EHLO") == 2
+
+
+async def test_nobody_listening_is_nothing_sent() -> None:
+    async with served(Inbox()) as port:
+        pass
+    with pytest.raises(SendFailed) as caught:
+        await plain(port).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is Sent.NOTHING
+
+
+async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, data: Any) -> AuthResult:
+        seen.append((data.login, data.password))
+        return AuthResult(success=data.password == b"p@ss/word", handled=False)
+
+    options = {"tls_context": server_tls, "require_starttls": True, "authenticator": check, "auth_required": True}
+    async with served(inbox := Inbox(), **options) as port:
+        right = Smtp(Server.parse(f"smtp://user:p%40ss%2Fword@localhost:{port}"), tls=trusting)
+        await right.send("a@example.com", "b@example.com", MESSAGE)
+        await right.close()
+        wrong = Smtp(Server.parse(f"smtp://user:wrong@localhost:{port}"), tls=trusting)
+        with pytest.raises(SendFailed) as caught:
+            await wrong.send("a@example.com", "b@example.com", MESSAGE)
+        await wrong.close()
+    assert caught.value.sent is Sent.NOTHING
+    assert seen[0] == (b"user", b"p@ss/word")
+    assert len(inbox.mails) == 1
+
+
+async def test_smtps(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    async with served(inbox := Inbox(), tls=server_tls) as port:
+        mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), tls=trusting)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        await mailer.close()
+    assert len(inbox.mails) == 1
+
+
+async def test_a_stripped_starttls_is_refused_and_nothing_goes_in_the_open() -> None:
+    heard: list[bytes] = []
+    async with scripted(dialogue({}, heard)) as port:
+        with pytest.raises(SendFailed, match="STARTTLS") as caught:
+            await Smtp(Server.parse(f"smtp://u:p@127.0.0.1:{port}")).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is Sent.NOTHING
+    assert heard == [b"EHLO"]
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+async def test_a_self_signed_certificate_is_refused(scheme: str, server_tls: ssl.SSLContext) -> None:
+    options = {"tls": server_tls} if scheme == "smtps" else {"tls_context": server_tls}
+    async with served(inbox := Inbox(), **options) as port:
+        with pytest.raises(SendFailed, match="certificate") as caught:
+            await Smtp(Server.parse(f"{scheme}://localhost:{port}")).send("a@example.com", "b@example.com", MESSAGE)
+    assert caught.value.sent is Sent.NOTHING
+    assert inbox.mails == []
+
+
+async def test_a_certificate_of_another_name_is_refused(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    async with served(Inbox(), tls_context=server_tls) as port:
+        with pytest.raises(SendFailed, match="certificate") as caught:
+            await Smtp(Server.parse(f"smtp://127.0.0.1:{port}"), tls=trusting).send("a@e.com", "b@e.com", MESSAGE)
+    assert caught.value.sent is Sent.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "starttls"),
+    [
+        ("smtp://h", 587, True),
+        ("smtps://h", 465, False),
+        ("smtp://h?starttls=none", 25, False),
+        ("smtp://h:2525", 2525, True),
+    ],
+)
+def test_the_port_follows_from_the_scheme(url: str, port: int, starttls: bool) -> None:  # noqa: FBT001 - a row of the table
+    server = Server.parse(url)
+    assert (server.port, server.starttls) == (port, starttls)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h",
+        "smtp://",
+        "smtp://h:0x",
+        "smtp://h?tls=1",
+        "smtp://h?starttls=maybe",
+        "smtp://u:secret@h?starttls=none",
+        "smtp://h/x",
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        Server.parse(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_password_is_not_printed() -> None:
+    assert "secret" not in repr(Server.parse("smtps://u:secret@h"))

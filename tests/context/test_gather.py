@@ -1,0 +1,249 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from context.fakes import DictShelf, MovedClock, cache_of, run_timeless
+
+from notification_sender.context.gather import Context, Gatherer, timestamp
+from notification_sender.context.graph import MISSING, Recipe
+from notification_sender.context.upstream import Foreign, NotFound
+from notification_sender.model.errors import (
+    ContextUnavailable,
+    NotificationSenderError,
+    RenderFault,
+    SubjectNotFound,
+    TenantMismatch,
+)
+from notification_sender.model.unit import WorkUnit
+
+
+def unit(**fields: Any) -> WorkUnit:
+    return WorkUnit.model_validate({"work_unit_id": "wu", "organization_id": "acme"} | fields)
+
+
+def new_recipe() -> Recipe:
+    return Recipe("trial", subject=lambda _: "subject")
+
+
+def gatherer(recipe: Recipe, *, timeout: float = 60.0, shelf: DictShelf | None = None, **given: Any) -> Gatherer:
+    cache = cache_of(MovedClock(), shelf or DictShelf())
+    return Gatherer(recipe=recipe, resources=given, cache=cache, timeout=timeout)
+
+
+def slow(name: str, seconds: float, *needs: str) -> Callable[..., Any]:
+    """A source that takes so long; written out because parameter names are what is meant."""
+    names: dict[str, Any] = {"asyncio": asyncio}
+    text = f"async def {name}({', '.join(needs)}):\n await asyncio.sleep({seconds})\n return {{'name': {name!r}}}"
+    exec(text, names)  # noqa: S102 - our own text
+    return names[name]  # type: ignore[no-any-return]
+
+
+async def test_sources_that_need_nothing_of_each_other_run_side_by_side() -> None:
+    recipe, here, there = new_recipe(), asyncio.Event(), asyncio.Event()
+
+    @recipe.source(ttl="60s")
+    async def subject() -> str:
+        here.set()
+        await there.wait()
+        return "subject"
+
+    @recipe.source(ttl="60s")
+    async def other() -> str:
+        there.set()
+        await here.wait()
+        return "other"
+
+    context = await gatherer(recipe).gather(unit())
+    assert context.values == {"subject": "subject", "other": "other"}
+
+
+def test_gathering_takes_as_long_as_the_longest_path() -> None:
+    recipe = new_recipe()
+    for source in (
+        slow("organization", 0.05),
+        slow("entry", 0.01, "organization"),
+        slow("subject", 1.7, "entry"),
+        slow("intel", 5.0, "organization"),
+        slow("bulk", 0.2, "subject", "intel"),
+        slow("assets", 0.5, "subject"),
+        slow("address", 0.3, "subject"),
+    ):
+        recipe.source(ttl="60s")(source)
+    assert run_timeless(gatherer(recipe).gather(unit())) == pytest.approx(0.05 + 5.0 + 0.2)  # type: ignore[arg-type]
+
+
+def test_an_optional_source_that_hangs_is_missing_after_its_own_time() -> None:
+    recipe, seen = new_recipe(), []
+    recipe.source(ttl="60s")(slow("subject", 0.1))
+    recipe.source(ttl="24h", optional=True, timeout="300ms")(slow("address", 1e9, "subject"))
+
+    async def main() -> None:
+        seen.append(await gatherer(recipe).gather(unit()))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    assert run_timeless(main()) == pytest.approx(0.4)
+    assert seen[0].values["address"] is MISSING
+    assert seen[0].degraded == ["address"]
+
+
+def test_what_is_optional_and_late_does_not_fail_the_unit() -> None:
+    recipe, seen = new_recipe(), []
+    recipe.source(ttl="60s")(slow("subject", 0.1))
+    recipe.source(ttl="24h", optional=True)(slow("address", 1e9))
+
+    @recipe.source()
+    def place(address: object) -> str:
+        return "here" if address else "somewhere"
+
+    async def main() -> None:
+        seen.append(await gatherer(recipe, timeout=2.0).gather(unit()))
+
+    assert run_timeless(main()) == pytest.approx(2.0)
+    assert (seen[0].values["place"], seen[0].degraded) == ("somewhere", ["address"])
+
+
+def test_a_required_source_that_hangs_ends_at_the_deadline_and_is_named() -> None:
+    recipe = new_recipe()
+    recipe.source(ttl="60s")(slow("subject", 1e9))
+    recipe.source(ttl="60s")(slow("other", 0.1))
+
+    async def main() -> None:
+        with pytest.raises(ContextUnavailable, match=r"^subject: not there in 2 s$"):
+            await gatherer(recipe, timeout=2.0).gather(unit())
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    assert run_timeless(main()) == pytest.approx(2.0)
+
+
+async def test_a_required_source_that_fails_ends_the_others_at_once() -> None:
+    recipe, started, ended = new_recipe(), asyncio.Event(), []
+
+    @recipe.source(ttl="60s")
+    async def subject() -> None:
+        await started.wait()
+        raise ContextUnavailable("incidents answered 503")
+
+    @recipe.source(ttl="60s")
+    async def other() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("other")
+
+    with pytest.raises(ContextUnavailable, match=r"^subject: incidents answered 503$"):
+        await gatherer(recipe).gather(unit())
+    assert ended == ["other"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_gathering_that_is_cancelled_leaves_nothing_running() -> None:
+    recipe, started = new_recipe(), asyncio.Event()
+
+    @recipe.source(ttl="60s")
+    async def subject() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    gathering = asyncio.create_task(gatherer(recipe).gather(unit()))
+    await started.wait()
+    gathering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gathering
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "end"),
+    [
+        ("subject", NotFound("404"), SubjectNotFound),
+        ("subject", Foreign("theirs"), TenantMismatch),
+        ("other", NotFound("404"), ContextUnavailable),
+        ("other", Foreign("theirs"), ContextUnavailable),
+        ("other", ContextUnavailable("503"), ContextUnavailable),
+    ],
+)
+async def test_what_the_failure_of_a_required_source_means(
+    source: str, error: Exception, end: type[NotificationSenderError]
+) -> None:
+    recipe = new_recipe()
+
+    @recipe.source(ttl="60s")
+    async def subject() -> str:
+        if source == "subject":
+            raise error
+        return "subject"
+
+    @recipe.source(ttl="60s")
+    async def other() -> None:
+        if source == "other":
+            raise error
+
+    with pytest.raises(end, match=f"^{source}: {error}$"):
+        await gatherer(recipe).gather(unit())
+
+
+async def test_where_absence_is_allowed_it_degrades_and_trouble_does_not() -> None:
+    recipe, errors = new_recipe(), [NotFound("404"), ContextUnavailable("503")]
+    recipe.source(ttl="60s")(slow("subject", 0))
+
+    @recipe.source(ttl="60s", optional="absent")
+    async def other() -> None:
+        raise errors.pop(0)
+
+    context = await gatherer(recipe).gather(unit())
+    assert (context.values["other"], context.degraded) == (MISSING, ["other"])
+    with pytest.raises(ContextUnavailable):
+        await gatherer(recipe).gather(unit())
+
+
+async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> None:
+    recipe = new_recipe()
+    recipe.source(ttl="60s")(slow("subject", 0))
+    recipe.source(ttl="60s", key=lambda subject: subject["name"])(slow("other", 0, "subject"))
+
+    @recipe.source(ttl="60s", batch=lambda subject: [subject["name"], "b"])
+    async def rows(ids: list[str]) -> dict[str, str]:
+        return {id_: id_.upper() for id_ in ids}
+
+    gather = gatherer(recipe).gather
+    cold = await gather(unit())
+    with pytest.raises(StopIteration) as at_once:
+        gather(unit()).send(None)
+    warm: Context = at_once.value.value
+    assert warm.values == cold.values
+    assert warm.provenance == {"subject": "memory", "other": "memory", "rows": "memory"}
+
+
+async def test_only_what_is_wanted_is_fetched_and_always_the_subject() -> None:
+    recipe = new_recipe()
+    for name in ("subject", "wanted", "needed", "unwanted"):
+        recipe.source(ttl="60s")(slow(name, 0, *(["needed"] if name == "wanted" else [])))
+    context = await gatherer(recipe).gather(unit(), frozenset({"wanted", "timestamp"}))
+    assert context.values.keys() == {"subject", "wanted", "needed"}
+
+
+async def test_what_is_not_asked_for_is_missing_and_not_degraded() -> None:
+    recipe = new_recipe()
+    recipe.source(ttl="60s", key=lambda unit: unit.incident_id)(slow("subject", 0))
+    context = await gatherer(recipe).gather(unit())
+    assert (context.values["subject"], context.degraded) == (MISSING, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "modified", "expected"),
+    [
+        ({"occurred_at": "2026-03-06T09:00:00+01:00", "fingerprint": "2026-01-01T00:00:00Z"}, None, "2026-03-06T08:00:00Z"),
+        ({"fingerprint": "2026-03-06T08:26:00.5Z"}, "2026-01-01T00:00:00Z", "2026-03-06T08:26:00.500000Z"),
+        ({"fingerprint": "v7"}, "2026-03-06T08:00:00", "2026-03-06T08:00:00Z"),
+    ],
+)
+def test_when_it_happened(fields: dict[str, str], modified: str | None, expected: str) -> None:
+    context = Context({"incident": {"modified": modified}}, [], {}, "incident")
+    assert timestamp(unit(**fields), context) == expected
+
+
+def test_when_nobody_knows_is_a_fault() -> None:
+    with pytest.raises(RenderFault, match="neither the unit nor its incident says when"):
+        timestamp(unit(), Context({"incident": MISSING}, [], {}, "incident"))

@@ -1,0 +1,68 @@
+import pytest
+
+from notification_sender.context.graph import MISSING, Recipe
+from notification_sender.model.errors import ConfigurationFault
+
+
+def recipe_of(*functions: object) -> Recipe:
+    recipe = Recipe("trial", subject=lambda _: "one")
+    for function in functions:
+        recipe.source()(function)  # type: ignore[type-var]
+    return recipe
+
+
+def one(unit: object) -> object: ...
+def two(one: object) -> object: ...
+def three(two: object, wether: object) -> object: ...
+
+
+def test_an_unknown_need_is_refused_and_says_what_there_is() -> None:
+    with pytest.raises(ConfigurationFault) as fault:
+        recipe_of(one, three).check({"api": object()})
+    assert str(fault.value).splitlines() == [
+        "recipe trial: source three needs two, which is not there (there are: api, one, three, unit)",
+        "recipe trial: source three needs wether, which is not there (there are: api, one, three, unit)",
+    ]
+
+
+def test_a_cycle_is_refused_and_shown() -> None:
+    recipe = Recipe("trial", subject=lambda _: "hen")
+    recipe.source(name="hen")(lambda egg: egg)
+    recipe.source(name="egg")(lambda hen: hen)
+    with pytest.raises(ConfigurationFault, match="recipe trial: sources need each other: (hen|egg) → "):
+        recipe.check({})
+
+
+def test_two_sources_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigurationFault, match="recipe trial: source one is declared twice"):
+        recipe_of(one, one)
+
+
+def test_a_source_may_not_hide_what_is_given_at_start() -> None:
+    with pytest.raises(ConfigurationFault, match="source one has the name of a thing given at start"):
+        recipe_of(one).check({"one": 1})
+
+
+def test_speaking_for_no_source_is_refused() -> None:
+    recipe = Recipe("trial", subject=lambda _: "one")
+    recipe.source(fresh_as="nobody")(one)
+    with pytest.raises(ConfigurationFault, match="source one speaks for nobody, which is no source"):
+        recipe.check({})
+
+
+def test_what_is_fetched_must_say_how_long_it_is_kept() -> None:
+    async def fetched() -> None: ...
+
+    with pytest.raises(ConfigurationFault, match="has a ttl"):
+        recipe_of(fetched)
+
+
+def test_a_plan_holds_what_is_wanted_and_its_needs_in_order() -> None:
+    recipe = recipe_of(three, two, one)
+    assert [source.name for source in recipe.plan({"two", "timestamp"})] == ["one", "two"]
+
+
+def test_what_is_missing_is_false_empty_and_silent() -> None:
+    assert not MISSING
+    assert (str(MISSING), list(MISSING), len(MISSING)) == ("", [], 0)
+    assert MISSING["location"]["geojson"] is MISSING

@@ -1,0 +1,108 @@
+"""The whole product as it is run: real workers, RabbitMQ and Redis; only the platform and the recipients are ours."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import orjson
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from notification_sender.sandbox.sandbox import Sandbox
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with Sandbox(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(sandbox: Sandbox, amqp_url: str, redis_server: str, topology_prefix: str) -> dict[str, str]:
+    """A worker's variables: short leases and delays, so that trouble is over in seconds."""
+    return sandbox.environment | {
+        "NS_AMQP_URL": amqp_url,
+        "NS_REDIS_URL": redis_server,
+        "NS_TOPOLOGY_PREFIX": topology_prefix,
+        "NS_THROTTLE_WEBHOOK": "off",
+        "NS_THROTTLE_EMAIL": "off",
+        "NS_RETRY_SCHEDULE": "1s 1s 1s",
+        "NS_LEASE": "4s",
+        "NS_SEND_TIMEOUT": "3s",
+        "NS_HTTP_HOST": "127.0.0.1",
+        "NS_HTTP_PORT": "0",
+    }
+
+
+class Broker:
+    """What a publisher and an operator do with RabbitMQ, without any of the product's code."""
+
+    def __init__(self, channel: aio_pika.abc.AbstractChannel, prefix: str) -> None:
+        self._channel = channel
+        self._prefix = prefix
+
+    async def publish(self, bodies: Iterable[bytes | Record], *, lane: str = "units", headers: Any = None) -> None:
+        for body in bodies:
+            message = aio_pika.Message(
+                body if isinstance(body, bytes) else orjson.dumps(body),
+                headers=headers,
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            )
+            await self._channel.default_exchange.publish(message, f"{self._prefix}.{lane}")
+
+    async def depth(self, name: str) -> int:
+        queue = await self._channel.declare_queue(f"{self._prefix}.{name}", passive=True)
+        return int(queue.declaration_result.message_count or 0)
+
+    async def dead(self, count: int) -> list[AbstractIncomingMessage]:
+        """The next ``count`` dead letters, taken out."""
+        queue = await self._channel.declare_queue(f"{self._prefix}.dead", passive=True)
+        letters: list[AbstractIncomingMessage] = []
+        async with queue.iterator(timeout=30) as arriving:
+            async for letter in arriving:
+                await letter.ack()
+                letters.append(letter)
+                if len(letters) == count:
+                    break
+        return letters
+
+
+@pytest.fixture
+async def broker(amqp_url: str, topology_prefix: str) -> AsyncIterator[Broker]:
+    """Robust, for tests that take RabbitMQ away."""
+    connection = await aio_pika.connect_robust(amqp_url)
+    async with connection:
+        yield Broker(await connection.channel(publisher_confirms=True, on_return_raises=True), topology_prefix)
+
+
+@pytest.fixture
+def unit(sandbox: Sandbox) -> Callable[..., Record]:
+    """A work unit of its own about an incident of the world, for one webhook unless told otherwise."""
+
+    def make(**fields: Any) -> Record:
+        [made] = sandbox.world.work_units(1)
+        made.pop("batch")
+        made["work_unit_id"] = f"wu-{secrets.token_hex(6)}"
+        return made | {"channels": ["webhook"]} | fields
+
+    return make
+
+
+@pytest.fixture
+def hook(sandbox: Sandbox) -> Callable[..., Record]:
+    """A webhook destination of its own in the inbox."""
+
+    def make(destination_id: str, **fields: Any) -> Record:
+        url = sandbox.inbox.webhook_url(destination_id)
+        return {"destination_id": destination_id, "channel": "webhook", "url": url, "template": "intel"} | fields
+
+    return make
+
+
+Make = Callable[..., Record]
+Publish = Callable[..., Awaitable[None]]

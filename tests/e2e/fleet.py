@@ -1,0 +1,97 @@
+"""Workers as users start them: real processes of ``notification-sender run``, watched through what they say."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+COMMAND = Path(sys.executable).with_name("notification-sender")
+START_SECONDS = 30.0
+STOP_SECONDS = 40.0
+
+
+class Worker:
+    """One process. ``events`` is every line of its log so far."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._said = asyncio.Condition()
+        self.events: list[dict[str, Any]] = []
+        self.raw: list[str] = []
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            COMMAND, "run", env=self._environment, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.raw.append(line.decode())
+            async with self._said:
+                if line.startswith(b"{"):
+                    self.events.append(json.loads(line))
+                self._said.notify_all()
+        async with self._said:
+            self._said.notify_all()
+
+    async def says(self, event: str, times: int = 1, within: float = START_SECONDS) -> dict[str, Any]:
+        """The ``times``-th line of its log with this event."""
+        async with asyncio.timeout(within), self._said:
+            while True:
+                found = [it for it in self.events if it["event"] == event]
+                if len(found) >= times:
+                    return found[times - 1]
+                if self._reading.done():
+                    raise AssertionError(f"ended without saying {event}:\n{''.join(self.raw)[-4000:]}")
+                await self._said.wait()
+
+    async def get(self, path: str) -> httpx.Response:
+        """Ask its health port."""
+        port = (await self.says("health.listening"))["port"]
+        async with httpx.AsyncClient() as client:
+            return await client.get(f"http://127.0.0.1:{port}{path}")
+
+    async def becomes(self, status: int, path: str = "/readyz", within: float = 30.0) -> None:
+        """Wait until its health port answers so."""
+        async with asyncio.timeout(within):
+            while (await self.get(path)).status_code != status:
+                await asyncio.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+
+    async def ended(self, within: float = STOP_SECONDS) -> int:
+        async with asyncio.timeout(within):
+            code = await self.process.wait()
+            await self._reading
+        return code
+
+    async def stop(self) -> int:
+        """SIGTERM, as Kubernetes does it; its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+
+@asynccontextmanager
+async def fleet(environment: Mapping[str, str], size: int = 1) -> AsyncIterator[list[Worker]]:
+    """``size`` workers, ready; killed at the end if the test did not stop them."""
+    workers = [Worker(environment) for _ in range(size)]
+    try:
+        await asyncio.gather(*(worker.start() for worker in workers))
+        await asyncio.gather(*(worker.says("worker.ready") for worker in workers))
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.process.returncode is None:
+                worker.kill()
+            await worker.ended()

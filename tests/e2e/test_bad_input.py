@@ -1,0 +1,48 @@
+"""What cannot be read is a dead letter at its first delivery, unchanged, and in nobody's way."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from e2e.conftest import Broker
+from e2e.fleet import fleet
+from model.test_unit import BREAKS_A_RULE, MALFORMED
+
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+
+async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_delivered(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
+) -> None:
+    destination = {"destination_id": "d", "channel": "webhook"}
+    bad = {
+        **{body: "malformed" for body in MALFORMED.values()},
+        **{body: "schema" for body in BREAKS_A_RULE.values()},
+        **{
+            json.dumps(unit(**fields)).encode(): "schema"
+            for fields in (
+                {"incident_id": None},
+                {"kind": "unheard-of"},
+                {"channels": ["pigeon"]},
+                {"destinations": [destination]},
+                {"destinations": [destination | {"url": "ftp://hooks.example/x"}]},
+                {"destinations": [destination | {"channel": "email", "to": "a@b.example, c@d.example"}]},
+            )
+        },
+    }
+    async with fleet(environment, 2):
+        for body in bad:
+            await broker.publish([body, unit(), unit()])
+        async with asyncio.timeout(60):
+            letters = await broker.dead(len(bad))
+            await sandbox.inbox.accepts(2 * len(bad))
+    assert {letter.body: letter.headers["x-reason"] for letter in letters} == bad
+    assert len(letters) == len(bad)
+    for letter in letters:
+        assert letter.headers["x-detail"]
+        assert letter.headers["x-stage"] == "decode"
+        assert letter.headers["x-first-seen"]
+    assert [await broker.depth(it) for it in ("units", "dead")] == [0, 0]

@@ -1,0 +1,106 @@
+"""Broker, store or worker go away in the middle of it: nothing is lost, nothing is sent unguarded."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from e2e.conftest import Broker
+from e2e.fleet import fleet
+from services.rabbitmq import RabbitMQ
+from services.redis import Redis
+
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize("window", ["before its answer", "after its answer"])
+async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_under_the_same_id(
+    sandbox: Sandbox,
+    environment: dict[str, str],
+    broker: Broker,
+    redis_service: Redis,
+    unit: Make,
+    hook: Make,
+    window: str,
+) -> None:
+    inbox = sandbox.inbox
+    inbox.behaviours["noc"].script.append("hang" if window == "before its answer" else 200)
+    inbox.behaviours["noc"].latency = 0.3
+    async with fleet(environment, 1) as (victim,):
+        await broker.publish([unit(destinations=[hook("noc")])])
+        async with asyncio.timeout(30):
+            await inbox.receives(1)
+            if window == "after its answer":
+                redis_service.freeze()
+            victim.kill()
+            await victim.ended()
+        redis_service.thaw()
+        async with fleet(environment, 1) as (heir,), asyncio.timeout(30):
+            await inbox.receives(2)
+            await heir.says("notification.delivered")
+    assert len({post.notification_id for post in inbox.posts}) == 1
+    assert len(inbox.posts) == 2
+    assert await broker.depth("dead") == 0
+
+
+async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_everything(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, redis_service: Redis, unit: Make
+) -> None:
+    async with fleet(environment, 2) as workers:
+        redis_service.kill()
+        try:
+            for worker in workers:
+                await worker.becomes(503)
+                assert (await worker.get("/livez")).status_code == 200
+            await broker.publish([unit() for _ in range(100)])
+            async with asyncio.timeout(30):
+                while await broker.depth("units"):
+                    await asyncio.sleep(0.05)
+            assert sandbox.inbox.posts == []
+        finally:
+            redis_service.start()
+        async with asyncio.timeout(30):
+            await sandbox.inbox.accepts(100)
+        for worker in workers:
+            await worker.becomes(200)
+    assert sandbox.inbox.duplicates == 0
+    assert await broker.depth("dead") == 0
+
+
+async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_is_back(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make
+) -> None:
+    units = [unit() for _ in range(200)]
+    async with fleet(environment, 2) as workers:
+        await broker.publish(units[:100])
+        await sandbox.inbox.receives(20)
+        await asyncio.to_thread(rabbitmq.kill)
+        try:
+            for worker in workers:
+                await worker.becomes(503)
+        finally:
+            await asyncio.to_thread(rabbitmq.start)
+        for worker in workers:
+            await worker.becomes(200, within=60)
+        async with asyncio.timeout(60):
+            await broker.publish(units[100:])
+            await sandbox.inbox.accepts(200)
+    assert sandbox.inbox.duplicates == 0
+    assert await broker.depth("dead") == 0
+
+
+async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["slow"].latency = 0.5
+    async with fleet(environment | {"NS_CONCURRENCY": "10"}, 2) as (leaving, staying):
+        await broker.publish([unit(destinations=[hook("slow")]) for _ in range(100)])
+        await sandbox.inbox.receives(10)
+        assert await leaving.stop() == 0
+        async with asyncio.timeout(60):
+            await sandbox.inbox.accepts(100)
+        assert await staying.stop() == 0
+    assert len(sandbox.inbox.posts) == 100
+    assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]

@@ -1,0 +1,115 @@
+"""The main job, on real RabbitMQ and Redis, with several worker processes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from e2e.conftest import Broker
+from e2e.fleet import fleet
+
+from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+
+async def test_four_hundred_units_are_eight_hundred_notifications_each_once(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker
+) -> None:
+    async with fleet(environment, 2) as workers:
+        await broker.publish(sandbox.world.work_units(400, batch_id="nightly"))
+        async with asyncio.timeout(90):
+            await sandbox.inbox.accepts(800)
+        codes = [await worker.stop() for worker in workers]
+    assert codes == [0, 0]
+    assert (len(sandbox.inbox.accepted), sandbox.inbox.duplicates, sandbox.inbox.unverified) == (800, 0, [])
+    assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]
+    assert sandbox.platform.forbidden == 0
+    assert sandbox.platform.leaks == Counter()
+
+
+async def test_copies_of_a_unit_cost_one_call_to_each_api_and_are_told_once(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
+) -> None:
+    async with fleet(environment, 3) as workers:
+        await broker.publish([unit(channels=["webhook", "email"])] * 75)
+        async with asyncio.timeout(30):
+            await sandbox.inbox.accepts(2)
+        # Seventy-four found it claimed and were parked, or found it done: all of them must have come to an end.
+        for worker in workers:
+            assert await worker.stop() == 0
+        async with fleet(environment, 1) as (last,), asyncio.timeout(30):
+            while await broker.depth("units"):
+                await last.says("unit.suppressed", times=1)
+    assert (len(sandbox.inbox.posts), len(sandbox.inbox.letters)) == (1, 1)
+    calls = dict(sandbox.platform.calls)
+    assert calls.pop(Endpoint.TOKEN) <= 2 * 3
+    assert set(calls.values()) == {1}, calls
+
+
+async def test_a_failed_webhook_is_sent_again_with_the_same_id_and_bytes_and_no_api_call(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["flaky"].script.extend([500, 500])
+    async with fleet(environment):
+        await broker.publish([unit(destinations=[hook("flaky")])])
+        async with asyncio.timeout(30):
+            await sandbox.inbox.receives(1)
+            calls = Counter(sandbox.platform.calls)
+            await sandbox.inbox.accepts(1)
+    posts = sandbox.inbox.posts
+    assert [post.answered for post in posts] == [500, 500, 200]
+    assert len({(post.notification_id, post.body) for post in posts}) == 1
+    assert sandbox.platform.calls == calls
+
+
+async def test_a_throttled_destination_is_told_at_its_rate_and_nothing_holds_a_slot(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    slow = hook("slow", rate={"per_minute": 300, "burst": 5})
+    async with fleet(environment | {"NS_CONCURRENCY": "4"}):
+        await broker.publish([unit(destinations=[slow]) for _ in range(60)])
+        await broker.publish([unit(destinations=[hook("fast")]) for _ in range(60)])
+        async with asyncio.timeout(60):
+            await sandbox.inbox.accepts(120)
+    arrived = {name: [it.arrived for it in sandbox.inbox.posts if it.destination_id == name] for name in ("slow", "fast")}
+    for window in (1.0, 2.0, 5.0):
+        due = 5 + 5 * (window + 0.25)
+        assert max(sum(start <= it <= start + window for it in arrived["slow"]) for start in arrived["slow"]) <= due
+    # With four slots, sixty others would have waited twelve seconds behind anything that waits in one.
+    assert max(arrived["fast"]) < arrived["slow"][40]
+    assert sandbox.inbox.duplicates == 0
+
+
+async def test_emails_say_the_same_in_text_and_html_under_a_stable_id(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
+) -> None:
+    async with fleet(environment):
+        await broker.publish([unit(channels=["email"])])
+        async with asyncio.timeout(30):
+            await sandbox.inbox.accepts(1)
+    [letter] = sandbox.inbox.letters
+    message = letter.message
+    assert message.get_content_type() == "multipart/alternative"
+    assert [it.get_content_type() for it in message.iter_parts()] == ["text/plain", "text/html"]
+    assert message["message-id"] == f"<{letter.notification_id}@notifications.example.com>"
+
+
+async def test_the_payload_is_what_the_contract_says(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
+) -> None:
+    made = unit()
+    async with fleet(environment):
+        await broker.publish([made])
+        async with asyncio.timeout(30):
+            await sandbox.inbox.accepts(1)
+    [post] = sandbox.inbox.posts
+    body, headers = orjson.loads(post.body), {name.lower(): value for name, value in post.headers}
+    assert list(body) == ["type", "timestamp", "data"]
+    assert body["type"] == made["event"]
+    assert headers["content-type"] == "application/json"
+    assert headers["idempotency-key"] == headers["webhook-id"]
+    assert abs(int(headers["webhook-timestamp"]) - post.arrived) < 5
+    assert "traceparent" not in headers

@@ -1,0 +1,210 @@
+"""Rendering: what a template may do, which names it reads, and what is said when it fails."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notification_sender.model.errors import ConfigurationFault, RenderFault
+from notification_sender.model.unit import WorkUnit
+from notification_sender.render import MAX_BYTES, Renderer
+
+CHANNELS = {"webhook": {"json": False}, "email": {"subject": False, "txt": False, "html": True}}
+UNIT = WorkUnit(work_unit_id="w", organization_id="o", occurred_at=datetime(2026, 3, 6, tzinfo=UTC))
+ONE = {"note": {"txt": False}}
+
+
+def renderer(folder: Path, channels: Any = ONE, **files: str) -> Renderer:
+    """Templates from the names and texts of a test: ``kind__note_txt`` is kind/note.txt.j2."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/').replace('_', '.')}.j2"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return Renderer(folder=folder, channels=channels)
+
+
+def say(folder: Path, text: str, **facts: Any) -> str:
+    return renderer(folder, a__note_txt=text).render("a", "note", facts)["txt"]
+
+
+# --- which names a template reads -----------------------------------------------------------------------------
+
+
+def test_names_are_found_through_all_that_a_template_refers_to(tmp_path: Path) -> None:
+    made = renderer(
+        tmp_path,
+        a__note_txt="{% extends 'base.j2' %}{% block body %}{{ incident }}{% include '../b/row.j2' %}{% endblock %}",
+        a__base="{% import 'macros.j2' as m %}{% block body %}{% endblock %}{{ m.say(organization) }}",
+        a__macros="{% macro say(who) %}{{ who.name }}{{ range(3) | list }}{% endmacro %}{% from 'more.j2' import x %}",
+        a__more="{% set x = address %}",
+        b__row="{% for asset in assets %}{{ asset.name }}{{ zone_of }}{% endfor %}",
+    )
+    assert made.names("a", "note") == {"incident", "organization", "address", "assets", "zone_of"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% set incident = incident %}",
+        "{% if x %}{% set incident = 1 %}{% endif %}{{ incident }}",
+        "{% for incident in incident %}{% endfor %}",
+        "{% macro m(a=incident) %}{% endmacro %}{{ m() }}",
+        "{{ [] | map(attribute=incident) }}",
+        "{% with incident = incident %}{% endwith %}",
+    ],
+)
+def test_a_name_that_is_also_set_is_still_read(tmp_path: Path, text: str) -> None:
+    assert "incident" in renderer(tmp_path, a__note_txt=text).names("a", "note")
+
+
+# --- faults ---------------------------------------------------------------------------------------------------
+
+
+def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        renderer(
+            tmp_path,
+            a__note_txt="one\n{% if %}",
+            b__note_txt="{{ x | nonsense }}",
+            c__note_txt="{% include 'gone.j2' %}",
+            d__note_txt="{% include name %}",
+        )
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        *("a/note.txt.j2 line 2", "b/note.txt.j2 line 1", "c/note.txt.j2", "d/note.txt.j2")
+    ]
+    assert "nonsense" in lines[1]
+    assert "c/gone.j2" in lines[2]
+    assert "computed name" in lines[3]
+
+
+def test_a_folder_without_templates_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match="no templates"):
+        Renderer(folder=tmp_path / "absent", channels=ONE)
+
+
+def test_a_channel_wants_all_its_parts_or_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match=r"^a/email\.subject\.j2 is missing: .*\na/email\.txt\.j2 is missing"):
+        renderer(tmp_path, CHANNELS, a__email_html="x", b__webhook_json="{}")
+
+
+def test_text_that_is_not_escaped_does_not_enter_html(tmp_path: Path) -> None:
+    files = {
+        "a__email_subject": "",
+        "a__email_txt": "",
+        "a__email_html": "{% from 'words.j2' import say %}{{ say(x) }}",
+    }
+    with pytest.raises(ConfigurationFault, match=r"a/email\.html\.j2: one of it and a/words\.j2 is HTML"):
+        renderer(tmp_path, CHANNELS, a__words="{% macro say(x) %}{{ x }}{% endmacro %}", **files)
+
+
+def test_what_html_includes_is_escaped_too(tmp_path: Path) -> None:
+    files = {"a__email_subject": "{{ x }}", "a__email_txt": "", "a__email_html": "{% include 'row.html.j2' %}{{ x }}"}
+    made = renderer(tmp_path, CHANNELS, a__row_html="{{ x }}", **files)
+    parts = made.render("a", "email", {"x": "<b>"})
+    assert (parts["subject"], parts["html"]) == ("<b>", "&lt;b&gt;&lt;b&gt;")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("\n{{ incidnet }}", r"a/note\.txt\.j2 line 2: 'incidnet' is undefined"),
+        ("\n\n{{ incident.stauts }}", r"a/note\.txt\.j2 line 3: .*'stauts'"),
+        ("{{ incidnet | at('status') }}", "'incidnet' is undefined"),
+        ("{{ incidnet | pick('status') }}", "'incidnet' is undefined"),
+        ("{{ incidnet | tojson }}", "'incidnet' is undefined"),
+        ("{{ 1 / 0 }}", "line 1: division by zero"),
+        ("{% include 'b.j2' %}", r"a/b\.j2 line 2: 'deep' is undefined"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+    ],
+)
+def test_a_fault_names_file_line_and_variable(tmp_path: Path, text: str, fault: str) -> None:
+    made = renderer(tmp_path, a__note_txt=text, a__b="\n{{ deep }}")
+    with pytest.raises(RenderFault, match=fault):
+        made.render("a", "note", {"incident": {}, "deep": None} if "b.j2" not in text else {})
+
+
+def test_an_unknown_template_is_named(tmp_path: Path) -> None:
+    made = renderer(tmp_path, intel__note_txt="")
+    for asked in (lambda: made.render("intle", "note", {}), lambda: made.names("intle", "note")):
+        with pytest.raises(RenderFault, match=r"no template 'intle' for note in .* \(there are: intel\)"):
+            asked()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[1]", '"x"', "null", '{"a": NaN}', '{"a": 1,}', "{'a': 1}", r'{"a": "\ud83d"}', '{"a": Infinity}'),
+        *("[" * 5000, '{"a": {{ x }}}', '{"a": "{{ x }}"}', '{"a": 1} {"b": 2}', "{{ x }}"),
+    ],
+)
+def test_a_webhook_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json=text)
+    with pytest.raises(RenderFault, match=r"a/hook\.json\.j2: (not JSON|a JSON object)"):
+        made.render("a", "hook", {"x": 'say "x"\\', "unit": UNIT, "timestamp": "t"})
+
+
+def test_json_says_no_nan(tmp_path: Path) -> None:
+    assert say(tmp_path, "{{ [x, -x] | tojson }}", x=float("nan")) == "[null,null]"
+
+
+# --- what a template may not do ---------------------------------------------------------------------------------
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__ }}",
+    "{{ x.__class__ }}",
+    "{{ x['__class__'] }}",
+    "{{ x | attr('__class__') }}",
+    "{{ '{0.__class__}'.format(x) }}",
+    "{{ '{0.__class__}'.format_map({'0': x}) }}",
+    "{{ ('{0.__class__}' | attr('format'))(x) }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ range.__globals__ }}",
+    "{{ joiner.__init__ }}",
+    "{{ namespace.__init__.__builtins__ }}",
+    "{{ d.update({'a': 2}) }}",
+    "{{ d.clear() }}",
+    "{{ d.pop('a') }}",
+    "{{ l.append(1) }}",
+    "{{ l.sort() }}",
+    "{% do l.append(1) %}",
+    "{{ lipsum() }}",
+    "{{ l | random }}",
+    "{{ t.now() }}",
+    "{{ t.utcnow() }}",
+    "{{ t.today() }}",
+    "{{ unit.occurred_at.now() }}",
+    "{{ unit.__dict__ }}",
+    "{{ unit.__pydantic_fields__ }}",
+    "{{ range(1000000) | list }}",
+    "{{ open('/etc/passwd') }}",
+    "{{ import os }}",
+    "{% include '/etc/passwd' %}",
+    "{% include '../../../etc/passwd' %}",
+    "{{ loop }}",
+    "{% for a in range(99999) %}{{ 'x' * 100 }}{% endfor %}",
+    "{{ 'x' * 2000000 }}",
+]
+
+
+@pytest.mark.parametrize("text", ESCAPES)
+def test_there_is_no_way_out(tmp_path: Path, text: str) -> None:
+    facts = {"x": "x", "d": {"a": 1}, "l": [1], "t": UNIT.occurred_at, "unit": UNIT}
+    with pytest.raises((RenderFault, ConfigurationFault)):
+        say(tmp_path, text, **facts)
+    assert (facts["d"], facts["l"]) == ({"a": 1}, [1])
+
+
+def test_the_parts_together_have_a_limit(tmp_path: Path) -> None:
+    made = renderer(tmp_path, {"note": {"txt": False, "more": False}}, a__note_txt="{{ x }}", a__note_more="{{ x }}")
+    half = "ä" * (MAX_BYTES // 4)
+    assert made.render("a", "note", {"x": half})["txt"] == half
+    with pytest.raises(RenderFault, match="at most"):
+        made.render("a", "note", {"x": half + "ä"})
+
+
+def test_a_lone_surrogate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RenderFault, match="surrogate"):
+        say(tmp_path, "{{ x }}", x="\ud83d")

@@ -1,0 +1,54 @@
+"""The filters of templates: what is missing or odd says nothing."""
+
+from typing import Any
+
+import pytest
+
+from notification_sender.render.filters import at, in_zone, label, latlon, zone
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "said"),
+    [
+        ("2026-03-06T08:26:00Z", "Europe/Zurich", "6 Mar 2026, 09:26 CET"),
+        ("2026-07-06T08:26:00+02:00", "Europe/Zurich", "6 Jul 2026, 08:26 CEST"),
+        ("2026-03-06T08:26:00", "America/Sao_Paulo", "6 Mar 2026, 05:26 UTC-03"),
+        ("2026-03-06T08:26:00Z", "Mars/Olympus", "6 Mar 2026, 08:26 UTC"),
+        ("9999-12-31T23:59:59Z", "Asia/Tokyo", "9999-12-31T23:59:59Z"),
+        ("20260306", "Europe/Zurich", "20260306"),
+        ("yesterday\nnoon", "Europe/Zurich", "yesterday noon"),
+        (1240, "Europe/Zurich", "1240"),
+        (None, "Europe/Zurich", ""),
+    ],
+)
+def test_a_time_is_told_in_the_zone_of_the_organization(value: Any, name: str, said: str) -> None:
+    assert in_zone(value, name) == said
+
+
+@pytest.mark.parametrize("name", [None, 7, "", "..", "/etc/passwd", "Mars/Olympus", "\x00", "a" * 5000, ["UTC"]])
+def test_what_is_no_zone_is_utc(name: Any) -> None:
+    assert zone(name) == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"type": "Point", "coordinates": [8.5417, 47.3769, 400]}, "47.37690, 8.54170"),
+        ('{"type":"Point","coordinates":[8,47]}', "47.00000, 8.00000"),
+        ({"type": "Polygon", "coordinates": [[[8, 47]]]}, ""),
+        ({"type": "Point", "coordinates": ["8", None]}, ""),
+        ("not json", ""),
+        (None, ""),
+    ],
+)
+def test_a_point_is_told_latitude_first(value: Any, said: str) -> None:
+    assert latlon(value) == said
+
+
+def test_words_of_machines_become_words() -> None:
+    assert [label(word) for word in ("IN_PROGRESS", "open", None, 7)] == ["In progress", "Open", "", "7"]
+
+
+def test_a_path_ends_where_something_is_missing() -> None:
+    record = {"a": {"b": 1, "c": None, "d": "text"}}
+    assert [at(record, path) for path in ("a.b", "a.c.x", "a.d.x", "z", "a.z.y")] == [1, None, None, None, None]

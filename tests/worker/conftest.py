@@ -1,0 +1,166 @@
+"""The whole heart on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from virtual import VirtualClock
+
+from notification_sender.adapters.memory_broker import MemoryBroker
+from notification_sender.adapters.memory_ledger import MemoryLedger
+from notification_sender.compose import Composed
+from notification_sender.deliver import Deliverer
+from notification_sender.model.destination import Destination
+from notification_sender.model.errors import Unready
+from notification_sender.model.notification import Notification, notification_id
+from notification_sender.model.outcome import Receipt
+from notification_sender.model.unit import WorkUnit
+from notification_sender.policy.destinations import told
+from notification_sender.policy.limits import Limit
+from notification_sender.policy.retry import Schedule
+from notification_sender.telemetry.metrics import Metrics
+from notification_sender.worker.heart import Heart, Outside, Pace
+
+
+class Channel:
+    """Sends nowhere; ends as told, then accepts. ``ends`` holds errors to raise, or a callable to run first."""
+
+    name = "webhook"
+    parts = {"json": False}  # noqa: RUF012 - a constant of a test
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.ends: deque[Exception | Callable[[], Any]] = deque()
+        self.sends: list[tuple[float, Notification]] = []
+
+    def address(self, destination: Destination) -> str:
+        return str(destination.extra["url"])
+
+    async def send(self, notification: Notification) -> Receipt:
+        self.sends.append((self._clock.now(), notification))
+        if self.ends:
+            end = self.ends.popleft()
+            if isinstance(end, Exception):
+                raise end
+            await end()
+        return Receipt("200")
+
+
+class Composer:
+    """Context in no time; fails as told before it composes."""
+
+    def __init__(self) -> None:
+        self.faults: deque[Exception] = deque()
+        self.composed: list[WorkUnit] = []
+
+    def check(self, unit: WorkUnit) -> None:
+        """Everything is well."""
+
+    async def compose(self, unit: WorkUnit) -> list[Composed]:
+        self.composed.append(unit)
+        if self.faults:
+            raise self.faults.popleft()
+        return [Composed(self._notification(unit, it)) for it in told(unit, unit.destinations or ())]
+
+    def _notification(self, unit: WorkUnit, destination: Destination) -> Notification:
+        return Notification(
+            notification_id=notification_id(unit, destination.destination_id),
+            organization_id=unit.organization_id,
+            work_unit_id=unit.work_unit_id,
+            kind=unit.kind,
+            event=unit.event,
+            destination=destination,
+            content={"json": f'{{"composition":{len(self.composed)}}}'},
+            expires_at=unit.expires_at,
+        )
+
+
+class Away:
+    """A ledger that can be switched off, wholly or for one method."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self.methods: set[str] = set()
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if name in self.methods or "*" in self.methods:
+                self.calls += 1
+                raise Unready("the store is away")
+            return await method(*args, **kwargs)
+
+        return call
+
+
+class Body:
+    """One worker on memory, with everything a test wants to look at."""
+
+    def __init__(self, clock: VirtualClock, **pace: Any) -> None:
+        self.clock = clock
+        self.broker = MemoryBroker(clock=clock)
+        self.memory = MemoryLedger(clock=clock, lease=30.0, ledger_ttl=604_800.0, horizon=3600.0)
+        self.ledger = Away(self.memory)
+        self.channel = Channel(clock)
+        self.composer = Composer()
+        self.limits: list[Limit] = []
+        self.metrics = Metrics()
+        self.heart = self.another(**pace)
+
+    def another(self, **pace: Any) -> Heart:
+        """One more worker on the same broker and ledger."""
+        outside = Outside(
+            intake=self.broker,
+            outbox=self.broker,
+            ledger=self.ledger,  # type: ignore[arg-type]  # it passes everything on
+            rollcall=self.memory,
+            clock=self.clock,
+            dice=lambda: 0.5,
+            ready=lambda: "*" not in self.ledger.methods,
+        )
+        deliverer = Deliverer(
+            ledger=self.ledger,  # type: ignore[arg-type]
+            channels={"webhook": self.channel},
+            limits=lambda _: self.limits,
+            schedule=Schedule.parse("5s 5m 30m"),
+            hold_unknown=frozenset(),
+            clock=self.clock,
+            dice=lambda: 0.5,
+        )
+        return Heart(
+            outside=outside,
+            pace=Pace(**{"concurrency": 200, "lease": 30.0, "send_timeout": 15.0, "max_age": 86_400.0} | pace),
+            composer=self.composer,  # type: ignore[arg-type]
+            deliverer=deliverer,
+            metrics=self.metrics,
+        )
+
+    async def publish(self, *, destinations: int = 1, headers: dict[str, Any] | None = None, **fields: Any) -> None:
+        offered = [
+            {"destination_id": f"hook-{number}", "channel": "webhook", "url": "https://hooks.example/x"}
+            for number in range(destinations)
+        ]
+        unit = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1", "destinations": offered}
+        await self.broker.publish(orjson.dumps(unit | fields), headers)
+
+    def idle(self) -> bool:
+        """Nothing in hand, nothing waiting, nothing parked."""
+        return not (self.heart.lanes.in_hand or self.pending)
+
+    @property
+    def pending(self) -> int:
+        """Messages in a queue, in hand, or in the ladder."""
+        queues = self.broker._queues.values()
+        return sum(len(it.waiting) + len(it.unsettled) for it in queues) + len(self.broker._delayed)
+
+
+@pytest.fixture
+async def body() -> Any:
+    body = Body(VirtualClock())
+    await body.heart.start()
+    yield body
+    await body.broker.close()
