@@ -16,17 +16,17 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local record = {}
-do
-  local names = {'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'limit', 'due'}
-  for place, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
-    record[names[place]] = value or nil
-  end
-  for _, name in ipairs({'attempt', 'fence', 'lease', 'takeovers', 'due'}) do
-    record[name] = tonumber(record[name] or '0')
-  end
-end
-
+local stored = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'limit', 'due')
+local record = {
+  state = stored[1] or nil,
+  attempt = tonumber(stored[2] or 0),
+  fence = tonumber(stored[3] or 0),
+  token = stored[4] or nil,
+  lease = tonumber(stored[5] or 0),
+  takeovers = tonumber(stored[6] or 0),
+  limit = stored[7] or nil,
+  due = tonumber(stored[8] or 0),
+}
 local claimed = record.state == 'claimed'
 local waiting = record.state == 'waiting'
 local over = record.state ~= nil and not claimed and not waiting
@@ -46,7 +46,7 @@ local function take(token, attempt, lease, ttl)
   local takeovers = (claimed and not again) and record.takeovers + 1 or record.takeovers
   redis.call('HSET', KEYS[1], 'state', 'claimed', 'attempt', attempt, 'fence', integer(fence), 'token', token,
     'lease', integer(now + lease), 'takeovers', takeovers)
-  redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
+  if record.limit or over then redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications') end
   redis.call('PEXPIRE', KEYS[1], ttl)
   return {'mine', fence, takeovers}
 end

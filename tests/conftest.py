@@ -10,6 +10,8 @@ from services.program import MissingProgramError
 from services.rabbitmq import RabbitMQ, running_rabbitmq
 from services.redis import Redis, running_redis
 
+from notification_sender.telemetry import log
+
 
 @contextmanager
 def _missing_programs_reported() -> Iterator[None]:
@@ -57,3 +59,9 @@ def redis_server(redis_service: Redis) -> str:
     """The url of a server that holds nothing."""
     redis_service.flush()
     return redis_service.url
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_log() -> None:
+    """As in production: structlog's own default draws coloured tracebacks, which takes longer than the tests."""
+    log.configure(form="json", level="warning")

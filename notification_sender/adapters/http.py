@@ -103,13 +103,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._open()
-        headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw]
-        if "accept-encoding" not in request.headers:
-            headers.append(("accept-encoding", "identity"))
         return await self._session.request(
             request.method,
             URL(str(request.url), encoded=True),
-            headers=headers,
+            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
             data=await request.aread() or None,
             allow_redirects=False,
         )
@@ -131,6 +128,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"accept-encoding": "identity"},
             auto_decompress=False,
             request_class=_Request,
             skip_auto_headers=_NEVER_ADDED,

@@ -27,12 +27,13 @@ Headers = dict[str, Any]
 
 def parked_headers(parked: Parked, now: float) -> Headers:
     """Of a message on its way through the ladder. What came with it is not copied: brokers read ``x-death``."""
-    return {
+    headers = {
         ATTEMPT: parked.attempt,
         MISSES: parked.misses,
         FIRST_SEEN: rfc3339(parked.first_seen),
         DUE: math.ceil((now + parked.delay) * 1000),
     }
+    return headers | {REASON: "replayed"} if parked.replayed else headers
 
 
 def letter_headers(letter: DeadLetter) -> Headers:

@@ -9,7 +9,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
-from notification_sender.adapters.amqp import Link, within
+from notification_sender.adapters.amqp import RETRY, Link, within
 from notification_sender.adapters.messages import Headers, letter_headers, parked_headers
 from notification_sender.adapters.subscription import Subscription
 from notification_sender.adapters.topology import Address, Topology
@@ -71,16 +71,16 @@ class RabbitMQ:
 
         Raises:
             ConfigurationFault: it refuses us, or a queue is there already and differs.
-            Unready: it went away in between; call again.
         """
         await self._consuming.open()
         await self._publishing.open()
-        await self._declare()
-        if self._outgoing is None:
-            async with within(self._timeout):
-                channel = self._publishing.connection.channel(publisher_confirms=True, on_return_raises=True)
-                await channel.initialize()
-                self._outgoing = channel
+        while self._outgoing is None:
+            try:
+                await self._declare()
+                self._outgoing = await self._open_outgoing()
+            except Unready as fault:
+                _log.warning("broker.not_ready", error=str(fault))
+                await self._clock.sleep(RETRY)
 
     async def close(self) -> None:
         """What is still unsettled goes back to its queue."""
@@ -205,6 +205,12 @@ class RabbitMQ:
             except (PublishError, ChannelNotFoundEntity) as fault:
                 await self._mend()
                 raise Unready(f"RabbitMQ has no queue for {address.routing_key!r}: {fault}") from fault
+
+    async def _open_outgoing(self) -> AbstractRobustChannel:
+        async with within(self._timeout):
+            channel = self._publishing.connection.channel(publisher_confirms=True, on_return_raises=True)
+            await channel.initialize()
+            return channel
 
     async def _count(self, queue: str) -> int:
         async with within(self._timeout), self._publishing.spare_channel() as channel:

@@ -3,7 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 import structlog
 from redis.asyncio.connection import Connection, parse_url
@@ -12,6 +13,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptErr
 from notification_sender.adapters.redis_wire import Wire
 from notification_sender.adapters.scripts import Script
 from notification_sender.model.errors import ConfigurationFault, Unready
+
+if TYPE_CHECKING:
+    from notification_sender.adapters.embedded_redis import EmbeddedRedis
 
 RETRY = 0.25
 """Seconds between two tries to connect, and before the first one after a loss."""
@@ -29,26 +33,38 @@ class Store(Protocol):
         """The reply as the server gives it: bytes, integers, lists, None.
 
         Raises:
-            Unready: there was none, or it was an error; whether it was carried out is unknown.
+            Unready: there was none, or it was an error; whether the command was carried out is unknown.
         """
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """The reply of ``script``; a server that forgot it is told again. Raises as ``execute``."""
+        """The reply of ``script``. A server that has forgotten it is told again. Raises as ``execute`` does."""
+
+
+def store_at(url: str) -> "Redis | EmbeddedRedis":
+    """The one that ``url`` means, not connected yet.
+
+    Raises:
+        ConfigurationFault: it means none that is supported.
+    """
+    if urlsplit(url).scheme != "memory":
+        return Redis(url=url)
+    try:
+        from notification_sender.adapters.embedded_redis import EmbeddedRedis  # noqa: PLC0415 - production has none
+    except ImportError as fault:
+        raise ConfigurationFault(f"memory:// needs notification-sender[demo]: {fault}") from None
+    return EmbeddedRedis()
 
 
 class Redis:
     """One connection for all commands. ``timeout`` and ``connect_timeout`` in seconds."""
 
     def __init__(self, *, url: str, timeout: float = 2.0, connect_timeout: float = 1.0) -> None:
-        """Raises:
-        ConfigurationFault: the URL is of a kind that is not supported.
-        """
-        self._options = _options(url, connect_timeout)
+        self._new_connection, self._options = _read(url)
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._wire: Wire | None = None
-        self._returned = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._reached = asyncio.Event()
 
     @property
     def ready(self) -> bool:
@@ -57,8 +73,8 @@ class Redis:
     async def wait_ready(self) -> None:
         """Return when it is there."""
         while not self.ready:
-            self._returned.clear()
-            await self._returned.wait()
+            self._reached.clear()
+            await self._reached.wait()
 
     async def connect(self) -> None:
         """Return when it is there; a server that is not there yet is waited for.
@@ -66,8 +82,9 @@ class Redis:
         Raises:
             ConfigurationFault: the server is there and refuses us, or we refuse its certificate.
         """
-        self._wire = await self._reach(refused=_raise)
-        self._keeper = asyncio.create_task(self._keep(self._wire), name="redis")
+        wire = await self._reach(first=True)
+        self._keeper = asyncio.create_task(self._keep(wire), name="redis")
+        _log.info("store.connected")
 
     async def close(self) -> None:
         """Whoever still waits for a reply gets Unready."""
@@ -80,7 +97,7 @@ class Redis:
         try:
             return await self._send(*command)
         except RedisError as fault:
-            raise Unready(f"Redis: {fault}") from fault
+            raise _unready(fault) from fault
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:
@@ -88,13 +105,13 @@ class Redis:
         except NoScriptError:
             return await self.execute("EVAL", script.source, len(keys), *keys, *arguments)
         except RedisError as fault:
-            raise Unready(f"Redis: {fault}") from fault
+            raise _unready(fault) from fault
 
     async def ping(self) -> None:
         """A round trip.
 
         Raises:
-            Unready: there was no answer.
+            Unready: no answer came.
         """
         await self.execute("PING")
 
@@ -102,3 +119,69 @@ class Redis:
         if self._wire is None:
             raise Unready("Redis is away")
         return self._wire.send(*command)
+
+    async def _keep(self, wire: Wire) -> None:
+        while True:
+            cause = await wire.live()
+            _log.warning("store.lost", error=repr(cause))
+            # A server that takes every connection and drops it again must not keep us busy.
+            await asyncio.sleep(RETRY)
+            wire = await self._reach(first=False)
+            _log.info("store.returned")
+
+    async def _reach(self, *, first: bool) -> Wire:
+        told = ""
+        while True:
+            try:
+                self._wire = await self._open()
+            except (RedisError, OSError) as fault:
+                if first:
+                    _refuse_to_wait(fault)
+                if repr(fault) != told:
+                    told = repr(fault)
+                    _log.warning("store.unreachable", error=f"{told}: {fault}")
+                await asyncio.sleep(RETRY)
+            else:
+                self._reached.set()
+                return self._wire
+
+    async def _open(self) -> Wire:
+        connection: Any = self._new_connection(**self._options)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await connection.connect()
+                await connection.send_command(*PROBE)
+                await connection.read_response()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return Wire(connection, self._timeout)
+
+
+def _read(url: str) -> tuple[type[Connection], dict[str, Any]]:
+    scheme = urlsplit(url).scheme
+    if scheme not in {"redis", "rediss"}:
+        raise ConfigurationFault(f"NS_REDIS_URL: {scheme}:// is not supported yet: write redis:// or rediss://")
+    try:
+        options = cast("dict[str, Any]", parse_url(url))
+        connection = options.pop("connection_class", Connection)
+        # Deadlines are the wire's: one for the oldest command costs nothing, one for each does.
+        options |= {"protocol": 2, "socket_timeout": None, "client_name": "notification-sender", "driver_info": None}
+        connection(**options)
+    except (TypeError, ValueError, RedisError) as fault:
+        raise ConfigurationFault(f"NS_REDIS_URL cannot be read: {type(fault).__name__}") from None
+    return connection, options
+
+
+def _refuse_to_wait(fault: BaseException) -> None:
+    """Waiting does not help against these; at a reconnection it may, so they only end the first try."""
+    if isinstance(fault, AuthenticationError):
+        raise ConfigurationFault(f"Redis refuses the user or the password of NS_REDIS_URL: {fault}") from None
+    if isinstance(fault, NoPermissionError):
+        raise ConfigurationFault(f"Redis does not let the user of NS_REDIS_URL run scripts: {fault}") from None
+    if isinstance(fault.__context__, ssl.SSLCertVerificationError):
+        raise ConfigurationFault(f"the certificate of Redis is not trusted: {fault.__context__}") from None
+
+
+def _unready(fault: RedisError) -> Unready:
+    return Unready(f"Redis answers {type(fault).__name__}: {fault}")

@@ -18,10 +18,10 @@ from notification_sender.model.errors import ConfigurationFault
 from notification_sender.policy.ladder import RUNGS, binding, routing_key, whole_seconds
 from notification_sender.ports import Lane
 
-DELIVERY_LIMIT = 1000
-
 Arguments = dict[str, Any]
-_QUORUM: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+_QUORUM: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
+# Nothing is behind the dead letters: at its limit a message that people looked at too often would be dropped.
+_DEAD: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
 _AT_LEAST_ONCE: Arguments = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 
@@ -94,7 +94,7 @@ class Topology:
         for name in (self.exit, self.events, *map(self.rung, range(RUNGS))):
             with _explained("exchange", name):
                 await channel.exchange_declare(name, exchange_type="topic", durable=True)
-        await _declare_queue(channel, self.dead, _QUORUM)
+        await _declare_queue(channel, self.dead, _DEAD)
         for lane in Lane:
             await _declare_queue(channel, self.queue(lane), self.lane_arguments())
             await channel.queue_bind(self.queue(lane), self.exit, self.lane_pattern(lane))

@@ -109,7 +109,7 @@ def _check_host(host: str) -> None:
 
 
 def _check_dotted_quad(host: str) -> None:
-    """Systems also take ``127.1``, ``0x7f.1``, ``2130706433`` and ``0177.0.0.1`` for an address, each its own way."""
+    """Systems also take ``127.1``, ``0x7f.1`` and ``2130706433`` for an address, each its own way."""
     try:
         IPv4Address(host)
     except AddressValueError:

@@ -1,6 +1,7 @@
 """Standard Webhooks 1.0.0: what a recipient checks to know that it was us, and the keys for it."""
 
 import hmac
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,18 +58,18 @@ class Secrets:
         if self._directory is None:
             raise _unusable(name, "NS_SECRETS_DIR is not set")
         try:
-            return self._read(self._directory / name, name)
+            return self._read(f"{self._directory}/{name}", name)
         except OSError as fault:
             raise _unusable(name, fault.strerror or type(fault).__name__) from None
         except ValueError as fault:
             raise _unusable(name, str(fault)) from None
 
-    def _read(self, file: Path, name: str) -> tuple[bytes, ...]:
-        now = file.stat()
+    def _read(self, file: str, name: str) -> tuple[bytes, ...]:
+        now = os.stat(file)  # noqa: PTH116 - for every send: pathlib takes four times as long
         version = (now.st_mtime_ns, now.st_size, now.st_ino)
         known = self._known.get(name)
         if known is None or known[0] != version:
-            known = self._known[name] = (version, _parse(file.read_text(encoding="ascii")))
+            known = self._known[name] = (version, _parse(Path(file).read_text(encoding="ascii")))
         return known[1]
 
 

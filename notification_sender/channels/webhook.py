@@ -53,7 +53,8 @@ class _Target(BaseModel):
     @field_validator("url")
     @classmethod
     def _dialled_alike_by_all(cls, url: str) -> str:
-        return str(webhook_url(url))
+        webhook_url(url)
+        return url
 
 
 class Webhook:
@@ -115,18 +116,20 @@ class Webhook:
     async def _post(
         self, notification: Notification, target: _Target, until: float, *, fresh: bool = False
     ) -> tuple[int, httpx.Headers, bytes]:
-        body = _body(notification)
+        url, body = webhook_url(target.url), _body(notification)
         headers = self._headers(notification, target, body)
         if target.auth:
             token = await self._tokens.token(
                 notification.organization_id, notification.destination.destination_id, fresh=fresh
             )
             headers["authorization"] = f"Bearer {token}"
+        # With content= in place of stream= the request takes twice as long to build, for the two headers it adds.
+        headers |= {"host": url.netloc.decode("ascii"), "content-length": str(len(body))}
         extensions = {"deadline": until - self._clock.monotonic()}
-        request = httpx.Request("POST", webhook_url(target.url), headers=headers, content=body, extensions=extensions)
+        request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
         answer = await self._transport.handle_async_request(request)
         # Not aread(): it decodes a gzip answer, of 64 KiB into 64 MiB.
-        stream = cast(httpx.AsyncByteStream, answer.stream)
+        stream = cast("httpx.AsyncByteStream", answer.stream)
         return answer.status_code, answer.headers, b"".join([chunk async for chunk in stream])
 
     def _headers(self, notification: Notification, target: _Target, body: bytes) -> dict[str, str]:
@@ -172,8 +175,9 @@ def _body(notification: Notification) -> bytes:
 def _excerpt(body: bytes) -> str:
     """The start of an answer, on one line, without what it repeats of our secrets."""
     text = " ".join(body[: 4 * EXCERPT].decode(errors="replace").split())
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return _SECRET.sub("[redacted]", printable)[:EXCERPT]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return _SECRET.sub("[redacted]", text)[:EXCERPT]
 
 
 def retry_after(value: str | None, now: float) -> float | None:

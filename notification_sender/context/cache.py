@@ -112,7 +112,6 @@ class Cache:
         if not missing:
             return Found(found, "shelf")
         try:
-            # The fleet-wide lease goes here: who holds it fetches, the others wait for the shelf.
             found |= await self._fetch(wanted, missing)
         except ContextUnavailable:
             if not old.keys() >= set(missing):
@@ -179,11 +178,12 @@ class Cache:
         return copies
 
     def _hold(self, wanted: Wanted, id_: str, copy: Copy) -> None:
-        lasts = min(copy.fresh_until - self._clock.now(), AT_HAND)
-        self._at_hand[_place(wanted, id_)] = (copy, self._clock.monotonic() + lasts)
-        self._at_hand.move_to_end(_place(wanted, id_))
-        if len(self._at_hand) > self._capacity:
-            self._at_hand.popitem(last=False)
+        held, now = self._at_hand, self._clock.monotonic()
+        held[_place(wanted, id_)] = (copy, now + min(copy.fresh_until - self._clock.now(), AT_HAND))
+        held.move_to_end(_place(wanted, id_))
+        # The least used come first, and none lasts long: what nobody asks for any more leaves the memory here.
+        while len(held) > self._capacity or (held and next(iter(held.values()))[1] <= now):
+            held.popitem(last=False)
 
     def _key(self, wanted: Wanted, id_: str) -> str:
         return f"{self._prefix}:1:{{{wanted.organization_id}}}:fact:{wanted.kind.name}:{_safe(id_)}"

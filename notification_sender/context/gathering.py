@@ -112,7 +112,7 @@ class Gathering:
         if missing:
             self._start(source, kind, list(dict.fromkeys(missing)), values)
             return False
-        self._settle(source, list(values.values()), "memory")
+        self._settle_many(source, values, "memory")
         return True
 
     def _start(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
@@ -142,7 +142,7 @@ class Gathering:
             self._settle_one(source, found.copies.get(ids[0]), found.origin)
             return
         values |= {id_: copy.value for id_, copy in found.copies.items()}
-        self._settle(source, [value for value in values.values() if value is not None], found.origin)
+        self._settle_many(source, values, found.origin)
 
     def _settle_one(self, source: Source, copy: Copy | None, origin: str) -> None:
         if copy is None or self._lets(source, copy):
@@ -152,6 +152,9 @@ class Gathering:
             self._settle(source, copy.value, origin)
         else:
             self._settle(source, None, "missing: older than the event")
+
+    def _settle_many(self, source: Source, values: Mapping[str, Any], origin: str) -> None:
+        self._settle(source, [value for value in values.values() if value is not None], origin)
 
     def _settle(self, source: Source, value: Any, origin: str) -> None:
         self._facts[source.name] = MISSING if value is None else value

@@ -49,8 +49,8 @@ class Call:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, function: Callable[..., Any] | None) -> "Call | None":
-        return None if function is None else cls(function, tuple(inspect.signature(function).parameters))
+    def of(cls, function: Callable[..., Any]) -> "Call":
+        return cls(function, tuple(inspect.signature(function).parameters))
 
     def __call__(self, facts: Mapping[str, Any]) -> Any:
         return self.function(*map(facts.__getitem__, self.names))
@@ -58,11 +58,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A named fact and how to get it. ``kind`` None: not kept. Explained at ``Recipe.source``."""
+    """A named fact and how to get it, as ``Recipe`` explains. ``kind`` None: derived from others, and not kept."""
 
     name: str
     fetch: Call
-    waits: bool
     kind: Kind | None
     key: Call | None
     batch: Call | None
@@ -84,6 +83,24 @@ class Recipe:
     ``subject`` says which source a unit is about (and raises SchemaViolation where it is about nothing): the one
     whose absence or foreign owner ends the unit. ``version`` is part of the key of every kept fact: raised when
     what a source returns changes its shape.
+
+    ``source`` declares the function below it: a plain one derives, an ``async`` one fetches. The parameters of the
+    function, and of ``key``, ``batch`` and ``given``, are its needs: other sources, ``unit``, or what is given at
+    start. A function that returns None found nothing: MISSING.
+
+    ========== =====================================================================================================
+    ttl        kept so long for the organization, under the *function's* name: two sources of one function
+               (``name``) share what is kept
+    stale      and so much longer for when the API is unwell; ``degraded`` says so
+    key        which one it is, as text; None: not asked for, MISSING
+    batch      the ids of many: the function takes ``ids`` (at most 100, those that must be fetched) and returns
+               records by id; the value is the list of all that exist, in the order of the ids
+    given      what other sources have already: the value, or of a batch records by id (None: there is none)
+    optional   where it fails, MISSING and named in ``degraded``; ``"absent"``: only where the API has none
+    timeout    its own, within that of the whole
+    fresh_as   the subject that it speaks for: held to the freshness fence, its value has ``modified``. The subject
+               itself is used even if an answer fetched just now is older; another source of that name is MISSING
+    ========== =====================================================================================================
     """
 
     def __init__(self, name: str, *, subject: Callable[[WorkUnit], str], version: int = 1) -> None:
@@ -105,41 +122,20 @@ class Recipe:
         timeout: str | None = None,
         fresh_as: str | None = None,
     ) -> Callable[[F], F]:
-        """Declare the function below a source. A plain function derives, an ``async`` one fetches.
-
-        The parameters of the function and of ``key``, ``batch`` and ``given`` are its needs: other sources,
-        ``unit``, or what is given at start. A function that returns None found nothing: MISSING.
-
-        ``ttl``: kept so long for the organization, under the *function's* name: two sources (``name``) of one
-        function share what is kept. ``stale``: and so much longer for when the API is unwell; ``degraded`` says so.
-        ``key``: which one it is, as text; None: not asked for, MISSING.
-        ``batch``: the ids of many; the function takes ``ids`` (those that must be fetched, at most 100) and returns
-        records by id; the value is the list of all that exist, in the order of the ids.
-        ``given``: what other sources have already: the value, or of a batch records by id.
-        ``optional``: where it fails, MISSING and named in ``degraded``; ``"absent"``: only where the API says that
-        there is none. ``timeout``: its own, within that of the whole.
-        ``fresh_as``: the subject that it speaks for: held to the fence, its value has ``modified``. The subject
-        itself is used even if an answer fetched just now is older; another source of that name is MISSING then.
-        """
-
         def declare(function: F) -> F:
             kind = f"{self.version}:{self.name}:{function.__name__}"
-            call = Call.of(function)
-            assert call is not None  # noqa: S101 - for the type checker: a function was given
-            self._add(
-                Source(
-                    name=name or function.__name__,
-                    fetch=call,
-                    waits=inspect.iscoroutinefunction(function),
-                    kind=None if ttl is None else Kind(kind, duration(ttl), duration(stale)),
-                    key=Call.of(key),
-                    batch=Call.of(batch),
-                    given=Call.of(given),
-                    optional=optional,
-                    timeout=None if timeout is None else duration(timeout),
-                    fresh_as=fresh_as,
-                )
+            source = Source(
+                name=name or function.__name__,
+                fetch=Call.of(function),
+                kind=Kind(kind, duration(ttl), duration(stale)) if ttl else None,
+                key=Call.of(key) if key else None,
+                batch=Call.of(batch) if batch else None,
+                given=Call.of(given) if given else None,
+                optional=optional,
+                timeout=duration(timeout) if timeout else None,
+                fresh_as=fresh_as,
             )
+            self._add(source)
             return function
 
         return declare
@@ -148,7 +144,7 @@ class Recipe:
         where = f"recipe {self.name}: source {source.name}"
         if source.name in self.sources:
             raise ConfigurationFault(f"{where} is declared twice")
-        if source.waits != (source.kind is not None):
+        if inspect.iscoroutinefunction(source.fetch.function) != (source.kind is not None):
             raise ConfigurationFault(f"{where}: what is fetched (async) has a ttl, and nothing else has")
         if source.batch is not None and "ids" not in source.fetch.names:
             raise ConfigurationFault(f"{where} is a batch, its function must take ids")

@@ -18,6 +18,9 @@ likely they carried the one before. Without it each of 75 deliveries in flight w
 UNSAID_LIFE = 60.0
 """Seconds that a token is used which does not say how long it lives (``expires_in`` is optional in RFC 6749)."""
 
+_Whose = tuple[str, str]
+"""Organization (empty: our own) and audience (empty: our own APIs)."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -25,9 +28,6 @@ class _Held:
     until: float
     settled: float
     """Until then it counts as fresh for whoever was refused."""
-
-
-_Whose = tuple[str, str]
 
 
 class Tokens:

@@ -180,8 +180,9 @@ def _asset_ids(unit: WorkUnit, incident: Record, intel_request: Record) -> Itera
     )
 
 
-def _known_assets(current_entry: Record, unit_assets: list[Record]) -> dict[str, Any]:
-    known = {row["asset_id"]: row for row in unit_assets}
+def _known_assets(unit: WorkUnit, current_entry: Record, unit_assets: list[Record]) -> dict[str, Any]:
+    """Those of the unit were asked for: what did not come is known not to exist."""
+    known = dict.fromkeys(unit.asset_ids) | records.by_id(unit_assets, "asset_id")
     return known | current_entry["assets"] if current_entry else known
 
 

@@ -22,8 +22,8 @@ class Held:
 
     @contextmanager
     def holding(self, claim: Claim | None) -> Iterator[None]:
-        """Renew ``claim`` for as long as this block runs."""
-        if claim is None:
+        """Renew ``claim`` for as long as this block runs; within one that does already, nothing changes."""
+        if claim is None or claim in self._claims:
             yield
             return
         self._claims[claim] = self._clock.monotonic()

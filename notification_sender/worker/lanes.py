@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -59,8 +60,9 @@ class Lanes:
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane; a few more than there are slots, so that a freed slot finds work waiting."""
+        prefetch = min(2 * concurrency, MOST_UNSETTLED)
         for lane in Lane:
-            await self._intake.consume(lane, min(2 * concurrency, MOST_UNSETTLED), self._take)
+            await self._readiness.keep(partial(self._intake.consume, lane, prefetch, self._take))
 
     def _take(self, envelope: Envelope) -> None:
         # Our own task: one that belongs to the connection would be cancelled with it, in the middle of a send.

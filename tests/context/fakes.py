@@ -42,6 +42,12 @@ def cache_of(clock: MovedClock, shelf: DictShelf, dice: Callable[[], float] = la
     return Cache(shelf=shelf, clock=clock, dice=dice, prefix="ns")
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Give the loop turns, not time."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event, and comes within a few turns
+        await asyncio.sleep(0)
+
+
 class TimelessLoop(asyncio.SelectorEventLoop):
     """Jumps to the next timer where a real loop would wait for it."""
 

@@ -1,11 +1,12 @@
 import asyncio
+import gc
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
-from context.fakes import DictShelf, MovedClock, cache_of
+from context.fakes import DictShelf, MovedClock, cache_of, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,8 +68,7 @@ async def test_all_who_ask_at_once_share_one_fetch_and_a_cancelled_one_does_not_
     origin, cache = Origin(), cache_of(MovedClock(), DictShelf())
     origin.gate.clear()
     asking = [asyncio.create_task(cache.find(wanted(origin), ["a"])) for _ in range(75)]
-    while not origin.calls:
-        await asyncio.sleep(0)
+    await until(lambda: bool(origin.calls))
     asking[0].cancel()
     await asyncio.wait(asking[:1])
     origin.gate.set()
@@ -81,8 +81,7 @@ async def test_a_fetch_that_nobody_waits_for_any_more_ends() -> None:
     origin, cache = Origin(), cache_of(MovedClock(), DictShelf())
     origin.gate.clear()
     asking = [asyncio.create_task(cache.find(wanted(origin), ["a"])) for _ in range(2)]
-    while not origin.calls:
-        await asyncio.sleep(0)
+    await until(lambda: bool(origin.calls))
     for task in asking:
         task.cancel()
     await asyncio.wait(asking)
@@ -194,16 +193,15 @@ async def test_an_answer_older_than_the_event_is_not_kept() -> None:
 
 @pytest.mark.parametrize(("happened", "calls"), [(timedelta(seconds=-1), 1), (timedelta(seconds=1), 2)])
 async def test_a_fetch_of_others_that_began_before_the_event_is_made_again(happened: timedelta, calls: int) -> None:
-    clock, origin = MovedClock(), Origin({"modified": at(-100).isoformat()})
-    cache = cache_of(clock, DictShelf())
+    clock, shelf, origin = MovedClock(), DictShelf(), Origin({"modified": at(-100).isoformat()})
+    cache = cache_of(clock, shelf)
     origin.gate.clear()
     before = asyncio.create_task(cache.find(wanted(origin), ["a"]))
-    while not origin.calls:
-        await asyncio.sleep(0)
+    await until(lambda: bool(origin.calls))
     clock.time += 2
     fence = Fence(modified=at(0) + happened)
     after = [asyncio.create_task(cache.find(wanted(origin, fence), ["a"])) for _ in range(10)]
-    await asyncio.sleep(0)
+    await until(lambda: len(shelf.reads) == 11)
     origin.gate.set()
     await asyncio.gather(before, *after)
     assert len(origin.calls) == calls
@@ -215,8 +213,7 @@ async def test_of_many_only_what_is_missing_is_fetched_in_chunks_side_by_side() 
     await cache_of(clock, shelf).find(wanted(origin), ids[:1])
     origin.gate.clear()
     finding = asyncio.create_task(cache_of(clock, shelf).find(wanted(origin), ids))
-    while len(origin.calls) < 4:
-        await asyncio.sleep(0)
+    await until(lambda: len(origin.calls) >= 4)
     origin.gate.set()
     found = await finding
     assert [len(call) for call in origin.calls] == [1, 100, 100, 50]
@@ -228,8 +225,7 @@ async def test_ids_that_others_fetch_already_are_waited_for_and_not_fetched_agai
     origin, cache = Origin(), cache_of(MovedClock(), DictShelf())
     origin.gate.clear()
     asking = [asyncio.create_task(cache.find(wanted(origin), ids)) for ids in (["a", "b"], ["b", "c"])]
-    while len(origin.calls) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(origin.calls) >= 2)
     origin.gate.set()
     _, second = await asyncio.gather(*asking)
     assert origin.calls == [["a", "b"], ["c"]]
@@ -239,7 +235,7 @@ async def test_ids_that_others_fetch_already_are_waited_for_and_not_fetched_agai
 async def test_what_does_not_exist_is_not_kept() -> None:
     shelf = DictShelf()
 
-    async def load(ids: Sequence[str]) -> Mapping[str, Any]:
+    async def load(_: Sequence[str]) -> Mapping[str, Any]:
         return {"a": 1, "b": None, "unasked": 2}
 
     found = await cache_of(MovedClock(), shelf).find(Wanted(KIND, "acme", load), ["a", "b", "c"])
@@ -253,3 +249,44 @@ def test_keys_of_different_ids_differ_whatever_they_hold(ids: list[str]) -> None
     asyncio.run(cache_of(MovedClock(), shelf).find(wanted(Origin()), ids))
     assert len(shelf.bodies) == 2
     assert all(key.isascii() and key.count(":") == KEY.count(":") and len(key) < 200 for key in shelf.bodies)
+
+
+async def test_what_nobody_asks_for_any_more_leaves_the_memory() -> None:
+    clock, origin = MovedClock(), Origin()
+    cache = cache_of(clock, DictShelf())
+    await cache.find(wanted(origin, kind=Kind("brief", ttl=0.0)), ["a"])
+    await cache.find(wanted(origin), ["b", "c"])
+    clock.time += module.AT_HAND
+    await cache.find(wanted(origin), ["d"])
+    assert [id_ for *_, id_ in cache._at_hand] == ["d"]
+
+
+async def test_what_was_fetched_while_the_shelf_was_read_is_not_fetched_again() -> None:
+    origin, reading = Origin(), asyncio.Event()
+
+    class SlowShelf(DictShelf):
+        async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+            found = await super().read(keys)
+            if len(self.reads) == 1:
+                await reading.wait()
+            return found
+
+    cache = cache_of(MovedClock(), SlowShelf())
+    late = asyncio.create_task(cache.find(wanted(origin), ["a"]))
+    await until(lambda: bool(cache._shelf.reads))  # type: ignore[attr-defined]
+    await cache.find(wanted(origin), ["a"])
+    reading.set()
+    assert (await late).copies["a"].value == "fact"
+    assert origin.calls == [["a"]]
+
+
+async def test_of_two_fetches_that_fail_together_asyncio_does_not_complain() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    origin = Origin()
+    origin.error = ContextUnavailable("503")
+    with pytest.raises(ContextUnavailable):
+        await cache_of(MovedClock(), DictShelf()).find(wanted(origin), [str(number) for number in range(150)])
+    origin.error = None  # its traceback holds the tasks
+    gc.collect()
+    assert (len(origin.calls), complaints) == (2, [])

@@ -234,7 +234,11 @@ async def test_what_is_not_asked_for_is_missing_and_not_degraded() -> None:
 @pytest.mark.parametrize(
     ("fields", "modified", "expected"),
     [
-        ({"occurred_at": "2026-03-06T09:00:00+01:00", "fingerprint": "2026-01-01T00:00:00Z"}, None, "2026-03-06T08:00:00Z"),
+        (
+            {"occurred_at": "2026-03-06T09:00:00+01:00", "fingerprint": "2026-01-01T00:00:00Z"},
+            None,
+            "2026-03-06T08:00:00Z",
+        ),
         ({"fingerprint": "2026-03-06T08:26:00.5Z"}, "2026-01-01T00:00:00Z", "2026-03-06T08:26:00.500000Z"),
         ({"fingerprint": "v7"}, "2026-03-06T08:00:00", "2026-03-06T08:00:00Z"),
     ],

@@ -29,7 +29,7 @@ def test_a_cycle_is_refused_and_shown() -> None:
     recipe = Recipe("trial", subject=lambda _: "hen")
     recipe.source(name="hen")(lambda egg: egg)
     recipe.source(name="egg")(lambda hen: hen)
-    with pytest.raises(ConfigurationFault, match="recipe trial: sources need each other: (hen|egg) → "):
+    with pytest.raises(ConfigurationFault, match=r"recipe trial: sources need each other: (hen|egg) → "):
         recipe.check({})
 
 

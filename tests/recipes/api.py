@@ -17,6 +17,7 @@ from notification_sender.recipes import RECIPES
 
 Answer = Callable[[httpx.Request], httpx.Response]
 MODIFIED = "2026-03-06T08:00:00Z"
+LATER = "2026-03-06T08:10:00Z"
 
 
 def record(**fields: Any) -> dict[str, Any]:
@@ -60,10 +61,10 @@ class Platform:
         return Counter(_endpoint(request) for request in self.requests)
 
     def add_requests(self, *ids: str, **fields: Any) -> None:
-        self.intel_requests |= {id_: record(intel_request_id=id_, **fields) for id_ in ids}
+        self.intel_requests |= {id_: record(intel_request_id=id_) | fields for id_ in ids}
 
     def add_assets(self, *ids: str, **fields: Any) -> None:
-        self.assets |= {id_: record(asset_id=id_, asset_name=id_, **fields) for id_ in ids}
+        self.assets |= {id_: record(asset_id=id_, asset_name=id_) | fields for id_ in ids}
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -107,6 +108,26 @@ def _endpoint(request: httpx.Request) -> str:
         if path.startswith(start):
             return name
     raise AssertionError(f"outside the contract: {request.url}")
+
+
+def small_world(*, fast: bool) -> Platform:
+    platform = Platform()
+    platform.add_requests("direct")
+    platform.add_requests("parent", asset_ids=None, results=None)
+    platform.add_assets("a", geojson='{"type": "Point", "coordinates": [8, 47]}')
+    platform.incident["assets"] = [{"asset_id": "a"}]
+    platform.incident["dependents"] = [edge("direct", "inc", 1), edge("parent", "direct", 2)]
+    platform.organization["metadata"]["use_current_incidents_cache"] = fast
+    platform.entry = {
+        "incident": platform.incident,
+        "assets": list(platform.assets.values()),
+        "intel_requests": [platform.intel_requests["direct"]],
+        "parent_intel_requests": [platform.intel_requests["parent"]],
+        "outages": [],
+        "internet_outages": [],
+        "cached_at": MODIFIED,
+    }
+    return platform
 
 
 class Bench:

@@ -1,0 +1,107 @@
+"""Would it work here? Everything that the settings point to, reached once, side by side."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from notification_sender.adapters import scripts
+from notification_sender.adapters.clock import SystemClock
+from notification_sender.app.recipients import Recipients
+from notification_sender.app.services import broker, store
+from notification_sender.app.upstreams import Upstreams
+from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
+from notification_sender.render import Renderer, shipped
+from notification_sender.settings import Settings
+from notification_sender.telemetry.metrics import Metrics
+
+PATIENCE = 5.0
+"""Seconds for each: a person, or an init container, is waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing that was looked at. ``detail`` says what was found, or what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def probe(settings: Settings) -> list[Probe]:
+    """Look at everything at once; nothing is sent, nothing is changed."""
+    looks: dict[str, Callable[[Settings], Awaitable[str]]] = {
+        "rabbitmq": _rabbitmq,
+        "redis": _redis,
+        "aaa": _aaa,
+        "templates": _templates,
+        "lua": _lua,
+    }
+    for name in ("incidents", "intel_requests", "assets", "geocoding"):
+        looks[name] = _listens(getattr(settings, f"{name}_url"))
+    if settings.smtp_url is not None:
+        looks["smtp"] = _listens(settings.smtp_url.get_secret_value())
+    return await asyncio.gather(*(_look(name, look, settings) for name, look in looks.items()))
+
+
+async def _look(name: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Probe:
+    try:
+        return Probe(name, ok=True, detail=await asyncio.wait_for(look(settings), PATIENCE))
+    except TimeoutError:
+        return Probe(name, ok=False, detail=f"no answer within {PATIENCE:g} s: is it there, and may we reach it?")
+    except (NotificationSenderError, OSError) as fault:
+        return Probe(name, ok=False, detail=str(fault))
+
+
+async def _rabbitmq(settings: Settings) -> str:
+    rabbitmq = broker(settings, SystemClock())
+    try:
+        await rabbitmq.connect()
+    finally:
+        await rabbitmq.close()
+    return "connected; queues and exchanges are as they should be"
+
+
+async def _redis(settings: Settings) -> str:
+    opened = store(settings)
+    try:
+        await opened.redis.connect()
+    finally:
+        await opened.redis.close()
+    return "connected; runs scripts"
+
+
+async def _aaa(settings: Settings) -> str:
+    upstreams = Upstreams(settings, clock=SystemClock(), metrics=Metrics())
+    try:
+        await upstreams.check_token()
+    finally:
+        await upstreams.close()
+    return "gave a service token"
+
+
+async def _templates(settings: Settings) -> str:
+    upstreams = Upstreams(settings, clock=SystemClock(), metrics=Metrics())
+    recipients = Recipients(settings, tokens=upstreams.outbound_tokens, clock=SystemClock())
+    folder = settings.templates_dir or shipped()
+    Renderer(folder=folder, channels={name: it.parts for name, it in recipients.channels.items()})
+    return f"all of {folder} compile"
+
+
+async def _lua(_: Settings) -> str:
+    names = scripts.check()
+    return f"{', '.join(names)} found"
+
+
+def _listens(url: str) -> Callable[[Settings], Awaitable[str]]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443, "smtps": 465}.get(parts.scheme, 587)
+
+    async def look(_: Settings) -> str:
+        if parts.hostname is None:
+            raise ConfigurationFault("names no host")
+        _, writer = await asyncio.open_connection(parts.hostname, port)
+        writer.close()
+        return f"{parts.hostname}:{port} takes connections"
+
+    return look

@@ -1,0 +1,179 @@
+"""One worker process: built from its settings, run until it is told to stop, closed in the right order."""
+
+import asyncio
+import random
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.health import Health
+from notification_sender.app.recipients import Recipients
+from notification_sender.app.services import broker, store
+from notification_sender.app.upstreams import Upstreams
+from notification_sender.compose import Composer
+from notification_sender.context.cache import Cache
+from notification_sender.deliver import Deliverer
+from notification_sender.policy.audit import Audit
+from notification_sender.render import Renderer, shipped
+from notification_sender.settings import Settings
+from notification_sender.telemetry import log
+from notification_sender.telemetry.metrics import Metrics
+from notification_sender.worker.heart import Heart, Outside, Pace
+
+_log = structlog.get_logger()
+
+
+class App:
+    """The worker: ``start``, then it works by itself until ``stop``."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is connected yet, but everything is built.
+
+        Raises:
+            ConfigurationFault: a template, a recipe or a script cannot work.
+        """
+        self._settings = settings
+        self._clock = SystemClock()
+        self._metrics = Metrics()
+        self._broker = broker(settings, self._clock)
+        self._store = store(settings)
+        self._upstreams = Upstreams(settings, clock=self._clock, metrics=self._metrics)
+        self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
+        self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
+        self._heart = Heart(
+            outside=self._outside(),
+            pace=self._pace(),
+            composer=self._composer(),
+            deliverer=self._deliverer(),
+            metrics=self._metrics,
+        )
+        self._consuming = False
+        self._opened = AsyncExitStack()
+
+    def _outside(self) -> Outside:
+        return Outside(
+            intake=self._broker,
+            outbox=self._broker,
+            ledger=self._store.ledger,
+            rollcall=self._store.ledger,
+            clock=self._clock,
+            dice=random.random,
+            ready=lambda: self._broker.ready and self._store.redis.ready,
+        )
+
+    def _pace(self) -> Pace:
+        settings = self._settings
+        return Pace(
+            concurrency=settings.concurrency,
+            lease=settings.lease,
+            send_timeout=settings.send_timeout,
+            max_age=settings.max_age,
+        )
+
+    def _composer(self) -> Composer:
+        settings, channels = self._settings, self._recipients.channels
+        cache = Cache(
+            shelf=self._store.shelf, clock=self._clock, dice=random.random, prefix=settings.topology_prefix
+        )
+        parts = {name: channel.parts for name, channel in channels.items()}
+        return Composer(
+            gatherers=self._upstreams.gatherers(cache),
+            renderer=Renderer(folder=settings.templates_dir or shipped(), channels=parts),
+            channels=channels,
+        )
+
+    def _deliverer(self) -> Deliverer:
+        settings = self._settings
+        return Deliverer(
+            ledger=self._store.ledger,
+            channels=self._recipients.channels,
+            limits=self._recipients.limits,
+            schedule=settings.retry_schedule,
+            hold_unknown={"email"} if settings.email_on_unknown == "hold" else set(),
+            clock=self._clock,
+            dice=random.random,
+        )
+
+    async def start(self) -> None:
+        """Connect to everything of ours, then begin to take. Waits for a broker or store that is not there yet.
+
+        Raises:
+            ConfigurationFault: they refuse us, or the queues that are there differ.
+        """
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(self._recipients.close)
+            opened.push_async_callback(self._upstreams.close)
+            await self._health.start(self._settings.http_host, self._settings.http_port)
+            opened.push_async_callback(self._health.stop)
+            _log.info("health.listening", port=self._health.port)
+            opened.push_async_callback(self._store.redis.close)
+            await self._store.redis.connect()
+            opened.push_async_callback(self._broker.close)
+            await self._broker.connect()
+            await self._heart.start()
+            self._consuming = True
+            self._opened = opened.pop_all()
+        _log.info("worker.ready", **self._settings.effective())
+
+    async def stop(self) -> None:
+        """Take no more, finish or give back what is in hand, close every connection."""
+        self._consuming = False
+        await self._heart.close(self._settings.grace)
+        await self._opened.aclose()
+        _log.info("worker.stopped")
+
+    def ready(self) -> dict[str, bool]:
+        """What ``/readyz`` says, by part."""
+        return {
+            "rabbitmq": self._broker.ready,
+            "redis": self._store.redis.ready,
+            "consuming": self._consuming,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What ``/status`` says."""
+        slots = {lane.value: held for lane, held in self._heart.slots.held.items()}
+        return {"ready": self.ready(), "in_hand": self._heart.lanes.in_hand, "slots": slots}
+
+    async def publish(self, bodies: list[bytes]) -> None:
+        """Work units, as a publisher would."""
+        for body in bodies:
+            await self._broker.publish(body)
+
+    async def audit(self, batch_id: str) -> Audit | None:
+        """What became of a batch; None if none of its units was seen."""
+        return await self._store.audit(batch_id)
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT. The exit code.
+
+    Raises:
+        ConfigurationFault: it can never work like this.
+    """
+    log.configure(form=settings.log_format, level=settings.log_level)
+    with asyncio.Runner() as runner:
+        return runner.run(_serve(App(settings)))
+
+
+async def _serve(app: App) -> int:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    starting = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(asked.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        # Asked to stop while it still waits for its broker or store: there is nothing to finish.
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return 0
+    await starting
+    await stopping
+    await app.stop()
+    return 0

@@ -1,0 +1,58 @@
+"""Our own broker and store, by their URLs: RabbitMQ and Redis, or the embedded default."""
+
+from dataclasses import dataclass
+
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.memory_broker import MemoryBroker
+from notification_sender.adapters.rabbitmq import RabbitMQ
+from notification_sender.adapters.redis import Redis, store_at
+from notification_sender.adapters.redis_ledger import RedisLedger
+from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.adapters.topology import Topology
+from notification_sender.policy.audit import Audit
+from notification_sender.policy.audit import audit as count
+from notification_sender.ports import Clock
+from notification_sender.settings import Settings
+
+Broker = RabbitMQ | MemoryBroker
+
+
+def topology(settings: Settings) -> Topology:
+    """The names of all queues and exchanges."""
+    return Topology(prefix=settings.topology_prefix, units_queue=settings.units_queue)
+
+
+def broker(settings: Settings, clock: Clock) -> Broker:
+    """Where messages come from and go to; not connected yet."""
+    if settings.amqp_url.scheme == "memory":
+        return MemoryBroker(clock=clock)
+    return RabbitMQ(url=settings.amqp_url.get_secret_value(), topology=topology(settings), clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Redis and what it is for."""
+
+    redis: Redis | EmbeddedRedis
+    ledger: RedisLedger
+    shelf: RedisShelf
+
+    async def audit(self, batch_id: str) -> Audit | None:
+        """What became of a batch; None if none of its units was seen."""
+        expected = await self.ledger.expected(batch_id)
+        if expected is None:
+            return None
+        return count(expected, await self.ledger.fates(batch_id))
+
+
+def store(settings: Settings) -> Store:
+    """Not connected yet."""
+    redis = store_at(settings.redis_url.get_secret_value())
+    ledger = RedisLedger(
+        redis=redis,
+        prefix=settings.topology_prefix,
+        lease=settings.lease,
+        ledger_ttl=settings.ledger_ttl,
+        horizon=settings.throttle_horizon,
+    )
+    return Store(redis, ledger, RedisShelf(redis))

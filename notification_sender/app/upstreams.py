@@ -1,0 +1,94 @@
+"""The internal APIs: one client each, and what the recipes are given to gather with."""
+
+from typing import Any
+
+import httpx
+
+from notification_sender.adapters.http import AiohttpTransport
+from notification_sender.context.cache import Cache
+from notification_sender.context.gather import Gatherer
+from notification_sender.context.tokens import OutboundTokens, Tokens
+from notification_sender.context.upstream import Upstream
+from notification_sender.ports import Clock
+from notification_sender.recipes import RECIPES
+from notification_sender.settings import Settings
+from notification_sender.telemetry.metrics import Metrics
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes: an incident with 30,000 dependents has 6.4 MB."""
+
+
+class Upstreams:
+    """One connection pool for all of them; the service token stays in this process."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._transport: httpx.AsyncBaseTransport = AiohttpTransport(
+            deadline=settings.api_timeout, max_bytes=MAX_ANSWER
+        )
+        self._tokens = Tokens(
+            aaa=self._client("aaa", settings.aaa_url, trusted=False),
+            client_id=settings.aaa_client_id,
+            client_secret=settings.aaa_client_secret.get_secret_value(),
+            clock=clock,
+        )
+        self.outbound_tokens = OutboundTokens(self._tokens)
+
+    def gatherers(self, cache: Cache) -> dict[str, Gatherer]:
+        """Every recipe, ready to be used.
+
+        Raises:
+            ConfigurationFault: a recipe needs what is not there.
+        """
+        resources = self._resources()
+        return {
+            kind: Gatherer(recipe=recipe, resources=resources, cache=cache, timeout=self._settings.gather_timeout)
+            for kind, recipe in RECIPES.items()
+        }
+
+    async def check_token(self) -> None:
+        """Ask for a service token: whether the AAA API is there and knows us.
+
+        Raises:
+            ContextUnavailable: it is not, or does not.
+        """
+        await self._tokens.token()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    def _resources(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "aaa": self._client("aaa", settings.aaa_url),
+            "incidents": self._client("incidents", settings.incidents_url),
+            "intel_requests_api": self._client("intel_requests", settings.intel_requests_url),
+            "assets_api": self._client("assets", settings.assets_url),
+            # May be a third party: it gets no token and no trace.
+            "geocoding": self._client("geocoding", settings.geocoding_url, trusted=False),
+            "max_distance": settings.max_distance,
+            "current_incidents": settings.current_incidents,
+            "count_foreign": self._count_foreign,
+        }
+
+    def _client(self, name: str, url: str, *, trusted: bool = True) -> Upstream:
+        return Upstream(
+            name=name,
+            base_url=url,
+            transport=self._transport,
+            deadline=self._settings.api_timeout,
+            max_bytes=MAX_ANSWER,
+            observe=self._observe,
+            token=self._service_token if trusted else None,
+        )
+
+    async def _service_token(self, *, fresh: bool = False) -> str:
+        return await self._tokens.token(fresh=fresh)
+
+    def _observe(self, api: str, endpoint: str, result: str, seconds: float) -> None:
+        self._metrics.calls.labels(api, endpoint, result).observe(seconds)
+
+    def _count_foreign(self, source: str, count: int) -> None:
+        self._metrics.foreign.labels(source).inc(count)

@@ -1,0 +1,495 @@
+"""The HTTP engine against servers that behave, and against servers that no honest person runs."""
+
+import asyncio
+import gzip
+import socket
+import ssl
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp.abc import AbstractResolver
+
+from notification_sender.adapters import http
+from notification_sender.adapters.http import AiohttpTransport
+from notification_sender.model.errors import ForbiddenAddress, SendFailed, Sent
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+Script = Callable[["Peer"], Awaitable[None]]
+
+
+class Peer:
+    """One connection, from the server's side."""
+
+    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server, self.reader, self.writer = server, reader, writer
+
+    async def request(self) -> bytes:
+        """One whole request, as it came."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b"0")
+        self._server.requests.append(head + await self.reader.readexactly(int(length)))
+        return self._server.requests[-1]
+
+    async def say(self, *parts: bytes) -> None:
+        for part in parts:
+            self.writer.write(part)
+            await self.writer.drain()
+
+    async def gone(self) -> None:
+        """Until the client has hung up."""
+        await self.reader.read()
+
+    def reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.writer.transport.abort()
+
+
+class Server:
+    """Runs ``script`` for each connection; counts what it sees."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.running: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/x"
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.running.add(task := asyncio.current_task())  # type: ignore[arg-type]
+        try:
+            await self._script(Peer(self, reader, writer))
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            writer.close()
+            self.running.discard(task)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(script)
+    listening = await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    async with listening:
+        yield server
+        for task in list(server.running):
+            task.cancel()
+        await asyncio.gather(*server.running, return_exceptions=True)
+
+
+async def polite(peer: Peer) -> None:
+    while True:
+        await peer.request()
+        await peer.say(OK)
+
+
+def says(*parts: bytes) -> Script:
+    """Takes a request, says this and waits."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(*parts)
+        await peer.gone()
+
+    return script
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[AiohttpTransport]:
+    async with aclosing(AiohttpTransport(deadline=5)) as made:
+        yield made
+
+
+class Names(AbstractResolver):
+    """Answers with these addresses, and counts."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> Any:  # noqa: ARG002 - the interface
+        self.asked.append(host)
+        if not self.addresses:
+            raise OSError(None, "no such name")
+        return [
+            {"hostname": host, "host": it, "port": port, "family": 0, "proto": 0, "flags": 0} for it in self.addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+def post(url: str, **extensions: Any) -> httpx.Request:
+    return httpx.Request("POST", url, content=b'{"a":1}', extensions=extensions)
+
+
+async def failure(transport: AiohttpTransport, request: httpx.Request) -> SendFailed:
+    with pytest.raises(SendFailed) as caught:
+        await transport.handle_async_request(request)
+    return caught.value
+
+
+async def test_a_request_arrives_as_it_was_made_and_the_answer_comes_back_raw(transport: AiohttpTransport) -> None:
+    answer = b"HTTP/1.1 418 No\r\nX-Case: Kept\r\ncontent-length: 2\r\n\r\n\xff\xfe"
+    async with serving(says(answer)) as server:
+        headers = {"X-MiXed": "a", "authorization": "Bearer t"}
+        request = httpx.Request("POST", f"{server.url}/%7Ea%2Fb?q=%20+c&q", headers=headers, content=b"\x00body")
+        response = await transport.handle_async_request(request)
+
+        assert (response.status_code, await response.aread()) == (418, b"\xff\xfe")
+        assert response.headers.raw[0] == (b"X-Case", b"Kept")
+        line, *lines = server.requests[0].split(b"\r\n")
+        assert line == b"POST /x/%7Ea%2Fb?q=%20+c&q HTTP/1.1"
+        assert set(lines) == {
+            *(b"X-MiXed: a", b"authorization: Bearer t", b"accept-encoding: identity"),
+            *(b"Host: 127.0.0.1:%d" % server.port, b"Content-Length: 5", b"", b"\x00body"),
+        }
+
+
+async def test_one_connection_serves_many_requests(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server:
+        for _ in range(3):
+            await transport.handle_async_request(post(server.url))
+        assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_it_works_below_an_httpx_client(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server, httpx.AsyncClient(transport=transport) as client:
+        assert (await client.get(server.url)).text == "ok"
+
+
+async def test_nothing_was_sent_where_nobody_listens(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server:
+        pass
+    assert (await failure(transport, post(server.url))).sent is Sent.NOTHING
+
+
+async def test_nothing_was_sent_where_the_name_is_unknown() -> None:
+    async with aclosing(AiohttpTransport(resolver=Names())) as transport:
+        fault = await failure(transport, post("http://hooks.example/secret-path"))
+        assert fault.sent is Sent.NOTHING
+        assert "secret-path" not in str(fault)
+
+
+@pytest.mark.parametrize("limits", [{"deadline": 0.05}, {"connect_timeout": 0.05}, {"deadline": 0.0}])
+async def test_nothing_was_sent_where_time_runs_out_before_there_is_a_connection(limits: dict[str, float]) -> None:
+    class Silent(Names):
+        async def resolve(self, *_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+    async with aclosing(AiohttpTransport(resolver=Silent(), **limits)) as transport:  # type: ignore[arg-type]
+        assert (await failure(transport, post("http://hooks.example/"))).sent is Sent.NOTHING
+
+
+async def test_a_header_of_two_lines_does_not_leave(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server:
+        fault = await failure(transport, httpx.Request("POST", server.url, headers={"a": "b\r\nc: d"}, content=b"x"))
+        assert fault.sent is Sent.UNKNOWN
+        assert server.requests == []
+
+
+async def hangs_up(peer: Peer) -> None:
+    await peer.request()
+
+
+async def resets(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+async def breaks_off(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+
+
+async def informs_for_ever(peer: Peer) -> None:
+    await peer.request()
+    while True:
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(hangs_up, id="closed"),
+        pytest.param(resets, id="reset"),
+        pytest.param(breaks_off, id="closed in the body"),
+        pytest.param(informs_for_ever, id="103 for ever"),
+        pytest.param(says(), id="silence"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\ncontent-le"), id="half a header"),
+        pytest.param(says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), id="another protocol"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\na: " + b"x" * 5_000_000), id="a header of 5 MB"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000), id="100,000 headers"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"), id="a length below zero"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"), id="a chunk of no length"),
+    ],
+)
+async def test_after_the_request_was_written_what_became_of_it_is_unknown(
+    transport: AiohttpTransport, script: Script
+) -> None:
+    async with serving(script) as server:
+        assert (await failure(transport, post(server.url, deadline=0.3))).sent is Sent.UNKNOWN
+        assert len(server.requests) == 1
+
+
+async def test_a_post_is_not_repeated_on_a_kept_connection_that_closes(transport: AiohttpTransport) -> None:
+    async def second_is_dropped(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        peer.reset()
+
+    async with serving(second_is_dropped) as server:
+        await transport.handle_async_request(post(server.url))
+        assert (await failure(transport, post(server.url))).sent is Sent.UNKNOWN
+        assert (len(server.requests), server.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_never_followed(transport: AiohttpTransport, status: int) -> None:
+    async with serving(polite) as elsewhere:
+        there = b"HTTP/1.1 %d Go\r\nlocation: %b\r\ncontent-length: 0\r\n\r\n" % (status, elsewhere.url.encode())
+        async with serving(says(there)) as server:
+            assert (await transport.handle_async_request(post(server.url))).status_code == status
+        assert elsewhere.connections == 0
+
+
+async def test_cookies_and_proxies_of_the_environment_are_left_alone(
+    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bakes(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 200 OK\r\nset-cookie: a=b; path=/\r\ncontent-length: 0\r\n\r\n")
+
+    async with serving(polite) as proxy, serving(bakes) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        await transport.handle_async_request(post(server.url))
+        await transport.handle_async_request(post(server.url))
+        assert proxy.connections == 0
+        assert b"cookie" not in server.requests[1].lower()
+
+
+async def test_a_compressed_answer_stays_compressed(transport: AiohttpTransport) -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb)
+    async with serving(says(head, bomb)) as server:
+        response = await transport.handle_async_request(post(server.url))
+        assert b"".join([part async for part in response.stream]) == bomb  # type: ignore[union-attr]
+
+
+async def endless(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        await peer.say(b"x" * 4096)
+
+
+async def drips(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+    while True:
+        await peer.say(b".")
+        await asyncio.sleep(0.01)  # the fault itself: one byte at a time
+
+
+@pytest.mark.parametrize(("script", "length"), [(endless, 1000), (drips, None), (breaks_off, 4)])
+async def test_an_answer_without_end_is_an_error_or_as_far_as_it_came(script: Script, length: int | None) -> None:
+    asked = {"max_bytes": 1000, "deadline": 0.3}
+    async with (
+        serving(script) as server,
+        aclosing(AiohttpTransport()) as strict,
+        aclosing(AiohttpTransport(partial=True)) as lenient,
+    ):
+        assert (await failure(strict, post(server.url, **asked))).sent is Sent.UNKNOWN
+
+        response = await lenient.handle_async_request(post(server.url, **asked))
+        assert (response.status_code, response.extensions["partial"]) == (200, True)
+        assert length in {len(await response.aread()), None}
+        while server.running:  # the connection cannot be used again, so the server has lost it
+            await asyncio.gather(*server.running)
+
+
+async def test_cancelled_requests_leave_nothing_behind(transport: AiohttpTransport) -> None:
+    silent = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            if silent.is_set():
+                await peer.gone()
+            await peer.say(OK)
+
+    async with serving(script) as server:
+        await asyncio.gather(*(transport.handle_async_request(post(server.url)) for _ in range(5)))
+        silent.set()
+        for ticks in range(10):
+            asked = [asyncio.create_task(transport.handle_async_request(post(server.url))) for _ in range(5)]
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        silent.clear()
+        answers = await asyncio.gather(*(transport.handle_async_request(post(server.url)) for _ in range(50)))
+        assert {it.status_code for it in answers} == {200}
+
+
+# --- who may be dialled -----------------------------------------------------------------------------------
+
+
+class Guard:
+    """Allows all but 10/8, and without TLS only 127/8; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int, bool]] = []
+
+    def __call__(self, address: str, port: int, *, tls: bool) -> None:
+        self.asked.append((address, port, tls))
+        if address.startswith("10.") or not (tls or address.startswith("127.")):
+            raise ForbiddenAddress(f"{address} is not for us")
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Every socket that is opened; none of them connects."""
+    opened: list[tuple[Any, ...]] = []
+
+    def refuse(*info: Any) -> socket.socket:
+        opened.append(info)
+        raise ConnectionRefusedError(111, "refused")
+
+    monkeypatch.setattr(http, "socket", SimpleNamespace(socket=refuse))
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("https://10.1.2.3/", []),
+        ("https://hooks.example/", ["10.1.2.3"]),
+        ("https://hooks.example/", ["192.0.2.7", "10.1.2.3"]),
+        ("https://hooks.example/", ["192.0.2.7", "192.0.2.8", "10.1.2.3", "192.0.2.9"]),
+        ("http://192.0.2.7/", []),
+        ("http://hooks.example/", ["192.0.2.7"]),
+        ("http://hooks.example/", ["192.0.2.7", "192.0.2.8"]),
+    ],
+)
+async def test_a_forbidden_address_is_never_dialled(
+    dialled: list[tuple[Any, ...]], url: str, addresses: list[str]
+) -> None:
+    async with aclosing(AiohttpTransport(allow=Guard(), resolver=Names(*addresses))) as transport:
+        with pytest.raises(ForbiddenAddress, match="is not for us"):
+            await transport.handle_async_request(post(url))
+    assert dialled == []
+
+
+async def test_an_allowed_address_is_dialled_and_its_trouble_is_told(dialled: list[tuple[Any, ...]]) -> None:
+    guard = Guard()
+    async with aclosing(AiohttpTransport(allow=guard, resolver=Names("192.0.2.7"))) as transport:
+        assert (await failure(transport, post("https://hooks.example:8443/"))).sent is Sent.NOTHING
+    assert dialled != []
+    assert set(guard.asked) == {("192.0.2.7", 8443, True)}
+
+
+@pytest.mark.parametrize("host", ["0x7f.1", "127.1", "2130706433", "0x7f000001", "localhost", "127.0.0.1."])
+async def test_the_notations_that_a_system_understands_are_checked_as_what_it_makes_of_them(
+    dialled: list[tuple[Any, ...]], host: str
+) -> None:
+    def nobody(address: str, port: int, *, tls: bool) -> None:
+        raise ForbiddenAddress(f"{address} {port} {tls}")
+
+    async with aclosing(AiohttpTransport(allow=nobody)) as transport:
+        with pytest.raises((ForbiddenAddress, SendFailed)) as caught:
+            await transport.handle_async_request(post(f"https://{host}/"))
+    assert dialled == []
+    assert getattr(caught.value, "sent", Sent.NOTHING) is Sent.NOTHING
+
+
+async def test_every_new_connection_is_checked_again() -> None:
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+
+    verdicts = iter([None, ForbiddenAddress("not any more")])
+
+    def changes_its_mind(address: str, port: int, *, tls: bool) -> None:  # noqa: ARG001 - the interface
+        if verdict := next(verdicts):
+            raise verdict
+
+    async with serving(once) as server, aclosing(AiohttpTransport(allow=changes_its_mind)) as transport:
+        await transport.handle_async_request(post(server.url))
+        with pytest.raises(ForbiddenAddress, match="not any more"):
+            await transport.handle_async_request(post(server.url))
+        assert server.connections == 1
+
+
+# --- TLS --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Self-signed, for hooks.example: certificate and key."""
+    cert, key = (str(tmp_path_factory.mktemp("tls") / name) for name in ("cert.pem", "key.pem"))
+    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=hooks.example"
+    subprocess.run(  # noqa: S603 - our own arguments
+        ["openssl", *made.split(), "-addext", "subjectAltName=DNS:hooks.example", "-keyout", key, "-out", cert],  # noqa: S607 - found on the path
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[str, str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "answered"),
+    [(True, "hooks.example", True), (True, "other.example", False), (False, "hooks.example", False)],
+)
+async def test_tls_is_verified_against_the_name_in_the_url(
+    certificate: tuple[str, str], server_tls: ssl.SSLContext, *, trusted: bool, host: str, answered: bool
+) -> None:
+    names: list[str | None] = []
+    server_tls.sni_callback = lambda _socket, name, _context: names.append(name)
+    tls = ssl.create_default_context(cafile=Path(certificate[0])) if trusted else None
+    async with (
+        serving(polite, server_tls) as server,
+        aclosing(AiohttpTransport(tls=tls, resolver=Names("127.0.0.1"), allow=Guard())) as transport,
+    ):
+        request = post(f"https://{host}:{server.port}/")
+        if answered:
+            assert (await transport.handle_async_request(request)).status_code == 200
+        else:
+            fault = await failure(transport, request)
+            assert (fault.sent, server.requests) == (Sent.NOTHING, [])
+            assert "certificate" in str(fault).lower()
+        assert names == [host]
+
+
+async def test_a_server_that_speaks_no_tls_or_an_old_one_gets_nothing(server_tls: ssl.SSLContext) -> None:
+    with pytest.deprecated_call():
+        server_tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    for tls in (None, server_tls):
+        async with serving(polite, tls) as server, aclosing(AiohttpTransport(deadline=2)) as transport:
+            fault = await failure(transport, post(server.url.replace("http:", "https:")))
+            assert (fault.sent, server.requests) == (Sent.NOTHING, [])

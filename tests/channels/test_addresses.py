@@ -1,0 +1,140 @@
+"""Who may be dialled: every denied network from its first to its last address, and every way to write one."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.channels.addresses import _DENIED, Addresses, webhook_url
+from notification_sender.model.errors import ForbiddenAddress
+
+PUBLIC = ["8.8.8.8", "1.1.1.1", "172.15.255.255", "172.32.0.0", "100.128.0.0", "2606:4700::1111", "2a00:1450::8a"]
+
+
+def forbidden(address: str, *, allowed: tuple[str, ...] = (), port: int = 443, tls: bool = True) -> bool:
+    try:
+        Addresses(allowed=allowed).check(address, port, tls=tls)
+    except ForbiddenAddress:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("network", _DENIED, ids=str)
+def test_a_denied_network_is_denied_from_end_to_end(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+    assert forbidden(str(network[0]))
+    assert forbidden(str(network[-1]))
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_the_rest_of_the_world_is_dialled_with_tls_on_two_ports(address: str) -> None:
+    assert not forbidden(address)
+    assert not forbidden(address, port=8443)
+    assert forbidden(address, port=22)
+    assert forbidden(address, port=80, tls=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe"),
+        *("2002:7f00:1::", "2001:0:7f00:1::", "::ffff:0:127.0.0.1", "fe80::1%eth0", "fe80::1%1", "::1%lo", "::"),
+        *("169.254.169.254", "fd00:ec2::254", "255.255.255.255", "0.0.0.0", "2001:4860:4860::8888%eth0"),  # noqa: S104 - nothing is bound
+        *("", "localhost", "127.1", "0x7f.1", "2130706433", "017700000001", "1.2.3.4.5"),
+    ],
+)
+def test_what_leads_back_inside_is_denied(address: str) -> None:
+    assert forbidden(address)
+
+
+@given(st.ip_addresses(v=4))
+def test_a_mapped_address_is_judged_as_what_it_stands_for(address: ipaddress.IPv4Address) -> None:
+    assert forbidden(f"::ffff:{address}") == forbidden(str(address))
+    assert forbidden(f"64:ff9b::{address}")
+
+
+def test_an_allowed_network_is_reached_on_any_port_and_without_tls() -> None:
+    for address in ("127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "fd00::1"):
+        assert not forbidden(address, allowed=("127.0.0.0/8", "fd00::/64"), port=8080, tls=False)
+    assert forbidden("10.0.0.1", allowed=("127.0.0.0/8",))
+    assert forbidden("fe80::1%eth0", allowed=("fe80::/10",))
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "localhost", "10.0.0.0/33", ""])
+def test_what_is_no_network_is_not_allowed(network: str) -> None:
+    with pytest.raises(ValueError, match="does not appear to be|has host bits set"):
+        Addresses(allowed=[network])
+
+
+@pytest.mark.parametrize(
+    ("url", "dialled"),
+    [
+        ("https://hooks.example/x?y=z", "https://hooks.example/x?y=z"),
+        ("HTTPS://Hooks.EXAMPLE:443", "https://hooks.example/"),
+        ("https://hooks.example.:8443/", "https://hooks.example.:8443/"),
+        ("https://müller.example/ü", "https://xn--mller-kva.example/%C3%BC"),
+        ("https://_sip.hooks-1.example/", "https://_sip.hooks-1.example/"),
+        ("http://10.0.0.1:8080/", "http://10.0.0.1:8080/"),
+        ("https://[2606:4700::1111]:8443/", "https://[2606:4700::1111]:8443/"),
+        ("https://127。0。0。1/", "https://127.0.0.1/"),
+    ],
+)
+def test_a_url_is_read_in_one_way(url: str, dialled: str) -> None:
+    assert str(webhook_url(url)) == dialled
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.1", "10.1", "127.0.1", "2130706433", "3232235521", "017700000001", "0x7f000001", "0x7f.1", "0x7F.0.0.1"),
+        *("127.0.0.0x1", "1.2.3.4.5", "127.0.0.1.", "8.8.8.8.", "0", "00", "0x", "hooks.example.0x1", "hooks.1"),
+        *("[fe80::1%25eth0]", "[fe80::1%eth0]", "[::1%25lo]", "１２７.1"),  # noqa: RUF001 - the point of it
+    ],
+)
+def test_an_odd_notation_of_an_address_is_forbidden(host: str) -> None:
+    with pytest.raises((ForbiddenAddress, ValueError)) as caught:
+        webhook_url(f"https://{host}/")
+    assert isinstance(caught.value, ForbiddenAddress) or not host.isascii()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "hooks.example/x", "//hooks.example/", "https:", "https://", "https:///x", "https:hooks.example"),
+        *(
+            "ftp://hooks.example/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "gopher://hooks.example/",
+            " https://h/",
+        ),
+        *("https://user@hooks.example/", "https://user:word@hooks.example/", "https://:@hooks.example/"),
+        *("https://hooks.example\\@127.0.0.1/", "https://hooks.example#@127.0.0.1/", "https://a@b@hooks.example/"),
+        *("https://hooks.example:0/", "https://hooks.example:65536/", "https://hooks.example:-1/", "https://h:x/"),
+        *("https://[::1", "https://[::1]x/", "https://[1.2.3.4]/", "https://1.2.3.256/", "https://0177.0.0.1/"),
+        *("https://127%2e0%2e0%2e1/", "https://hooks%00.example/", "https://hooks .example/", "https://h\n.example/"),
+        *("https://-hooks.example/", "https://hooks-.example/", "https://hooks..example/", "https://.example/"),
+        *("https://①②⑦.example/", "https://xn--a/", "https://xn--\x80/", f"https://{'a' * 64}.example/"),
+        *(
+            f"https://{'a.' * 127}example/",
+            "https://h\u200b.example/",
+            "https://h\u2028.example/",
+            "https://*.example/",
+        ),
+    ],
+)
+def test_what_is_no_url_of_a_webhook_is_refused(url: str) -> None:
+    if url == "https://hooks.example#@127.0.0.1/":
+        assert webhook_url(url).host == "hooks.example"
+        return
+    with pytest.raises(ValueError, match=r"^\S"):
+        webhook_url(url)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_url_or_is_refused(text: str) -> None:
+    for url in (text, f"https://{text}/"):
+        try:
+            assert webhook_url(url).scheme in {"https", "http"}
+        except (ValueError, ForbiddenAddress) as refused:
+            assert str(refused) != ""

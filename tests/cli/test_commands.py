@@ -1,0 +1,204 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cli.stand_in import App, Command
+
+from notification_sender import sandbox
+from notification_sender.cli import program
+from notification_sender.model.errors import ConfigurationFault, RenderFault, Unready
+from notification_sender.policy.audit import Audit
+
+UNIT = {"work_unit_id": "w1", "organization_id": "o1", "incident_id": "i1"}
+COMMANDS = ("run", "demo", "check", "settings", "topology", "publish", "render", "audit")
+CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
+HEAVY = {"pydantic", "pydantic_settings", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
+
+
+def test_every_command_is_offered_and_documented(command: Command) -> None:
+    said = command("--help").out
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
+    offered = {it.callback.__name__ for it in program.registered_commands}
+    assert offered == set(COMMANDS)
+    assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, notification_sender.cli as cli\ntry: cli.main(['--help'])\nfinally: print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    assert not HEAVY & set(ran.stdout.split())
+
+
+def test_the_version_is_told(command: Command) -> None:
+    assert command("--version").out.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize("line", ["", "nonsense", "run --fast", "audit", "publish", "publish /does/not/exist"])
+def test_wrong_usage_is_2(command: Command, line: str) -> None:
+    assert command(*line.split()).code == 2
+
+
+@pytest.mark.parametrize("line", CONFIGURED)
+def test_a_configuration_fault_is_78_with_every_fault_and_no_traceback(
+    command: Command, app: App, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.delenv("NS_AAA_URL")
+    monkeypatch.setenv("NS_CONCURENCY", "8")
+    ended = command(*line.split())
+    assert (ended.code, app.asked) == (78, [])
+    said = ended.out + ended.err
+    assert all(it in said for it in ("2 faults", "NS_AAA_URL", "did you mean NS_CONCURRENCY?"))
+    assert not any(it in said for it in ("Traceback", "hunter2"))
+
+
+@pytest.mark.parametrize("line", ["topology", "audit --batch b"])
+def test_a_service_that_is_away_is_1_and_one_clear_line(command: Command, app: App, line: str) -> None:
+    app.answer = Unready("RabbitMQ at rabbit:5672 does not answer")
+    ended = command(*line.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "notification-sender: RabbitMQ at rabbit:5672 does not answer\n"
+
+
+@pytest.mark.parametrize("code", [0, 1, 78])
+def test_the_worker_decides_the_exit_code(command: Command, app: App, code: int) -> None:
+    app.answer = code
+    assert command("run").code == code
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_demo_needs_no_configuration_and_decides_the_exit_code(
+    command: Command, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(sandbox, "demo", SimpleNamespace(main=lambda: code), raising=False)
+    assert command("demo").code == code
+
+
+def test_a_fault_found_late_by_the_worker_is_78(command: Command, app: App) -> None:
+    app.answer = ConfigurationFault("the queue is of another kind")
+    ended = command("run")
+    assert (ended.code, ended.err) == (78, "notification-sender: the queue is of another kind\n")
+
+
+# --- check
+
+
+def test_check_lists_what_works_and_what_does_not(command: Command, app: App) -> None:
+    app.answer = [
+        app.Probe("rabbitmq", ok=True, detail="3.10.8"),
+        app.Probe("redis", ok=False, detail="refused: start it"),
+    ]
+    ended = command("check")
+    assert ended.code == 1
+    assert ended.out.splitlines() == [
+        "ok     configuration  complete",
+        "ok     rabbitmq       3.10.8",
+        "FAULT  redis          refused: start it",
+    ]
+
+
+def test_check_is_0_when_all_is_well_and_speaks_json(command: Command, app: App) -> None:
+    app.answer = [app.Probe("redis", ok=True, detail="7.0")]
+    ended = command("check", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["ok"] is True
+    assert json.loads(ended.out)["probes"][1] == {"name": "redis", "ok": True, "detail": "7.0"}
+
+
+def test_check_speaks_json_about_the_configuration_too(
+    command: Command, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NS_LEASE", "soon")
+    ended = command("check", "--json")
+    assert ended.code == 78
+    assert "NS_LEASE" in json.loads(ended.out)["probes"][0]["detail"]
+    assert app.asked == []
+
+
+# --- render
+
+
+def test_the_parts_of_a_notification_are_shown_without_any_configuration(
+    command: Command, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NS_AMQP_URL")
+    app.answer = {"subject": "Outage", "txt": "Dear NOC"}
+    (tmp_path / "unit").write_text(json.dumps(UNIT))
+    (tmp_path / "facts").write_text('{"incident": {"incident_id": "i1"}}')
+    files = ["--work-unit", str(tmp_path / "unit"), "--context", str(tmp_path / "facts")]
+    ended = command("render", *files, "--template", "brief", "--channel", "email", "--templates", str(tmp_path))
+    assert (ended.code, ended.out) == (0, "--- subject\nOutage\n--- txt\nDear NOC\n")
+    templates, unit, *rest = app.asked[0]
+    assert (templates, unit.work_unit_id) == (tmp_path, "w1")
+    assert rest == ["brief", "email", {"incident": {"incident_id": "i1"}}]
+
+
+def test_the_template_is_the_one_of_the_kind_unless_another_is_named(
+    command: Command, app: App, tmp_path: Path
+) -> None:
+    app.answer = {}
+    (tmp_path / "unit").write_text(json.dumps(UNIT))
+    assert command("render", "--work-unit", str(tmp_path / "unit")).code == 0
+    assert app.asked[0][0] is None
+    assert app.asked[0][2:] == ("intel", "webhook", {})
+
+
+def test_a_context_that_is_no_object_is_wrong_usage(command: Command, app: App, tmp_path: Path) -> None:
+    (tmp_path / "unit").write_text(json.dumps(UNIT))
+    (tmp_path / "facts").write_text("[]")
+    files = ["--work-unit", str(tmp_path / "unit"), "--context", str(tmp_path / "facts")]
+    assert (command("render", *files).code, app.asked) == (2, [])
+
+
+def test_a_template_fault_is_1_and_says_where(command: Command, app: App, tmp_path: Path) -> None:
+    app.answer = RenderFault("intel/webhook.json.j2, line 3: 'incident' is undefined")
+    (tmp_path / "unit").write_text(json.dumps(UNIT))
+    ended = command("render", "--work-unit", str(tmp_path / "unit"))
+    assert (ended.code, ended.out) == (1, "")
+    assert "line 3" in ended.err
+
+
+# --- audit, topology, settings
+
+
+def test_a_batch_that_is_accounted_for_is_0(command: Command, app: App) -> None:
+    app.answer = Audit(expected=400, delivered=397, suppressed=1, waiting=1, dead=1)
+    ended = command("audit", "--batch", "b1")
+    assert (ended.code, app.asked) == (0, ["b1"])
+    assert ended.out == "accounted for: 400 of 400 (delivered 397, suppressed 1, waiting 1, dead 1)\n"
+
+
+def test_a_missing_work_unit_is_1_with_their_number(command: Command, app: App) -> None:
+    app.answer = Audit(expected=400, delivered=398, suppressed=0, waiting=0, dead=0)
+    ended = command("audit", "--batch", "b1")
+    assert ended.code == 1
+    assert ended.out.endswith(", missing: 2\n")
+    assert json.loads(command("audit", "--batch", "b1", "--json").out)["missing"] == 2
+
+
+def test_a_batch_that_was_never_seen_is_1_and_says_so(command: Command, app: App) -> None:
+    app.answer = None
+    ended = command("audit", "--batch", "b1", "--json")
+    assert ended.code == 1
+    assert json.loads(ended.out) == {"batch": "b1", "seen": False}
+    assert "b1 was never seen" in ended.err
+
+
+def test_the_topology_is_listed(command: Command, app: App) -> None:
+    app.answer = ["notification-sender.units", "notification-sender.dead"]
+    ended = command("topology")
+    assert (ended.code, ended.out.split()) == (0, app.answer)
+
+
+@pytest.mark.usefixtures("app")
+def test_effective_settings_are_shown_without_secrets(command: Command) -> None:
+    said = command("settings").out
+    assert "NS_CONCURRENCY=200\n" in said
+    assert "NS_AMQP_URL=amqp://worker:***@rabbit/vhost\n" in said
+    assert "hunter2" not in said
+
+
+def test_the_reference_page_needs_no_configuration(command: Command) -> None:
+    assert command("settings", "--markdown").out.startswith("# Settings")
