@@ -7,7 +7,8 @@ from typing import Any
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.app.services import broker, store, topology
-from notification_sender.channels import email, webhook
+from notification_sender.channels.email import Email
+from notification_sender.channels.webhook import Webhook
 from notification_sender.model.errors import Unready
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.audit import Audit
@@ -71,7 +72,7 @@ def preview(
     Raises:
         RenderFault: the template is unknown, broken, or reads what ``context`` does not have.
     """
-    channels = {"webhook": webhook.PARTS, "email": email.PARTS}
+    channels = {it.name: it.parts for it in (Webhook, Email)}
     renderer = Renderer(folder=templates_dir or shipped(), channels=channels)
     return renderer.render(template, channel, {"unit": unit, **context})
 

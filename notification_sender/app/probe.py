@@ -89,8 +89,9 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _lua(_: Settings) -> str:
-    names = scripts.check()
-    return f"{', '.join(names)} found"
+    for name in ("claim", "admit", "settle", "renew"):
+        scripts.load(name)
+    return "all scripts found"
 
 
 def _listens(url: str) -> Callable[[Settings], Awaitable[str]]:
@@ -100,8 +101,8 @@ def _listens(url: str) -> Callable[[Settings], Awaitable[str]]:
     async def look(_: Settings) -> str:
         if parts.hostname is None:
             raise ConfigurationFault("names no host")
-        _, writer = await asyncio.open_connection(parts.hostname, port)
-        writer.close()
+        opened = await asyncio.open_connection(parts.hostname, port)
+        opened[1].close()
         return f"{parts.hostname}:{port} takes connections"
 
     return look

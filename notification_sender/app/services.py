@@ -1,8 +1,8 @@
 """Our own broker and store, by their URLs: RabbitMQ and Redis, or the embedded default."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.rabbitmq import RabbitMQ
 from notification_sender.adapters.redis import Redis, store_at
@@ -13,6 +13,9 @@ from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
 from notification_sender.ports import Clock
 from notification_sender.settings import Settings
+
+if TYPE_CHECKING:
+    from notification_sender.adapters.embedded_redis import EmbeddedRedis
 
 Broker = RabbitMQ | MemoryBroker
 
@@ -33,7 +36,7 @@ def broker(settings: Settings, clock: Clock) -> Broker:
 class Store:
     """Redis and what it is for."""
 
-    redis: Redis | EmbeddedRedis
+    redis: "Redis | EmbeddedRedis"
     ledger: RedisLedger
     shelf: RedisShelf
 
@@ -55,4 +58,4 @@ def store(settings: Settings) -> Store:
         ledger_ttl=settings.ledger_ttl,
         horizon=settings.throttle_horizon,
     )
-    return Store(redis, ledger, RedisShelf(redis))
+    return Store(redis, ledger, RedisShelf(redis=redis))

@@ -90,5 +90,5 @@ class Upstreams:
     def _observe(self, api: str, endpoint: str, result: str, seconds: float) -> None:
         self._metrics.calls.labels(api, endpoint, result).observe(seconds)
 
-    def _count_foreign(self, source: str, count: int) -> None:
-        self._metrics.foreign.labels(source).inc(count)
+    def _count_foreign(self, source: str) -> None:
+        self._metrics.foreign.labels(source).inc()

@@ -13,6 +13,7 @@ from notification_sender.sandbox.report import report, summary
 from notification_sender.sandbox.samples import write_samples
 from notification_sender.sandbox.sandbox import Sandbox
 from notification_sender.settings import Settings
+from notification_sender.telemetry import log
 
 UNITS = 400
 NOTIFICATIONS = 2 * UNITS
@@ -30,7 +31,6 @@ EMBEDDED = {
     "NS_THROTTLE_EMAIL": "off",
     "NS_HTTP_HOST": "127.0.0.1",
     "NS_HTTP_PORT": "0",
-    "NS_LOG_LEVEL": "warning",
 }
 WELCOME = f"""\
 notification-sender demo: {UNITS} work units, each with a webhook and an email.
@@ -41,6 +41,7 @@ The platform, the recipients and the mail server are simulated on 127.0.0.1; not
 
 def main() -> int:
     """Run the demo. Exit code: 0 if every notification arrived once and verified, 1 if not."""
+    log.configure(form="text", level="warning")
     return asyncio.run(_demo(Path(tempfile.mkdtemp(prefix="notification-sender-demo-"))))
 
 

@@ -1,0 +1,425 @@
+"""The webhook channel: over the real engine to real servers, and what each answer means."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver
+from aiohttp.test_utils import TestServer
+from standardwebhooks import Webhook as Judge
+
+from notification_sender.adapters import http
+from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.http import AiohttpTransport
+from notification_sender.channels.addresses import Addresses
+from notification_sender.channels.signing import Secrets
+from notification_sender.channels.webhook import Webhook, retry_after
+from notification_sender.model.destination import Destination
+from notification_sender.model.errors import (
+    ContextUnavailable,
+    ForbiddenAddress,
+    Gone,
+    Permanent,
+    Rejected,
+    SchemaViolation,
+    SendFailed,
+    Sent,
+)
+from notification_sender.model.notification import Notification
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+NOW = 1_772_785_560.7
+ID = "7f0c1a52-5d0b-5e5e-9b58-0d6f7e1c2a34"
+URL = "https://hooks.example/"
+BODY = '{"type":"incident.updated","data":{"name":"Zürich \U0001f6a8\u2028"}}'
+
+
+class Watch:
+    """A clock that stands still."""
+
+    def now(self) -> float:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 100.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+class Tokens:
+    """Hands out t1, and t2 when asked for a fresh one."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bool]] = []
+
+    async def token(self, organization_id: str, destination_id: str, *, fresh: bool = False) -> str:
+        self.asked.append((organization_id, destination_id, fresh))
+        return f"t{1 + fresh}"
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Secrets:
+    (tmp_path / "noc").write_text(f"{KEY}\n{OTHER}\n")
+    return Secrets(tmp_path)
+
+
+def destination(**fields: Any) -> Destination:
+    return Destination(destination_id="noc-hook", channel="webhook", **fields)
+
+
+def notification(content: dict[str, str] | None = None, **fields: Any) -> Notification:
+    return Notification(
+        notification_id=ID,
+        organization_id="org-1",
+        work_unit_id="unit-1",
+        kind="intel",
+        event="incident.updated",
+        destination=destination(**fields),
+        content={"json": BODY} if content is None else content,
+    )
+
+
+def webhook(transport: httpx.AsyncBaseTransport, secrets: Secrets, **others: Any) -> Webhook:
+    given = {"tokens": Tokens(), "clock": Watch(), "version": "1.2.3"} | others
+    return Webhook(transport=transport, secrets=secrets, **given)
+
+
+def answering(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> httpx.MockTransport:
+    return httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, content=body))
+
+
+@asynccontextmanager
+async def receiver(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/hook", handler)
+    async with TestServer(app, host="127.0.0.1") as server:
+        yield str(server.make_url("/hook"))
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[AiohttpTransport]:
+    check = Addresses(allowed=["127.0.0.0/8"]).check
+    async with aclosing(AiohttpTransport(allow=check, partial=True, max_bytes=1000)) as made:
+        yield made
+
+
+async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secrets) -> None:
+    got: list[tuple[dict[str, str], bytes]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        return web.Response(status=202, text="queued\n as\t42")
+
+    async with receiver(take) as url:
+        sent = await webhook(engine, secrets, clock=SystemClock()).send(notification(url=url, secret="noc"))
+
+    assert sent.text == "202 queued as 42"
+    ((headers, body),) = got
+    assert body == BODY.encode()
+    for key in (KEY, OTHER):
+        assert Judge(key).verify(body, headers) == json.loads(BODY)
+    assert len(headers.pop("webhook-signature").split(" ")) == 2
+    assert headers.pop("webhook-timestamp").isdigit()
+    assert headers == {
+        "content-type": "application/json",
+        "user-agent": "notification-sender/1.2.3",
+        "webhook-id": ID,
+        "idempotency-key": ID,
+        "accept-encoding": "identity",
+        "host": url.split("/")[2],
+        "content-length": str(len(body)),
+    }
+
+
+async def test_the_id_stays_and_the_timestamp_is_of_the_attempt(secrets: Secrets) -> None:
+    got: list[httpx.Headers] = []
+    transport = httpx.MockTransport(lambda request: got.append(request.headers) or httpx.Response(200))
+    await webhook(transport, secrets).send(notification(url=URL, secret="noc"))
+    assert (got[0]["webhook-id"], got[0]["webhook-timestamp"]) == (ID, "1772785560")
+
+
+async def test_without_a_secret_it_is_sent_unsigned(secrets: Secrets) -> None:
+    got: list[httpx.Headers] = []
+    transport = httpx.MockTransport(lambda request: got.append(request.headers) or httpx.Response(200))
+    await webhook(transport, secrets).send(notification(url=URL))
+    assert "webhook-signature" not in got[0]
+    assert {"webhook-id", "webhook-timestamp"} <= set(got[0])
+
+
+async def test_with_a_secret_that_is_missing_nothing_is_sent(secrets: Secrets) -> None:
+    transport = httpx.MockTransport(lambda _: pytest.fail("sent unsigned"))
+    with pytest.raises(SendFailed, match="'nok'") as caught:
+        await webhook(transport, secrets).send(notification(url=URL, secret="nok"))
+    assert caught.value.sent is Sent.NOTHING
+
+
+# --- what an answer means ---------------------------------------------------------------------------------
+
+ACCEPTED = [200, 201, 202, 204, 299]
+LATER = [408, 425, 429, 500, 502, 503, 504, 599, 301, 302, 303, 304, 307, 308, 101, 600, 999]
+REJECTED = [400, 401, 402, 403, 404, 405, 409, 413, 415, 418, 422, 451, 499]
+
+
+@pytest.mark.parametrize("status", ACCEPTED)
+async def test_2xx_is_a_receipt(secrets: Secrets, status: int) -> None:
+    receipt = await webhook(answering(status, body=b"well\x00 done"), secrets).send(notification(url=URL))
+    assert receipt.text == f"{status} well? done"
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [*((it, SendFailed) for it in LATER), *((it, Rejected) for it in REJECTED), (410, Gone)],
+)
+async def test_what_each_other_status_means(secrets: Secrets, status: int, meaning: type[Exception]) -> None:
+    with pytest.raises((SendFailed, Permanent), match=f"answered .*{status} why not$") as caught:
+        await webhook(answering(status, body=b"why not"), secrets).send(notification(url=URL))
+    assert type(caught.value) is meaning
+    assert getattr(caught.value, "sent", Sent.ANSWERED) is Sent.ANSWERED
+    assert ("never followed" in str(caught.value)) == (300 <= status < 400)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        *(("120", 120.0), ("0", 0.0), ("0120", 120.0), ("9" * 5000, 9999999999.0)),
+        ("Fri, 06 Mar 2026 08:27:00 GMT", 60 - 0.7),
+        ("Friday, 06-Mar-26 08:27:00 GMT", 60 - 0.7),
+        ("Fri Mar  6 08:27:00 2026", 60 - 0.7),
+        *(("Fri, 06 Mar 2026 08:25:59 GMT", None), ("Thu, 01 Jan 1970 00:00:00 GMT", None)),
+        *(("-5", None), ("+5", None), ("1.5", None), ("", None), ("soon", None), ("٣", None), ("1e9", None)),
+        *(("Fri, 06 Mar 99999 08:27:00 GMT", None), ("Fri, 99 Mar 2026 99:99:99 GMT", None), (None, None)),
+    ],
+)
+def test_a_wish_to_wait_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
+
+
+async def test_the_wish_to_wait_is_handed_on(secrets: Secrets) -> None:
+    with pytest.raises(SendFailed) as caught:
+        await webhook(answering(503, {"retry-after": "90"}), secrets).send(notification(url=URL))
+    assert caught.value.retry_after == 90
+
+
+async def test_an_excerpt_is_short_and_repeats_no_secret(secrets: Secrets) -> None:
+    echo = f"you sent Authorization: Bearer abc.def-ghi, v1,{'Zm9v' * 11}= and {KEY} " + "x" * 500
+    with pytest.raises(Rejected) as caught:
+        await webhook(answering(400, body=echo.encode()), secrets).send(notification(url=URL))
+    text = str(caught.value)
+    assert len(text) < 230
+    for canary in ("abc.def-ghi", "Zm9v", KEY[6:]):
+        assert canary not in text
+
+
+# --- tokens -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_token_is_replaced_once(secrets: Secrets, status: int) -> None:
+    got: list[str | None] = []
+
+    def judge(request: httpx.Request) -> httpx.Response:
+        got.append(request.headers.get("authorization"))
+        return httpx.Response(200 if got[-1] == "Bearer t2" else status)
+
+    tokens = Tokens()
+    channel = webhook(httpx.MockTransport(judge), secrets, tokens=tokens)
+    await channel.send(notification(url=URL, auth="outbound_token"))
+    assert got == ["Bearer t1", "Bearer t2"]
+    assert tokens.asked == [("org-1", "noc-hook", False), ("org-1", "noc-hook", True)]
+
+
+async def test_a_fresh_token_that_is_refused_too_ends_it(secrets: Secrets) -> None:
+    tokens = Tokens()
+    channel = webhook(answering(401), secrets, tokens=tokens)
+    with pytest.raises(Rejected, match="answered 401"):
+        await channel.send(notification(url=URL, auth="outbound_token"))
+    assert len(tokens.asked) == 2
+
+
+async def test_without_auth_no_token_is_asked_for(secrets: Secrets) -> None:
+    tokens = Tokens()
+    with pytest.raises(Rejected):
+        await webhook(answering(401), secrets, tokens=tokens).send(notification(url=URL))
+    assert tokens.asked == []
+
+
+async def test_trouble_with_the_token_is_our_own_and_told_as_such(secrets: Secrets) -> None:
+    class Away:
+        async def token(self, *_: str, fresh: bool = False) -> str:
+            raise ContextUnavailable(f"aaa is away {fresh}")
+
+    transport = httpx.MockTransport(lambda _: pytest.fail("sent without a token"))
+    with pytest.raises(ContextUnavailable):
+        await webhook(transport, secrets, tokens=Away()).send(notification(url=URL, auth="outbound_token"))
+
+
+async def test_both_tries_share_one_deadline(secrets: Secrets) -> None:
+    watch = iter([100.0, 103.0, 109.0])
+    clock = Watch()
+    clock.monotonic = lambda: next(watch)  # type: ignore[method-assign]
+    left: list[float] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        left.append(request.extensions["deadline"])
+        return httpx.Response(401)
+
+    channel = webhook(httpx.MockTransport(refuse), secrets, clock=clock, deadline=15.0)
+    with pytest.raises(Rejected):
+        await channel.send(notification(url=URL, auth="outbound_token"))
+    assert left == [12.0, 6.0]
+
+
+# --- recipients that do not end ---------------------------------------------------------------------------
+
+
+async def pours(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=int(request.query["status"]))
+    await response.prepare(request)
+    while True:
+        await response.write(b"x" * 4096)
+
+
+async def stops_short(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=int(request.query["status"]))
+    await response.prepare(request)
+    await response.write(b"well")
+    await asyncio.Event().wait()
+    return response
+
+
+@pytest.mark.parametrize("script", [pours, stops_short])
+async def test_of_an_answer_without_end_the_status_is_enough(
+    engine: AiohttpTransport, secrets: Secrets, script: Callable[[web.Request], Any]
+) -> None:
+    async with receiver(script) as url:
+        channel = webhook(engine, secrets, deadline=0.3)
+        assert (await channel.send(notification(url=f"{url}?status=200"))).text.startswith("200 ")
+        with pytest.raises(Gone):
+            await channel.send(notification(url=f"{url}?status=410"))
+
+
+async def test_no_answer_is_unknown(engine: AiohttpTransport, secrets: Secrets) -> None:
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with receiver(hang) as url:
+        with pytest.raises(SendFailed) as caught:
+            await webhook(engine, secrets, deadline=0.2).send(notification(url=url))
+        assert caught.value.sent is Sent.UNKNOWN
+
+
+# --- destinations -----------------------------------------------------------------------------------------
+
+
+def test_the_address_is_the_url(secrets: Secrets) -> None:
+    channel = webhook(answering(200), secrets)
+    assert channel.address(destination(url="https://hooks.example/x", secret="noc")) == "https://hooks.example/x"
+    assert (channel.name, dict(channel.parts)) == ("webhook", {"json": False})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "url: Field required"),
+        ({"url": 5}, "url: .*string"),
+        ({"url": "https://user:word@hooks.example/"}, "url: .*names a user or a password"),
+        ({"url": "ftp://hooks.example/", "auth": "basic"}, "url: .*auth: "),
+        ({"url": URL, "secret": "../../etc/passwd"}, "secret: "),
+        ({"url": URL, "secret": ".."}, "secret: "),
+        ({"url": URL, "secret": "noc\n"}, "secret: "),
+    ],
+)
+def test_a_field_that_breaks_a_rule_is_named(secrets: Secrets, fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(SchemaViolation, match=f"noc-hook: {says}") as caught:
+        webhook(answering(200), secrets).address(destination(**fields))
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+async def test_what_was_not_rendered_for_a_webhook_breaks_the_schema(secrets: Secrets) -> None:
+    transport = httpx.MockTransport(lambda _: pytest.fail("sent"))
+    with pytest.raises(SchemaViolation, match="json"):
+        await webhook(transport, secrets).send(notification({"txt": "hello"}, url=URL))
+
+
+# --- never dialled ----------------------------------------------------------------------------------------
+
+PUBLIC = "8.8.8.8"
+NAMES = {
+    "one.example": ["10.0.0.1"],
+    "mixed.example": [PUBLIC, "10.0.0.1"],
+    "mixed6.example": [PUBLIC, "::1"],
+    "cname.example": [PUBLIC, "1.1.1.1", "169.254.9.9"],
+    "six.example": ["fd00::1"],
+    "nat64.example": ["64:ff9b::7f00:1"],
+    "mapped.example": ["::ffff:127.0.0.1"],
+    "link.example": ["fe80::1%2"],
+    "public.example": [PUBLIC],
+    "xn--mller-kva.example": ["192.168.1.1"],
+    "dot.example.": ["172.31.255.255"],
+    "localhost": ["127.0.0.1", "::1"],
+}
+
+
+class Names(AbstractResolver):
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> Any:  # noqa: ARG002 - the interface
+        return [{"hostname": host, "host": it, "port": port, "family": 0, "proto": 0, "flags": 0} for it in NAMES[host]]
+
+    async def close(self) -> None:
+        pass
+
+
+INSIDE = [
+    # as it is written
+    *("127.0.0.1", "127.255.255.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.1.1", "100.64.0.1", "0.0.0.0"),
+    *("192.0.0.1", "192.0.2.7", "192.88.99.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1"),
+    *("255.255.255.255", "localhost", "dot.example."),
+    # short, decimal, hexadecimal, octal, with a dot behind
+    *("127.1", "127.0.1", "10.1", "0", "2130706433", "3232235521", "0x7f000001", "0x7f.1", "0x7F.0x0.0x0.0x1", "0xa.1"),
+    *("017700000001", "0177.0.0.1", "0177.1", "127.0.0.01", "127.0.0.1.", "2130706433.", "127.0.0.0x1"),
+    # IPv6, and IPv4 within it
+    *("[::]", "[::1]", "[0:0:0:0:0:0:0:1]", "[::127.0.0.1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:a00:1]"),
+    *("[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::1]", "[2002:7f00:1::]"),
+    *("[2002:a00:1::1]", "[2001::1]", "[2001:db8::1]", "[100::1]", "[3fff::1]", "[5f00::1]", "[fc00::1]", "[fd00::1]"),
+    *("[fe80::1]", "[fe80::1%25eth0]", "[fe80::1%eth0]", "[fe80::1%1]", "[fec0::1]", "[ff02::1]", "[::1%25lo]"),
+    # who else it may seem to be
+    *("user@127.0.0.1", "public.example@127.0.0.1", "public.example:443@10.0.0.1", "public.example\\@127.0.0.1"),
+    *("１２７.0.0.1", "127。0。0。1", "①②⑦.0.0.1", "ⓛocalhost", "127%2e0%2e0%2e1", "127.0.0.1%00.example"),  # noqa: RUF001 - the point of it
+    # names
+    *("one.example", "mixed.example", "mixed6.example", "cname.example", "six.example", "nat64.example"),
+    *("mapped.example", "link.example", "müller.example", "xn--mller-kva.example"),
+    # public, but not through this door
+    *(f"{PUBLIC}:22", f"{PUBLIC}:80", "public.example:6379", "[2606:4700::1111]:25"),
+]
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://{host}/" for host in INSIDE] + [f"http://{PUBLIC}/", "http://public.example:8443/"]
+)
+async def test_an_inside_address_is_never_dialled(monkeypatch: pytest.MonkeyPatch, secrets: Secrets, url: str) -> None:
+    monkeypatch.setattr(http, "socket", SimpleNamespace(socket=lambda *_: pytest.fail("a socket was opened")))
+    async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
+        with pytest.raises((ForbiddenAddress, SchemaViolation)):
+            await webhook(transport, secrets).send(notification(url=url))
+
+
+@pytest.mark.parametrize("url", [f"https://{PUBLIC}/", "https://public.example:8443/", "https://[2606:4700::1111]/"])
+async def test_a_public_address_is(monkeypatch: pytest.MonkeyPatch, secrets: Secrets, url: str) -> None:
+    def refuse(*_: Any) -> socket.socket:
+        raise ConnectionRefusedError(111, "dialled")
+
+    monkeypatch.setattr(http, "socket", SimpleNamespace(socket=refuse))
+    async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
+        with pytest.raises(SendFailed, match="dialled") as caught:
+            await webhook(transport, secrets).send(notification(url=url))
+    assert caught.value.sent is Sent.NOTHING
