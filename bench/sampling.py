@@ -4,25 +4,29 @@
 a tracing profiler would double what it measures. Kernels look at CPU timers at their clock tick (1 to 4 ms).
 """
 
+import asyncio
 import atexit
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 
 from notification_sender.cli import main
 
 INTERVAL = 0.001
-ROWS = 60
+ROWS = 30
+TURN = asyncio.Handle._run.__code__  # noqa: SLF001 - where the loop calls what is ready
 
 
 class Sampling:
-    """Counts, by function: looks that found it on the stack, and by line: looks that found it at the top."""
+    """Counts looks: by what the loop had called, by every function on the stack, by the line at the top."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._looks = 0
+        self._called: Counter[CodeType] = Counter()
         self._on_stack: Counter[CodeType] = Counter()
         self._on_top: Counter[tuple[CodeType, int]] = Counter()
 
@@ -32,27 +36,36 @@ class Sampling:
         atexit.register(self._write)
 
     def _look(self, _: int, frame: FrameType | None) -> None:
-        codes = set()
-        top = frame
-        while frame is not None:
-            codes.add(frame.f_code)
-            frame = frame.f_back
+        stack = list(_upwards(frame))
+        codes = [it.f_code for it in stack]
         # The start is not what a message costs.
-        if top is None or any(code.co_filename.startswith("<frozen importlib") for code in codes):
+        if TURN not in codes or any(code.co_filename.startswith("<frozen importlib") for code in codes):
             return
         self._looks += 1
-        self._on_stack.update(codes)
-        self._on_top[top.f_code, top.f_lineno] += 1
+        self._called[codes[max(codes.index(TURN) - 1, 0)]] += 1
+        self._on_stack.update(set(codes[: codes.index(TURN)]))
+        self._on_top[codes[0], stack[0].f_lineno] += 1
 
     def _write(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        lines = [f"{self._looks} looks; share of them, function on the stack"]
-        lines += [
-            _row(seen / self._looks, code, code.co_firstlineno) for code, seen in self._on_stack.most_common(ROWS)
+        lines = [
+            f"{self._looks} looks; what the loop had called",
+            *(_row(seen / self._looks, code, code.co_firstlineno) for code, seen in self._called.most_common(ROWS)),
+            "on the stack",
+            *(
+                _row(seen / self._looks, code, code.co_firstlineno)
+                for code, seen in self._on_stack.most_common(4 * ROWS)
+            ),
+            "the line at the top",
+            *(_row(seen / self._looks, code, line) for (code, line), seen in self._on_top.most_common(ROWS)),
         ]
-        lines.append("share of looks, line at the top")
-        lines += [_row(seen / self._looks, code, line) for (code, line), seen in self._on_top.most_common(ROWS)]
         self._file.write_text("\n".join(lines) + "\n")
+
+
+def _upwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _row(share: float, code: CodeType, line: int) -> str:

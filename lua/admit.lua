@@ -31,7 +31,8 @@ local function wait(limit, due, booked)
   return {'throttled', due - now, limit}
 end
 
--- Further ahead than anything is booked: this server's clock was set back. Then it is asked anew.
+-- What is further ahead than anything is booked was written before this server's clock was set back: a booking
+-- is asked for anew, a limit counts as just spent.
 local booked = record.limit ~= nil and record.due <= now + horizon
 if booked and now < record.due then return wait(record.limit, record.due, true) end
 
@@ -39,9 +40,9 @@ local unpaid, slowest = {}, nil
 for place = 3, #KEYS do
   local at = 7 + (place - 3) * 4
   local interval, tolerance, grace = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if not (booked and record.limit == ARGV[at] and now - record.due <= grace) then
-    local stored = tonumber(redis.call('GET', KEYS[place]) or '0')
-    local tat = math.min(math.max(stored, now), now + horizon + tolerance + interval)
+  if not (booked and record.limit == ARGV[at] and now - record.due < grace) then
+    local tat = math.max(tonumber(redis.call('GET', KEYS[place]) or 0), now)
+    if tat > now + horizon + tolerance + interval then tat = now + tolerance + interval end
     local limit = {key = KEYS[place], name = ARGV[at], due = tat - tolerance, next = tat + interval}
     unpaid[#unpaid + 1] = limit
     if not slowest or limit.due > slowest.due then slowest = limit end

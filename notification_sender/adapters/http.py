@@ -87,7 +87,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             exchange.close()
         answer = exchange.answer
         if answer is None or not (exchange.whole or self._partial):
-            raise exchange.error(f"{request.url.host}: {cause}")
+            raise exchange.error(f"{request.url.raw_host.decode()}: {cause}")
         return httpx.Response(
             answer.status,
             headers=answer.raw_headers,

@@ -194,7 +194,7 @@ class MemoryLedger:
         tats = {limit.name: self._tat(ask, limit, now) for limit in ask.limits}
         booking = record.booking
         if booking is not None and booking.due > now + self._horizon:
-            # Further ahead than anything is booked: the clock was set back. Then it is asked anew.
+            # Further ahead than anything is booked: the clock was set back since. It is asked for anew.
             booking = None
         verdict = spend(ask.limits, tats, now, booking, self._horizon)
         if not isinstance(verdict, Wait):
@@ -205,8 +205,9 @@ class MemoryLedger:
         return verdict
 
     def _tat(self, ask: Ask, limit: Limit, now: int) -> int:
-        stored = self.tats.get((ask.key.organization_id, limit.name), now)
-        return min(stored, now + self._horizon + limit.tolerance + limit.interval)
+        tat = self.tats.get((ask.key.organization_id, limit.name), now)
+        spent = now + limit.tolerance + limit.interval
+        return tat if tat <= spent + self._horizon else spent
 
     def _move(self, ask: Ask, tats: Mapping[str, int]) -> None:
         for name, tat in tats.items():

@@ -22,7 +22,9 @@ from notification_sender.ports import Clock
 EXCERPT = 200
 """Characters of an answer that are kept: for whoever looks into a dead letter, not for the answer's sake."""
 
-_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+|v1a?,[A-Za-z0-9+/=]{20,}|(?i:bearer|basic)\s+[^\s\"',;]+")
+_SECRET = re.compile(
+    r"whsec_[A-Za-z0-9+/=]+|v1a?,[A-Za-z0-9+/=]{20,}|eyJ[\w-]+\.[\w.-]+|(?i:bearer|basic)\s+[^\s\"',;]+"
+)
 """What a recipient may send back to us of what we sent to it."""
 
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -117,14 +119,13 @@ class Webhook:
         self, notification: Notification, target: _Target, until: float, *, fresh: bool = False
     ) -> tuple[int, httpx.Headers, bytes]:
         url, body = webhook_url(target.url), _body(notification)
-        headers = self._headers(notification, target, body)
+        # With content= in place of stream= the request takes three times as long to build, for these two headers.
+        headers = {"host": url.netloc.decode("ascii"), "content-length": str(len(body))}
         if target.auth:
-            token = await self._tokens.token(
-                notification.organization_id, notification.destination.destination_id, fresh=fresh
-            )
+            destination_id = notification.destination.destination_id
+            token = await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
             headers["authorization"] = f"Bearer {token}"
-        # With content= in place of stream= the request takes twice as long to build, for the two headers it adds.
-        headers |= {"host": url.netloc.decode("ascii"), "content-length": str(len(body))}
+        headers |= self._headers(notification, target, body)  # now, because a token may take seconds to come
         extensions = {"deadline": until - self._clock.monotonic()}
         request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
         answer = await self._transport.handle_async_request(request)

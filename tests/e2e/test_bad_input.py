@@ -24,7 +24,7 @@ async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_de
         **{
             json.dumps(unit(**fields)).encode(): "schema"
             for fields in (
-                {"incident_id": None},
+                {"incident_id": None, "intel_request_id": None},
                 {"kind": "unheard-of"},
                 {"channels": ["pigeon"]},
                 {"destinations": [destination]},

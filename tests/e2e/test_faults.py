@@ -18,7 +18,7 @@ Make = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize("window", ["before its answer", "after its answer"])
 async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_under_the_same_id(
     sandbox: Sandbox,
-    environment: dict[str, str],
+    hasty: dict[str, str],
     broker: Broker,
     redis_service: Redis,
     unit: Make,
@@ -28,7 +28,7 @@ async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_unde
     inbox = sandbox.inbox
     inbox.behaviours["noc"].script.append("hang" if window == "before its answer" else 200)
     inbox.behaviours["noc"].latency = 0.3
-    async with fleet(environment, 1) as (victim,):
+    async with fleet(hasty, 1) as (victim,):
         await broker.publish([unit(destinations=[hook("noc")])])
         async with asyncio.timeout(30):
             await inbox.receives(1)
@@ -37,7 +37,7 @@ async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_unde
             victim.kill()
             await victim.ended()
         redis_service.thaw()
-        async with fleet(environment, 1) as (heir,), asyncio.timeout(30):
+        async with fleet(hasty, 1) as (heir,), asyncio.timeout(30):
             await inbox.receives(2)
             await heir.says("notification.delivered")
     assert len({post.notification_id for post in inbox.posts}) == 1
@@ -46,9 +46,9 @@ async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_unde
 
 
 async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_everything(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, redis_service: Redis, unit: Make
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, redis_service: Redis, unit: Make
 ) -> None:
-    async with fleet(environment, 2) as workers:
+    async with fleet(hasty, 2) as workers:
         redis_service.kill()
         try:
             for worker in workers:
@@ -70,10 +70,10 @@ async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_ever
 
 
 async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_is_back(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make
 ) -> None:
     units = [unit() for _ in range(200)]
-    async with fleet(environment, 2) as workers:
+    async with fleet(hasty, 2) as workers:
         await broker.publish(units[:100])
         await sandbox.inbox.receives(20)
         await asyncio.to_thread(rabbitmq.kill)
@@ -92,10 +92,10 @@ async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_
 
 
 async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["slow"].latency = 0.5
-    async with fleet(environment | {"NS_CONCURRENCY": "10"}, 2) as (leaving, staying):
+    async with fleet(hasty | {"NS_CONCURRENCY": "10"}, 2) as (leaving, staying):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(100)])
         await sandbox.inbox.receives(10)
         assert await leaving.stop() == 0

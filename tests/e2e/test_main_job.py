@@ -50,10 +50,10 @@ async def test_copies_of_a_unit_cost_one_call_to_each_api_and_are_told_once(
 
 
 async def test_a_failed_webhook_is_sent_again_with_the_same_id_and_bytes_and_no_api_call(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["flaky"].script.extend([500, 500])
-    async with fleet(environment):
+    async with fleet(hasty):
         await broker.publish([unit(destinations=[hook("flaky")])])
         async with asyncio.timeout(30):
             await sandbox.inbox.receives(1)

@@ -1,0 +1,400 @@
+"""What the heart may rely on, whichever store it is: the same tests in plain Python, embedded, and on Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from steered import Steered
+from virtual import VirtualClock
+
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.memory_ledger import MemoryLedger
+from notification_sender.adapters.memory_shelf import MemoryShelf
+from notification_sender.adapters.redis import Redis, Store
+from notification_sender.adapters.redis_ledger import RedisLedger
+from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.model.errors import Unready
+from notification_sender.policy.limits import SECOND, Limit
+from notification_sender.ports import (
+    AdmitReply,
+    Ask,
+    Busy,
+    Claim,
+    Crashed,
+    Disabled,
+    Final,
+    Key,
+    Mine,
+    Settled,
+    Shelf,
+    Stale,
+    Throttled,
+)
+
+LEASE, WEEK, HORIZON = 30.0, 604_800.0, 3600.0
+UNIT = Key("org-1", "unit", "wu-1@0123456789abcdef")
+HOOK = Key("org-1", "destination", "noc:https://hooks.example/{x}")
+DELIVERED = Final("delivered", "200 OK")
+DEAD = Final("dead", "rejected")
+SLOW = Limit("webhook", 10 * SECOND, 1)
+
+
+def notification(number: int = 1) -> Key:
+    return Key("org-1", "notification", f"n-{number}")
+
+
+@dataclass
+class Stand:
+    """One kind of store under test."""
+
+    clock: VirtualClock
+    ledger: MemoryLedger | RedisLedger
+    shelf: Shelf
+
+    async def mine(self, key: Key = UNIT, token: str = "t-1", attempt: int = 1, *, unknown: bool = False) -> Claim:
+        reply = await self.ledger.claim(key, token, attempt, replayed=False)
+        assert isinstance(reply, Mine)
+        assert reply.unknown == unknown
+        return reply.claim
+
+    async def admit(self, number: int = 1, *limits: Limit, **changed: Any) -> AdmitReply:
+        ask = Ask(notification(number), f"t-{number}", 1, replayed=False, destination=HOOK, limits=limits)
+        return await self.ledger.admit(replace(ask, **changed))
+
+
+def on_redis(store: Store, clock: VirtualClock) -> Stand:
+    ledger = RedisLedger(redis=Steered(store, clock), prefix="ns", lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+    return Stand(clock, ledger, RedisShelf(redis=store))
+
+
+@pytest.fixture(params=["memory", "embedded", "redis"])
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    clock = VirtualClock()
+    if request.param == "memory":
+        ledger = MemoryLedger(clock=clock, lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+        yield Stand(clock, ledger, MemoryShelf(clock=clock))
+        return
+    store = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
+    await store.connect()
+    yield on_redis(store, clock)
+    await store.close()
+
+
+# --- claims -----------------------------------------------------------------------------------------------
+
+
+async def test_of_75_copies_at_once_one_is_ours_and_the_others_wait_for_it(stand: Stand) -> None:
+    copies = (stand.ledger.claim(UNIT, f"t-{copy}", 1, replayed=False) for copy in range(75))
+    replies = await asyncio.gather(*copies)
+    assert sum(isinstance(reply, Mine) for reply in replies) == 1
+    assert replies.count(Busy(LEASE)) == 74
+
+
+async def test_asking_again_under_the_same_token_gets_the_same_claim_for_longer(stand: Stand) -> None:
+    first = await stand.mine()
+    stand.clock.jump(LEASE - 1)
+    assert await stand.mine() == first
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(LEASE)
+    stand.clock.jump(LEASE + 1)
+    assert await stand.mine() == first
+
+
+async def test_a_claim_that_ran_out_is_taken_over_as_unknown_and_its_holder_may_write_no_more(stand: Stand) -> None:
+    lost = await stand.mine()
+    stand.clock.jump(LEASE)
+    ours = await stand.mine(token="t-2", unknown=True)
+    assert ours.fence > lost.fence
+    assert not await stand.ledger.finish(lost, DEAD, disable=HOOK)
+    assert not await stand.ledger.release(lost, 2)
+    assert not await stand.ledger.renew(lost)
+    assert await stand.ledger.finish(ours, DELIVERED)
+    assert await stand.ledger.claim(UNIT, "t-3", 1, replayed=False) == Settled("delivered")
+    assert isinstance(await stand.admit(), Mine)
+
+
+async def test_a_renewed_claim_stays_ours(stand: Stand) -> None:
+    claim = await stand.mine()
+    stand.clock.jump(LEASE - 1)
+    assert await stand.ledger.renew(claim)
+    stand.clock.jump(LEASE - 1)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(1.0)
+
+
+async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand: Stand) -> None:
+    for copy in range(5):
+        await stand.mine(token=f"t-{copy}", unknown=copy > 0)
+        stand.clock.jump(LEASE)
+    for token in ("t-5", "t-5"):
+        reply = await stand.ledger.claim(UNIT, token, 1, replayed=False)
+        assert reply == Crashed(Claim(UNIT, "t-5", 6))
+    assert await stand.ledger.finish(Claim(UNIT, "t-5", 6), Final("dead", "crashed"))
+
+
+async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:
+    for copy in range(7):
+        await stand.mine(token=f"lost-{copy}", unknown=False)
+        stand.clock.jump(LEASE)
+        claim = await stand.mine(token=f"t-{copy}", unknown=True)
+        assert await stand.ledger.release(claim, 1)
+
+
+async def test_the_copy_of_an_older_attempt_is_stale(stand: Stand) -> None:
+    assert await stand.ledger.release(await stand.mine(), 2)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Stale()
+    claim = await stand.mine(token="t-3", attempt=2)
+    assert await stand.ledger.release(claim, 2)
+    assert await stand.mine(token="t-4", attempt=3) == Claim(UNIT, "t-4", 3)
+
+
+@pytest.mark.parametrize("state", ["delivered", "suppressed", "done"])
+async def test_what_is_over_stays_over_even_for_a_replay(stand: Stand, state: Any) -> None:
+    assert await stand.ledger.finish(await stand.mine(), Final(state, ""))
+    for replayed in (False, True):
+        assert await stand.ledger.claim(UNIT, "t-2", 9, replayed=replayed) == Settled(state)
+
+
+async def test_a_replay_begins_again_what_is_dead(stand: Stand) -> None:
+    claim = await stand.mine(attempt=4)
+    assert await stand.ledger.finish(claim, DEAD)
+    assert await stand.ledger.claim(UNIT, "t-2", 4, replayed=False) == Settled("dead")
+    reply = await stand.ledger.claim(UNIT, "t-3", 1, replayed=True)
+    assert reply == Mine(Claim(UNIT, "t-3", claim.fence + 1), unknown=False)
+    assert not await stand.ledger.finish(claim, DEAD)
+
+
+async def test_settling_twice_is_no_harm_and_settling_otherwise_is_refused(stand: Stand) -> None:
+    claim = await stand.mine()
+    assert await stand.ledger.finish(claim, DELIVERED)
+    assert await stand.ledger.finish(claim, DELIVERED)
+    assert not await stand.ledger.finish(claim, DEAD)
+    assert not await stand.ledger.release(claim, 2)
+    assert not await stand.ledger.renew(claim)
+
+
+async def test_what_was_given_up_is_not_ours_to_settle(stand: Stand) -> None:
+    claim = await stand.mine()
+    assert await stand.ledger.release(claim, 1)
+    assert await stand.ledger.release(claim, 1)
+    assert not await stand.ledger.finish(claim, DELIVERED)
+    assert not await stand.ledger.renew(claim)
+    await stand.mine(token="t-2")
+
+
+# --- notes ------------------------------------------------------------------------------------------------
+
+
+async def test_a_note_is_the_end_of_what_nobody_holds(stand: Stand) -> None:
+    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    assert await stand.ledger.claim(UNIT, "t-1", 1, replayed=False) == Settled("suppressed")
+    assert await stand.ledger.release(await stand.mine(notification(1)), 2)
+    await stand.mine(notification(2))
+    stand.clock.jump(LEASE)
+    for number in (1, 2):
+        await stand.ledger.note(notification(number), Final("suppressed", "expired"))
+        assert await stand.admit(number, token="t-9") == Settled("suppressed")
+
+
+async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> None:
+    claim = await stand.mine()
+    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    assert await stand.ledger.finish(claim, DELIVERED)
+    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Settled("delivered")
+
+
+# --- admission --------------------------------------------------------------------------------------------
+
+
+async def test_a_destination_that_wants_no_more_is_off_at_this_address_for_a_week(stand: Stand) -> None:
+    assert await stand.ledger.finish(await stand.mine(notification()), Final("dead", "gone"), disable=HOOK)
+    assert await stand.admit(2) == Disabled()
+    elsewhere = replace(HOOK, id="noc:https://hooks.example/y")
+    assert isinstance(await stand.admit(2, destination=elsewhere), Mine)
+
+
+async def test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice(stand: Stand) -> None:
+    limit = Limit("webhook", 10 * SECOND, 2)
+    for number in (1, 2):
+        assert isinstance(await stand.admit(number, limit), Mine)
+    for number in (3, 4, 5):
+        assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
+    for number in (3, 4, 5):
+        stand.clock.jump(9.0)
+        assert await stand.admit(number, limit) == Throttled(1.0, "webhook")
+        stand.clock.jump(1.0)
+        assert isinstance(await stand.admit(number, limit), Mine)
+    assert await stand.admit(6, limit) == Throttled(10.0, "webhook")
+
+
+async def test_whoever_misses_a_booked_slot_asks_anew(stand: Stand) -> None:
+    assert isinstance(await stand.admit(1, SLOW), Mine)
+    assert await stand.admit(2, SLOW) == Throttled(10.0, "webhook")
+    assert await stand.admit(3, SLOW) == Throttled(20.0, "webhook")
+    stand.clock.jump(20.0)
+    assert await stand.admit(2, SLOW) == Throttled(10.0, "webhook")
+    assert isinstance(await stand.admit(3, SLOW), Mine)
+
+
+async def test_asking_again_under_the_same_token_spends_nothing(stand: Stand) -> None:
+    limit = replace(SLOW, burst=2)
+    first = await stand.admit(1, limit)
+    assert isinstance(first, Mine)
+    assert await stand.admit(1, limit) == first
+    assert isinstance(await stand.admit(2, limit), Mine)
+    assert isinstance(await stand.admit(3, limit), Throttled)
+
+
+async def test_a_refusal_by_one_limit_spends_none_of_the_others(stand: Stand) -> None:
+    own = Limit("noc-hook", 100 * SECOND, 1)
+    assert isinstance(await stand.admit(1, own), Mine)
+    assert await stand.admit(2, SLOW, own) == Throttled(100.0, "noc-hook")
+    assert isinstance(await stand.admit(3, SLOW), Mine)
+
+
+async def test_limits_of_another_organization_are_others(stand: Stand) -> None:
+    assert isinstance(await stand.admit(1, SLOW), Mine)
+    assert isinstance(await stand.admit(1, SLOW, key=Key("org-2", "notification", "n-1")), Mine)
+
+
+async def test_nothing_is_booked_beyond_the_horizon(stand: Stand) -> None:
+    slow = Limit("webhook", round(0.6 * HORIZON) * SECOND, 1)
+    assert isinstance(await stand.admit(1, slow), Mine)
+    assert await stand.admit(2, slow) == Throttled(0.6 * HORIZON, "webhook")
+    assert await stand.admit(3, slow) == Throttled(HORIZON, "webhook")
+    stand.clock.jump(HORIZON)
+    assert await stand.admit(3, slow) == Throttled(0.2 * HORIZON, "webhook")
+
+
+async def test_after_a_clock_was_set_back_waits_are_as_short_as_ever(stand: Stand) -> None:
+    limit = replace(SLOW, burst=2)
+    for number in (1, 2):
+        assert isinstance(await stand.admit(number, limit), Mine)
+    assert await stand.admit(3, limit) == Throttled(10.0, "webhook")
+    stand.clock.jump(-86_400.0)
+    for number in (3, 4):
+        assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
+
+
+async def test_a_wait_keeps_in_mind_that_a_claim_ran_out(stand: Stand) -> None:
+    lost = await stand.mine(notification(1))
+    assert isinstance(await stand.admit(2, SLOW), Mine)
+    stand.clock.jump(LEASE)
+    assert isinstance(await stand.admit(3, SLOW), Mine)
+    assert await stand.admit(1, SLOW, token="t-9") == Throttled(10.0, "webhook")
+    stand.clock.jump(10.0)
+    reply = await stand.admit(1, SLOW, token="t-9")
+    assert reply == Mine(Claim(notification(1), "t-9", lost.fence + 1), unknown=True)
+
+
+async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: Stand) -> None:
+    late = await stand.mine(notification(1))
+    stand.clock.jump(LEASE)
+    assert isinstance(await stand.admit(2, SLOW), Mine)
+    assert isinstance(await stand.admit(1, SLOW, token="t-9"), Throttled)
+    assert await stand.ledger.finish(late, DELIVERED)
+    assert await stand.admit(1, SLOW, token="t-9") == Settled("delivered")
+
+
+# --- rollcall and shelf -----------------------------------------------------------------------------------
+
+
+async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: Stand) -> None:
+    assert await stand.ledger.expected("b-1") is None
+    assert await stand.ledger.fates("b-1") == {}
+    units = {state: Key("org-1", "unit", state) for state in ("told", "nobody", "dead", "suppressed", "in hand")}
+    for key in (*units.values(), units["told"]):
+        await stand.ledger.enroll("b-1", 7, key)
+    for number, final in enumerate((DELIVERED, DEAD, Final("suppressed", "expired"))):
+        assert await stand.ledger.finish(await stand.mine(notification(number)), final)
+    await stand.mine(notification(3))
+    ids = [f"n-{number}" for number in range(5)]
+    for state, final in (
+        ("told", Final("done", "", ids)),
+        ("nobody", Final("done", "")),
+        ("dead", DEAD),
+        ("suppressed", Final("suppressed", "expired")),
+    ):
+        assert await stand.ledger.finish(await stand.mine(units[state]), final)
+    await stand.mine(units["in hand"])
+    assert await stand.ledger.expected("b-1") == 7
+    assert await stand.ledger.fates("b-1") == {
+        "{org-1}:unit:told": ["delivered", "dead", "suppressed", "waiting", "waiting"],
+        "{org-1}:unit:nobody": ["suppressed"],
+        "{org-1}:unit:dead": ["dead"],
+        "{org-1}:unit:suppressed": ["suppressed"],
+        "{org-1}:unit:in hand": ["waiting"],
+    }
+
+
+async def test_facts_come_back_as_they_were_in_the_order_asked_for(stand: Stand) -> None:
+    assert await stand.shelf.read([]) == []
+    await stand.shelf.write({"ns:1:{o}:fact:a": b"\x00\xff", "ns:1:{o}:fact:b": b""}, ttl=0.5)
+    asked = [f"ns:1:{{o}}:fact:{name}" for name in "bca"]
+    assert await stand.shelf.read(asked) == [b"", None, b"\x00\xff"]
+
+
+# --- on Redis alone ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def redis(redis_server: str) -> AsyncIterator[Redis]:
+    redis = Redis(url=redis_server)
+    await redis.connect()
+    yield redis
+    await redis.close()
+
+
+def unsteered(redis: Redis) -> RedisLedger:
+    return RedisLedger(redis=redis, prefix="ns", lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+
+
+async def test_scripts_that_the_server_forgot_are_told_again(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    for number in range(3):
+        await redis.execute("SCRIPT", "FLUSH")
+        claims = (ledger.claim(notification(place), f"t-{number}", 1, replayed=False) for place in range(10))
+        for reply in await asyncio.gather(*claims):
+            assert isinstance(reply, Busy if number else Mine)
+
+
+async def test_every_key_ends_some_day(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    for number in (1, 2):
+        await ledger.admit(Ask(notification(number), "t", 1, replayed=False, destination=HOOK, limits=[SLOW]))
+    assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, disable=HOOK)
+    await ledger.note(notification(3), DEAD)
+    await ledger.enroll("b-1", 1, UNIT)
+    await RedisShelf(redis=redis).write({"ns:1:{org-1}:fact:x": b"x"}, ttl=5.0)
+    keys = await redis.execute("KEYS", "*")
+    assert len(keys) == 7
+    for key in keys:
+        assert 0 < await redis.execute("PTTL", key) <= WEEK * 1000
+
+
+async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    asks = [Ask(notification(it), "t", 1, replayed=False, destination=HOOK, limits=[SLOW]) for it in range(3)]
+    reply = await ledger.admit(asks[0])
+    assert isinstance(reply, Mine)
+    await redis.execute("CONFIG", "SET", "maxmemory", "1")
+    try:
+        for refused in (ledger.claim(UNIT, "t-2", 1, replayed=False), ledger.admit(asks[1])):
+            with pytest.raises(Unready, match="OutOfMemoryError"):
+                await refused
+        await RedisShelf(redis=redis).write({"ns:1:{org-1}:fact:x": b"x"}, ttl=5.0)
+        assert await ledger.renew(reply.claim)
+        assert await ledger.finish(reply.claim, DEAD, disable=HOOK)
+        await ledger.note(notification(2), DEAD)
+    finally:
+        await redis.execute("CONFIG", "SET", "maxmemory", "0")
+    assert await ledger.admit(asks[0]) == Settled("dead")
+    assert await ledger.admit(asks[1]) == Disabled()
+    assert await ledger.admit(asks[2]) == Settled("dead")
+
+
+async def test_while_the_store_is_away_the_shelf_is_empty() -> None:
+    shelf = RedisShelf(redis=Redis(url="redis://127.0.0.1:1/0"))
+    await shelf.write({"a": b"1"}, ttl=5.0)
+    assert await shelf.read(["a", "b"]) == [None, None]
