@@ -17,15 +17,16 @@ from notification_sender.adapters.memory_ledger import MemoryLedger, Record
 from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.ports import Ask, Claim, Crashed, Final, Key, Mine
+from notification_sender.ports import Ask, Busy, Claim, Crashed, Final, Key, Mine, Throttled
 
 LEASE, HORIZON = 30.0, 60.0
 DAY = 86_400.0
 
-keys = st.sampled_from([Key("org-1", "notification", f"n-{number}") for number in range(3)])
+keys = st.sampled_from([Key("org-1", "notification", f"n-{number}") for number in range(4)])
 places = st.sampled_from([Key("org-1", "destination", f"hook-{number}") for number in range(2)])
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
-attempts = st.sampled_from([1, 1, 1, 2, 3])
+attempts = st.sampled_from([1, 1, 1, 1, 2, 3])
+replays = st.sampled_from([False, False, False, True])
 finals = st.builds(
     Final,
     st.sampled_from(["delivered", "suppressed", "dead", "done"]),
@@ -44,9 +45,8 @@ limits = st.lists(
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
-pauses = st.sampled_from(
-    [0.000_001, 0.25, 1.0, 6.999_999, 7.0, 11.000_001, 25.0, LEASE, LEASE, 61.0, 300.0, -5.0, -DAY]
-)
+pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, -5.0, -DAY])
+shifts = st.sampled_from([0.0, 0.0, 0.0, -0.000_001, 0.000_001, 6.999_999, 7.0])
 
 
 @dataclass
@@ -57,12 +57,16 @@ class Pair:
     plain: MemoryLedger
     scripts: RedisLedger
     claims: list[Claim] = field(default_factory=lambda: [Claim(Key("org-1", "notification", "n-0"), "t-9", 7)])
+    delay: float = 0.0
+    """What the last one that has to wait was told."""
 
     async def both(self, ask: Callable[[Any], Awaitable[Any]]) -> None:
         expected, reply = await ask(self.plain), await ask(self.scripts)
         assert reply == expected
         if isinstance(reply, Mine | Crashed):
             self.claims.append(reply.claim)
+        if isinstance(reply, Busy | Throttled):
+            self.delay = reply.delay
 
 
 Step = Callable[[Pair], Awaitable[None]]
@@ -71,6 +75,13 @@ Step = Callable[[Pair], Awaitable[None]]
 def passing(seconds: float) -> Step:
     async def step(pair: Pair) -> None:
         pair.clock.jump(seconds)
+
+    return step
+
+
+def waiting(shift: float) -> Step:
+    async def step(pair: Pair) -> None:
+        pair.clock.jump(pair.delay + shift)
 
     return step
 
@@ -99,22 +110,21 @@ def noting(key: Key, final: Final) -> Step:
     return lambda pair: pair.both(lambda it: it.note(key, final))
 
 
-asks = st.builds(Ask, keys, tokens, attempts, st.booleans(), places, limits)
+asks = st.builds(Ask, keys, tokens, attempts, replays, places, limits)
 latest = st.sampled_from([-1, -1, -1, -2, 0])
-histories = st.lists(
-    st.one_of(
-        st.builds(passing, pauses),
-        st.builds(claiming, keys, tokens, attempts, st.booleans()),
-        st.builds(admitting, asks),
-        st.builds(admitting, asks),
-        st.builds(finishing, latest, finals, st.none() | st.none() | places),
-        st.builds(releasing, latest, attempts),
-        st.builds(renewing, latest),
-        st.builds(noting, keys, finals),
-    ),
-    min_size=1,
-    max_size=50,
+steps = st.one_of(
+    st.builds(passing, pauses),
+    st.builds(waiting, shifts),
+    st.builds(waiting, shifts),
+    st.builds(claiming, keys, tokens, attempts, replays),
+    *[st.builds(admitting, asks)] * 5,
+    st.builds(finishing, latest, finals, st.none() | places),
+    st.builds(releasing, latest, attempts),
+    st.builds(releasing, latest, attempts),
+    st.builds(renewing, latest),
+    st.builds(noting, keys, finals),
 )
+histories = st.lists(steps, min_size=20, max_size=60)
 
 
 def fields(record: Record) -> dict[str, str]:

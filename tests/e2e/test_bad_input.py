@@ -19,8 +19,8 @@ async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_de
 ) -> None:
     destination = {"destination_id": "d", "channel": "webhook"}
     bad = {
-        **{body: "malformed" for body in MALFORMED.values()},
-        **{body: "schema" for body in BREAKS_A_RULE.values()},
+        **dict.fromkeys(MALFORMED.values(), "malformed"),
+        **dict.fromkeys(BREAKS_A_RULE.values(), "schema"),
         **{
             json.dumps(unit(**fields)).encode(): "schema"
             for fields in (

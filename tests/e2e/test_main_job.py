@@ -74,7 +74,9 @@ async def test_a_throttled_destination_is_told_at_its_rate_and_nothing_holds_a_s
         await broker.publish([unit(destinations=[hook("fast")]) for _ in range(60)])
         async with asyncio.timeout(60):
             await sandbox.inbox.accepts(120)
-    arrived = {name: [it.arrived for it in sandbox.inbox.posts if it.destination_id == name] for name in ("slow", "fast")}
+    arrived = {
+        name: [it.arrived for it in sandbox.inbox.posts if it.destination_id == name] for name in ("slow", "fast")
+    }
     for window in (1.0, 2.0, 5.0):
         due = 5 + 5 * (window + 0.25)
         assert max(sum(start <= it <= start + window for it in arrived["slow"]) for start in arrived["slow"]) <= due
