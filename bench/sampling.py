@@ -13,22 +13,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 
+import notification_sender
 from notification_sender.cli import main
 
 INTERVAL = 0.001
-ROWS = 30
+ROWS = 100
+OURS = str(Path(notification_sender.__file__).parent)
 TURN = asyncio.Handle._run.__code__  # noqa: SLF001 - where the loop calls what is ready
 
 
 class Sampling:
-    """Counts looks: by what the loop had called, by every function on the stack, by the line at the top."""
+    """Counts looks: by what the loop had called, by every function on the stack, by the innermost of ours.
+
+    The last adds up to all of it: what libraries do counts for whom they do it.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._looks = 0
         self._called: Counter[CodeType] = Counter()
         self._on_stack: Counter[CodeType] = Counter()
-        self._on_top: Counter[tuple[CodeType, int]] = Counter()
+        self._innermost: Counter[CodeType] = Counter()
 
     def start(self) -> None:
         signal.signal(signal.SIGPROF, self._look)
@@ -36,41 +41,38 @@ class Sampling:
         atexit.register(self._write)
 
     def _look(self, _: int, frame: FrameType | None) -> None:
-        stack = list(_upwards(frame))
-        codes = [it.f_code for it in stack]
+        codes = list(_upwards(frame))
         # The start is not what a message costs.
         if TURN not in codes or any(code.co_filename.startswith("<frozen importlib") for code in codes):
             return
         self._looks += 1
-        self._called[codes[max(codes.index(TURN) - 1, 0)]] += 1
-        self._on_stack.update(set(codes[: codes.index(TURN)]))
-        self._on_top[codes[0], stack[0].f_lineno] += 1
+        codes = codes[: max(codes.index(TURN), 1)]
+        self._called[codes[-1]] += 1
+        self._on_stack.update(set(codes))
+        self._innermost[next((code for code in codes if OURS in code.co_filename), codes[-1])] += 1
 
     def _write(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        lines = [
-            f"{self._looks} looks; what the loop had called",
-            *(_row(seen / self._looks, code, code.co_firstlineno) for code, seen in self._called.most_common(ROWS)),
-            "on the stack",
-            *(
-                _row(seen / self._looks, code, code.co_firstlineno)
-                for code, seen in self._on_stack.most_common(4 * ROWS)
-            ),
-            "the line at the top",
-            *(_row(seen / self._looks, code, line) for (code, line), seen in self._on_top.most_common(ROWS)),
-        ]
+        tables = {
+            "what the loop had called": self._called,
+            "innermost of ours": self._innermost,
+            "on the stack": self._on_stack,
+        }
+        lines = [f"{self._looks} looks"]
+        for name, table in tables.items():
+            lines += [f"\n{name}", *(_row(seen / self._looks, code) for code, seen in table.most_common(ROWS))]
         self._file.write_text("\n".join(lines) + "\n")
 
 
-def _upwards(frame: FrameType | None) -> Iterator[FrameType]:
+def _upwards(frame: FrameType | None) -> Iterator[CodeType]:
     while frame is not None:
-        yield frame
+        yield frame.f_code
         frame = frame.f_back
 
 
-def _row(share: float, code: CodeType, line: int) -> str:
+def _row(share: float, code: CodeType) -> str:
     file = "/".join(Path(code.co_filename).parts[-3:])
-    return f"{share:7.1%}  {code.co_qualname}  {file}:{line}"
+    return f"{share:7.1%}  {code.co_qualname}  {file}:{code.co_firstlineno}"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ end
 -- What is further ahead than anything is booked was written before this server's clock was set back: a booking
 -- is asked for anew, a limit counts as just spent.
 local booked = record.limit ~= nil and record.due <= now + horizon
-if booked and now <= record.due then return wait(record.limit, record.due, true) end
+if booked and now < record.due then return wait(record.limit, record.due, true) end
 
 local unpaid, slowest = {}, nil
 for place = 3, #KEYS do
@@ -51,7 +51,7 @@ end
 
 if slowest and slowest.due > now then
   if slowest.due - now > horizon then return wait(slowest.name, now + horizon, false) end
-  move(slowest, slowest.next)
+
   return wait(slowest.name, slowest.due, true)
 end
 for _, limit in ipairs(unpaid) do

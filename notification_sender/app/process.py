@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -76,9 +75,7 @@ class App:
 
     def _composer(self) -> Composer:
         settings, channels = self._settings, self._recipients.channels
-        cache = Cache(
-            shelf=self._store.shelf, clock=self._clock, dice=random.random, prefix=settings.topology_prefix
-        )
+        cache = Cache(shelf=self._store.shelf, clock=self._clock, dice=random.random, prefix=settings.topology_prefix)
         parts = {name: channel.parts for name, channel in channels.items()}
         return Composer(
             gatherers=self._upstreams.gatherers(cache),

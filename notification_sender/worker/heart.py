@@ -66,6 +66,7 @@ class Heart:
             readiness=self._readiness,
             held=self._held,
             journal=self._journal,
+            clock=outside.clock,
         )
         notifications = self._notifications(outside, deliverer, settler)
         units = self._units(outside, composer, notifications, settler)

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 
 from notification_sender.model.errors import Permanent, Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
-from notification_sender.ports import Claim, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
+from notification_sender.ports import Claim, Clock, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.held import Held
 from notification_sender.worker.readiness import Readiness
@@ -22,10 +22,9 @@ from notification_sender.worker.readiness import Readiness
 REMEMBERED = 10_000
 """Acceptances that could not be recorded, kept in process: about 2 MB."""
 
-RECORDING = AsyncRetrying(
-    retry=retry_if_exception_type(Unready), stop=stop_after_attempt(3), wait=wait_random(0.3, 1.0)
-)
-"""After an acceptance, within about two seconds: a second delivery would be worse than a gap that is counted."""
+RECORDING_TRIES = 3
+"""More tries to record an acceptance, within about two seconds; then it is acked all the same. A second delivery
+would be worse than a gap that is counted."""
 
 _log = structlog.get_logger()
 
@@ -60,12 +59,15 @@ class Work:
 class Settler:
     """Parks, buries and records; keeps at it while our broker or store is away."""
 
-    def __init__(self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal) -> None:
+    def __init__(
+        self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal, clock: Clock
+    ) -> None:
         self._outbox = outbox
         self._ledger = ledger
         self._readiness = readiness
         self._held = held
         self._journal = journal
+        self._clock = clock
         self._remembered: OrderedDict[str, None] = OrderedDict()
 
     def accepted_unrecorded(self, notification_id: str) -> bool:
@@ -135,7 +137,19 @@ class Settler:
 
     async def _record_acceptance(self, work: Work, final: Final) -> None:
         try:
-            await RECORDING(self._record, work, final)
+            await self._record(work, final)
+        except Unready:
+            await self._insist(work, final)
+
+    async def _insist(self, work: Work, final: Final) -> None:
+        retrying = AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=retry_if_exception_type(Unready),
+            stop=stop_after_attempt(RECORDING_TRIES),
+            wait=wait_random(0.3, 1.0),
+        )
+        try:
+            await retrying(self._record, work, final)
         except RetryError as fault:
             self._remember(work.key.id)
             self._journal.unrecorded(work.key.id, fault.last_attempt.exception())

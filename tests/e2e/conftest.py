@@ -1,5 +1,6 @@
 """The whole product as it is run: real workers, RabbitMQ and Redis; only the platform and the recipients are ours."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -72,6 +73,12 @@ class Broker:
         async with self._channel() as channel:
             queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
             return int(queue.declaration_result.message_count or 0)
+
+    async def drained(self, name: str) -> None:
+        """Wait until nothing is ready in a queue."""
+        async with asyncio.timeout(30):
+            while await self.depth(name):  # noqa: ASYNC110 - it cannot be awaited, only asked
+                await asyncio.sleep(0.05)
 
     async def dead(self, count: int) -> list[AbstractIncomingMessage]:
         """The next ``count`` dead letters, taken out."""

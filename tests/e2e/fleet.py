@@ -63,7 +63,7 @@ class Worker:
     async def becomes(self, status: int, path: str = "/readyz", within: float = 30.0) -> None:
         """Wait until its health port answers so."""
         async with asyncio.timeout(within):
-            while (await self.get(path)).status_code != status:
+            while (await self.get(path)).status_code != status:  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
 
     def kill(self) -> None:
