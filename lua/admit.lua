@@ -51,7 +51,7 @@ end
 
 if slowest and slowest.due > now then
   if slowest.due - now > horizon then return wait(slowest.name, now + horizon, false) end
-
+  move(slowest, slowest.next)
   return wait(slowest.name, slowest.due, true)
 end
 for _, limit in ipairs(unpaid) do

@@ -16,7 +16,8 @@ class EmbeddedRedis:
     ready = True
 
     def __init__(self) -> None:
-        self._redis: Any = FakeAsyncRedis(server=FakeServer(), protocol=2)
+        # One connection: the library's pool refuses the hundred-and-first caller at once.
+        self._redis: Any = FakeAsyncRedis(server=FakeServer(), protocol=2, single_connection_client=True)
         # Replies as they come from a server, not as its client would dress them up.
         self._redis.response_callbacks.clear()
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from e2e.conftest import Broker
+from e2e.broker import Broker
 from e2e.fleet import fleet
 from model.test_unit import BREAKS_A_RULE, MALFORMED
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from e2e.conftest import Broker
+from e2e.broker import Broker
 from e2e.fleet import fleet
 from services.rabbitmq import RabbitMQ
 from services.redis import Redis

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from e2e.conftest import Broker
+from e2e.broker import Broker
 from e2e.fleet import fleet
 
 from notification_sender.sandbox.endpoints import Endpoint

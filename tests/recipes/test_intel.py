@@ -3,7 +3,7 @@ from typing import Any
 
 import httpx
 import pytest
-from api import LATER, MODIFIED, Bench, Platform, edge, query, record, small_world, unit
+from recipes.api import LATER, MODIFIED, Bench, Platform, edge, query, record, small_world, unit
 
 from notification_sender.context.graph import MISSING
 from notification_sender.model.errors import SchemaViolation

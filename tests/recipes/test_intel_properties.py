@@ -3,9 +3,9 @@ import copy
 from typing import Any
 
 import pytest
-from api import MODIFIED, Bench, Platform, edge, record, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recipes.api import MODIFIED, Bench, Platform, edge, record, unit
 
 from notification_sender.context.gather import Context
 from notification_sender.model.errors import NotificationSenderError

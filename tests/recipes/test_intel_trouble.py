@@ -2,7 +2,7 @@ import asyncio
 
 import httpx
 import pytest
-from api import Bench, record, small_world, unit
+from recipes.api import Bench, record, small_world, unit
 
 from notification_sender.context.graph import MISSING
 from notification_sender.model.errors import ContextUnavailable, SubjectNotFound, TenantMismatch
