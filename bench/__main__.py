@@ -24,6 +24,9 @@ PACE = 200.0
 
 WARM_UP = 300
 
+LEAST = 1000
+"""Messages of a run: fewer are over before they can be measured."""
+
 
 class Benchmark:
     """The order of the runs; keeps what each of them lost."""
@@ -102,7 +105,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--messages", type=int, default=6000, metavar="N", help="in each run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="R", help="floor and full job (default: %(default)s)")
-    return parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
+    if parsed.messages < LEAST or parsed.rounds < 1:
+        parser.error(f"at least {LEAST} messages and one round")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ end
 
 -- A claim that ran out stays one: whoever claims next finds the outcome unknown.
 local function wait(limit, due, booked)
-  redis.call('HSET', KEYS[1], 'state', claimed and 'claimed' or 'waiting', 'attempt', ARGV[2])
+  redis.call('HSET', KEYS[1], 'state', 'waiting', 'attempt', ARGV[2])
   redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
   if booked then redis.call('HSET', KEYS[1], 'limit', limit, 'due', integer(due)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -40,7 +40,7 @@ local unpaid, slowest = {}, nil
 for place = 3, #KEYS do
   local at = 7 + (place - 3) * 4
   local interval, tolerance, grace = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if not (booked and record.limit == ARGV[at] and now - record.due < grace) then
+  if not (booked and record.limit == ARGV[at] and now - record.due <= grace) then
     local tat = math.max(tonumber(redis.call('GET', KEYS[place]) or 0), now)
     if tat > now + horizon + tolerance + interval then tat = now + tolerance + interval end
     local limit = {key = KEYS[place], name = ARGV[at], due = tat - tolerance, next = tat + interval}

@@ -20,7 +20,7 @@ end
 redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'limit', 'due')
 redis.call('HSET', KEYS[1], 'state', state)
 if state == 'waiting' then
-  redis.call('HSET', KEYS[1], 'attempt', record.attempt)
+  redis.call('HSET', KEYS[1], 'attempt', attempt)
 else
   redis.call('HSET', KEYS[1], 'text', text)
 end

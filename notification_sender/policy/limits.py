@@ -53,7 +53,7 @@ class Limit:
 
     @property
     def grace(self) -> int:
-        """A booked slot is redeemed less than this late, µs: as late as a burst lasts it would come on top of one."""
+        """How late a booked slot may still be redeemed, µs: later than a burst it would come on top of one."""
         return max(self.burst * self.interval, LATE)
 
 
@@ -105,4 +105,4 @@ def spend(
 
 
 def _redeems(limit: Limit, booking: Booking | None, now: int) -> bool:
-    return booking is not None and booking.limit == limit.name and now - booking.due < limit.grace
+    return booking is not None and booking.limit == limit.name and now - booking.due <= limit.grace

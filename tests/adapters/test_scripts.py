@@ -23,7 +23,7 @@ LEASE, HORIZON = 30.0, 60.0
 DAY = 86_400.0
 
 keys = st.sampled_from([Key("org-1", "notification", f"n-{number}") for number in range(4)])
-places = st.sampled_from([Key("org-1", "destination", f"hook-{number}") for number in range(2)])
+places = st.sampled_from([Key("org-1", "destination", f"hook-{number}") for number in range(3)])
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
 attempts = st.sampled_from([1, 1, 1, 1, 2, 3])
 replays = st.sampled_from([False, False, False, True])
@@ -42,6 +42,7 @@ limits = st.lists(
             Limit("hook", 25 * SECOND, 2),
         ]
     ),
+    min_size=1,
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
@@ -112,18 +113,17 @@ def noting(key: Key, final: Final) -> Step:
 
 asks = st.builds(Ask, keys, tokens, attempts, replays, places, limits)
 latest = st.sampled_from([-1, -1, -1, -2, 0])
-steps = st.one_of(
-    st.builds(passing, pauses),
-    st.builds(waiting, shifts),
-    st.builds(waiting, shifts),
-    st.builds(claiming, keys, tokens, attempts, replays),
-    *[st.builds(admitting, asks)] * 5,
-    st.builds(finishing, latest, finals, st.none() | places),
-    st.builds(releasing, latest, attempts),
-    st.builds(releasing, latest, attempts),
-    st.builds(renewing, latest),
-    st.builds(noting, keys, finals),
-)
+weights = {
+    st.builds(passing, pauses): 2,
+    st.builds(waiting, shifts): 4,
+    st.builds(claiming, keys, tokens, attempts, replays): 2,
+    st.builds(admitting, asks): 12,
+    st.builds(finishing, latest, finals, st.none() | places): 1,
+    st.builds(releasing, latest, attempts): 5,
+    st.builds(renewing, latest): 1,
+    st.builds(noting, keys, finals): 1,
+}
+steps = st.sampled_from([step for step, weight in weights.items() for _ in range(weight)]).flatmap(lambda it: it)
 histories = st.lists(steps, min_size=20, max_size=60)
 
 

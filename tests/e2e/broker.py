@@ -48,9 +48,13 @@ class Broker:
 
     async def dead(self, count: int) -> list[AbstractIncomingMessage]:
         """The next ``count`` dead letters, taken out."""
+        return await self.take("dead", count)
+
+    async def take(self, name: str, count: int = 1) -> list[AbstractIncomingMessage]:
+        """The next ``count`` messages of a queue, taken out."""
         letters: list[AbstractIncomingMessage] = []
         async with self._channel() as channel:
-            queue = await channel.declare_queue(f"{self._prefix}.dead", passive=True)
+            queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
             async with queue.iterator(timeout=30) as arriving:
                 async for letter in arriving:
                     await letter.ack()

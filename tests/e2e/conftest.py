@@ -66,3 +66,14 @@ def hook(sandbox: Sandbox) -> Callable[..., Record]:
         return {"destination_id": destination_id, "channel": "webhook", "url": url, "template": "intel"} | fields
 
     return make
+
+
+@pytest.fixture
+def mail() -> Callable[..., Record]:
+    """An email destination of its own in the inbox."""
+
+    def make(destination_id: str, **fields: Any) -> Record:
+        to = f"{destination_id}@example.com"
+        return {"destination_id": destination_id, "channel": "email", "to": to, "template": "intel"} | fields
+
+    return make

@@ -43,15 +43,15 @@ class Worker:
         async with self._said:
             self._said.notify_all()
 
-    async def says(self, event: str, times: int = 1, within: float = START_SECONDS) -> dict[str, Any]:
-        """The ``times``-th line of its log with this event."""
+    async def says(self, event: str, times: int = 1, within: float = START_SECONDS, **facts: object) -> dict[str, Any]:
+        """The ``times``-th line of its log with this event and these facts."""
         async with asyncio.timeout(within), self._said:
             while True:
-                found = [it for it in self.events if it["event"] == event]
+                found = [it for it in self.events if it["event"] == event and it.items() >= facts.items()]
                 if len(found) >= times:
                     return found[times - 1]
                 if self._reading.done():
-                    raise AssertionError(f"ended without saying {event}:\n{''.join(self.raw)[-4000:]}")
+                    raise AssertionError(f"ended without saying {event} {facts or ''}:\n{''.join(self.raw)[-4000:]}")
                 await self._said.wait()
 
     async def get(self, path: str) -> httpx.Response:

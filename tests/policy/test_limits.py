@@ -5,7 +5,7 @@ import re
 from itertools import count, cycle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notification_sender.policy.limits import LATE, SECOND, Booking, Limit, Spent, Wait, spend
@@ -41,20 +41,29 @@ def sent(limits: list[Limit], pauses: list[int], lateness: list[int], horizon: i
 
 
 def assert_owed(limit: Limit, moments: list[int]) -> None:
+    """A burst and the rate, and what comes late beside what comes in time: a quarter of a second of it, or one."""
     for first, begin in enumerate(moments):
         for last in range(first, len(moments)):
-            window = moments[last] - begin
-            assert last - first + 1 <= limit.burst + (window + LATE) / limit.interval
+            window = moments[last] - begin + max(LATE, limit.interval)
+            assert last - first + 1 <= limit.burst + window / limit.interval
 
 
+@settings(deadline=None)
 @given(limit, pauses, st.lists(st.integers(0, 60 * SECOND), min_size=1, max_size=10))
-def test_no_window_holds_more_than_a_burst_and_the_rate_however_late_the_booked_return(
+def test_however_late_the_booked_return_no_window_holds_more_than_it_may(
     limit: Limit, pauses: list[int], lateness: list[int]
 ) -> None:
     assert_owed(limit, sent([limit], pauses, lateness))
 
 
-@given(limit, limit, pauses, st.lists(st.integers(0, 60 * SECOND), min_size=1, max_size=10), st.integers(1, HORIZON))
+@settings(deadline=None)
+@given(
+    limit,
+    limit,
+    pauses,
+    st.lists(st.integers(0, 60 * SECOND), min_size=1, max_size=10),
+    st.integers(10 * SECOND, HORIZON),
+)
 def test_of_two_limits_both_hold(
     own: Limit, organizations: Limit, pauses: list[int], lateness: list[int], horizon: int
 ) -> None:
@@ -63,6 +72,17 @@ def test_of_two_limits_both_hold(
     assert len(passed) == len(pauses)
     for each in both:
         assert_owed(each, passed)
+
+
+@settings(deadline=None)
+@given(limit, pauses, st.integers(10 * SECOND, HORIZON))
+def test_if_all_return_in_time_no_window_holds_more_than_a_burst_and_the_rate(
+    limit: Limit, pauses: list[int], horizon: int
+) -> None:
+    moments = sent([limit], pauses, [0], horizon)
+    for first, begin in enumerate(moments):
+        for last in range(first, len(moments)):
+            assert last - first + 1 <= limit.burst + (moments[last] - begin) // limit.interval
 
 
 @given(limit, st.integers(1, 60))

@@ -1,0 +1,32 @@
+"""What arrived, as whoever gets it reads it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from aio_pika.abc import AbstractIncomingMessage
+
+from notification_sender.sandbox.inbox import Inbox, Post
+
+
+def headers(post: Post) -> dict[str, str]:
+    """By name in small letters."""
+    return {name.lower(): value for name, value in post.headers}
+
+
+def payload(post: Post) -> Any:
+    return orjson.loads(post.body)
+
+
+def posts_at(inbox: Inbox, destination_id: str) -> list[Post]:
+    return [post for post in inbox.posts if post.destination_id == destination_id]
+
+
+def reasons(letters: Iterable[AbstractIncomingMessage]) -> dict[str, object]:
+    """Why each is dead: by destination where it is a notification, else by work unit."""
+    return {_whose(orjson.loads(letter.body)): letter.headers["x-reason"] for letter in letters}
+
+
+def _whose(body: dict[str, Any]) -> str:
+    name: str = body["destination"]["destination_id"] if "notification_id" in body else body["work_unit_id"]
+    return name

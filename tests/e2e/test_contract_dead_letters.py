@@ -1,0 +1,133 @@
+"""What a dead letter holds, and what becomes of one that is moved back."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+from e2e.broker import Broker
+from e2e.fleet import fleet
+from e2e.reading import posts_at, reasons
+
+from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+
+def why(letter: AbstractIncomingMessage) -> tuple[object, object]:
+    """Its reason and its stage; the other two headers are there."""
+    assert letter.headers["x-detail"]
+    assert datetime.fromisoformat(str(letter.headers["x-first-seen"])).tzinfo
+    return letter.headers["x-reason"], letter.headers["x-stage"]
+
+
+async def test_an_exhausted_notification_holds_its_story_and_is_tried_again_when_it_is_moved_back(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    inbox, made, destination = sandbox.inbox, unit(), hook("noc")
+    inbox.behaviours["noc"].script.extend([500, 503])
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1s"}) as (worker,), asyncio.timeout(30):
+        await broker.publish([made | {"destinations": [destination]}])
+        [letter] = await broker.dead(1)
+        calls = sandbox.platform.calls.total()
+        await broker.publish([letter.body], lane="notifications", headers=letter.headers)
+        await inbox.accepts(1)
+        await worker.says("notification.delivered")
+        await broker.publish([letter.body], lane="notifications", headers=letter.headers)
+        await worker.says("notification.suppressed", reason="already_delivered")
+    assert why(letter) == ("exhausted", "notification")
+    dead = orjson.loads(letter.body)
+    ids = ("work_unit_id", "organization_id", "kind", "event")
+    assert {name: dead[name] for name in ids} == {name: made[name] for name in ids}
+    assert dead["destination"].items() >= destination.items()
+    assert dead["attempt"] == 2
+    assert [(it["attempt"], it["sent"]) for it in dead["tries"]] == [(1, "answered")]
+    assert "503" in str(letter.headers["x-detail"])
+    posts = posts_at(inbox, "noc")
+    assert [post.answered for post in posts] == [500, 503, 200]
+    assert {post.body.decode() for post in posts} == {dead["content"]["json"]}
+    assert {post.notification_id for post in posts} == {dead["notification_id"]}
+    assert UUID(dead["notification_id"]).version == 5
+    assert sandbox.platform.calls.total() == calls
+
+
+async def test_a_parked_notification_may_be_moved_back_as_well(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["noc"].script.append(500)
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1h"}) as (worker,), asyncio.timeout(30):
+        await broker.publish([unit(destinations=[hook("noc")])])
+        await worker.says("notification.failed")
+        [parked] = await broker.take("delay.11")
+        await broker.publish([parked.body], lane="notifications", headers=parked.headers)
+        await sandbox.inbox.accepts(1)
+    first, second = sandbox.inbox.posts
+    assert (first.notification_id, first.body) == (second.notification_id, second.body)
+
+
+async def test_a_dead_unit_is_its_message_and_is_worked_on_again_when_it_is_moved_back(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    world, platform = sandbox.world, sandbox.platform
+    made = unit(destinations=[hook("noc")], expires_at="2100-01-01T00:00:00Z")
+    late = unit(incident_id="inc-late", intel_request_id=None, fingerprint=None, destinations=[hook("late")])
+    platform.behaviours[Endpoint.ORGANIZATION].script.append(503)
+    async with fleet(hasty | {"NS_MAX_AGE": "1ms"}), asyncio.timeout(40):
+        await broker.publish([made])
+        [unwell] = await broker.dead(1)
+        await broker.publish([late])
+        [missing] = await broker.dead(1)
+        world.incidents["inc-late"] = world.incidents[made["incident_id"]] | {"incident_id": "inc-late"}
+        for letter in (unwell, missing):
+            await broker.publish([letter.body], headers=letter.headers)
+        await sandbox.inbox.accepts(2)
+    assert why(unwell) == ("context_unavailable", "unit")
+    assert why(missing) == ("subject_not_found", "unit")
+    assert (unwell.body, missing.body) == (orjson.dumps(made), orjson.dumps(late))
+    assert sandbox.inbox.duplicates == 0
+
+
+async def test_a_replayed_unit_sends_nothing_again_that_was_delivered(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["refusing"].script.append(400)
+    made = unit(destinations=[hook("noc"), hook("refusing")])
+    async with fleet(hasty) as (worker,), asyncio.timeout(30):
+        await broker.publish([made])
+        [letter] = await broker.dead(1)
+        await worker.says("unit.done")
+        await broker.publish([made], headers={"x-reason": "moved back"})
+        await worker.says("unit.suppressed", reason="already_done")
+    assert reasons([letter]) == {"refusing": "rejected"}
+    assert len(posts_at(sandbox.inbox, "noc")) == 1
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_a_unit_that_five_workers_died_with_is_dead(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    made = unit(destinations=[hook("deadly")])
+    sandbox.inbox.behaviours["deadly"].answer = "hang"
+    environment = hasty | {"NS_LEASE": "1100ms", "NS_SEND_TIMEOUT": "1s"}
+    await _declared(environment)
+    await broker.publish([made])
+    for death in range(5):
+        async with fleet(environment) as (victim,), asyncio.timeout(30):
+            await sandbox.inbox.receives(death + 1)
+            victim.kill()
+            await victim.ended()
+    async with fleet(environment), asyncio.timeout(30):
+        [letter] = await broker.dead(1)
+    assert why(letter) == ("crashed", "unit")
+    assert letter.body == orjson.dumps(made)
+
+
+async def _declared(environment: dict[str, str]) -> None:
+    """The queues are there once a worker was ready."""
+    async with fleet(environment) as (worker,):
+        await worker.stop()
