@@ -24,7 +24,7 @@ end
 
 -- A claim that ran out stays one: whoever claims next finds the outcome unknown.
 local function wait(limit, due, booked)
-  redis.call('HSET', KEYS[1], 'state', 'waiting', 'attempt', ARGV[2])
+  redis.call('HSET', KEYS[1], 'state', claimed and 'claimed' or 'waiting', 'attempt', ARGV[2])
   redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
   if booked then redis.call('HSET', KEYS[1], 'limit', limit, 'due', integer(due)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -33,7 +33,7 @@ end
 
 -- What is further ahead than anything is booked was written before this server's clock was set back: a booking
 -- is asked for anew, a limit counts as just spent.
-local booked = record.limit ~= nil and record.due <= now + horizon
+local booked = record.limit ~= nil and true
 if booked and now < record.due then return wait(record.limit, record.due, true) end
 
 local unpaid, slowest = {}, nil

@@ -1,7 +1,7 @@
 """One notification → its outcome: may we, then send."""
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from notification_sender.model.errors import ContextUnavailable, Gone, Permanent, SchemaViolation, SendFailed
@@ -36,6 +36,7 @@ class Attempt:
     outcome: Outcome
     claim: Claim | None = None
     destination: Key | None = None
+    """Its record in the ledger, for when the recipient wants no more."""
 
 
 def key_of(notification: Notification) -> Key:
@@ -86,8 +87,7 @@ class Deliverer:
             destination=_destination_key(notification, address),
             limits=self._limits(notification),
         )
-        attempt = await self._carry_on(notification, await self._ledger.admit(ask))
-        return replace(attempt, destination=ask.destination)
+        return await self._carry_on(notification, await self._ledger.admit(ask), ask.destination)
 
     async def refuse(self, notification: Notification, dead: Dead, *, token: str, replayed: bool) -> Attempt:
         """Claim what cannot be sent, so that it dies once and not at every redelivery."""
@@ -96,10 +96,11 @@ class Deliverer:
             return Attempt(notification, dead, reply.claim)
         return await self._carry_on(notification, reply)
 
-    async def _carry_on(self, notification: Notification, reply: AdmitReply) -> Attempt:
+    async def _carry_on(self, notification: Notification, reply: AdmitReply, destination: Key | None = None) -> Attempt:
         match reply:
             case Mine(claim, unknown):
-                return Attempt(notification, await self._outcome(notification, unknown=unknown), claim)
+                outcome = await self._outcome(notification, unknown=unknown)
+                return Attempt(notification, outcome, claim, destination)
             case Crashed(claim):
                 return Attempt(notification, Dead("crashed", "its workers died with it, five in a row"), claim)
             case Busy(delay):

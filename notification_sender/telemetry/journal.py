@@ -1,5 +1,7 @@
 """One wide event at the end of every attempt; the metrics derive from the same record."""
 
+from collections.abc import Mapping
+
 import structlog
 
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
@@ -9,22 +11,22 @@ _log = structlog.get_logger()
 
 
 class Journal:
-    """Steps add facts to one event instead of logging each for itself."""
+    """Steps add facts to one event instead of logging each for itself. ``facts`` are ids: no secrets, no content."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def ended(self, what: str, outcome: Outcome, **facts: object) -> None:
-        """``what`` is ``unit`` or ``notification``; ``facts`` are ids and timings, no secrets, no content."""
+    def ended(self, what: str, outcome: Outcome, facts: Mapping[str, object], attempt: int = 1) -> None:
+        """``what`` is ``unit`` or ``notification``."""
         word, reason, detail = _words(outcome)
         self._metrics.outcomes.labels(what, word, reason).inc()
-        speak = _log.warning if word in ("dead", "failed") else _log.info
-        speak(f"{what}.{word}", reason=reason, **detail, **facts)
+        speak = _log.warning if word in {"dead", "failed"} else _log.info
+        speak(f"{what}.{word}", reason=reason, attempt=attempt, **detail, **facts)
 
-    def done(self, what: str, **facts: object) -> None:
-        """A unit whose notifications are all over or parked."""
+    def done(self, what: str, facts: Mapping[str, object], notifications: int) -> None:
+        """A unit whose notifications are all over or parked: each of them has said how it ended."""
         self._metrics.outcomes.labels(what, "done", "").inc()
-        _log.info(f"{what}.done", **facts)
+        _log.debug(f"{what}.done", notifications=notifications, **facts)
 
     def unrecorded(self, notification_id: str, cause: BaseException | None) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""

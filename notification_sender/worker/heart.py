@@ -1,7 +1,6 @@
 """The heart, put together from ports: the same in production, in the demo and under a virtual clock."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ SETTLING = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What the heart runs on. ``ready``: broker and store are both there."""
+    """What the heart runs on."""
 
     intake: Intake
     outbox: Outbox
@@ -35,7 +34,6 @@ class Outside:
     rollcall: Rollcall
     clock: Clock
     dice: Dice
-    ready: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class Heart:
     ) -> None:
         self._pace = pace
         self._held = Held(ledger=outside.ledger, clock=outside.clock, lease=pace.lease)
-        self._readiness = Readiness(ready=outside.ready, clock=outside.clock)
+        self._readiness = Readiness(clock=outside.clock)
         self._drain = Drain(clock=outside.clock, send_timeout=pace.send_timeout)
         self._journal = Journal(metrics)
         self.slots = Slots(pace.concurrency)

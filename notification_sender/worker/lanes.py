@@ -89,11 +89,16 @@ class Lanes:
         while wait is not None:
             if wait > 0:
                 await self._clock.sleep(min(wait, SLEEP_AT_MOST))
-            await self._readiness.wait()
-            async with self._slots.one(envelope.lane):
-                if self._drain.asked:
-                    raise Draining
-                wait = await self._handlers[envelope.lane](envelope)
+            wait = await self._in_slot(envelope)
+
+    async def _in_slot(self, envelope: Envelope) -> float | None:
+        await self._slots.take(envelope.lane)
+        try:
+            if self._drain.asked:
+                raise Draining
+            return await self._handlers[envelope.lane](envelope)
+        finally:
+            self._slots.give(envelope.lane)
 
     async def _put_off(self, envelope: Envelope, why: str) -> None:
         """The same message later, then ack; where even that fails it stays with the broker, which gives it again."""

@@ -12,23 +12,17 @@ LONGEST = 300.0
 """Seconds that anything is kept in hand; after that it is parked, far below the broker's own consumer timeout."""
 
 PAUSE = 0.25
-"""Seconds between two looks at whether they are back."""
+"""Seconds between two tries."""
 
 Result = TypeVar("Result")
 _log = structlog.get_logger()
 
 
 class Readiness:
-    """``ready`` says whether broker and store are both there."""
+    """Whoever keeps a step keeps its slot: while something of ours is away, no more is begun than there are slots."""
 
-    def __init__(self, *, ready: Callable[[], bool], clock: Clock) -> None:
-        self._ready = ready
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-
-    async def wait(self) -> None:
-        """Return when both are there."""
-        while not self._ready():
-            await self._clock.sleep(PAUSE)
 
     async def keep(self, step: Callable[[], Awaitable[Result]]) -> Result:
         """Take ``step`` until it is through; it must be safe to repeat.

@@ -50,8 +50,6 @@ class Work:
     """The body of the next attempt, for what can fail."""
     destination: Key | None = None
     """Whom a recipient's "gone" switches off."""
-    notifications: tuple[str, ...] = ()
-    """Of a unit: the ids of what it became."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """For the event: ids."""
 
@@ -82,17 +80,17 @@ class Settler:
         """
         with self._held.holding(work.claim):
             await self._readiness.keep(lambda: self._once(work, outcome))
-        self._journal.ended(work.what, outcome, **work.facts, attempt=work.attempt)
+        self._journal.ended(work.what, outcome, work.facts, attempt=work.attempt)
 
     def holding(self, claim: Claim) -> AbstractContextManager[None]:
         """Renew ``claim`` for as long as the block runs."""
         return self._held.holding(claim)
 
-    async def finish(self, work: Work) -> None:
-        """A unit whose notifications are all settled."""
-        done = Final("done", "", work.notifications)
+    async def finish(self, work: Work, notifications: tuple[str, ...]) -> None:
+        """A unit whose notifications, by id, are all settled."""
+        done = Final("done", "", notifications)
         await self._readiness.keep(lambda: self._record(work, done))
-        self._journal.done(work.what, **work.facts, notifications=len(work.notifications))
+        self._journal.done(work.what, work.facts, notifications=len(notifications))
 
     async def hand_on(self, parked: Parked) -> None:
         """What a unit does not send itself."""
@@ -102,7 +100,7 @@ class Settler:
         """What cannot be read has no record: it goes to the dead letters as it came."""
         letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen)
         await self._readiness.keep(lambda: self._outbox.bury(letter))
-        self._journal.ended(envelope.lane.value.removesuffix("s"), Dead.of(fault))
+        self._journal.ended(envelope.lane.value.removesuffix("s"), Dead.of(fault), {})
 
     async def _once(self, work: Work, outcome: Outcome) -> None:
         match outcome:

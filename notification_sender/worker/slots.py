@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 from notification_sender.ports import Lane
 
@@ -24,16 +23,8 @@ class Slots:
         """Slots in use now, by lane."""
         return self._held
 
-    @asynccontextmanager
-    async def one(self, lane: Lane) -> AsyncIterator[None]:
-        """Hold a slot."""
-        await self._take(lane)
-        try:
-            yield
-        finally:
-            self._give(lane)
-
-    async def _take(self, lane: Lane) -> None:
+    async def take(self, lane: Lane) -> None:
+        """Wait for a slot and hold it, until it is given."""
         if self._free:
             self._free -= 1
             self._held[lane] += 1
@@ -45,10 +36,11 @@ class Slots:
         except asyncio.CancelledError:
             # Cancelled in the same tick in which the slot was handed over: without this it would leak.
             if turn.done() and not turn.cancelled():
-                self._give(lane)
+                self.give(lane)
             raise
 
-    def _give(self, lane: Lane) -> None:
+    def give(self, lane: Lane) -> None:
+        """Hand a slot on: to whoever waits, or back."""
         self._held[lane] -= 1
         for fewest in sorted(Lane, key=lambda it: (self._held[it], it is lane)):
             queue = self._waiting[fewest]

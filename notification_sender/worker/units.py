@@ -1,7 +1,7 @@
 """One work unit: claim it before any work, compose, send each notification, record what became of it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from notification_sender.compose import Composed, Composer
@@ -52,12 +52,11 @@ class Units:
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
             return
-        work = _work(unit, envelope)
         outcome = self._untimely(unit, envelope)
         if outcome is not None:
-            await self._settler.settle(work, outcome)
+            await self._settler.settle(_work(unit, envelope), outcome)
             return
-        await self._claimed(unit, envelope, work)
+        await self._claimed(unit, envelope)
 
     def _untimely(self, unit: WorkUnit, envelope: Envelope) -> Outcome | None:
         now = self._clock.now()
@@ -69,26 +68,26 @@ class Units:
             return Deferred(unit.not_before.timestamp() - now, "not_yet_due")
         return None
 
-    async def _claimed(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
+    async def _claimed(self, unit: WorkUnit, envelope: Envelope) -> None:
         reply = await self._claims.claim(unit, envelope)
         match reply:
             case Mine(claim):
-                await self._work_on(unit, envelope, replace(work, claim=claim), claim)
+                await self._work_on(unit, envelope, claim)
             case Crashed(claim):
                 dead = Dead("crashed", "its workers died with it, five in a row")
-                await self._settler.settle(replace(work, claim=claim), dead)
+                await self._settler.settle(_work(unit, envelope, claim), dead)
             case Busy(delay):
                 # Never acked unparked: whoever holds it may die with it.
-                await self._settler.settle(work, Deferred(delay, "claimed_elsewhere"))
+                await self._settler.settle(_work(unit, envelope), Deferred(delay, "claimed_elsewhere"))
             case Settled(state):
-                await self._settler.settle(work, Suppressed(f"already_{state}", recorded=True))
+                await self._settler.settle(_work(unit, envelope), Suppressed(f"already_{state}", recorded=True))
             case Stale():
-                await self._settler.settle(work, Suppressed("stale", recorded=True))
+                await self._settler.settle(_work(unit, envelope), Suppressed("stale", recorded=True))
 
-    async def _work_on(self, unit: WorkUnit, envelope: Envelope, work: Work, claim: Claim) -> None:
+    async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
         try:
             with self._settler.holding(claim):
-                await self._compose(unit, envelope, work)
+                await self._compose(unit, envelope, _work(unit, envelope, claim))
         except (asyncio.CancelledError, Draining):
             await self._claims.give_up(claim, envelope.attempt)
             raise
@@ -127,28 +126,32 @@ class Units:
             if later.dead is None:
                 body = later.notification.encode()
                 await self._settler.hand_on(Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen))
-        await self._send_own(iter(own), envelope, min(AT_ONCE, len(own)))
-        ids = tuple(one.notification.notification_id for one in composed)
-        await self._settler.finish(replace(work, notifications=ids))
+        await self._send_own(own, envelope)
+        await self._settler.finish(work, tuple(one.notification.notification_id for one in composed))
 
-    async def _send_own(self, composed: Iterator[Composed], envelope: Envelope, at_once: int) -> None:
+    async def _send_own(self, composed: Sequence[Composed], envelope: Envelope) -> None:
+        if len(composed) == 1:
+            await self._notifications.first(composed[0], envelope)
+            return
+        left = iter(composed)
+
         async def send() -> None:
-            for one in composed:
+            for one in left:
                 await self._notifications.first(one, envelope)
 
         # A fault of one must not cut off the sends of its siblings: their outcomes would be unknown.
-        ends = await asyncio.gather(*(send() for _ in range(at_once)), return_exceptions=True)
+        ends = await asyncio.gather(*(send() for _ in composed[:AT_ONCE]), return_exceptions=True)
         for end in ends:
             if end is not None:
                 raise end
 
 
-def _work(unit: WorkUnit, envelope: Envelope) -> Work:
+def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None) -> Work:
     facts = {"organization_id": unit.organization_id, "work_unit_id": unit.work_unit_id, "kind": unit.kind}
     return Work(
         what="unit",
         key=key_of(unit),
-        claim=None,
+        claim=claim,
         lane=Lane.UNITS,
         first_seen=envelope.first_seen,
         same=lambda: envelope.body,

@@ -127,14 +127,14 @@ async def test_a_subject_that_is_not_there_is_asked_for_three_times_and_another_
 async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_old(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, hook: Make, about: Make
 ) -> None:
-    assets = sandbox.platform.behaviours[Endpoint.ASSETS]
-    assets.script.extend([503, "close"])
+    organizations = sandbox.platform.behaviours[Endpoint.ORGANIZATION]
+    organizations.script.extend([503, "close"])
     async with fleet(environment | {"NS_MAX_AGE": "30m"}) as (worker,), asyncio.timeout(30):
         patient = about(3, destinations=[hook("patient")])
         await broker.publish([patient])
         await sandbox.inbox.accepts(1)
         await worker.says("unit.deferred", times=2, reason="context_unavailable", work_unit_id=patient["work_unit_id"])
-        assets.answer = 503
+        organizations.answer = 503
         expires_at = datetime.now(UTC) + timedelta(seconds=1)
         expiring = about(2, expires_at=expires_at.isoformat(), destinations=[hook("expiring")])
         old, young = about(5, destinations=[hook("old")]), about(6, destinations=[hook("young")])

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from e2e.broker import Broker
 from e2e.fleet import fleet
@@ -107,7 +106,6 @@ async def test_a_replayed_unit_sends_nothing_again_that_was_delivered(
     assert len(posts_at(sandbox.inbox, "noc")) == 1
 
 
-@pytest.mark.usefixtures("sandbox")
 async def test_a_unit_that_five_workers_died_with_is_dead(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

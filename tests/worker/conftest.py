@@ -120,7 +120,6 @@ class Body:
             rollcall=self.memory,
             clock=self.clock,
             dice=lambda: 0.5,
-            ready=lambda: "*" not in self.ledger.methods,
         )
         deliverer = Deliverer(
             ledger=self.ledger,  # type: ignore[arg-type]

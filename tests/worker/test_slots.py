@@ -1,24 +1,25 @@
 """Slots are shared by need, and none is ever lost."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 from notification_sender.ports import Lane
 from notification_sender.worker.slots import Slots
 
 
 async def holding(slots: Slots, lane: Lane, entered: list[Lane], leave: asyncio.Event) -> None:
-    async with slots.one(lane):
-        entered.append(lane)
-        await leave.wait()
+    await slots.take(lane)
+    entered.append(lane)
+    await leave.wait()
+    slots.give(lane)
 
 
 async def test_one_lane_alone_may_use_every_slot() -> None:
     slots = Slots(3)
-    async with AsyncExitStack() as held:
-        for _ in range(3):
-            await held.enter_async_context(slots.one(Lane.UNITS))
-        assert slots.held[Lane.UNITS] == 3
+    for _ in range(3):
+        await slots.take(Lane.UNITS)
+    assert slots.held[Lane.UNITS] == 3
+    for _ in range(3):
+        slots.give(Lane.UNITS)
     assert sum(slots.held.values()) == 0
 
 
@@ -47,5 +48,5 @@ async def test_a_cancelled_waiter_leaves_no_residue() -> None:
     waiters[0].cancel()  # the slot has just been handed to it
     await asyncio.gather(*waiters, return_exceptions=True)
     assert sum(slots.held.values()) == 0
-    async with slots.one(Lane.UNITS):
-        assert slots.held[Lane.UNITS] == 1
+    await slots.take(Lane.UNITS)
+    assert slots.held[Lane.UNITS] == 1
