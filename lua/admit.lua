@@ -33,7 +33,7 @@ end
 
 -- What is further ahead than anything is booked was written before this server's clock was set back: a booking
 -- is asked for anew, a limit counts as just spent.
-local booked = record.limit ~= nil and true
+local booked = record.limit ~= nil and record.due <= now + horizon
 if booked and now < record.due then return wait(record.limit, record.due, true) end
 
 local unpaid, slowest = {}, nil

@@ -56,7 +56,7 @@ class Composer:
             Permanent: never.
         """
         context = await self._gatherer(unit).gather(unit)
-        offered, unreadable = _own(context) if unit.destinations is None else (unit.destinations, [])
+        offered, unreadable = _own(unit, context) if unit.destinations is None else (unit.destinations, [])
         dead = [Composed(_notification(unit, it, {}), end) for it, end in unreadable]
         return [self._composed(unit, context, destination) for destination in told(unit, offered)] + dead
 
@@ -91,18 +91,27 @@ class Composer:
         return channel
 
 
-def _own(context: Context) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
+def _own(unit: WorkUnit, context: Context) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
     """The organization's destinations, and those of its records that are none: each is dead by itself."""
     organization = context.values.get("organization") or {}
-    offered: list[Destination] = []
+    offered: dict[str, Destination] = {}
     unreadable: list[tuple[Destination, Dead]] = []
     for place, record in enumerate(organization.get("destinations") or ()):
         try:
-            offered.append(Destination.model_validate(record))
+            destination = Destination.model_validate(record)
         except ValidationError as fault:
-            unnamed = Destination(destination_id=f"unreadable-{place}", channel="unknown")
-            unreadable.append((unnamed, Dead("schema", f"destination {place} of the organization: {explain(fault)}")))
-    return offered, unreadable
+            unreadable.append(_unreadable(place, explain(fault)))
+        else:
+            if offered.setdefault(destination.destination_id, destination) is not destination:
+                # Two of one id would share one notification id, and be taken for one another.
+                unreadable.append(_unreadable(place, f"a second {destination.destination_id!r}"))
+    asked_for_all = unit.channels is None and unit.destination_ids is None
+    return list(offered.values()), unreadable if asked_for_all else []
+
+
+def _unreadable(place: int, fault: str) -> tuple[Destination, Dead]:
+    unnamed = Destination(destination_id=f"unreadable-{place}", channel="unknown")
+    return unnamed, Dead("schema", f"destination {place} of the organization: {fault}")
 
 
 def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str]) -> Notification:

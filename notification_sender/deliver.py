@@ -1,5 +1,6 @@
 """One notification → its outcome: may we, then send."""
 
+import hashlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import assert_never
@@ -26,6 +27,9 @@ from notification_sender.ports import (
     Stale,
     Throttled,
 )
+
+TOKEN_TROUBLE = 7
+"""As after so many tries: trouble with a token for a destination backs off by up to a minute from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,24 @@ class Deliverer:
         limits: Callable[[Notification], list[Limit]],
         schedule: Schedule,
         hold_unknown: Container[str],
+        max_age: float,
         clock: Clock,
         dice: Dice,
     ) -> None:
-        """``hold_unknown``: the channels on which a try without a known end is not repeated."""
+        """``hold_unknown``: the channels on which a try without a known end is not repeated. ``max_age`` (seconds):
+        how long trouble of our own platform is put up with, besides what the schedule takes.
+        """
         self._ledger = ledger
         self._channels = channels
         self._limits = limits
         self._schedule = schedule
         self._hold_unknown = hold_unknown
+        self._patience = sum(schedule.delays) + max_age
         self._clock = clock
         self._dice = dice
 
-    async def deliver(self, notification: Notification, *, token: str, replayed: bool) -> Attempt:
-        """One attempt under ``token``.
+    async def deliver(self, notification: Notification, *, token: str, replayed: bool, age: float) -> Attempt:
+        """One attempt under ``token``. ``age``: seconds since its unit was first seen.
 
         Raises:
             Unready: the ledger is away; nothing was sent, ask again.
@@ -87,36 +95,18 @@ class Deliverer:
             destination=_destination_key(notification, address),
             limits=self._limits(notification),
         )
-        return await self._carry_on(notification, await self._ledger.admit(ask), ask.destination)
+        reply = await self._ledger.admit(ask)
+        if not isinstance(reply, Mine):
+            return _not_sent(notification, reply)
+        outcome = await self._send(notification, unknown=reply.unknown, age=age)
+        return Attempt(notification, outcome, reply.claim, ask.destination)
 
     async def refuse(self, notification: Notification, dead: Dead, *, token: str, replayed: bool) -> Attempt:
         """Claim what cannot be sent, so that it dies once and not at every redelivery."""
         reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
-        if isinstance(reply, Mine):
-            return Attempt(notification, dead, reply.claim)
-        return await self._carry_on(notification, reply)
+        return Attempt(notification, dead, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 
-    async def _carry_on(self, notification: Notification, reply: AdmitReply, destination: Key | None = None) -> Attempt:
-        match reply:
-            case Mine(claim, unknown):
-                outcome = await self._outcome(notification, unknown=unknown)
-                return Attempt(notification, outcome, claim, destination)
-            case Crashed(claim):
-                return Attempt(notification, Dead("crashed", "its workers died with it, five in a row"), claim)
-            case Busy(delay):
-                return Attempt(notification, Deferred(delay, "claimed_elsewhere"))
-            case Throttled(delay, limit):
-                return Attempt(notification, Deferred(delay, f"throttled:{limit}"))
-            case Disabled():
-                return Attempt(notification, Suppressed("destination_disabled"))
-            case Settled(state):
-                return Attempt(notification, Suppressed(f"already_{state}", recorded=True))
-            case Stale():
-                return Attempt(notification, Suppressed("stale", recorded=True))
-            case _:
-                assert_never(reply)
-
-    async def _outcome(self, notification: Notification, *, unknown: bool) -> Outcome:
+    async def _send(self, notification: Notification, *, unknown: bool, age: float) -> Outcome:
         if unknown and notification.destination.channel in self._hold_unknown:
             return Dead("unknown", "an earlier try ended without an answer; it may have arrived and is not repeated")
         try:
@@ -127,15 +117,20 @@ class Deliverer:
             return Dead.of(fault)
         except SendFailed as fault:
             return self._failed(notification, fault)
-        except ContextUnavailable:
-            # The token for this destination comes from our own platform: its trouble uses no attempt.
-            return Deferred(backoff(notification.attempt + 5, self._dice()), "context_unavailable")
+        except ContextUnavailable as fault:
+            return self._without_token(fault, age)
 
     def _failed(self, notification: Notification, fault: SendFailed) -> Outcome:
         delay = self._schedule.after(notification.attempt, self._dice(), fault.retry_after)
         if delay is None:
             return Dead("exhausted", f"{notification.attempt} attempts; the last: {fault}")
         return Failed(delay, fault)
+
+    def _without_token(self, fault: ContextUnavailable, age: float) -> Outcome:
+        """The token for a destination comes from our own platform: its trouble uses no attempt, but has an end."""
+        if age > self._patience:
+            return Dead("context_unavailable", str(fault))
+        return Deferred(backoff(TOKEN_TROUBLE, self._dice()), "context_unavailable")
 
     def _channel(self, notification: Notification) -> Channel:
         channel = self._channels.get(notification.destination.channel)
@@ -144,6 +139,37 @@ class Deliverer:
         return channel
 
 
+def unclaimed(reply: AdmitReply) -> Outcome:
+    """What it means not to have got it, for a unit and for a notification.
+
+    Raises:
+        TypeError: we have got it.
+    """
+    match reply:
+        case Crashed():
+            return Dead("crashed", "its workers died with it, five in a row")
+        case Busy(delay):
+            # Never over before it is parked: whoever holds it may die with it.
+            return Deferred(delay, "claimed_elsewhere")
+        case Throttled(delay, limit):
+            return Deferred(delay, f"throttled:{limit}")
+        case Disabled():
+            return Suppressed("destination_disabled")
+        case Settled(state):
+            return Suppressed(f"already_{state}", recorded=True)
+        case Stale():
+            return Suppressed("stale", recorded=True)
+        case Mine():
+            raise TypeError("it is ours")
+        case _:
+            assert_never(reply)
+
+
+def _not_sent(notification: Notification, reply: AdmitReply) -> Attempt:
+    return Attempt(notification, unclaimed(reply), reply.claim if isinstance(reply, Crashed) else None)
+
+
 def _destination_key(notification: Notification, address: str) -> Key:
-    """Organization, destination id and address: a new address under the same id starts unblemished."""
-    return Key(notification.organization_id, "destination", f"{notification.destination.destination_id}:{address}")
+    """A new address under the same id starts unblemished. Hashed: a webhook's URL is often a secret itself."""
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return Key(notification.organization_id, "destination", f"{notification.destination.destination_id}:{digest}")

@@ -52,7 +52,9 @@ class Envelope:
     due: float
     """Epoch time before which it should not be started (``x-due``), 0 for at once."""
     replayed: bool
-    """Moved back from the dead letters (it carries ``x-reason``)."""
+    """Moved back from the dead letters (``x-reason``), or put off since (``x-replayed``)."""
+    bugs: int
+    """How often it met an error that nobody foresaw (``x-bugs``)."""
     tag: object
     """The broker's own handle."""
 
@@ -68,7 +70,8 @@ class Parked:
     attempt: int = 1
     misses: int = 0
     replayed: bool = False
-    """Still a replay of a dead one: it was put off before the ledger could be told."""
+    """Still a replay of a dead one: it was put off before all that it opens again was open."""
+    bugs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ FIRST_SEEN = "x-first-seen"
 ATTEMPT = "x-attempt"
 MISSES = "x-misses"
 DUE = "x-due"
+REPLAYED = "x-replayed"
+BUGS = "x-bugs"
 
 LONGEST_DETAIL = 1024
 """Bytes: a header is for the person who reads the dead letter, the broker keeps all of them in memory."""
@@ -27,13 +29,17 @@ Headers = dict[str, Any]
 
 def parked_headers(parked: Parked, now: float) -> Headers:
     """Of a message on its way through the ladder. What came with it is not copied: brokers read ``x-death``."""
-    headers = {
+    headers: Headers = {
         ATTEMPT: parked.attempt,
         MISSES: parked.misses,
         FIRST_SEEN: rfc3339(parked.first_seen),
         DUE: math.ceil((now + parked.delay) * 1000),
     }
-    return headers | {REASON: "replayed"} if parked.replayed else headers
+    if parked.replayed:
+        headers[REPLAYED] = 1
+    if parked.bugs:
+        headers[BUGS] = parked.bugs
+    return headers
 
 
 def letter_headers(letter: DeadLetter) -> Headers:
@@ -53,7 +59,7 @@ def envelope(lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: ob
     """
     token = secrets.token_hex(8)
     if not headers or REASON in headers:
-        return Envelope(lane, body, token, 1, 0, now, 0.0, bool(headers), tag)
+        return Envelope(lane, body, token, 1, 0, now, 0.0, bool(headers), 0, tag)
     return Envelope(
         lane=lane,
         body=body,
@@ -62,7 +68,8 @@ def envelope(lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: ob
         misses=_count(headers.get(MISSES), least=0),
         first_seen=_moment(headers.get(FIRST_SEEN), now),
         due=_count(headers.get(DUE), least=0) / 1000,
-        replayed=False,
+        replayed=REPLAYED in headers,
+        bugs=_count(headers.get(BUGS), least=0),
         tag=tag,
     )
 

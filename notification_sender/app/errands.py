@@ -15,6 +15,7 @@ from notification_sender.policy.audit import Audit
 from notification_sender.ports import Lane
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
+from notification_sender.telemetry import log
 
 PATIENCE = 10.0
 """Seconds that a command waits for a service: a person is waiting for the command."""
@@ -26,6 +27,7 @@ async def publish(settings: Settings, bodies: list[bytes]) -> None:
     Raises:
         Unready: the broker is away; some may be published, and publishing them again does no harm.
     """
+    log.to_people()
     rabbitmq = broker(settings, SystemClock())
     try:
         await _soon(rabbitmq.connect(), "RabbitMQ")
@@ -41,6 +43,7 @@ async def declare(settings: Settings) -> list[str]:
     Raises:
         ConfigurationFault: one is there already and differs.
     """
+    log.to_people()
     rabbitmq = broker(settings, SystemClock())
     try:
         await _soon(rabbitmq.connect(), "RabbitMQ")
@@ -56,6 +59,7 @@ async def audit(settings: Settings, batch_id: str) -> Audit | None:
     Raises:
         Unready: the store is away.
     """
+    log.to_people()
     opened = store(settings)
     try:
         await _soon(opened.redis.connect(), "Redis")

@@ -13,6 +13,7 @@ from notification_sender.app.upstreams import Upstreams
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
+from notification_sender.telemetry import log
 from notification_sender.telemetry.metrics import Metrics
 
 PATIENCE = 5.0
@@ -30,6 +31,7 @@ class Probe:
 
 async def probe(settings: Settings) -> list[Probe]:
     """Look at everything at once; nothing is sent, nothing is changed."""
+    log.to_people()
     looks: dict[str, Callable[[Settings], Awaitable[str]]] = {
         "rabbitmq": _rabbitmq,
         "redis": _redis,

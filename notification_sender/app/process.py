@@ -90,6 +90,7 @@ class App:
             channels=self._recipients.channels,
             limits=self._recipients.limits,
             schedule=settings.retry_schedule,
+            max_age=settings.max_age,
             hold_unknown={"email"} if settings.email_on_unknown == "hold" else set(),
             clock=self._clock,
             dice=random.random,
@@ -111,6 +112,8 @@ class App:
             await self._store.redis.connect()
             opened.push_async_callback(self._broker.close)
             await self._broker.connect()
+            # Before it starts: one that fails half-way has deliveries in hand all the same.
+            opened.push_async_callback(self._heart.close, self._settings.grace)
             await self._heart.start()
             self._consuming = True
             self._opened = opened.pop_all()
@@ -119,9 +122,14 @@ class App:
     async def stop(self) -> None:
         """Take no more, finish or give back what is in hand, close every connection."""
         self._consuming = False
-        await self._heart.close(self._settings.grace)
-        await self._opened.aclose()
-        _log.info("worker.stopped")
+        try:
+            async with asyncio.timeout(self._settings.grace):
+                await self._opened.aclose()
+        except TimeoutError:
+            # A broker that hangs does not take its leave; the end of the process is leave enough.
+            _log.warning("worker.stopped_late")
+        else:
+            _log.info("worker.stopped")
 
     def ready(self) -> dict[str, bool]:
         """What ``/readyz`` says, by part."""

@@ -13,7 +13,7 @@ class Rate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    per_minute: Annotated[float, Field(gt=0, le=6_000_000)]
+    per_minute: Annotated[float, Field(ge=0.001, le=6_000_000)]
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
 

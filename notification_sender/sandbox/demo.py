@@ -41,7 +41,7 @@ The platform, the recipients and the mail server are simulated on 127.0.0.1; not
 
 def main() -> int:
     """Run the demo. Exit code: 0 if every notification arrived once and verified, 1 if not."""
-    log.configure(form="text", level="warning")
+    log.to_people()
     return asyncio.run(_demo(Path(tempfile.mkdtemp(prefix="notification-sender-demo-"))))
 
 

@@ -16,22 +16,21 @@ class Journal:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def ended(self, what: str, outcome: Outcome, facts: Mapping[str, object], attempt: int = 1) -> None:
+    def ended(self, what: str, outcome: Outcome, facts: Mapping[str, object]) -> None:
         """``what`` is ``unit`` or ``notification``."""
         word, reason, detail = _words(outcome)
         self._metrics.outcomes.labels(what, word, reason).inc()
         speak = _log.warning if word in {"dead", "failed"} else _log.info
-        speak(f"{what}.{word}", reason=reason, attempt=attempt, **detail, **facts)
+        speak(f"{what}.{word}", reason=reason, **detail, **facts)
 
     def done(self, what: str, facts: Mapping[str, object], notifications: int) -> None:
         """A unit whose notifications are all over or parked: each of them has said how it ended."""
         self._metrics.outcomes.labels(what, "done", "").inc()
         _log.debug(f"{what}.done", notifications=notifications, **facts)
 
-    def unrecorded(self, notification_id: str, cause: BaseException | None) -> None:
+    def unrecorded(self) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
         self._metrics.unrecorded.inc()
-        _log.error("acceptance.unrecorded", notification_id=notification_id, error=str(cause))
 
     def took(self, stage: str, seconds: float) -> None:
         """Wall time of one stage."""

@@ -33,5 +33,10 @@ def configure(*, form: str, level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING), force=True)
 
 
+def to_people() -> None:
+    """For commands: standard output is for their answer alone, what went wrong on the way is told beside it."""
+    configure(form="text", level="warning")
+
+
 def _line(event: dict[str, Any], **_: Any) -> bytes:
     return orjson.dumps(event, default=str)

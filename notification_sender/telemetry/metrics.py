@@ -14,9 +14,7 @@ class Metrics:
         self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
         self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
-        self.facts = self._counter("facts", "Facts by where they came from", "source", "origin")
         self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
-        self.takeovers = self._counter("takeovers", "Leases that ran out with their holder", "what")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry

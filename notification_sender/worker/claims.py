@@ -4,7 +4,8 @@ import structlog
 
 from notification_sender.model.errors import Unready
 from notification_sender.model.unit import WorkUnit, identity
-from notification_sender.ports import Claim, ClaimReply, Envelope, Key, Ledger, Mine, Rollcall
+from notification_sender.ports import Claim, ClaimReply, Envelope, Key, Ledger, Rollcall
+from notification_sender.worker.drain import Drain
 from notification_sender.worker.readiness import Readiness
 
 _log = structlog.get_logger()
@@ -18,21 +19,25 @@ def key_of(unit: WorkUnit) -> Key:
 class Claims:
     """The ledger's side of a unit's beginning."""
 
-    def __init__(self, *, ledger: Ledger, rollcall: Rollcall, readiness: Readiness) -> None:
+    def __init__(self, *, ledger: Ledger, rollcall: Rollcall, readiness: Readiness, drain: Drain) -> None:
         self._ledger = ledger
         self._rollcall = rollcall
         self._readiness = readiness
+        self._drain = drain
+
+    async def enroll(self, unit: WorkUnit) -> None:
+        """Seen, whatever becomes of it: the audit of its batch counts it from now on."""
+        batch = unit.batch
+        if batch is not None:
+            await self._readiness.keep(lambda: self._rollcall.enroll(batch.id, batch.size, key_of(unit)))
 
     async def claim(self, unit: WorkUnit, envelope: Envelope) -> ClaimReply:
         """Seventy-five copies of one unit: one of them is ours."""
-        return await self._readiness.keep(lambda: self._claim(unit, envelope))
+        return await self._readiness.keep(lambda: self._claim(key_of(unit), envelope))
 
-    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> ClaimReply:
-        key = key_of(unit)
-        reply = await self._ledger.claim(key, envelope.token, envelope.attempt, replayed=envelope.replayed)
-        if unit.batch is not None and isinstance(reply, Mine):
-            await self._rollcall.enroll(unit.batch.id, unit.batch.size, key)
-        return reply
+    async def _claim(self, key: Key, envelope: Envelope) -> ClaimReply:
+        self._drain.check()
+        return await self._ledger.claim(key, envelope.token, envelope.attempt, replayed=envelope.replayed)
 
     async def give_up(self, claim: Claim, attempt: int) -> None:
         """Cut short by the end of the process: somebody else may begin at once."""

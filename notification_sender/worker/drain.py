@@ -20,9 +20,9 @@ class Drain:
         """Whether the process has been asked to stop."""
         return self._deadline is not None
 
-    def begin(self, grace: float) -> None:
-        """Everything must be over in ``grace`` seconds."""
-        self._deadline = self._clock.monotonic() + grace
+    def begin(self, deadline: float) -> None:
+        """Everything must be over then, on the monotonic clock."""
+        self._deadline = deadline
 
     def check(self) -> None:
         """Before anything that takes up to a send timeout.

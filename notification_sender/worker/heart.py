@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from notification_sender.compose import Composer
 from notification_sender.deliver import Deliverer
@@ -64,7 +65,6 @@ class Heart:
             readiness=self._readiness,
             held=self._held,
             journal=self._journal,
-            clock=outside.clock,
         )
         notifications = self._notifications(outside, deliverer, settler)
         units = self._units(outside, composer, notifications, settler)
@@ -79,6 +79,8 @@ class Heart:
             metrics=metrics,
         )
         self._renewal: asyncio.Task[None] | None = None
+        for lane in Lane:
+            metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
     def _notifications(self, outside: Outside, deliverer: Deliverer, settler: Settler) -> Notifications:
         return Notifications(
@@ -94,7 +96,9 @@ class Heart:
         return Units(
             composer=composer,
             notifications=notifications,
-            claims=Claims(ledger=outside.ledger, rollcall=outside.rollcall, readiness=self._readiness),
+            claims=Claims(
+                ledger=outside.ledger, rollcall=outside.rollcall, readiness=self._readiness, drain=self._drain
+            ),
             settler=settler,
             deferral=Deferral(self._pace.max_age),
             clock=outside.clock,

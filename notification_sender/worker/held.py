@@ -1,5 +1,6 @@
 """The claims that this process holds: renewed while there is work on them, given up when it is cut short."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,13 +37,12 @@ class Held:
         """To be run beside the work."""
         while True:
             await self._clock.sleep(self._pause)
-            for claim, since in list(self._claims.items()):
-                if self._clock.monotonic() - since >= self._pause:
-                    await self._renew(claim)
+            due = [it for it, since in self._claims.items() if self._clock.monotonic() - since >= self._pause]
+            await asyncio.gather(*map(self._renew, due))
 
     async def _renew(self, claim: Claim) -> None:
         try:
-            if not await self._ledger.renew(claim):
+            if not await self._ledger.renew(claim) and claim in self._claims:
                 _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
         except Unready as fault:
             # The lease may end before the store is back; whoever claims then finds the outcome unknown.

@@ -55,13 +55,14 @@ class Notifications:
         await self._settle(await self._attempt(composed, envelope), envelope)
 
     async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
-        self._drain.check()
         began = self._clock.monotonic()
         attempt = await self._readiness.keep(lambda: self._deliver(composed, envelope))
         self._journal.took("deliver", self._clock.monotonic() - began)
         return attempt
 
     async def _deliver(self, composed: Composed, envelope: Envelope) -> Attempt:
+        # At each try: what waits for the store may get it back when there is no time left to send.
+        self._drain.check()
         notification = composed.notification
         if self._settler.accepted_unrecorded(notification.notification_id):
             return Attempt(notification, Suppressed("already_delivered", recorded=True))
@@ -69,19 +70,22 @@ class Notifications:
             return await self._deliverer.refuse(
                 notification, composed.dead, token=envelope.token, replayed=envelope.replayed
             )
-        return await self._deliverer.deliver(notification, token=envelope.token, replayed=envelope.replayed)
+        age = self._clock.now() - envelope.first_seen
+        return await self._deliverer.deliver(notification, token=envelope.token, replayed=envelope.replayed, age=age)
 
     async def _settle(self, attempt: Attempt, envelope: Envelope) -> None:
         notification = attempt.notification
         work = Work(
             what="notification",
+            stage="deliver",
             key=key_of(notification),
             claim=attempt.claim,
             lane=Lane.NOTIFICATIONS,
             first_seen=envelope.first_seen,
             same=notification.encode,
             attempt=notification.attempt,
-            replayed=envelope.replayed,
+            # Once claimed its record is open again, and that is all a replay is for.
+            replayed=envelope.replayed and attempt.claim is None,
             again=lambda failed: notification.again(self._tried(notification, failed)).encode(),
             destination=attempt.destination,
             facts=_facts(notification),
@@ -104,4 +108,5 @@ def _facts(notification: Notification) -> dict[str, object]:
         "notification_id": notification.notification_id,
         "destination_id": notification.destination.destination_id,
         "channel": notification.destination.channel,
+        "attempt": notification.attempt,
     }

@@ -9,7 +9,7 @@ from notification_sender.model.errors import Unready
 from notification_sender.ports import Clock
 
 LONGEST = 300.0
-"""Seconds that anything is kept in hand; after that it is parked, far below the broker's own consumer timeout."""
+"""Seconds that one step is kept; then its message is parked, long before the broker's own consumer timeout."""
 
 PAUSE = 0.25
 """Seconds between two tries."""
@@ -24,18 +24,24 @@ class Readiness:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def keep(self, step: Callable[[], Awaitable[Result]]) -> Result:
-        """Take ``step`` until it is through; it must be safe to repeat.
+    async def keep(self, step: Callable[[], Awaitable[Result]], longest: float = LONGEST) -> Result:
+        """Take ``step`` until it is through. One step, never two: what went through before would be done again.
 
         Raises:
-            Unready: it was not through after ``LONGEST`` seconds.
+            Unready: it was not through after ``longest`` seconds.
         """
-        until = self._clock.monotonic() + LONGEST
-        while True:
+        try:
+            return await step()
+        except Unready as fault:
+            return await self._insist(step, longest, fault)
+
+    async def _insist(self, step: Callable[[], Awaitable[Result]], longest: float, fault: Unready) -> Result:
+        until = self._clock.monotonic() + longest
+        while self._clock.monotonic() < until:
+            _log.debug("step.kept", error=str(fault))
+            await self._clock.sleep(PAUSE)
             try:
                 return await step()
-            except Unready as fault:
-                if self._clock.monotonic() >= until:
-                    raise
-                _log.debug("step.kept", error=str(fault))
-                await self._clock.sleep(PAUSE)
+            except Unready as again:
+                fault = again
+        raise fault

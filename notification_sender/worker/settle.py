@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 import structlog
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt, wait_random
 
 from notification_sender.model.errors import Permanent, Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
-from notification_sender.ports import Claim, Clock, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
+from notification_sender.ports import Claim, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.held import Held
-from notification_sender.worker.readiness import Readiness
+from notification_sender.worker.readiness import LONGEST, Readiness
 
 REMEMBERED = 10_000
 """Acceptances that could not be recorded, kept in process: about 2 MB."""
 
-RECORDING_TRIES = 3
-"""More tries to record an acceptance, within about two seconds; then it is acked all the same. A second delivery
-would be worse than a gap that is counted."""
+RECORDING = 2.0
+"""Seconds in which an acceptance is tried to be recorded; then it is acked all the same. A second delivery would be
+worse than a gap that is counted."""
 
 _log = structlog.get_logger()
 
@@ -35,6 +34,8 @@ class Work:
 
     what: str
     """``unit`` or ``notification``, for the event."""
+    stage: str
+    """How far it came, for its dead letter."""
     key: Key
     claim: Claim | None
     lane: Lane
@@ -45,7 +46,7 @@ class Work:
     """The number that a deferred copy carries."""
     misses: int = 0
     replayed: bool = False
-    """Moved back from the dead letters."""
+    """The copy is still a replay of a dead one: what that opens again is not all open yet."""
     again: Callable[[Failed], bytes] | None = None
     """The body of the next attempt, for what can fail."""
     destination: Key | None = None
@@ -55,22 +56,23 @@ class Work:
 
 
 class Settler:
-    """Parks, buries and records; keeps at it while our broker or store is away."""
+    """Parks, buries and records; keeps at each of these while our broker or store is away."""
 
-    def __init__(
-        self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal, clock: Clock
-    ) -> None:
+    def __init__(self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal) -> None:
         self._outbox = outbox
         self._ledger = ledger
         self._readiness = readiness
         self._held = held
         self._journal = journal
-        self._clock = clock
         self._remembered: OrderedDict[str, None] = OrderedDict()
 
     def accepted_unrecorded(self, notification_id: str) -> bool:
         """Accepted in this process, though the ledger does not know."""
         return notification_id in self._remembered
+
+    def holding(self, claim: Claim) -> AbstractContextManager[None]:
+        """Renew ``claim`` for as long as the block runs."""
+        return self._held.holding(claim)
 
     async def settle(self, work: Work, outcome: Outcome) -> None:
         """Make ``outcome`` durable, then tell of it.
@@ -79,17 +81,12 @@ class Settler:
             Unready: broker or store stayed away too long; nothing is lost, the message is still in hand.
         """
         with self._held.holding(work.claim):
-            await self._readiness.keep(lambda: self._once(work, outcome))
-        self._journal.ended(work.what, outcome, work.facts, attempt=work.attempt)
-
-    def holding(self, claim: Claim) -> AbstractContextManager[None]:
-        """Renew ``claim`` for as long as the block runs."""
-        return self._held.holding(claim)
+            await self._make_durable(work, outcome)
+        self._journal.ended(work.what, outcome, work.facts)
 
     async def finish(self, work: Work, notifications: tuple[str, ...]) -> None:
         """A unit whose notifications, by id, are all settled."""
-        done = Final("done", "", notifications)
-        await self._readiness.keep(lambda: self._record(work, done))
+        await self._record(work, Final("done", "", notifications))
         self._journal.done(work.what, work.facts, notifications=len(notifications))
 
     async def hand_on(self, parked: Parked) -> None:
@@ -98,11 +95,10 @@ class Settler:
 
     async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
         """What cannot be read has no record: it goes to the dead letters as it came."""
-        letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen)
-        await self._readiness.keep(lambda: self._outbox.bury(letter))
+        await self._bury(DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen))
         self._journal.ended(envelope.lane.value.removesuffix("s"), Dead.of(fault), {})
 
-    async def _once(self, work: Work, outcome: Outcome) -> None:
+    async def _make_durable(self, work: Work, outcome: Outcome) -> None:
         match outcome:
             case Delivered(receipt):
                 await self._record_acceptance(work, Final("delivered", receipt.text))
@@ -114,43 +110,43 @@ class Settler:
             case Failed(delay):
                 await self._park(work, delay, _next(work, outcome), work.attempt + 1)
             case Dead(reason, detail, disables):
-                await self._outbox.bury(DeadLetter(work.same(), reason, detail, work.what, work.first_seen))
+                await self._bury(DeadLetter(work.same(), reason, detail, work.stage, work.first_seen))
                 await self._record(work, Final("dead", reason), disable=work.destination if disables else None)
             case _:
                 assert_never(outcome)
 
-    async def _park(self, work: Work, delay: float, body: bytes, attempt: int) -> None:
-        # Once claimed the record is open again; before that only the message knows that it is a replay.
-        replayed = work.replayed and work.claim is None
-        await self._outbox.park(Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, replayed))
-        if work.claim is not None:
-            # Only now: a ledger ahead of its message would drop the message as stale.
-            await self._ledger.release(work.claim, attempt)
+    async def _bury(self, letter: DeadLetter) -> None:
+        await self._readiness.keep(lambda: self._outbox.bury(letter))
 
-    async def _record(self, work: Work, final: Final, *, disable: Key | None = None) -> None:
-        if work.claim is None:
-            await self._ledger.note(work.key, final)
-        elif not await self._ledger.finish(work.claim, final, disable=disable):
-            _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id, state=final.state)
+    async def _park(self, work: Work, delay: float, body: bytes, attempt: int) -> None:
+        parked = Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, work.replayed)
+        await self._readiness.keep(lambda: self._outbox.park(parked))
+        claim = work.claim
+        if claim is not None:
+            # Only now: a ledger ahead of its message would drop the message as stale.
+            await self._readiness.keep(lambda: self._ledger.release(claim, attempt))
+
+    async def _record(self, work: Work, final: Final, *, disable: Key | None = None, longest: float = LONGEST) -> None:
+        async def record() -> None:
+            if work.claim is None:
+                await self._ledger.note(work.key, final)
+            elif not await self._ledger.finish(work.claim, final, disable=disable):
+                _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id, state=final.state)
+
+        await self._readiness.keep(record, longest)
 
     async def _record_acceptance(self, work: Work, final: Final) -> None:
+        recorded = False
         try:
-            await self._record(work, final)
-        except Unready:
-            await self._insist(work, final)
-
-    async def _insist(self, work: Work, final: Final) -> None:
-        retrying = AsyncRetrying(
-            sleep=self._clock.sleep,
-            retry=retry_if_exception_type(Unready),
-            stop=stop_after_attempt(RECORDING_TRIES),
-            wait=wait_random(0.3, 1.0),
-        )
-        try:
-            await retrying(self._record, work, final)
-        except RetryError as fault:
-            self._remember(work.key.id)
-            self._journal.unrecorded(work.key.id, fault.last_attempt.exception())
+            await self._record(work, final, longest=RECORDING)
+            recorded = True
+        except Unready as fault:
+            _log.error("acceptance.unrecorded", notification_id=work.key.id, error=str(fault))
+        finally:
+            # Also where it was cut off by the end of the process: it is counted as what it is.
+            if not recorded:
+                self._remember(work.key.id)
+                self._journal.unrecorded()
 
     def _remember(self, notification_id: str) -> None:
         self._remembered[notification_id] = None

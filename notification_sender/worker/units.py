@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from notification_sender.compose import Composed, Composer
+from notification_sender.deliver import unclaimed
 from notification_sender.model.errors import ContextUnavailable, Permanent, SubjectNotFound
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.model.unit import WorkUnit, decode
 from notification_sender.policy.deferral import Deferral
-from notification_sender.ports import Busy, Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked, Settled, Stale
+from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.notifications import Notifications
@@ -48,59 +49,55 @@ class Units:
         """Take a unit as far as it goes now; on return it may be acked."""
         try:
             unit = decode(envelope.body)
-            self._composer.check(unit)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
             return
-        outcome = self._untimely(unit, envelope)
+        await self._claims.enroll(unit)
+        outcome = self._premature(unit)
         if outcome is not None:
-            await self._settler.settle(_work(unit, envelope), outcome)
+            await self._settler.settle(_work(unit, envelope, stage="decode"), outcome)
             return
-        await self._claimed(unit, envelope)
+        await self._claim(unit, envelope)
 
-    def _untimely(self, unit: WorkUnit, envelope: Envelope) -> Outcome | None:
-        now = self._clock.now()
-        if unit.expires_at is not None and unit.expires_at.timestamp() <= now:
-            if envelope.attempt > 1:
-                return Dead("context_unavailable", "expired while our own APIs were unwell")
-            return Suppressed("expired")
-        if unit.not_before is not None and unit.not_before.timestamp() > now:
-            return Deferred(unit.not_before.timestamp() - now, "not_yet_due")
-        return None
+    def _premature(self, unit: WorkUnit) -> Outcome | None:
+        """What is over before anybody need be asked whether it was done already."""
+        try:
+            self._composer.check(unit)
+        except Permanent as fault:
+            return Dead.of(fault)
+        early = unit.not_before.timestamp() - self._clock.now() if unit.not_before is not None else 0.0
+        return Deferred(early, "not_yet_due") if early > 0 else None
 
-    async def _claimed(self, unit: WorkUnit, envelope: Envelope) -> None:
+    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> None:
         reply = await self._claims.claim(unit, envelope)
-        match reply:
-            case Mine(claim):
-                await self._work_on(unit, envelope, claim)
-            case Crashed(claim):
-                dead = Dead("crashed", "its workers died with it, five in a row")
-                await self._settler.settle(_work(unit, envelope, claim), dead)
-            case Busy(delay):
-                # Never acked unparked: whoever holds it may die with it.
-                await self._settler.settle(_work(unit, envelope), Deferred(delay, "claimed_elsewhere"))
-            case Settled(state):
-                await self._settler.settle(_work(unit, envelope), Suppressed(f"already_{state}", recorded=True))
-            case Stale():
-                await self._settler.settle(_work(unit, envelope), Suppressed("stale", recorded=True))
+        if isinstance(reply, Mine):
+            await self._work_on(unit, envelope, reply.claim)
+        else:
+            claim = reply.claim if isinstance(reply, Crashed) else None
+            await self._settler.settle(_work(unit, envelope, claim), unclaimed(reply))
 
     async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
+        work = _work(unit, envelope, claim)
         try:
             with self._settler.holding(claim):
-                await self._compose(unit, envelope, _work(unit, envelope, claim))
+                if unit.expires_at is not None and unit.expires_at.timestamp() <= self._clock.now():
+                    await self._settler.settle(work, _expired(envelope))
+                else:
+                    await self._compose(unit, envelope, work)
         except (asyncio.CancelledError, Draining):
             await self._claims.give_up(claim, envelope.attempt)
             raise
 
     async def _compose(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
+        # A deferred copy has the next number: other copies of this unit, parked or waiting, are stale from then on.
+        again = envelope.attempt + 1
         try:
             composed = await self._composer.compose(unit)
         except ContextUnavailable as fault:
-            outcome = self._unavailable(unit, envelope, str(fault))
-            await self._settler.settle(replace(work, attempt=envelope.attempt + 1), outcome)
+            await self._settler.settle(replace(work, attempt=again), self._unavailable(unit, envelope, str(fault)))
         except SubjectNotFound as fault:
             outcome = self._deferral.not_found(str(fault), misses=envelope.misses)
-            await self._settler.settle(replace(work, misses=envelope.misses + 1), outcome)
+            await self._settler.settle(replace(work, attempt=again, misses=envelope.misses + 1), outcome)
         except Permanent as fault:
             await self._settler.settle(work, Dead.of(fault))
         else:
@@ -108,10 +105,11 @@ class Units:
 
     def _unavailable(self, unit: WorkUnit, envelope: Envelope, cause: str) -> Deferred | Dead:
         now = self._clock.now()
+        since = max(envelope.first_seen, unit.not_before.timestamp() if unit.not_before is not None else 0.0)
         return self._deferral.unavailable(
             cause,
             attempt=envelope.attempt,
-            age=now - envelope.first_seen,
+            age=now - since,
             expires_in=None if unit.expires_at is None else unit.expires_at.timestamp() - now,
             dice=self._dice(),
         )
@@ -124,8 +122,10 @@ class Units:
         own = [one for place, one in enumerate(composed) if place < OWN or one.dead]
         for later in composed[OWN:]:
             if later.dead is None:
-                body = later.notification.encode()
-                await self._settler.hand_on(Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen))
+                body, replayed = later.notification.encode(), envelope.replayed
+                await self._settler.hand_on(
+                    Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen, replayed=replayed)
+                )
         await self._send_own(own, envelope)
         await self._settler.finish(work, tuple(one.notification.notification_id for one in composed))
 
@@ -146,10 +146,22 @@ class Units:
                 raise end
 
 
-def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None) -> Work:
-    facts = {"organization_id": unit.organization_id, "work_unit_id": unit.work_unit_id, "kind": unit.kind}
+def _expired(envelope: Envelope) -> Outcome:
+    if envelope.attempt > 1:
+        return Dead("context_unavailable", "expired while our own APIs were unwell")
+    return Suppressed("expired")
+
+
+def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, stage: str = "compose") -> Work:
+    facts = {
+        "organization_id": unit.organization_id,
+        "work_unit_id": unit.work_unit_id,
+        "kind": unit.kind,
+        "attempt": envelope.attempt,
+    }
     return Work(
         what="unit",
+        stage=stage,
         key=key_of(unit),
         claim=claim,
         lane=Lane.UNITS,
@@ -157,6 +169,7 @@ def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None) -> Wor
         same=lambda: envelope.body,
         attempt=envelope.attempt,
         misses=envelope.misses,
+        # Even once it is claimed: its notifications may be dead each for itself.
         replayed=envelope.replayed,
         facts=facts,
     )

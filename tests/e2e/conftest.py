@@ -30,6 +30,7 @@ def environment(sandbox: Sandbox, amqp_url: str, redis_server: str, topology_pre
         "NS_THROTTLE_EMAIL": "off",
         "NS_HTTP_HOST": "127.0.0.1",
         "NS_HTTP_PORT": "0",
+        "NS_LOG_LEVEL": "debug",
     }
 
 

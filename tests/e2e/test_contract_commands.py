@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import pytest
 from e2e.broker import Broker
 from e2e.command import command
 from e2e.fleet import fleet
-from e2e.reading import payload
+from services.program import free_port
 
 from notification_sender.sandbox.sandbox import Sandbox
 
@@ -18,20 +19,22 @@ Make = Callable[..., dict[str, Any]]
 
 
 async def test_units_are_published_from_a_file_or_the_standard_input_all_or_none(
-    sandbox: Sandbox, environment: dict[str, str], unit: Make, tmp_path: Path
+    environment: dict[str, str], broker: Broker, unit: Make, tmp_path: Path
 ) -> None:
-    units = [unit() for _ in range(3)]
-    (tmp_path / "lines").write_text("\n".join(map(json.dumps, units[:2])))
-    bad = json.dumps([unit(), unit(work_unit_id="not.an.id")]).encode()
-    async with fleet(environment), asyncio.timeout(30):
-        from_file = await command(environment, "publish", str(tmp_path / "lines"))
-        refused = await command(environment, "publish", "-", stdin=bad)
-        from_input = await command(environment, "publish", "-", stdin=json.dumps(units[2]).encode())
-        await sandbox.inbox.accepts(3)
+    units = [json.dumps(unit()) for _ in range(3)]
+    (tmp_path / "lines").write_text("\n".join(units[:2]))
+    bad = json.dumps([unit(), unit(work_unit_id="not.an.id")])
+    from_file = await command(environment, "publish", str(tmp_path / "lines"))
+    refused = await command(environment, "publish", "-", stdin=bad.encode())
+    from_input = await command(environment, "publish", "-", stdin=units[2].encode())
     assert [it.code for it in (from_file, refused, from_input)] == [0, 1, 0]
     assert "work_unit_id" in refused.err
-    told = {payload(post)["data"]["work_unit_id"] for post in sandbox.inbox.posts}
-    assert told == {it["work_unit_id"] for it in units}
+    published = await broker.take("units", 3)
+    assert [it.body.decode() for it in published] == units
+    assert {(it.delivery_mode, it.content_type) for it in published} == {
+        (aio_pika.DeliveryMode.PERSISTENT, "application/json")
+    }
+    assert await broker.depth("units") == 0
 
 
 async def test_a_batch_is_accounted_for_each_unit_once_under_the_worst_of_its_notifications(
@@ -49,9 +52,10 @@ async def test_a_batch_is_accounted_for_each_unit_once_under_the_worst_of_its_no
     units = [unit(batch=batch, destinations=it) for destinations in fates.values() for it in destinations]
     balanced = {"id": "balanced", "size": 1}
     async with fleet(environment) as (worker,), asyncio.timeout(30):
-        await broker.publish([*units, units[0], unit(batch=balanced, destinations=[hook("noc")])])
+        await broker.publish([*units, unit(batch=balanced, destinations=[hook("noc")])])
         await worker.says("unit.done", times=5)
         await worker.says("unit.suppressed", reason="no_destinations")
+        await broker.publish([units[0]])
         await worker.says("unit.suppressed", reason="already_done")
     nightly, good, unknown = await asyncio.gather(
         *(command(environment, "audit", "--batch", name) for name in ("nightly", "balanced", "never-seen"))
@@ -64,7 +68,7 @@ async def test_a_batch_is_accounted_for_each_unit_once_under_the_worst_of_its_no
 
 
 async def test_check_reaches_everything_and_says_what_it_could_not(environment: dict[str, str]) -> None:
-    away = environment | {"NS_REDIS_URL": "redis://127.0.0.1:1/0"}
+    away = environment | {"NS_GEOCODING_URL": f"http://127.0.0.1:{free_port()}"}
     well, unwell, faulty = await asyncio.gather(
         command(environment, "check"),
         command(away, "check"),
@@ -72,7 +76,8 @@ async def test_check_reaches_everything_and_says_what_it_could_not(environment: 
     )
     assert (well.code, unwell.code, faulty.code) == (0, 1, 78), well.out
     assert all(line.startswith("ok ") for line in well.out.splitlines())
-    assert [line.split()[:2] for line in unwell.out.splitlines() if not line.startswith("ok ")] == [["FAULT", "redis"]]
+    faults = [line.split()[:2] for line in unwell.out.splitlines() if not line.startswith("ok ")]
+    assert faults == [["FAULT", "geocoding"]]
     assert "not supported yet" in faulty.out
 
 
@@ -95,6 +100,15 @@ async def test_a_notification_is_rendered_without_any_service(unit: Make, tmp_pa
 async def test_wrong_usage_is_2_and_the_demo_is_offered() -> None:
     wrong, demo = await asyncio.gather(command({}, "audit"), command({}, "demo", "--help"))
     assert (wrong.code, demo.code) == (2, 0)
+
+
+async def test_a_worker_is_ready_without_the_apis_and_the_mail_server(environment: dict[str, str]) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    apis = ("INCIDENTS", "INTEL_REQUESTS", "ASSETS", "AAA", "GEOCODING")
+    away = {f"NS_{api}_URL": f"http://{nobody}" for api in apis}
+    async with fleet(environment | away | {"NS_SMTP_URL": f"smtp://{nobody}?starttls=none"}) as (worker,):
+        assert (await worker.get("/readyz")).status_code == 200
+        assert await worker.stop() == 0
 
 
 async def test_the_health_port_answers_all_four_questions(

@@ -128,7 +128,7 @@ async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, hook: Make, about: Make
 ) -> None:
     organizations = sandbox.platform.behaviours[Endpoint.ORGANIZATION]
-    organizations.script.extend([503, "close"])
+    organizations.script.extend([503, 500])
     async with fleet(environment | {"NS_MAX_AGE": "30m"}) as (worker,), asyncio.timeout(30):
         patient = about(3, destinations=[hook("patient")])
         await broker.publish([patient])

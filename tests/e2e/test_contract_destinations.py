@@ -80,7 +80,7 @@ async def test_the_rate_of_a_destination_and_the_one_of_its_organization_and_cha
     other = next(it for it in sandbox.world.incidents.values() if it["organization_id"] != units[0]["organization_id"])
     elsewhere = {name: other[name] for name in ("organization_id", "incident_id")} | {"intel_request_id": None}
     units += [unit(destinations=[hook("others")], **elsewhere) for _ in range(5)]
-    async with fleet(environment | limits), asyncio.timeout(60):
+    async with fleet(environment | limits, 2), asyncio.timeout(60):
         await broker.publish(units)
         await inbox.accepts(len(units))
     arrived = sorted((post.arrived, post.destination_id) for post in inbox.posts)
@@ -109,14 +109,16 @@ async def test_a_template_is_a_folder_by_default_that_of_the_kind_and_an_unknown
         (tmp_path / "templates" / name / "webhook.json.j2").write_text(text)
     environment |= {"NS_TEMPLATES_DIR": str(tmp_path / "templates")}
     by_kind = {name: value for name, value in hook("by-kind").items() if name != "template"}
+    told = unit(destinations=[by_kind, hook("brief", template="brief"), hook("lost", template="nope")])
+    odd = unit(destinations=[hook("odd", template="../intel")])
     async with fleet(environment), asyncio.timeout(30):
-        await broker.publish(
-            [unit(destinations=[by_kind, hook("brief", template="brief"), hook("lost", template="nope")])]
-        )
+        await broker.publish([told, odd])
         await sandbox.inbox.accepts(2)
-        letters = await broker.dead(1)
-    assert reasons(letters) == {"lost": "render"}
-    assert "nope" in str(letters[0].headers["x-detail"])
+        letters = await broker.dead(2)
+    assert reasons(letters) == {"lost": "render", odd["work_unit_id"]: "schema"}
+    details = {it.headers["x-reason"]: str(it.headers["x-detail"]) for it in letters}
+    assert "nope" in details["render"]
+    assert "template" in details["schema"]
     assert {post.destination_id: payload(post)["data"]["said"] for post in sandbox.inbox.posts} == {
         "by-kind": "by kind",
         "brief": "briefly",

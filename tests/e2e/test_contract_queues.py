@@ -25,7 +25,7 @@ async def test_the_topology_is_durable_quorum_queues_and_publishers_declare_noth
         await broker.depth("units")
     ended = await command(environment, "topology")
     assert ended.code == 0
-    assert {f"{topology_prefix}.{name}" for name in ("units", "notifications", "dead")} <= set(ended.out.split())
+    assert set(ended.out.split()) == {f"{topology_prefix}.{it}" for it in ("units", "notifications", "dead", "events")}
     await broker.publish([unit()])
     listed = await asyncio.to_thread(rabbitmq.ctl, "list_queues", "name", "type", "durable", "--formatter", "json")
     ours = [it for it in json.loads(listed) if it["name"].startswith(topology_prefix)]
@@ -46,7 +46,10 @@ async def test_units_may_come_from_another_queue_and_come_back_through_it(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, topology_prefix: str
 ) -> None:
     later = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
-    async with fleet(environment | {"NS_UNITS_QUEUE": f"{topology_prefix}.their-own"}) as (worker,), asyncio.timeout(30):
+    async with (
+        fleet(environment | {"NS_UNITS_QUEUE": f"{topology_prefix}.their-own"}) as (worker,),
+        asyncio.timeout(30),
+    ):
         await worker.becomes(200)
         await broker.publish([unit(), unit(not_before=later)], lane="their-own")
         await worker.says("unit.deferred", reason="not_yet_due")

@@ -18,6 +18,11 @@ from notification_sender.sandbox.sandbox import Sandbox
 
 Make = Callable[..., dict[str, Any]]
 
+REQUIRED = [
+    *(f"NS_{part}_URL" for part in ("INCIDENTS", "INTEL_REQUESTS", "ASSETS", "AAA", "GEOCODING", "AMQP", "REDIS")),
+    "NS_AAA_CLIENT_ID",
+    "NS_AAA_CLIENT_SECRET",
+]
 REFUSED = {
     "sentinel": ({"NS_REDIS_URL": "redis+sentinel://a,b,c/master/0"}, {"NS_REDIS_URL": "not supported yet"}),
     "cluster": ({"NS_REDIS_URL": "redis+cluster://a:6379/0"}, {"NS_REDIS_URL": "not supported yet"}),
@@ -38,18 +43,7 @@ REFUSED = {
             "NS_SMTP_URL": "starttls=none",
         },
     ),
-    "nothing": (
-        dict.fromkeys(
-            [f"NS_{api}_URL" for api in ("INCIDENTS", "INTEL_REQUESTS", "ASSETS", "AAA", "GEOCODING", "AMQP", "REDIS")]
-            + ["NS_AAA_CLIENT_ID", "NS_AAA_CLIENT_SECRET"],
-            "",
-        ),
-        dict.fromkeys(
-            [f"NS_{api}_URL" for api in ("INCIDENTS", "INTEL_REQUESTS", "ASSETS", "AAA", "GEOCODING", "AMQP", "REDIS")]
-            + ["NS_AAA_CLIENT_ID", "NS_AAA_CLIENT_SECRET"],
-            "missing",
-        ),
-    ),
+    "nothing": (dict.fromkeys(REQUIRED, ""), dict.fromkeys(REQUIRED, "missing")),
 }
 
 

@@ -127,6 +127,7 @@ class Body:
             limits=lambda _: self.limits,
             schedule=Schedule.parse("5s 5m 30m"),
             hold_unknown=frozenset(),
+            max_age=86_400.0,
             clock=self.clock,
             dice=lambda: 0.5,
         )

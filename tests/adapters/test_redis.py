@@ -1,0 +1,188 @@
+"""The connection: many commands in few writes, and what is seen of it when the server goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from services.redis import Redis as Server
+
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.redis import Redis, store_at
+from notification_sender.adapters.scripts import Script
+from notification_sender.model.errors import ConfigurationFault, Unready
+
+TIMEOUT = 0.4
+
+
+@pytest.fixture
+async def redis(redis_server: str) -> AsyncIterator[Redis]:
+    redis = Redis(url=redis_server, timeout=TIMEOUT)
+    await redis.connect()
+    yield redis
+    await redis.close()
+
+
+async def reads(redis: Redis) -> int:
+    """How often the server has read from its sockets."""
+    info = (await redis.execute("INFO", "stats")).decode()
+    return int(info.partition("total_reads_processed:")[2].split()[0])
+
+
+async def test_commands_of_one_turn_of_the_loop_leave_in_few_writes_and_get_their_own_replies(redis: Redis) -> None:
+    before = await reads(redis)
+    replies = await asyncio.gather(*(redis.execute("ECHO", f"{number}") for number in range(500)))
+    assert replies == [b"%d" % number for number in range(500)]
+    assert await reads(redis) - before < 20
+
+
+async def test_whoever_stops_waiting_takes_nobody_elses_reply(redis: Redis) -> None:
+    asking = [asyncio.create_task(redis.execute("ECHO", f"{number}")) for number in range(100)]
+    await asyncio.sleep(0)
+    for task in asking[::2]:
+        task.cancel()
+    replies = await asyncio.gather(*asking, return_exceptions=True)
+    assert replies[1::2] == [b"%d" % number for number in range(1, 100, 2)]
+    assert all(isinstance(reply, asyncio.CancelledError) for reply in replies[::2])
+    assert await redis.execute("ECHO", "next") == b"next"
+
+
+async def test_an_error_is_the_error_of_one_command_alone(redis: Redis) -> None:
+    replies = await asyncio.gather(
+        redis.execute("ECHO", "before"),
+        redis.execute("NONSENSE"),
+        redis.run(Script.of("return redis.call('NONSENSE')"), (), ()),
+        redis.execute("ECHO", "after"),
+        return_exceptions=True,
+    )
+    assert (replies[0], replies[3]) == (b"before", b"after")
+    assert all(isinstance(reply, Unready) for reply in replies[1:3])
+    assert redis.ready
+
+
+async def test_bytes_are_kept_as_they_are(redis: Redis) -> None:
+    large = bytes(range(256)) * 8192
+    await redis.execute("SET", "large", large)
+    assert await redis.execute("MGET", "large", "none") == [large, None]
+
+
+async def test_a_server_that_hangs_is_noticed_and_taken_up_again_by_itself(redis: Redis, redis_service: Server) -> None:
+    redis_service.freeze()
+    try:
+        replies = await asyncio.gather(*(redis.execute("PING") for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(reply, Unready) for reply in replies)
+        assert not redis.ready
+        with pytest.raises(Unready, match="away"):
+            await redis.ping()
+    finally:
+        redis_service.thaw()
+    await redis.wait_ready()
+    await redis.ping()
+
+
+async def test_a_server_that_hangs_is_noticed_although_nobody_asks(redis: Redis, redis_service: Server) -> None:
+    redis_service.freeze()
+    try:
+        async with asyncio.timeout(10 * TIMEOUT):
+            while redis.ready:  # noqa: ASYNC110 - nobody needs an event for that but this test
+                await asyncio.sleep(0)
+    finally:
+        redis_service.thaw()
+    await redis.wait_ready()
+
+
+async def test_a_server_that_is_killed_is_away_until_it_is_started_again(redis: Redis, redis_service: Server) -> None:
+    redis_service.freeze()
+    lost = asyncio.create_task(redis.execute("PING"))
+    await asyncio.sleep(0)
+    redis_service.kill()
+    try:
+        with pytest.raises(Unready):
+            await lost
+        assert not redis.ready
+    finally:
+        redis_service.start()
+    await redis.wait_ready()
+    assert await redis.execute("ECHO", "back") == b"back"
+
+
+async def test_a_server_that_became_a_replica_is_left_until_it_takes_writes_again(redis: Redis) -> None:
+    await redis.execute("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(Unready):
+        await redis.execute("SET", "a", "1")
+    assert not redis.ready
+    await redis.wait_ready()
+    await redis.execute("REPLICAOF", "NO", "ONE")
+    assert await redis.execute("SET", "a", "1") == b"OK"
+
+
+async def test_whoever_waits_while_it_is_closed_is_told(redis: Redis, redis_service: Server) -> None:
+    redis_service.freeze()
+    try:
+        asking = asyncio.create_task(redis.execute("PING"))
+        await asyncio.sleep(0)
+        await redis.close()
+    finally:
+        redis_service.thaw()
+    with pytest.raises(Unready):
+        await asking
+    assert not redis.ready
+
+
+async def test_the_right_password_is_let_in_and_any_other_is_a_fault_of_the_configuration(
+    redis: Redis, redis_url: str
+) -> None:
+    server = urlsplit(redis_url)
+    await redis.execute("CONFIG", "SET", "requirepass", "pass/word")
+    try:
+        trusted = Redis(url=f"redis://:pass%2Fword@{server.netloc}/1")
+        await trusted.connect()
+        await trusted.ping()
+        await trusted.close()
+        for login in ("", ":wrong@", "nobody:pass%2Fword@"):
+            with pytest.raises(ConfigurationFault, match="refuses the user or the password") as fault:
+                await Redis(url=f"redis://{login}{server.netloc}/0").connect()
+            assert "pass/word" not in str(fault.value)
+    finally:
+        await redis.execute("CONFIG", "SET", "requirepass", "")
+
+
+async def test_a_user_who_may_run_no_scripts_is_a_fault_of_the_configuration(redis: Redis, redis_url: str) -> None:
+    await redis.execute("ACL", "SETUSER", "reader", "on", ">word", "~*", "+@all", "-@scripting")
+    try:
+        with pytest.raises(ConfigurationFault, match="scripts"):
+            await Redis(url=f"redis://reader:word@{urlsplit(redis_url).netloc}/0").connect()
+    finally:
+        await redis.execute("ACL", "DELUSER", "reader")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://a:26379,b:26379/mymaster",
+        "redis+cluster://a:7000",
+        "unix:///tmp/redis.sock",
+        "redis://:secret@host:port/0",
+        "redis://:secret@host/0?nonsense=1",
+        "rediss://:secret@host/0?ssl_cert_reqs=nonsense",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_a_fault_that_tells_no_secret(url: str) -> None:
+    with pytest.raises(ConfigurationFault, match="NS_REDIS_URL") as fault:
+        store_at(url)
+    assert "secret" not in str(fault.value)
+
+
+async def test_the_embedded_one_answers_as_a_server_does() -> None:
+    store = store_at("memory://")
+    assert isinstance(store, EmbeddedRedis)
+    await store.connect()
+    assert await store.execute("SET", "a", b"\x00\xff", "PX", 5000) == b"OK"
+    assert await store.run(Script.of("return {redis.call('GET', KEYS[1]), ARGV[1], 3}"), ("a",), (7,)) == [
+        b"\x00\xff",
+        b"7",
+        3,
+    ]
+    with pytest.raises(Unready):
+        await store.run(Script.of("return redis.call('NONSENSE')"), (), ())
+    await store.close()
