@@ -83,7 +83,9 @@ class Lanes:
         waiting[task] = None
         if len(waiting) > self._prefetch:
             # More than the broker has given us: the oldest came by a connection that is gone, and comes again.
-            next(iter(waiting)).cancel()
+            oldest = next(iter(waiting))
+            del waiting[oldest]
+            oldest.cancel()
 
     async def _run(self, envelope: Envelope) -> None:
         try:
@@ -109,7 +111,7 @@ class Lanes:
                 if wait > 0:
                     await self._clock.sleep(min(wait, SLEEP_AT_MOST))
                 await self._slots.take(envelope.lane)
-                del waiting[task]
+                waiting.pop(task, None)
                 wait = await self._work(envelope)
         finally:
             waiting.pop(task, None)

@@ -13,7 +13,7 @@ from notification_sender.adapters.memory_ledger import MemoryLedger
 from notification_sender.compose import Composed
 from notification_sender.deliver import Deliverer
 from notification_sender.model.destination import Destination
-from notification_sender.model.errors import Unready
+from notification_sender.model.errors import SchemaViolation, SubjectNotFound, Unready
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import WorkUnit
@@ -54,9 +54,12 @@ class Composer:
     def __init__(self) -> None:
         self.faults: deque[Exception] = deque()
         self.composed: list[WorkUnit] = []
+        self.refusals: dict[str, str] = {}
+        """By unit: why it is refused at the door."""
 
     def check(self, unit: WorkUnit) -> None:
-        """Everything is well."""
+        if unit.work_unit_id in self.refusals:
+            raise SchemaViolation(self.refusals[unit.work_unit_id])
 
     async def compose(self, unit: WorkUnit) -> list[Composed]:
         self.composed.append(unit)
@@ -146,6 +149,15 @@ class Body:
         ]
         unit = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1", "destinations": offered}
         await self.broker.publish(orjson.dumps(unit | fields), headers)
+
+    not_found = SubjectNotFound("incident inc-1: 404")
+
+    def reconnect(self) -> None:
+        """As when the connection drops: what is unsettled is given to us once more, and its old tags mean nothing."""
+        for lane, queue in self.broker._queues.items():
+            queue.waiting.extendleft(reversed(queue.unsettled.values()))
+            queue.unsettled.clear()
+            self.broker._hand_out_soon(lane)
 
     def idle(self) -> bool:
         """Nothing in hand, nothing waiting, nothing parked."""

@@ -1,0 +1,138 @@
+"""Our own parts go away at the worst moment, or somebody made a mistake: nothing multiplies, nothing loops."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from virtual import START
+
+from notification_sender.model.errors import ContextUnavailable, Rejected, SendFailed, Sent
+from notification_sender.ports import Key, Lane
+
+REFUSED = SendFailed("500", sent=Sent.ANSWERED)
+DAY = 86_400.0
+
+
+def reasons(body: Any) -> list[str]:
+    return [message.headers["x-reason"] for message in body.broker.dead]
+
+
+@pytest.mark.parametrize(("end", "sends"), [(Rejected("404"), 1), (REFUSED, 2)])
+async def test_a_step_that_was_durable_is_not_repeated_while_the_next_one_waits(
+    body: Any, end: Exception, sends: int
+) -> None:
+    body.channel.ends.append(end)
+    body.ledger.methods |= {"finish", "release"}
+    await body.publish()
+    await body.clock.until(lambda: body.clock.now() > START + 60)
+    body.ledger.methods.clear()
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == sends
+    assert reasons(body) == (["rejected"] if sends == 1 else [])
+
+
+async def test_a_token_that_cannot_be_had_for_a_destination_comes_to_an_end(body: Any) -> None:
+    body.channel.ends.extend([ContextUnavailable("aaa: 400")] * 10_000)
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert reasons(body) == ["context_unavailable"]
+    assert DAY < body.clock.now() - START < 1.1 * DAY
+
+
+async def test_a_bug_that_comes_each_time_is_dead_the_fifth_time(body: Any) -> None:
+    body.composer.check = lambda _: 1 / 0
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert reasons(body) == ["crashed"]
+    assert "ZeroDivisionError" in body.broker.dead[0].headers["x-detail"]
+
+
+async def test_the_age_of_a_unit_counts_from_when_it_was_due(body: Any) -> None:
+    body.composer.faults.append(ContextUnavailable("aaa: 503"))
+    await body.publish(not_before="2026-03-08T08:26:00Z")
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 1
+    assert reasons(body) == []
+
+
+async def test_every_unit_of_a_batch_that_could_be_read_is_seen(body: Any) -> None:
+    batch = {"id": "nightly", "size": 4}
+    await body.publish(work_unit_id="good")
+    await body.clock.until(body.idle)
+    await body.publish(work_unit_id="good", batch=batch)
+    await body.publish(work_unit_id="expired", expires_at="2026-03-01T00:00:00Z", batch=batch)
+    await body.publish(work_unit_id="not-yet", not_before="2027-03-01T00:00:00Z", batch=batch)
+    body.composer.refusals["odd"] = "no such recipe"
+    await body.publish(work_unit_id="odd", batch=batch)
+    await body.clock.until(lambda: len(body.broker.dead) == 1)
+    fates = await body.memory.fates("nightly")
+    assert sorted(states[0] for states in fates.values()) == ["dead", "delivered", "suppressed", "waiting"]
+
+
+async def test_a_delivered_unit_that_comes_again_after_it_expired_is_no_dead_letter(body: Any) -> None:
+    body.composer.faults.append(ContextUnavailable("aaa: 503"))
+    await body.publish(expires_at="2026-03-06T08:27:00Z")
+    await body.clock.until(body.idle)
+    body.clock.jump(120)
+    await body.publish(expires_at="2026-03-06T08:27:00Z", headers={"x-attempt": 2})
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 1
+    assert reasons(body) == []
+
+
+async def test_a_dead_unit_moved_back_opens_every_dead_notification_again(body: Any) -> None:
+    body.channel.ends.extend([Rejected("404")] * 40)
+    await body.publish(destinations=40)
+    await body.clock.until(body.idle)
+    assert len(body.broker.dead) == 40
+    body.memory.records.pop(Key("org-1", "unit", "wu-1"))
+    body.composer.faults.append(ContextUnavailable("aaa: 503"))
+    await body.publish(destinations=40, headers={"x-reason": "rejected"})
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 80
+
+
+async def test_copies_of_a_unit_whose_subject_is_missing_do_not_multiply_the_asking(body: Any) -> None:
+    body.composer.faults.extend([body.not_found] * 3)
+    for _ in range(75):
+        await body.publish()
+    await body.clock.until(body.idle)
+    assert len(body.composer.composed) == 3
+
+
+async def test_redeliveries_do_not_pile_up_while_nothing_can_be_done(body: Any) -> None:
+    body.ledger.methods.add("*")
+    for number in range(3000):
+        await body.publish(work_unit_id=f"wu-{number}")
+    await body.clock.until(lambda: body.heart.lanes.in_hand >= 400, limit=10)
+    for _ in range(5):
+        body.reconnect()
+        await asyncio.sleep(0)
+    await body.clock.until(lambda: True)
+    assert body.heart.lanes.in_hand <= 2 * 200 + 200
+
+
+async def test_what_gets_its_store_back_too_late_to_be_sent_is_given_back(body: Any) -> None:
+    body.ledger.methods.add("admit")
+    await body.publish()
+    await body.clock.until(lambda: body.ledger.calls > 0)
+    closing = asyncio.create_task(body.heart.close(10.0))
+    await asyncio.sleep(0)
+    body.ledger.methods.clear()
+    await body.clock.until(closing.done)
+    assert body.channel.sends == []
+    assert body.pending == 1
+
+
+async def test_what_has_no_slot_is_given_back_at_once(body: Any) -> None:
+    answer = asyncio.Event()
+    body.channel.ends.extend([answer.wait] * 200)
+    for number in range(300):
+        await body.publish(work_unit_id=f"wu-{number}")
+    await body.clock.until(lambda: len(body.channel.sends) == 200)
+    closing = asyncio.create_task(body.heart.close(25.0))
+    await body.clock.until(lambda: body.heart.lanes.in_hand == 200)
+    assert await body.broker.depth(Lane.UNITS) == 100
+    answer.set()
+    await closing
+    assert len(body.channel.sends) == 200
