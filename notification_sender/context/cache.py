@@ -2,22 +2,21 @@
 
 import hashlib
 import re
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-import orjson
-
+from notification_sender.context.facts import Copy, Kind, Wanted, decoded, encoded, lets, precedes
 from notification_sender.context.flights import Flights
-from notification_sender.context.moments import moment
+from notification_sender.context.upstream import NotFound
 from notification_sender.model.errors import ContextUnavailable
-from notification_sender.policy.freshness import Fence
 from notification_sender.ports import Clock, Dice, Shelf
 
 AT_HAND = 5.0
 """Seconds that a process trusts its own copy: an invalidation or a newer fact elsewhere is seen by then."""
+
+TOMBSTONE = 30.0
+"""Seconds at most that it is remembered that there is none: what only came late is seen by then."""
 
 JITTER = 0.1
 """A time to live is spread by this share up and down: what was fetched together must not expire together."""
@@ -27,59 +26,21 @@ CHUNK = 100
 
 _SAFE = re.compile(r"[A-Za-z0-9_.,-]{1,128}")
 
-Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-"""Fetches the facts of these ids (at most ``CHUNK``); what it leaves out does not exist."""
-
 Origin = Literal["shelf", "fetched", "stale"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What sort of fact, and how long one is kept: fresh for ``ttl`` s, then ``stale`` s more for hard times."""
-
-    name: str
-    ttl: float
-    stale: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One fact as it was fetched. Epoch times; ``fetched_at`` is when the fetch began. Shared: never changed."""
-
-    value: Any
-    fetched_at: float
-    fresh_until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Whose facts of which kind, how to fetch them, and how new they must be."""
-
-    kind: Kind
-    organization_id: str
-    load: Load
-    fence: Fence | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
-    """The facts that exist, by id; the least direct way that one of them came."""
+    """What is known, by id, also that there is none; the least direct way that one of them came."""
 
     copies: dict[str, Copy]
     origin: Origin
 
 
-def lets(fence: Fence | None, copy: Copy) -> bool:
-    """Whether this copy may speak for the subject. An answer that is a copy itself says since when: ``cached_at``."""
-    if fence is None:
-        return True
-    cached = moment(copy.value.get("cached_at"))
-    fetched = cached or datetime.fromtimestamp(copy.fetched_at, UTC)
-    return fence.lets(modified=moment(copy.value.get("modified")), fetched=fetched)
-
-
 class Cache:
-    """Read-through over the shelf. Only whole answers are kept: no error, nothing that the fence refuses."""
+    """Read-through over the shelf. Only whole answers are kept, and for a short time that the API has none: no error,
+    and of what the fence refuses no more than that it was refused.
+    """
 
     def __init__(self, *, shelf: Shelf, clock: Clock, dice: Dice, prefix: str, capacity: int = 4096) -> None:
         self._shelf = shelf
@@ -87,24 +48,24 @@ class Cache:
         self._dice = dice
         self._prefix = prefix
         self._capacity = capacity
-        self._at_hand: OrderedDict[tuple[str, str, str], tuple[Copy, float]] = OrderedDict()
+        self._at_hand: dict[tuple[str, str, str], tuple[Copy, float]] = {}
         self._flights: Flights[tuple[str, str, str], dict[str, Copy]] = Flights()
 
-    def at_hand(self, kind: Kind, organization_id: str, id_: str) -> Copy | None:
-        """A fresh copy in this process: costs no wait."""
-        place = (organization_id, kind.name, id_)
-        held = self._at_hand.get(place)
-        if held is None or held[1] <= self._clock.monotonic():
-            return None
-        self._at_hand.move_to_end(place)
-        return held[0]
+    def at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> dict[str, Copy | None]:
+        """By id, in their order: a fresh copy in this process, which costs no wait."""
+        now, name = self._clock.monotonic(), kind.name
+        copies: dict[str, Copy | None] = {}
+        for id_ in ids:
+            copy, until = self._at_hand.get((organization_id, name, id_), _NOTHING)
+            copies[id_] = copy if until > now else None
+        return copies
 
     async def find(self, wanted: Wanted, ids: Sequence[str]) -> Found:
-        """What exists of these, from the shelf where it may be used, else fetched.
+        """What is known of these, from the shelf where it may be used, else fetched.
 
         Raises:
             ContextUnavailable: a fetch failed, and no copy may stand in for it.
-            NotFound: the fetch says so.
+            Whatever else the fetch raises.
 
         """
         found, old = await self._read(wanted, ids)
@@ -125,16 +86,17 @@ class Cache:
         old: dict[str, Copy] = {}
         bodies = await self._shelf.read([self._key(wanted, id_) for id_ in ids])
         now = self._clock.now()
+        # Somebody may have fetched it while the shelf was read.
+        at_hand = self.at_hand(wanted.kind, wanted.organization_id, ids)
         for id_, body in zip(ids, bodies, strict=True):
-            # Somebody may have fetched it while the shelf was read.
-            copy = self.at_hand(wanted.kind, wanted.organization_id, id_) or _decoded(wanted, body)
-            if copy is None or not lets(wanted.fence, copy):
+            copy = at_hand[id_] or decoded(wanted.organization_id, body)
+            if copy is None or not wanted.accepts(copy):
                 continue
-            if copy.fresh_until <= now:
+            if copy.fresh_until > now:
+                fresh[id_] = copy
+                self._hold(wanted, id_, copy)
+            elif copy.value is not None:
                 old[id_] = copy
-                continue
-            fresh[id_] = copy
-            self._hold(wanted, id_, copy)
         return fresh, old
 
     async def _fetch(self, wanted: Wanted, ids: Sequence[str]) -> dict[str, Copy]:
@@ -167,15 +129,34 @@ class Cache:
 
     async def _load(self, wanted: Wanted, ids: Sequence[str], now: float) -> dict[str, Copy]:
         values = await wanted.load(ids)
-        ttl = wanted.kind.ttl * (1 + JITTER * (2 * self._dice() - 1))
-        copies = {id_: Copy(values[id_], now, now + ttl) for id_ in ids if values.get(id_) is not None}
-        kept = {id_: copy for id_, copy in copies.items() if lets(wanted.fence, copy)}
-        for id_, copy in kept.items():
-            self._hold(wanted, id_, copy)
-        if kept:
-            bodies = {self._key(wanted, id_): _encoded(wanted, copy) for id_, copy in kept.items()}
-            await self._shelf.write(bodies, ttl + wanted.kind.stale)
+        dice = self._dice()
+        ttl = wanted.kind.ttl * (1 + JITTER * (2 * dice - 1))
+        short = min(ttl, TOMBSTONE * (1 - JITTER * dice))
+        copies: dict[str, Copy] = {}
+        kept: dict[str, Copy] = {}
+        tombstones: dict[str, Copy] = {}
+        for id_ in values.keys() & ids:
+            value = values[id_]
+            if value is None or isinstance(value, NotFound):
+                copies[id_] = tombstones[id_] = Copy(None, now, now + short, str(value or ""))
+                continue
+            copies[id_] = copy = Copy(value, now, now + ttl)
+            if lets(wanted.fence, copy):
+                kept[id_] = copy
+            else:
+                tombstones[id_] = Copy(None, now, now + short)
+        await self._keep(wanted, kept, ttl + wanted.kind.stale)
+        if not wanted.subject:
+            await self._keep(wanted, tombstones, short)
         return copies
+
+    async def _keep(self, wanted: Wanted, copies: Mapping[str, Copy], ttl: float) -> None:
+        for id_, copy in copies.items():
+            self._hold(wanted, id_, copy)
+        if copies:
+            organization_id = wanted.organization_id
+            bodies = {self._key(wanted, id_): encoded(organization_id, copy) for id_, copy in copies.items()}
+            await self._shelf.write(bodies, ttl)
 
     def _hold(self, wanted: Wanted, id_: str, copy: Copy) -> None:
         held, now = self._at_hand, self._clock.monotonic()

@@ -1,0 +1,100 @@
+"""One fact as it was fetched, or that there is none: for whom it may speak, and how it lies on the shelf."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from notification_sender.context.moments import moment
+from notification_sender.policy.freshness import Fence
+
+Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
+"""Fetches the facts of these ids, by id. None: there is none; a NotFound in its place says so in words that matter
+to who needs the fact. What it leaves out it could not tell, and nothing is remembered of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of fact, and how long one is kept: fresh for ``ttl`` s, then ``stale`` s more for hard times."""
+
+    name: str
+    ttl: float
+    stale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One fact as it was fetched. Epoch times; ``fetched_at`` is when the fetch began. Shared: never changed.
+
+    A ``value`` of None makes it a tombstone: when it was fetched there was none, or none new enough for the event.
+    """
+
+    value: Any
+    fetched_at: float
+    fresh_until: float
+    words: str = ""
+    """Of a tombstone: the refusal of the API, where the absence is a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose facts of which kind, how to fetch them, and how new they must be."""
+
+    kind: Kind
+    organization_id: str
+    load: Load
+    fence: Fence | None = None
+    subject: bool = False
+    """What a unit is about is never answered from a tombstone, and leaves none: a 404 of it may only be late, and
+    must be heard anew in each of its tries, which are closer together than any lifetime worth having.
+    """
+
+    def accepts(self, copy: Copy) -> bool:
+        """Whether this copy may be used."""
+        return lets(self.fence, copy) and not (self.subject and copy.value is None)
+
+
+def lets(fence: Fence | None, copy: Copy) -> bool:
+    """Whether this copy may speak after the event. An answer that is a copy itself says since when: ``cached_at``.
+
+    A tombstone may where it was fetched after the event: asking again would find the same.
+    """
+    if fence is None:
+        return True
+    if copy.value is None:
+        return not precedes(copy, fence)
+    cached = moment(copy.value.get("cached_at"))
+    fetched = cached or datetime.fromtimestamp(copy.fetched_at, UTC)
+    return fence.lets(modified=moment(copy.value.get("modified")), fetched=fetched)
+
+
+def precedes(copy: Copy, fence: Fence) -> bool:
+    """Whether its fetch began before the event, by our own clock."""
+    since = fence.modified or fence.fetched
+    return since is not None and copy.fetched_at < since.timestamp()
+
+
+def encoded(organization_id: str, copy: Copy) -> bytes:
+    return orjson.dumps(
+        {
+            "organization_id": organization_id,
+            "fetched_at": copy.fetched_at,
+            "fresh_until": copy.fresh_until,
+            "value": copy.value,
+            "words": copy.words,
+        }
+    )
+
+
+def decoded(organization_id: str, body: bytes | None) -> Copy | None:
+    """What cannot be read, or is somebody else's, is not there."""
+    try:
+        entry = orjson.loads(body or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    match entry:
+        case {"fetched_at": float(at), "fresh_until": float(until), "value": value, "words": str(words)}:
+            return Copy(value, at, until, words) if entry.get("organization_id") == organization_id else None
+    return None
