@@ -26,6 +26,7 @@ end
 local function wait(limit, due, booked)
   redis.call('HSET', KEYS[1], 'state', claimed and 'claimed' or 'waiting', 'attempt', ARGV[2])
   redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
+  if not claimed then redis.call('HDEL', KEYS[1], 'lease', 'takeovers') end
   if booked then redis.call('HSET', KEYS[1], 'limit', limit, 'due', integer(due)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   return {'throttled', due - now, limit}

@@ -58,6 +58,8 @@ local function answer(token, attempt, replayed, lease, ttl)
     return {'settled', record.state}
   end
   if tonumber(attempt) < record.attempt then return {'stale'} end
+  -- A copy with a higher number was parked once its attempt had ended: the holder only had no time to say so.
+  if claimed and tonumber(attempt) > record.attempt then claimed, record.takeovers = false, 0 end
   if claimed and record.token == token then return take(token, attempt, lease, ttl) end
   if claimed and record.lease > now then return {'busy', record.lease - now} end
   return nil

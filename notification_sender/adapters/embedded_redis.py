@@ -6,8 +6,8 @@ from typing import Any
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.exceptions import RedisError
 
+from notification_sender.adapters.redis import refused
 from notification_sender.adapters.scripts import Script
-from notification_sender.model.errors import Unready
 
 
 class EmbeddedRedis:
@@ -37,7 +37,7 @@ class EmbeddedRedis:
         try:
             return await self._redis.execute_command(*command)
         except RedisError as fault:
-            raise Unready(f"the embedded Redis answers {type(fault).__name__}: {fault}") from fault
+            raise refused(fault) from fault
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         return await self.execute("EVAL", script.source, len(keys), *keys, *arguments)

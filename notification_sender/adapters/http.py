@@ -1,34 +1,42 @@
-"""Our own HTTP engine: httpx's transport interface over aiohttp, which says what became of the bytes."""
+"""Our own HTTP engine: aiohttp's connections and parser, and an exchange that says what became of the bytes."""
 
 import asyncio
-import errno
-import socket
 import ssl
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import lru_cache
+from http import HTTPStatus
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from notification_sender.model.errors import ForbiddenAddress, SendFailed, Sent
+from notification_sender.adapters.door import Allow, Dial, Door, dialling
+from notification_sender.model.errors import SendFailed, Sent
 
 KEEP_ALIVE = 15.0
 """Seconds that an unused connection is kept: many servers close theirs after 60, some after 20, and a request that
 meets the closing door ends unknown. An address is checked again with each new connection."""
 
-_NEVER_ADDED = ("Accept", "Content-Type", "User-Agent")
-_FOREIGN = (aiohttp.ClientError, OSError, ValueError)
+ROUTES = 4096
+"""URLs of which it is kept what they say: to find that out costs as much as the rest of an exchange."""
+
+_FRAMING = (b"host", b"content-length", b"transfer-encoding", b"accept-encoding")
+_FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises. A deadline is a TimeoutError, and with it an OSError; a header of two lines is a ValueError."""
 
 
-class Allow(Protocol):
-    """Whether a connection may be opened."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``body`` as it came, whatever its ``content-encoding``. ``partial``: some of it is missing."""
 
-    def __call__(self, address: str, port: int, *, tls: bool) -> None:
-        """Raises ForbiddenAddress if not."""
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    partial: bool
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -39,9 +47,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     handshake. ``partial``: an answer that is too long, or breaks off, or does not end before the deadline is handed
     over as far as it came; without it such an answer is an error.
 
-    A request overrides ``deadline`` and ``max_bytes`` by its ``extensions``; httpx's own timeouts are not looked at.
-    The answer's ``extensions["partial"]`` says whether something is missing. Its body waits in memory, undecoded:
-    ``aread()`` would decode it without a limit, if the server encoded what nobody asked to be encoded.
+    aiohttp dials, keeps connections and reads answers. Its session is not used: in 3.14 a POST through it costs three
+    times as much, for redirects, cookies, proxies, hooks and a task that writes, none of which is wanted here.
     """
 
     def __init__(
@@ -58,181 +65,205 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._allow = allow
         self._deadline = deadline
         self._max_bytes = max_bytes
-        self._connect_timeout = connect_timeout
+        self._connect_timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
         self._partial = partial
         self._tls = tls
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._route = lru_cache(maxsize=ROUTES)(_Route.to)  # our own: a route belongs to a loop
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, and read the whole answer.
+        """``exchange`` for httpx; what it says of timeouts, host, length and encodings is not looked at.
+
+        A request overrides ``deadline`` and ``max_bytes`` by its ``extensions``; those of the answer tell ``partial``.
+        The body waits in memory: ``aread()`` would decode it without a limit, had the server encoded it unasked.
+        """
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING]
+        answer = await self.exchange(
+            request.method,
+            str(request.url),
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
+            await request.aread(),
+            deadline=request.extensions.get("deadline"),
+            max_bytes=request.extensions.get("max_bytes"),
+        )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=httpx.ByteStream(answer.body),
+            extensions={"partial": answer.partial},
+        )
+
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        deadline: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        """Send, and read the whole answer. Host, content-length and accept-encoding are added to ``headers``.
 
         Raises:
             ForbiddenAddress: ``allow`` said no; nothing was sent.
             SendFailed: nothing was sent, or it is unknown what became of it.
 
         """
-        exchange = _Exchange(tls=request.url.scheme == "https")
-        asked = request.extensions
+        exchange = _Exchange(max_bytes or self._max_bytes)
+        dial = Dial(tls=url.startswith("https:"))
         cause = "the answer is longer than may be read"
-        token = _current.set(exchange)
+        route = self._route(url)
+        token = dialling.set(dial)
         try:
-            async with asyncio.timeout(asked.get("deadline", self._deadline)):
-                exchange.answer = await self._send(request)
-                await exchange.read(exchange.answer.content, asked.get("max_bytes", self._max_bytes))
+            request = _head(method, route, headers, len(body)) + body
+            async with asyncio.timeout(self._deadline if deadline is None else deadline):
+                await self._carry_out(exchange, route, request)
         except _FOREIGN as fault:
-            cause = _said(fault)
+            cause = exchange.said(fault)
         finally:
-            _current.reset(token)
-            exchange.close()
-        answer = exchange.answer
-        if answer is None or not (exchange.whole or self._partial):
-            raise exchange.error(f"{request.url.raw_host.decode()}: {cause}")
-        return httpx.Response(
-            answer.status,
-            headers=answer.raw_headers,
-            stream=httpx.ByteStream(bytes(exchange.body)),
-            extensions={"partial": not exchange.whole},
-        )
+            dialling.reset(token)
+        if exchange.whole or (exchange.status and self._partial):
+            return Answer(exchange.status, exchange.headers, bytes(exchange.body), partial=not exchange.whole)
+        if dial.refused and not exchange.begun:  # else another address of the same name was allowed
+            raise dial.refused
+        raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
-    async def _send(self, request: httpx.Request) -> aiohttp.ClientResponse:
-        if self._session is None:
-            self._session = self._open()
-        return await self._session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
-            data=await request.aread() or None,
-            allow_redirects=False,
-        )
+    async def _carry_out(self, exchange: "_Exchange", route: "_Route", request: bytes) -> None:
+        try:
+            await self._attempt(exchange, route, request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            # The server may have closed a kept connection at the same moment: a GET does no harm twice.
+            if not exchange.begun or exchange.status or not request.startswith(b"GET "):
+                raise
+            await self._attempt(exchange, route, request)
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _attempt(self, exchange: "_Exchange", route: "_Route", request: bytes) -> None:
+        if self._connector is None:
+            self._connector = self._open()
+        connection = await self._connector.connect(route.origin, [], self._connect_timeout)
+        try:
+            await exchange.over(connection, request)
+        finally:
+            # A connection whose answer was not read to its end cannot be used again.
+            if exchange.whole:
+                connection.release()
+            else:
+                connection.close()
+
+    def _open(self) -> aiohttp.TCPConnector:
         """Only now, because aiohttp wants a running loop.
 
         There is no limit of connections: callers that wait here for one would hold a slot elsewhere.
         """
         resolver = self._resolver or aiohttp.ThreadedResolver()
-        door = _Door(resolver, self._allow) if self._allow else None
-        connector = aiohttp.TCPConnector(
+        door = Door(resolver, self._allow) if self._allow else None
+        return aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=KEEP_ALIVE,
             ssl=self._tls or True,
             resolver=door or resolver,
             socket_factory=door.socket if door else None,
         )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"accept-encoding": "identity"},
-            auto_decompress=False,
-            request_class=_Request,
-            skip_auto_headers=_NEVER_ADDED,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
-        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What a URL says: to the connector (``origin``, which is never sent itself) and in a request."""
+
+    origin: aiohttp.ClientRequest
+    target: str
+    host: str
+
+    @classmethod
+    def to(cls, text: str) -> "_Route":
+        """Raises SendFailed where it cannot be dialled."""
+        try:
+            url = URL(text, encoded=True)
+            origin = aiohttp.ClientRequest("GET", url)
+        except ValueError:
+            raise SendFailed("the URL cannot be dialled", sent=Sent.NOTHING) from None
+        if url.scheme not in {"http", "https"}:
+            raise SendFailed("the URL is neither http nor https", sent=Sent.NOTHING)
+        return cls(origin, url.raw_path_qs, url.host_port_subcomponent or "")
+
+
+def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length: int) -> bytes:
+    """All that comes before the body.
+
+    Raises:
+        ValueError: a header that would be two, or is not ASCII.
+
+    """
+    lines = [
+        f"{method} {route.target} HTTP/1.1",
+        f"host: {route.host}",
+        *[f"{name}: {value}" for name, value in headers],
+        "accept-encoding: identity",
+    ]
+    if length or method not in {"GET", "HEAD"}:
+        lines.append(f"content-length: {length}")
+    if not "".join(lines).isprintable():
+        raise ValueError("a control character in a header")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request on its way. The engine's hooks see sockets and not requests, so they find it by context."""
+    """One request and its answer, as far as they came."""
 
-    tls: bool
+    limit: int
     begun: bool = False
-    """There is a connection, and from here on bytes may have left."""
-    refused: ForbiddenAddress | None = None
-    answer: aiohttp.ClientResponse | None = None
+    """There was a connection, and from then on bytes may have left."""
+    status: int = 0
+    """0 until there is one."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
 
-    async def read(self, content: aiohttp.StreamReader, limit: int) -> None:
-        """The raw body, up to ``limit`` bytes."""
+    async def over(self, connection: Connection, request: bytes) -> None:
+        """Write the request, and read its answer with up to ``limit`` bytes of the raw body."""
+        self.begun = True
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        no_body = request.startswith(b"HEAD ")
+        protocol.set_response_params(skip_payload=no_body, read_until_eof=True, auto_decompress=False)
+        transport.write(request)
+        message, content = await protocol.read()
+        while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+            message, content = await protocol.read()
+        self.status, self.headers = message.code, message.raw_headers
         while chunk := await content.readany():
             self.body += chunk
-            if len(self.body) > limit:
-                del self.body[limit:]
+            if len(self.body) > self.limit:
+                del self.body[self.limit :]
                 return
         self.whole = True
 
-    def close(self) -> None:
-        """A connection whose answer was not read to its end cannot be used again."""
-        if self.answer is not None and not self.whole:
-            self.answer.close()
+    @property
+    def sent(self) -> Sent:
+        return Sent.UNKNOWN if self.begun else Sent.NOTHING
 
-    def error(self, text: str) -> SendFailed | ForbiddenAddress:
-        if self.begun:
-            return SendFailed(text, sent=Sent.UNKNOWN)
-        return self.refused or SendFailed(text, sent=Sent.NOTHING)
-
-
-_current: ContextVar[_Exchange] = ContextVar("exchange")
-
-
-class _Request(aiohttp.ClientRequest):
-    """Notes the moment at which a connection is there: what fails before it is certain, what fails after is not.
-
-    aiohttp itself repeats a GET on a kept connection that turns out closed; the note stays, and a POST is not repeated.
-    """
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        _current.get().begun = True
-        return await super().send(conn)
-
-
-class _Door(AbstractResolver):
-    """The way out for names, and the only one for connections: an address in a URL is never resolved."""
-
-    def __init__(self, resolver: AbstractResolver, allow: Allow) -> None:
-        self._resolver = resolver
-        self._allow = allow
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Refuse a name if any of its addresses is forbidden: whoever mixes them is trying which one we take.
-
-        Requests share an answer, so it is asked as for TLS; what is stricter without it, ``socket`` refuses.
-        """
-        answers = await self._resolver.resolve(host, port, family)
-        for answer in answers:
-            self._allow(answer["host"], port, tls=True)
-        return answers
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-    def socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, (address, port, *_) = info
-        exchange = _current.get()
-        try:
-            self._allow(str(address), int(port), tls=exchange.tls)
-        except ForbiddenAddress as fault:
-            # aiohttp swallows what is no OSError when it tries several addresses.
-            exchange.refused = fault
-            raise PermissionError(errno.EACCES, str(fault)) from fault
-        return socket.socket(family, kind, protocol)
-
-
-def _said(fault: Exception) -> str:
-    """What went wrong, without the URL: its path may be a secret."""
-    match fault:
-        case aiohttp.ClientConnectorError():
-            return str(fault)
-        case aiohttp.ClientResponseError():
-            return f"the answer is not HTTP: {_printable(fault.message)}"
-        case aiohttp.ServerDisconnectedError():
-            return "the connection was closed without an answer"
-        case aiohttp.ConnectionTimeoutError():
-            return "no connection in time"
-        case TimeoutError():
-            return "the deadline passed"
-        case aiohttp.InvalidURL():
-            return "the URL cannot be dialled"
-        case _:
-            return f"{type(fault).__name__}: {_printable(str(fault))}"
+    def said(self, fault: Exception) -> str:
+        """What went wrong, without the URL: its path may be a secret."""
+        match fault:
+            case aiohttp.ClientConnectorError():
+                return str(fault)
+            case HttpProcessingError():
+                return f"the answer is not HTTP: {_printable(fault.message)}"
+            case aiohttp.ServerDisconnectedError():
+                return "the connection was closed without an answer"
+            case TimeoutError():
+                return "the deadline passed" if self.begun else "no connection in time"
+            case _:
+                return f"{type(fault).__name__}: {_printable(str(fault))}"
 
 
 def _printable(text: str) -> str:

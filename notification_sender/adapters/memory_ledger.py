@@ -1,7 +1,7 @@
 """The ledger in plain Python, on a clock that may jump: what the scripts are held against, and a store for tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from notification_sender.policy.limits import SECOND, Booking, Limit, Wait, spend
@@ -156,7 +156,7 @@ class MemoryLedger:
 
     def _record(self, key: Key) -> Record:
         record = self.records.get(key)
-        return record if record is not None and record.ends > self._now else Record()
+        return replace(record) if record is not None and record.ends > self._now else Record()
 
     def _keep(self, key: Key, record: Record) -> None:
         record.ends = self._now + self._ttl
@@ -168,6 +168,9 @@ class MemoryLedger:
             return None if replayed and record.state == "dead" else Settled(record.state)
         if attempt < record.attempt:
             return Stale()
+        if record.state == "claimed" and attempt > record.attempt:
+            # A copy with a higher number was parked once its attempt had ended: the holder only could not say so.
+            record.state, record.lease, record.takeovers = "waiting", 0, 0
         if record.state == "claimed" and record.token == token:
             return self._take(key, record, token, attempt)
         if record.held(self._now):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from redis.asyncio.connection import Connection, parse_url
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from notification_sender.adapters.redis_wire import Wire
 from notification_sender.adapters.scripts import Script
@@ -22,6 +22,9 @@ RETRY = 0.25
 
 PROBE = ("EVAL", "return redis.call('TIME')", 0)
 """Answered by a server that has loaded its data and lets us run scripts."""
+
+PASSING = ("OOM", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY")
+"""Refusals that end by themselves or by an operator's hand. Every other one would be the same each time."""
 
 _log = structlog.get_logger()
 
@@ -97,7 +100,7 @@ class Redis:
         try:
             return await self._send(*command)
         except RedisError as fault:
-            raise _unready(fault) from fault
+            raise refused(fault) from fault
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         try:
@@ -105,7 +108,7 @@ class Redis:
         except NoScriptError:
             return await self.execute("EVAL", script.source, len(keys), *keys, *arguments)
         except RedisError as fault:
-            raise _unready(fault) from fault
+            raise refused(fault) from fault
 
     async def ping(self) -> None:
         """A round trip.
@@ -183,5 +186,8 @@ def _refuse_to_wait(fault: BaseException) -> None:
         raise ConfigurationFault(f"the certificate of Redis is not trusted: {fault.__context__}") from None
 
 
-def _unready(fault: RedisError) -> Unready:
+def refused(fault: RedisError) -> Exception:
+    """What the heart is told: to wait, or that we made a mistake which waiting does not mend."""
+    if type(fault) is ResponseError and not any(word in str(fault) for word in PASSING):
+        return RuntimeError(f"Redis cannot do what it is asked: {fault}")
     return Unready(f"Redis answers {type(fault).__name__}: {fault}")

@@ -75,8 +75,8 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
 @lru_cache(maxsize=4096)
-def webhook_url(text: str) -> httpx.URL:
-    """The URL, if everybody who reads it dials the same host.
+def webhook_url(text: str) -> str:
+    """The URL in its plainest notation (a name by IDNA 2008), if everybody who reads it dials the same host.
 
     Raises:
         ValueError: it breaks a rule of URLs, or names a user, or is neither https nor http.
@@ -96,7 +96,7 @@ def webhook_url(text: str) -> httpx.URL:
     if url.port is not None and not 0 < url.port < 2**16:
         raise ValueError(f"there is no port {url.port}")
     _check_host(host)
-    return url
+    return str(url)
 
 
 def _check_host(host: str) -> None:

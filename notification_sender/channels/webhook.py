@@ -1,13 +1,12 @@
 """How a webhook is sent: one signed POST, and what each answer to it means."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
-import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from notification_sender.channels.addresses import webhook_url
@@ -43,6 +42,32 @@ class Tokens(Protocol):
         """
 
 
+class Answer(Protocol):
+    """What came back; the body as it came, for decoding could make 64 MiB of 64 KiB."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Transport(Protocol):
+    """One request, one answer. Plain values: to build what httpx has for them takes as long as the rest of a send."""
+
+    async def exchange(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float
+    ) -> Answer:
+        """``headers``: those of HTTP itself (host, lengths, encodings) are the transport's.
+
+        Raises:
+            ForbiddenAddress: nothing was sent, and never will be.
+            SendFailed: no answer.
+
+        """
+
+
 class _Target(BaseModel):
     """A destination's own fields."""
 
@@ -72,7 +97,7 @@ class Webhook:
     def __init__(
         self,
         *,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         secrets: Secrets,
         tokens: Tokens,
         clock: Clock,
@@ -110,44 +135,39 @@ class Webhook:
         """
         target = _target(notification.destination)
         until = self._clock.monotonic() + self._deadline
-        status, headers, body = await self._post(notification, target, until)
-        if status in _REFUSED and target.auth:
-            status, headers, body = await self._post(notification, target, until, fresh=True)
-        return self._judge(status, headers, body)
+        answer = await self._post(notification, target, until)
+        if target.auth and answer.status in _REFUSED:
+            answer = await self._post(notification, target, until, fresh=True)
+        return self._judge(answer)
 
-    async def _post(
-        self, notification: Notification, target: _Target, until: float, *, fresh: bool = False
-    ) -> tuple[int, httpx.Headers, bytes]:
-        url, body = webhook_url(target.url), _body(notification)
-        # With content= in place of stream= the request takes three times as long to build, for these two headers.
-        headers = {"host": url.netloc.decode("ascii"), "content-length": str(len(body))}
+    async def _post(self, notification: Notification, target: _Target, until: float, *, fresh: bool = False) -> Answer:
+        body, authorization = _body(notification), []
         if target.auth:
             destination_id = notification.destination.destination_id
             token = await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
-            headers["authorization"] = f"Bearer {token}"
-        headers |= self._headers(notification, target, body)  # now, because a token may take seconds to come
-        extensions = {"deadline": until - self._clock.monotonic()}
-        request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body), extensions=extensions)
-        answer = await self._transport.handle_async_request(request)
-        # Not aread(): it decodes a gzip answer, of 64 KiB into 64 MiB.
-        stream = cast("httpx.AsyncByteStream", answer.stream)
-        return answer.status_code, answer.headers, b"".join([chunk async for chunk in stream])
+            authorization = [("authorization", f"Bearer {token}")]
+        # Only now, because a token may take seconds to come.
+        headers = self._headers(notification.notification_id, target, body) + authorization
+        left = until - self._clock.monotonic()
+        return await self._transport.exchange("POST", webhook_url(target.url), headers, body, deadline=left)
 
-    def _headers(self, notification: Notification, target: _Target, body: bytes) -> dict[str, str]:
-        id_, timestamp = notification.notification_id, int(self._clock.now())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": self._user_agent,
-            "webhook-id": id_,
-            "webhook-timestamp": str(timestamp),
-            "idempotency-key": id_,
-        }
+    def _headers(self, id_: str, target: _Target, body: bytes) -> list[tuple[str, str]]:
+        timestamp = int(self._clock.now())
+        headers = [
+            ("content-type", "application/json"),
+            ("user-agent", self._user_agent),
+            ("webhook-id", id_),
+            ("webhook-timestamp", str(timestamp)),
+            ("idempotency-key", id_),
+        ]
         if target.secret:
-            headers["webhook-signature"] = signature(self._secrets.keys(target.secret), id_, timestamp, body)
+            keys = self._secrets.keys(target.secret)
+            headers.append(("webhook-signature", signature(keys, id_, timestamp, body)))
         return headers
 
-    def _judge(self, status: int, headers: httpx.Headers, body: bytes) -> Receipt:
-        said = f"{status} {_excerpt(body)}".rstrip()
+    def _judge(self, answer: Answer) -> Receipt:
+        status = answer.status
+        said = f"{status} {_excerpt(answer.body)}".rstrip()
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
             return Receipt(said)
         if status == HTTPStatus.GONE:
@@ -155,7 +175,8 @@ class Webhook:
         if 400 <= status < 500 and status not in _LATER:  # noqa: PLR2004 - HTTP's own border
             raise Rejected(f"answered {said}")
         redirects = "a redirect, which is never followed: " if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
-        wish = retry_after(headers.get("retry-after"), self._clock.now())
+        values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
+        wish = retry_after(values[0] if values else None, self._clock.now())
         raise SendFailed(f"answered {redirects}{said}", sent=Sent.ANSWERED, retry_after=wish)
 
 

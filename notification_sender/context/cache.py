@@ -1,15 +1,18 @@
 """Facts that were fetched: at hand in the process, on the shelf for the fleet, else fetched, once for all who ask."""
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Literal
 
-from notification_sender.context.facts import Copy, Kind, Wanted, decoded, encoded, lets, precedes
+from notification_sender.context.facts import Copy, Kind, Wanted, accepted, decoded, encoded, lets, precedes
 from notification_sender.context.flights import Flights
 from notification_sender.context.upstream import NotFound
 from notification_sender.model.errors import ContextUnavailable
+from notification_sender.policy.freshness import Fence
 from notification_sender.ports import Clock, Dice, Shelf
 
 AT_HAND = 5.0
@@ -23,6 +26,8 @@ JITTER = 0.1
 
 CHUNK = 100
 """Ids of one bulk call, by contract."""
+
+_NEVER = (None, -math.inf)
 
 _SAFE = re.compile(r"[A-Za-z0-9_.,-]{1,128}")
 
@@ -51,12 +56,17 @@ class Cache:
         self._at_hand: dict[tuple[str, str, str], tuple[Copy, float]] = {}
         self._flights: Flights[tuple[str, str, str], dict[str, Copy]] = Flights()
 
-    def at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> dict[str, Copy | None]:
-        """By id, in their order: a fresh copy in this process, which costs no wait."""
+    def at_hand(self, kind: Kind, organization_id: str, id_: str) -> Copy | None:
+        """A fresh copy in this process: costs no wait."""
+        copy, until = self._at_hand.get((organization_id, kind.name, id_), _NEVER)
+        return copy if until > self._clock.monotonic() else None
+
+    def all_at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> dict[str, Copy | None]:
+        """By id, in their order."""
         now, name = self._clock.monotonic(), kind.name
         copies: dict[str, Copy | None] = {}
         for id_ in ids:
-            copy, until = self._at_hand.get((organization_id, name, id_), _NOTHING)
+            copy, until = self._at_hand.get((organization_id, name, id_), _NEVER)
             copies[id_] = copy if until > now else None
         return copies
 
@@ -65,7 +75,7 @@ class Cache:
 
         Raises:
             ContextUnavailable: a fetch failed, and no copy may stand in for it.
-            Whatever else the fetch raises.
+            NotFound: the fetch says so, and that it must not be remembered.
 
         """
         found, old = await self._read(wanted, ids)
@@ -87,10 +97,10 @@ class Cache:
         bodies = await self._shelf.read([self._key(wanted, id_) for id_ in ids])
         now = self._clock.now()
         # Somebody may have fetched it while the shelf was read.
-        at_hand = self.at_hand(wanted.kind, wanted.organization_id, ids)
+        at_hand = self.all_at_hand(wanted.kind, wanted.organization_id, ids)
         for id_, body in zip(ids, bodies, strict=True):
-            copy = at_hand[id_] or decoded(wanted.organization_id, body)
-            if copy is None or not wanted.accepts(copy):
+            copy = _best(wanted, at_hand[id_], decoded(wanted.organization_id, body))
+            if copy is None:
                 continue
             if copy.fresh_until > now:
                 fresh[id_] = copy
@@ -132,21 +142,12 @@ class Cache:
         dice = self._dice()
         ttl = wanted.kind.ttl * (1 + JITTER * (2 * dice - 1))
         short = min(ttl, TOMBSTONE * (1 - JITTER * dice))
-        copies: dict[str, Copy] = {}
-        kept: dict[str, Copy] = {}
-        tombstones: dict[str, Copy] = {}
-        for id_ in values.keys() & ids:
-            value = values[id_]
-            if value is None or isinstance(value, NotFound):
-                copies[id_] = tombstones[id_] = Copy(None, now, now + short, str(value or ""))
-                continue
-            copies[id_] = copy = Copy(value, now, now + ttl)
-            if lets(wanted.fence, copy):
-                kept[id_] = copy
-            else:
-                tombstones[id_] = Copy(None, now, now + short)
+        copies = {id_: _copy(values[id_], now, now + ttl) for id_ in ids if id_ in values}
+        kept = {id_: copy for id_, copy in copies.items() if copy.value is not None and lets(wanted.fence, copy)}
         await self._keep(wanted, kept, ttl + wanted.kind.stale)
         if not wanted.subject:
+            buried = {id_: copy for id_, copy in copies.items() if id_ not in kept}
+            tombstones = {id_: replace(copy, value=None, fresh_until=now + short) for id_, copy in buried.items()}
             await self._keep(wanted, tombstones, short)
         return copies
 
@@ -159,12 +160,12 @@ class Cache:
             await self._shelf.write(bodies, ttl)
 
     def _hold(self, wanted: Wanted, id_: str, copy: Copy) -> None:
-        held, now = self._at_hand, self._clock.monotonic()
-        held[_place(wanted, id_)] = (copy, now + min(copy.fresh_until - self._clock.now(), AT_HAND))
-        held.move_to_end(_place(wanted, id_))
-        # The least used come first, and none lasts long: what nobody asks for any more leaves the memory here.
+        held, place, now = self._at_hand, _place(wanted, id_), self._clock.monotonic()
+        held.pop(place, None)
+        held[place] = (copy, now + min(copy.fresh_until - self._clock.now(), AT_HAND))
+        # The oldest come first, and none lasts long: what nobody asks for any more leaves the memory here.
         while len(held) > self._capacity or (held and next(iter(held.values()))[1] <= now):
-            held.popitem(last=False)
+            del held[next(iter(held))]
 
     def _key(self, wanted: Wanted, id_: str) -> str:
         return f"{self._prefix}:1:{{{wanted.organization_id}}}:fact:{wanted.kind.name}:{_safe(id_)}"
@@ -179,32 +180,18 @@ def _safe(id_: str) -> str:
     return id_ if _SAFE.fullmatch(id_) else f"~{hashlib.blake2b(id_.encode(), digest_size=20).hexdigest()}"
 
 
+def _copy(value: Any, now: float, until: float) -> Copy:
+    if isinstance(value, NotFound):
+        return Copy(None, now, until, words=str(value) or type(value).__name__)
+    return Copy(value, now, until)
+
+
+def _best(wanted: Wanted, *copies: Copy | None) -> Copy | None:
+    """Of those that may be used the one that lasts longest: neither place may hide what the other one knows."""
+    usable = (copy for copy in copies if copy and accepted(copy, wanted.fence, subject=wanted.subject))
+    return max(usable, key=attrgetter("fresh_until"), default=None)
+
+
 def _too_early(fence: Fence | None, copy: Copy, asked: float) -> bool:
     """Somebody else's fetch that began before we asked, and before what this unit is about had happened."""
-    if copy.fetched_at >= asked or fence is None or lets(fence, copy):
-        return False
-    since = fence.modified or fence.fetched
-    return since is not None and copy.fetched_at < since.timestamp()
-
-
-def _encoded(wanted: Wanted, copy: Copy) -> bytes:
-    return orjson.dumps(
-        {
-            "organization_id": wanted.organization_id,
-            "fetched_at": copy.fetched_at,
-            "fresh_until": copy.fresh_until,
-            "value": copy.value,
-        }
-    )
-
-
-def _decoded(wanted: Wanted, body: bytes | None) -> Copy | None:
-    """What cannot be read, or is somebody else's, is not there."""
-    try:
-        entry = orjson.loads(body or b"null")
-    except orjson.JSONDecodeError:
-        return None
-    match entry:
-        case {"organization_id": wanted.organization_id, "fetched_at": float(at), "fresh_until": float(until)}:
-            return Copy(entry["value"], at, until) if entry.get("value") is not None else None
-    return None
+    return fence is not None and copy.fetched_at < asked and precedes(copy, fence) and not lets(fence, copy)

@@ -51,9 +51,10 @@ class Wanted:
     must be heard anew in each of its tries, which are closer together than any lifetime worth having.
     """
 
-    def accepts(self, copy: Copy) -> bool:
-        """Whether this copy may be used."""
-        return lets(self.fence, copy) and not (self.subject and copy.value is None)
+
+def accepted(copy: Copy, fence: Fence | None, *, subject: bool) -> bool:
+    """Whether this copy may be used by who wants it so."""
+    return lets(fence, copy) and not (subject and copy.value is None)
 
 
 def lets(fence: Fence | None, copy: Copy) -> bool:

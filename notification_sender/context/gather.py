@@ -21,8 +21,6 @@ class Context:
     """By source; MISSING is false and empty."""
     degraded: list[str]
     """What is missing or old: names of sources, and ``freshness`` where the subject is older than the event."""
-    provenance: dict[str, str]
-    """By source: memory, shelf, fetched, stale, given, derived, not asked, or ``missing: `` and why."""
     subject: str
     """The source that the unit is about."""
 
@@ -55,7 +53,7 @@ class Gatherer:
         self._resources = dict(resources)
         self._cache = cache
         self._timeout = timeout
-        self._plans: dict[tuple[frozenset[str] | None, str], list[tuple[Source, frozenset[str]]]] = {}
+        self._plans: dict[tuple[frozenset[str] | None, str], tuple[Source, ...]] = {}
 
     def check(self, unit: WorkUnit) -> None:
         """Whether the unit is about something.
@@ -77,8 +75,8 @@ class Gatherer:
 
         """
         subject = self._recipe.subject(unit)
-        gathering = Gathering(unit, subject, self._resources, self._cache)
-        gathering.left = self._plan(names, subject)
+        plan = self._plan(names, subject)
+        gathering = Gathering(unit, subject, self._resources, self._cache, plan)
         try:
             gathering.advance()
             if gathering.running:
@@ -86,14 +84,14 @@ class Gatherer:
         finally:
             if gathering.tasks:
                 await gathering.end()
-        return Context(gathering.values(), sorted(gathering.degraded), gathering.provenance, subject)
+        values = {source.name: gathering.facts[source.name] for source in plan}
+        return Context(values, sorted(gathering.degraded), subject)
 
-    def _plan(self, names: frozenset[str] | None, subject: str) -> list[tuple[Source, frozenset[str]]]:
+    def _plan(self, names: frozenset[str] | None, subject: str) -> tuple[Source, ...]:
         plan = self._plans.get((names, subject))
         if plan is None:
             wanted = self._recipe.sources if names is None else names | {subject}
-            plan = [(source, source.needs) for source in self._recipe.plan(wanted)]
-            self._plans[names, subject] = plan
+            plan = self._plans[names, subject] = self._recipe.plan(wanted)
         return plan
 
     async def _finish(self, gathering: Gathering) -> None:

@@ -4,32 +4,31 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from notification_sender.context.cache import Cache, Copy, Kind, Wanted, lets
-from notification_sender.context.graph import MISSING, Source
+from notification_sender.context.cache import Cache
+from notification_sender.context.facts import Copy, Kind, Wanted, accepted
+from notification_sender.context.graph import MISSING, Call, Source
 from notification_sender.context.upstream import Foreign, NotFound
 from notification_sender.model.errors import ContextUnavailable, SubjectNotFound, TenantMismatch
 from notification_sender.model.unit import WorkUnit, fingerprint_time
-from notification_sender.policy.freshness import fence
+from notification_sender.policy.freshness import Fence, fence
 
 
 class Gathering:
-    """A value that is at hand is taken at once: tasks are for what waits."""
+    """A value that is at hand is taken at once: tasks are for what waits. ``plan`` is in the order of the needs."""
 
-    def __init__(self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache) -> None:
+    def __init__(
+        self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache, plan: Sequence[Source]
+    ) -> None:
         self._subject = subject
         self._organization_id = unit.organization_id
-        self._facts: dict[str, Any] = {**resources, "unit": unit}
         self._cache = cache
         self._fence = fence(fingerprint_time(unit), unit.occurred_at)
+        self._left = plan
+        self.facts: dict[str, Any] = {**resources, "unit": unit}
+        """What there is to call a source with; in the end all of the plan, by source."""
         self.degraded: list[str] = []
-        self.provenance: dict[str, str] = {}
-        self.left: Sequence[tuple[Source, frozenset[str]]] = ()
         self.running: dict[asyncio.Task[None], Source] = {}
         self.tasks: list[asyncio.Task[None]] = []
-
-    def values(self) -> dict[str, Any]:
-        """What was gathered so far, by source."""
-        return {name: self._facts[name] for name in self.provenance}
 
     async def end(self) -> None:
         """No task outlives its unit; what it raised is looked at, so that asyncio does not complain of it."""
@@ -38,17 +37,16 @@ class Gathering:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def advance(self) -> None:
-        """Take or start every source whose needs are there; ``left`` is in the order of the needs."""
+        """Take or start every source whose needs are there."""
         absent = {source.name for source in self.running.values()}
         left = []
-        for step in self.left:
-            source, needs = step
-            if absent and not needs.isdisjoint(absent):
-                left.append(step)
+        for source in self._left:
+            if absent and not source.needs.isdisjoint(absent):
+                left.append(source)
                 absent.add(source.name)
             elif not self._take(source):
                 absent.add(source.name)
-        self.left = left
+        self._left = left
 
     async def step(self) -> None:
         """Until at least one of those running has ended."""
@@ -70,50 +68,62 @@ class Gathering:
             if required:
                 raise ContextUnavailable(f"{', '.join(required)}: {why}")
             for source in self.running.values():
-                self._miss(source, why)
+                self._miss(source)
             self.running = {}
             self.advance()
 
     def _take(self, source: Source) -> bool:
         """Whether it is there now; else it was started."""
+        facts = self.facts
         if source.kind is None:
-            self._settle(source, source.fetch(self._facts), "derived")
+            value = source.fetch(facts)
+            facts[source.name] = MISSING if value is None else value
             return True
         if source.batch is not None:
-            return self._take_many(source, source.kind)
-        value = source.given and source.given(self._facts)
+            return self._take_many(source, source.kind, source.batch)
+        value = source.given and source.given(facts)
         if value:
-            self._settle(source, value, "given")
+            facts[source.name] = value
             return True
-        id_ = source.key(self._facts) if source.key else ""
+        id_ = source.key(facts) if source.key else ""
         if id_ is None:
-            self._settle(source, None, "not asked")
+            facts[source.name] = MISSING
             return True
-        copy = self._cache.at_hand(source.kind, self._organization_id, id_)
-        if copy is None or not self._lets(source, copy):
-            self._start(source, source.kind, [id_], {})
+        return self._take_one(source, source.kind, id_)
+
+    def _take_one(self, source: Source, kind: Kind, id_: str) -> bool:
+        copy = self._cache.at_hand(kind, self._organization_id, id_)
+        if copy is None or not self._accepts(source, copy):
+            self._start(source, kind, [id_], {})
             return False
-        self._settle(source, copy.value, "memory")
+        if copy.words:
+            self._fail(source, NotFound(copy.words))
+        else:
+            self._settle(source, copy.value)
         return True
 
-    def _take_many(self, source: Source, kind: Kind) -> bool:
-        known: Mapping[str, Any] = (source.given and source.given(self._facts)) or {}
-        at_hand, organization_id = self._cache.at_hand, self._organization_id
-        values: dict[str, Any] = {}
-        missing = []
-        for id_ in source.batch(self._facts) if source.batch else ():
-            if id_ in known:
-                values[id_] = known[id_]
-            elif copy := at_hand(kind, organization_id, id_):
-                values[id_] = copy.value
-            else:
-                values[id_] = None  # keeps its place
-                missing.append(id_)
+    def _take_many(self, source: Source, kind: Kind, batch: Call) -> bool:
+        values: dict[str, Any] = dict.fromkeys(batch(self.facts))  # keeps their order
+        unknown = list(values)
+        if values and source.given and (known := source.given(self.facts)):
+            unknown = [id_ for id_ in unknown if id_ not in known]
+            values = {id_: known.get(id_) for id_ in values}
+        missing = self._fill(values, kind, unknown) if unknown else []
         if missing:
-            self._start(source, kind, list(dict.fromkeys(missing)), values)
-            return False
-        self._settle_many(source, values, "memory")
-        return True
+            self._start(source, kind, missing, values)
+        else:
+            self._settle_many(source, values)
+        return not missing
+
+    def _fill(self, values: dict[str, Any], kind: Kind, ids: Sequence[str]) -> list[str]:
+        """Put in what is at hand; which of them is not."""
+        missing = []
+        for id_, copy in self._cache.all_at_hand(kind, self._organization_id, ids).items():
+            if copy is None:
+                missing.append(id_)
+            else:
+                values[id_] = copy.value
+        return missing
 
     def _start(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
         task = asyncio.create_task(self._fetch(source, kind, ids, values))
@@ -129,40 +139,52 @@ class Gathering:
 
     async def _find(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
         async def load(ids: Sequence[str]) -> Mapping[str, Any]:
-            if source.batch is None:
-                return {ids[0]: await source.fetch(self._facts)}
-            records: Mapping[str, Any] = await source.fetch({**self._facts, "ids": ids})
-            return records
+            return await (self._load_one(source, ids[0]) if source.batch is None else self._load_many(source, ids))
 
-        guarded = self._fence if self._is_fenced(source) else None
-        found = await self._cache.find(Wanted(kind, self._organization_id, load, guarded), ids)
+        about = source.name == self._subject
+        wanted = Wanted(kind, self._organization_id, load, self._guard(source), about)
+        found = await self._cache.find(wanted, ids)
         if found.origin == "stale":
             self.degraded.append(source.name)
         if source.batch is None:
-            self._settle_one(source, found.copies.get(ids[0]), found.origin)
+            self._settle_one(source, found.copies.get(ids[0]))
             return
         values |= {id_: copy.value for id_, copy in found.copies.items()}
-        self._settle_many(source, values, found.origin)
+        self._settle_many(source, values)
 
-    def _settle_one(self, source: Source, copy: Copy | None, origin: str) -> None:
-        if copy is None or self._lets(source, copy):
-            self._settle(source, copy and copy.value, origin)
+    async def _load_one(self, source: Source, id_: str) -> Mapping[str, Any]:
+        try:
+            value = await source.fetch(self.facts)
+        except Foreign:  # somebody's leak, and no absence to remember
+            raise
+        except NotFound as absence:
+            value = absence
+        return {} if value is MISSING else {id_: value}
+
+    async def _load_many(self, source: Source, ids: Sequence[str]) -> Mapping[str, Any]:
+        records: dict[str, Any] = await source.fetch({**self.facts, "ids": ids})
+        return dict.fromkeys(ids) | records
+
+    def _settle_one(self, source: Source, copy: Copy | None) -> None:
+        if copy is not None and copy.words:
+            raise NotFound(copy.words)
+        if copy is None or copy.value is None or self._accepts(source, copy):
+            self._settle(source, copy and copy.value)
         elif source.name == self._subject:
             self.degraded.append("freshness")
-            self._settle(source, copy.value, origin)
-        else:
-            self._settle(source, None, "missing: older than the event")
+            self._settle(source, copy.value)
+        else:  # older than the event
+            self._settle(source, None)
 
-    def _settle_many(self, source: Source, values: Mapping[str, Any], origin: str) -> None:
-        self._settle(source, [value for value in values.values() if value is not None], origin)
+    def _settle_many(self, source: Source, values: Mapping[str, Any]) -> None:
+        self.facts[source.name] = [value for value in values.values() if value is not None]
 
-    def _settle(self, source: Source, value: Any, origin: str) -> None:
-        self._facts[source.name] = MISSING if value is None else value
-        self.provenance[source.name] = origin
+    def _settle(self, source: Source, value: Any) -> None:
+        self.facts[source.name] = MISSING if value is None else value
 
-    def _miss(self, source: Source, why: object) -> None:
+    def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)
-        self._settle(source, None, f"missing: {why}")
+        self._settle(source, None)
 
     def _fail(self, source: Source, error: Exception) -> None:
         about = source.name == self._subject
@@ -170,14 +192,14 @@ class Gathering:
             end = TenantMismatch if isinstance(error, Foreign) else SubjectNotFound
             raise end(f"{source.name}: {error}") from error
         if source.optional is True or (source.optional == "absent" and isinstance(error, NotFound)):
-            self._miss(source, str(error) or type(error).__name__)
+            self._miss(source)
         elif isinstance(error, NotFound | ContextUnavailable | TimeoutError):
             raise ContextUnavailable(f"{source.name}: {str(error) or 'not there in its time'}") from error
         else:
             raise error
 
-    def _is_fenced(self, source: Source) -> bool:
-        return source.fresh_as == self._subject
+    def _accepts(self, source: Source, copy: Copy) -> bool:
+        return accepted(copy, self._guard(source), subject=source.name == self._subject)
 
-    def _lets(self, source: Source, copy: Copy) -> bool:
-        return not self._is_fenced(source) or lets(self._fence, copy)
+    def _guard(self, source: Source) -> Fence | None:
+        return self._fence if source.fresh_as == self._subject else None

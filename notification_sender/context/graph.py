@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeVar
 
-from notification_sender.context.cache import Kind
+from notification_sender.context.facts import Kind
 from notification_sender.model.errors import ConfigurationFault
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.retry import duration
@@ -41,19 +42,24 @@ class Missing:
 MISSING: Final = Missing()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function, and what it is called with: its parameters' names are its needs."""
+Call = Callable[[Mapping[str, Any]], Any]
+"""A function that takes what it needs out of the facts by itself."""
 
-    function: Callable[..., Any]
-    names: tuple[str, ...]
 
-    @classmethod
-    def of(cls, function: Callable[..., Any]) -> "Call":
-        return cls(function, tuple(inspect.signature(function).parameters))
+def _needs(*functions: Callable[..., Any] | None) -> frozenset[str]:
+    """Their parameters' names are their needs."""
+    return frozenset(name for function in functions if function for name in inspect.signature(function).parameters)
 
-    def __call__(self, facts: Mapping[str, Any]) -> Any:
-        return self.function(*map(facts.__getitem__, self.names))
+
+def _call(function: Callable[..., Any]) -> Call:
+    match tuple(inspect.signature(function).parameters):
+        case ():
+            return lambda _: function()
+        case (name,):
+            return lambda facts: function(facts[name])
+        case names:
+            pick = itemgetter(*names)
+            return lambda facts: function(*pick(facts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +75,7 @@ class Source:
     optional: bool | Literal["absent"]
     timeout: float | None
     fresh_as: str | None
-
-    @property
-    def needs(self) -> frozenset[str]:
-        calls = (self.fetch, self.key, self.batch, self.given)
-        named = frozenset(name for call in calls if call is not None for name in call.names)
-        return named - {"ids"} if self.batch is not None else named
+    needs: frozenset[str]
 
 
 class Recipe:
@@ -86,7 +87,8 @@ class Recipe:
 
     ``source`` declares the function below it: a plain one derives, an ``async`` one fetches. The parameters of the
     function, and of ``key``, ``batch`` and ``given``, are its needs: other sources, ``unit``, or what is given at
-    start. A function that returns None found nothing: MISSING.
+    start. A function that returns None says that there is none, one that raises NotFound that this is a failure: both
+    are remembered (30 s at most; a failed subject never). One that returns MISSING found nothing of use, and only that.
 
     ========== =====================================================================================================
     ttl        kept so long for the organization, under the *function's* name: two sources of one function
@@ -126,27 +128,28 @@ class Recipe:
             kind = f"{self.version}:{self.name}:{function.__name__}"
             source = Source(
                 name=name or function.__name__,
-                fetch=Call.of(function),
+                fetch=_call(function),
                 kind=Kind(kind, duration(ttl), duration(stale)) if ttl else None,
-                key=Call.of(key) if key else None,
-                batch=Call.of(batch) if batch else None,
-                given=Call.of(given) if given else None,
+                key=_call(key) if key else None,
+                batch=_call(batch) if batch else None,
+                given=_call(given) if given else None,
                 optional=optional,
                 timeout=duration(timeout) if timeout else None,
                 fresh_as=fresh_as,
+                needs=_needs(function, key, batch, given) - ({"ids"} if batch else set()),
             )
-            self._add(source)
+            self._add(source, function)
             return function
 
         return declare
 
-    def _add(self, source: Source) -> None:
+    def _add(self, source: Source, function: Callable[..., Any]) -> None:
         where = f"recipe {self.name}: source {source.name}"
         if source.name in self.sources:
             raise ConfigurationFault(f"{where} is declared twice")
-        if inspect.iscoroutinefunction(source.fetch.function) != (source.kind is not None):
+        if inspect.iscoroutinefunction(function) != (source.kind is not None):
             raise ConfigurationFault(f"{where}: what is fetched (async) has a ttl, and nothing else has")
-        if source.batch is not None and "ids" not in source.fetch.names:
+        if source.batch is not None and "ids" not in _needs(function):
             raise ConfigurationFault(f"{where} is a batch, its function must take ids")
         self.sources[source.name] = source
 

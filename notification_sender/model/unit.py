@@ -115,19 +115,16 @@ def read_json(body: bytes, limit: int = MAX_BYTES) -> Any:
     if body.startswith(b"\xef\xbb\xbf"):
         raise Malformed("starts with a byte order mark")
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_distinct,
-        )
+        value = _STRICT.decode(body.decode("utf-8"))
     except UnicodeDecodeError as fault:
         raise Malformed(f"not UTF-8: {fault.reason} at byte {fault.start}") from None
     except RecursionError:
         raise Malformed(f"nested deeper than {MAX_DEPTH}") from None
     except ValueError as fault:
         raise Malformed(f"not JSON: {fault}") from None
-    _refuse_unspeakable(value, depth=0)
+    # UTF-8 itself has no surrogates, only an escape can name one; and nothing is deeper than it has brackets.
+    if b"\\u" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_unspeakable(value, depth=0)
     return value
 
 
@@ -147,6 +144,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         raise Malformed("a name stands twice in one object")
     return value
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_distinct)
 
 
 def _refuse_unspeakable(value: Any, depth: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from notification_sender.context.graph import Recipe
+from notification_sender.context.graph import MISSING, Missing, Recipe
 from notification_sender.context.upstream import BadAnswer, Foreign, NotFound, Upstream
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.unit import WorkUnit
@@ -25,7 +25,7 @@ def subject(unit: WorkUnit) -> str:
     raise SchemaViolation("incident_id, intel_request_id: one of them is required")
 
 
-intel = Recipe("intel", subject=subject)
+intel = Recipe("intel", subject=subject, version=2)
 """Given at start: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
 ``max_distance`` (1 to 10), ``current_incidents`` (auto, on, off) and ``count_foreign``."""
 
@@ -45,14 +45,16 @@ def _in_current(unit: WorkUnit, organization: Record, current_incidents: str) ->
 
 
 @intel.source(ttl="60s", key=_in_current, fresh_as="incident")
-async def current_entry(unit: WorkUnit, incidents: Upstream, count_foreign: CountForeign) -> Record | None:
+async def current_entry(unit: WorkUnit, incidents: Upstream, count_foreign: CountForeign) -> Record | Missing | None:
     """The fast path: everything about an incident in one answer. What is wrong with it sends us the slow path."""
     by_owner = {"organization_id": unit.organization_id}
     try:
         entry = await incidents.get("/incidents/current/{}", str(unit.incident_id), params=by_owner)
-    except (NotFound, BadAnswer):
+    except NotFound:
         return None
-    return records.current_entry(entry, unit.organization_id, count_foreign)
+    except BadAnswer:
+        return MISSING
+    return records.current_entry(entry, unit.organization_id, count_foreign) or MISSING
 
 
 def _recursive(max_distance: int) -> dict[str, str]:
@@ -202,12 +204,12 @@ def internet_outages(incident: Record) -> list[Record]:
 
 
 def _place(incident: Record) -> str | None:
-    return records.place(incident) if incident else None
+    return incident["place"] if incident else None
 
 
 @intel.source(ttl="24h", key=_place, optional=True, timeout="300ms")
 async def address(incident: Record, geocoding: Upstream) -> str | None:
-    latitude, _, longitude = str(records.place(incident)).partition(",")
+    latitude, _, longitude = incident["place"].partition(",")
     answer = await geocoding.get("/reverse", params={"lat": latitude, "lon": longitude, "format": "jsonv2"})
     name = answer.get("display_name")
     return name if isinstance(name, str) and name else None

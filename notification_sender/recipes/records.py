@@ -56,13 +56,14 @@ def organization(record: Record) -> Record:
 
 
 def incident(record: Record) -> Record:
-    """``location`` is an object, ``geojson`` too or None; in place of ``dependents``, of which there is one for
-    each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all.
+    """``location`` is an object, ``geojson`` too or None; ``place`` as text; instead of ``dependents``, of which
+    there is one for each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all.
     """
     location = _filled(_object(record.get("location")), "location_id", "thoroughfare")
     location["geojson"] = geojson(location.get("geojson"))
     return _with_dependents(record, "incident_id") | {
         "location": location,
+        "place": _place(location["geojson"]),
         "outages": objects(record.get("outages")),
         "internet_outages": objects(record.get("internet_outages")),
         "asset_ids": list(by_id(objects(record.get("assets")), "asset_id"))[:MOST_ASSETS],
@@ -124,9 +125,9 @@ def geojson(value: object) -> Record | None:
     return value if isinstance(value, dict) else None
 
 
-def place(found: Record) -> str | None:
-    """``lat,lon`` of an incident that has a point, to four decimals: 11 m, and neighbours share an address."""
-    match (found["location"]["geojson"] or {}).get("coordinates"):
+def _place(point: Record | None) -> str | None:
+    """``lat,lon`` of a point, to four decimals: 11 m, and neighbours share an address."""
+    match (point or {}).get("coordinates"):
         case [int() | float() as longitude, int() | float() as latitude, *_]:
             if math.isfinite(longitude) and abs(latitude) <= 90:  # noqa: PLR2004 - the poles
                 # Adding nothing makes 0 of -0, which is the same place.

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
+from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError, ResponseError  # noqa: A004 - redis names it so
 from services.redis import Redis as Server
 
 from notification_sender.adapters.embedded_redis import EmbeddedRedis
-from notification_sender.adapters.redis import Redis, store_at
+from notification_sender.adapters.redis import Redis, refused, store_at
 from notification_sender.adapters.scripts import Script
 from notification_sender.model.errors import ConfigurationFault, Unready
 
@@ -56,7 +57,7 @@ async def test_an_error_is_the_error_of_one_command_alone(redis: Redis) -> None:
         return_exceptions=True,
     )
     assert (replies[0], replies[3]) == (b"before", b"after")
-    assert all(isinstance(reply, Unready) for reply in replies[1:3])
+    assert all(isinstance(reply, RuntimeError) for reply in replies[1:3])
     assert redis.ready
 
 
@@ -183,6 +184,21 @@ async def test_the_embedded_one_answers_as_a_server_does() -> None:
         b"7",
         3,
     ]
-    with pytest.raises(Unready):
+    with pytest.raises(RuntimeError, match="cannot do what it is asked"):
         await store.run(Script.of("return redis.call('NONSENSE')"), (), ())
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        (ResponseError("value is not an integer or out of range"), False),
+        (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), False),
+        (ResponseError("MISCONF Redis is configured to save RDB snapshots"), True),
+        (ResponseError("BUSY Redis is busy running a script"), True),
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'"), True),
+        (ConnectionError("reset"), True),
+    ],
+)
+def test_only_what_ends_by_itself_is_waited_for(answer: RedisError, waits: bool) -> None:  # noqa: FBT001 - a table
+    assert isinstance(refused(answer), Unready) is waits

@@ -82,7 +82,7 @@ def test_what_is_no_network_is_not_allowed(network: str) -> None:
     ],
 )
 def test_a_url_is_read_in_one_way(url: str, dialled: str) -> None:
-    assert str(webhook_url(url)) == dialled
+    assert webhook_url(url) == dialled
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_what_is_no_url_of_a_webhook_is_refused(url: str) -> None:
 def test_any_text_is_a_url_or_is_refused(text: str) -> None:
     for url in (text, f"https://{text}/"):
         with suppress(ValueError, ForbiddenAddress):
-            assert webhook_url(url).scheme in {"https", "http"}
+            assert webhook_url(url).startswith(("https://", "http://"))

@@ -3,25 +3,24 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook as Judge
 
-from notification_sender.adapters import http
+from notification_sender.adapters import door
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.http import AiohttpTransport
+from notification_sender.adapters.http import AiohttpTransport, Answer
 from notification_sender.channels.addresses import Addresses
 from notification_sender.channels.signing import Secrets
-from notification_sender.channels.webhook import Webhook, retry_after
+from notification_sender.channels.webhook import Transport, Webhook, retry_after
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ContextUnavailable,
@@ -89,13 +88,30 @@ def notification(content: dict[str, str] | None = None, **fields: Any) -> Notifi
     )
 
 
-def webhook(transport: httpx.AsyncBaseTransport, secrets: Secrets, **others: Any) -> Webhook:
+def webhook(transport: Transport, secrets: Secrets, **others: Any) -> Webhook:
     given = {"tokens": Tokens(), "clock": Watch(), "version": "1.2.3"} | others
     return Webhook(transport=transport, secrets=secrets, **given)
 
 
-def answering(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> httpx.MockTransport:
-    return httpx.MockTransport(lambda _: httpx.Response(status, headers=headers, content=body))
+class Recipient:
+    """Gives these answers in turn; remembers the headers and the deadline of each request."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[dict[str, str]] = []
+        self.deadlines: list[float] = []
+
+    async def exchange(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float
+    ) -> Answer:
+        assert (method, url, body) == ("POST", URL, BODY.encode())
+        self.asked.append(dict(headers))
+        self.deadlines.append(deadline)
+        return self.answers.pop(0)
+
+
+def answering(*statuses: int, headers: tuple[tuple[bytes, bytes], ...] = (), body: bytes = b"") -> Recipient:
+    return Recipient(*(Answer(status, headers, body, partial=False) for status in statuses))
 
 
 @asynccontextmanager
@@ -142,25 +158,23 @@ async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secret
 
 
 async def test_the_id_stays_and_the_timestamp_is_of_the_attempt(secrets: Secrets) -> None:
-    got: list[httpx.Headers] = []
-    transport = httpx.MockTransport(lambda request: got.append(request.headers) or httpx.Response(200))
-    await webhook(transport, secrets).send(notification(url=URL, secret="noc"))
-    assert (got[0]["webhook-id"], got[0]["webhook-timestamp"]) == (ID, "1772785560")
+    recipient = answering(200)
+    await webhook(recipient, secrets).send(notification(url=URL, secret="noc"))
+    assert (recipient.asked[0]["webhook-id"], recipient.asked[0]["webhook-timestamp"]) == (ID, "1772785560")
 
 
 async def test_without_a_secret_it_is_sent_unsigned(secrets: Secrets) -> None:
-    got: list[httpx.Headers] = []
-    transport = httpx.MockTransport(lambda request: got.append(request.headers) or httpx.Response(200))
-    await webhook(transport, secrets).send(notification(url=URL))
-    assert "webhook-signature" not in got[0]
-    assert {"webhook-id", "webhook-timestamp"} <= set(got[0])
+    recipient = answering(200)
+    await webhook(recipient, secrets).send(notification(url=URL))
+    assert "webhook-signature" not in recipient.asked[0]
+    assert {"webhook-id", "webhook-timestamp"} <= set(recipient.asked[0])
 
 
 async def test_with_a_secret_that_is_missing_nothing_is_sent(secrets: Secrets) -> None:
-    transport = httpx.MockTransport(lambda _: pytest.fail("sent unsigned"))
+    recipient = answering(200)
     with pytest.raises(SendFailed, match="'nok'") as caught:
-        await webhook(transport, secrets).send(notification(url=URL, secret="nok"))
-    assert caught.value.sent is Sent.NOTHING
+        await webhook(recipient, secrets).send(notification(url=URL, secret="nok"))
+    assert (caught.value.sent, recipient.asked) == (Sent.NOTHING, [])
 
 
 # --- what an answer means ---------------------------------------------------------------------------------
@@ -206,7 +220,7 @@ def test_a_wish_to_wait_is_seconds_or_a_date(value: str | None, seconds: float |
 
 async def test_the_wish_to_wait_is_handed_on(secrets: Secrets) -> None:
     with pytest.raises(SendFailed) as caught:
-        await webhook(answering(503, {"retry-after": "90"}), secrets).send(notification(url=URL))
+        await webhook(answering(503, headers=((b"Retry-After", b"90"),)), secrets).send(notification(url=URL))
     assert caught.value.retry_after == 90
 
 
@@ -227,22 +241,15 @@ async def test_an_excerpt_is_short_and_repeats_no_secret(secrets: Secrets) -> No
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_token_is_replaced_once(secrets: Secrets, status: int) -> None:
-    got: list[str | None] = []
-
-    def judge(request: httpx.Request) -> httpx.Response:
-        got.append(request.headers.get("authorization"))
-        return httpx.Response(200 if got[-1] == "Bearer t2" else status)
-
-    tokens = Tokens()
-    channel = webhook(httpx.MockTransport(judge), secrets, tokens=tokens)
-    await channel.send(notification(url=URL, auth="outbound_token"))
-    assert got == ["Bearer t1", "Bearer t2"]
+    tokens, recipient = Tokens(), answering(status, 200)
+    await webhook(recipient, secrets, tokens=tokens).send(notification(url=URL, auth="outbound_token"))
+    assert [it["authorization"] for it in recipient.asked] == ["Bearer t1", "Bearer t2"]
     assert tokens.asked == [("org-1", "noc-hook", False), ("org-1", "noc-hook", True)]
 
 
 async def test_a_fresh_token_that_is_refused_too_ends_it(secrets: Secrets) -> None:
     tokens = Tokens()
-    channel = webhook(answering(401), secrets, tokens=tokens)
+    channel = webhook(answering(401, 401), secrets, tokens=tokens)
     with pytest.raises(Rejected, match="answered 401"):
         await channel.send(notification(url=URL, auth="outbound_token"))
     assert len(tokens.asked) == 2
@@ -260,25 +267,20 @@ async def test_trouble_with_the_token_is_our_own_and_told_as_such(secrets: Secre
         async def token(self, *_: str, fresh: bool = False) -> str:
             raise ContextUnavailable(f"aaa is away {fresh}")
 
-    transport = httpx.MockTransport(lambda _: pytest.fail("sent without a token"))
+    recipient = answering(200)
     with pytest.raises(ContextUnavailable):
-        await webhook(transport, secrets, tokens=Away()).send(notification(url=URL, auth="outbound_token"))
+        await webhook(recipient, secrets, tokens=Away()).send(notification(url=URL, auth="outbound_token"))
+    assert recipient.asked == []
 
 
 async def test_both_tries_share_one_deadline(secrets: Secrets) -> None:
     watch = iter([100.0, 103.0, 109.0])
     clock = Watch()
     clock.monotonic = lambda: next(watch)  # type: ignore[method-assign]
-    left: list[float] = []
-
-    def refuse(request: httpx.Request) -> httpx.Response:
-        left.append(request.extensions["deadline"])
-        return httpx.Response(401)
-
-    channel = webhook(httpx.MockTransport(refuse), secrets, clock=clock, deadline=15.0)
+    recipient = answering(401, 401)
     with pytest.raises(Rejected):
-        await channel.send(notification(url=URL, auth="outbound_token"))
-    assert left == [12.0, 6.0]
+        await webhook(recipient, secrets, clock=clock, deadline=15.0).send(notification(url=URL, auth="outbound_token"))
+    assert recipient.deadlines == [12.0, 6.0]
 
 
 # --- recipients that do not end ---------------------------------------------------------------------------
@@ -349,9 +351,10 @@ def test_a_field_that_breaks_a_rule_is_named(secrets: Secrets, fields: dict[str,
 
 
 async def test_what_was_not_rendered_for_a_webhook_breaks_the_schema(secrets: Secrets) -> None:
-    transport = httpx.MockTransport(lambda _: pytest.fail("sent"))
+    recipient = answering(200)
     with pytest.raises(SchemaViolation, match="json"):
-        await webhook(transport, secrets).send(notification({"txt": "hello"}, url=URL))
+        await webhook(recipient, secrets).send(notification({"txt": "hello"}, url=URL))
+    assert recipient.asked == []
 
 
 # --- never dialled ----------------------------------------------------------------------------------------
@@ -409,7 +412,7 @@ INSIDE = [
     "url", [f"https://{host}/" for host in INSIDE] + [f"http://{PUBLIC}/", "http://public.example:8443/"]
 )
 async def test_an_inside_address_is_never_dialled(monkeypatch: pytest.MonkeyPatch, secrets: Secrets, url: str) -> None:
-    monkeypatch.setattr(http, "socket", SimpleNamespace(socket=lambda *_: pytest.fail("a socket was opened")))
+    monkeypatch.setattr(door, "socket", SimpleNamespace(socket=lambda *_: pytest.fail("a socket was opened")))
     async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
         with pytest.raises((ForbiddenAddress, SchemaViolation)):
             await webhook(transport, secrets).send(notification(url=url))
@@ -420,7 +423,7 @@ async def test_a_public_address_is(monkeypatch: pytest.MonkeyPatch, secrets: Sec
     def refuse(*_: Any) -> socket.socket:
         raise ConnectionRefusedError(111, "dialled")
 
-    monkeypatch.setattr(http, "socket", SimpleNamespace(socket=refuse))
+    monkeypatch.setattr(door, "socket", SimpleNamespace(socket=refuse))
     async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
         with pytest.raises(SendFailed, match="dialled") as caught:
             await webhook(transport, secrets).send(notification(url=url))

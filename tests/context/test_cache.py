@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_sender.context import cache as module
-from notification_sender.context.cache import Cache, Kind, Wanted
+from notification_sender.context.cache import Cache
+from notification_sender.context.facts import Copy, Kind, Wanted
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.policy.freshness import Fence
 

@@ -213,7 +213,6 @@ async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> Non
         gather(unit()).send(None)
     warm: Context = at_once.value.value
     assert warm.values == cold.values
-    assert warm.provenance == {"subject": "memory", "other": "memory", "rows": "memory"}
 
 
 async def test_only_what_is_wanted_is_fetched_and_always_the_subject() -> None:
@@ -244,10 +243,10 @@ async def test_what_is_not_asked_for_is_missing_and_not_degraded() -> None:
     ],
 )
 def test_when_it_happened(fields: dict[str, str], modified: str | None, expected: str) -> None:
-    context = Context({"incident": {"modified": modified}}, [], {}, "incident")
+    context = Context({"incident": {"modified": modified}}, [], "incident")
     assert timestamp(unit(**fields), context) == expected
 
 
 def test_when_nobody_knows_is_a_fault() -> None:
     with pytest.raises(RenderFault, match="neither the unit nor its incident says when"):
-        timestamp(unit(), Context({"incident": MISSING}, [], {}, "incident"))
+        timestamp(unit(), Context({"incident": MISSING}, [], "incident"))

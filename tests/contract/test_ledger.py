@@ -148,6 +148,13 @@ async def test_the_copy_of_an_older_attempt_is_stale(stand: Stand) -> None:
     assert await stand.mine(token="t-4", attempt=3) == Claim(UNIT, "t-4", 3)
 
 
+async def test_a_copy_with_a_higher_number_says_that_the_attempt_before_had_an_end(stand: Stand) -> None:
+    cut_off = await stand.mine(token="t-1", attempt=1)
+    after = await stand.mine(token="t-2", attempt=2)
+    assert not await stand.ledger.release(cut_off, 2)
+    assert await stand.ledger.finish(after, DELIVERED)
+
+
 @pytest.mark.parametrize("state", ["delivered", "suppressed", "done"])
 async def test_what_is_over_stays_over_even_for_a_replay(stand: Stand, state: Any) -> None:
     assert await stand.ledger.finish(await stand.mine(), Final(state, ""))

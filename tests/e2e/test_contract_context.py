@@ -39,6 +39,7 @@ def about(sandbox: Sandbox, unit: Make) -> Make:
     [("auto", {0, 1, 4}, {0, 1, 2, 3}), ("on", {0, 1, 2, 3, 4}, {0, 1}), ("off", set(), {0, 1, 2, 3, 4})],
 )
 async def test_the_fast_path_is_taken_where_the_organization_or_the_setting_says_so(
+    *,
     sandbox: Sandbox,
     environment: dict[str, str],
     broker: Broker,
@@ -65,7 +66,7 @@ async def test_the_fast_path_is_taken_where_the_organization_or_the_setting_says
 
 
 async def test_tokens_and_traces_reach_our_own_apis_and_nobody_else(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, about: Make
+    *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, about: Make
 ) -> None:
     async with fleet(environment), asyncio.timeout(30):
         outbound = hook("noc", auth="outbound_token")

@@ -69,7 +69,7 @@ async def test_a_refused_token_is_replaced_once_and_a_second_refusal_is_final(
 
 
 async def test_the_rate_of_a_destination_and_the_one_of_its_organization_and_channel_both_hold(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
+    *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
 ) -> None:
     inbox = sandbox.inbox
     slow = hook("slow", rate={"per_minute": 120, "burst": 1})
@@ -102,7 +102,7 @@ def _most_in(moments: list[float], window: float) -> int:
 
 
 async def test_a_template_is_a_folder_by_default_that_of_the_kind_and_an_unknown_one_is_dead(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, tmp_path: Path
+    *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, tmp_path: Path
 ) -> None:
     for name, text in {"intel": '{"said": "by kind"}', "brief": '{"said": "briefly"}'}.items():
         (tmp_path / "templates" / name).mkdir(parents=True)

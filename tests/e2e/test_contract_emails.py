@@ -65,7 +65,7 @@ async def test_a_4xx_of_the_mail_server_is_tried_again_and_a_5xx_is_dead(
 
 
 async def test_without_a_mail_server_emails_are_dead_and_webhooks_are_sent(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
+    *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
 ) -> None:
     environment = {name: value for name, value in environment.items() if name not in ("NS_SMTP_URL", "NS_EMAIL_FROM")}
     async with fleet(environment), asyncio.timeout(30):

@@ -19,7 +19,13 @@ Make = Callable[..., dict[str, Any]]
 
 
 async def test_the_topology_is_durable_quorum_queues_and_publishers_declare_nothing(
-    sandbox: Sandbox, environment: dict[str, str], rabbitmq: RabbitMQ, broker: Broker, unit: Make, topology_prefix: str
+    *,
+    sandbox: Sandbox,
+    environment: dict[str, str],
+    rabbitmq: RabbitMQ,
+    broker: Broker,
+    unit: Make,
+    topology_prefix: str,
 ) -> None:
     with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
         await broker.depth("units")

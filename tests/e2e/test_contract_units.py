@@ -60,7 +60,7 @@ async def test_a_unit_may_be_about_an_intel_request_and_bring_assets(
 
 
 async def test_a_unit_reaches_the_destinations_that_it_asks_for_and_that_ask_for_it(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
+    *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, mail: Make
 ) -> None:
     organization = sandbox.world.organizations[unit()["organization_id"]]
     organization["destinations"] = [

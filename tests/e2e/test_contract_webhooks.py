@@ -50,7 +50,7 @@ async def test_every_answer_means_what_the_specification_of_webhooks_says(
     names = [*LATER, *NEVER, "at-201", "at-204"]
     units = [unit(destinations=[hook(name, secret="mine")]) for name in names]
     write_keys(Path(hasty["NS_SECRETS_DIR"]), ["mine"])
-    inbox.keys = dict.fromkeys(names, [signing_key("mine")])
+    inbox.keys = {name: [signing_key("mine")] for name in names}
     async with fleet(hasty), asyncio.timeout(40):
         await broker.publish(units)
         await inbox.accepts(len(LATER) + 2)

@@ -126,4 +126,4 @@ def test_odd_fields_never_break_the_worker(
 @pytest.mark.parametrize("coordinates", [[-0.00001, 0.00001], [0.00001, -0.00001]])
 def test_one_place_has_one_key(coordinates: list[float]) -> None:
     location = {"geojson": {"type": "Point", "coordinates": coordinates}}
-    assert records.place(records.incident(LEAST | {"location": location})) == "0.0000,0.0000"
+    assert records.incident(LEAST | {"location": location})["place"] == "0.0000,0.0000"
