@@ -123,7 +123,7 @@ class Deliverer:
     def _failed(self, notification: Notification, fault: SendFailed) -> Outcome:
         delay = self._schedule.after(notification.attempt, self._dice(), fault.retry_after)
         if delay is None:
-            return Dead("exhausted", f"{notification.attempt} attempts; the last: {fault}")
+            return Dead("exhausted", f"{notification.attempt} attempts; the last: {fault}", error=fault)
         return Failed(delay, fault)
 
     def _without_token(self, fault: ContextUnavailable, age: float) -> Outcome:

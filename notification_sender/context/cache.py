@@ -61,14 +61,18 @@ class Cache:
         copy, until = self._at_hand.get((organization_id, kind.name, id_), _NEVER)
         return copy if until > self._clock.monotonic() else None
 
-    def all_at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> dict[str, Copy | None]:
-        """By id, in their order."""
+    def all_at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+        """The values of those that are at hand, None where there is none; the ids of the others."""
         now, name = self._clock.monotonic(), kind.name
-        copies: dict[str, Copy | None] = {}
+        values: dict[str, Any] = {}
+        others = []
         for id_ in ids:
             copy, until = self._at_hand.get((organization_id, name, id_), _NEVER)
-            copies[id_] = copy if until > now else None
-        return copies
+            if copy is not None and until > now:
+                values[id_] = copy.value
+            else:
+                others.append(id_)
+        return values, others
 
     async def find(self, wanted: Wanted, ids: Sequence[str]) -> Found:
         """What is known of these, from the shelf where it may be used, else fetched.
@@ -96,15 +100,16 @@ class Cache:
         old: dict[str, Copy] = {}
         bodies = await self._shelf.read([self._key(wanted, id_) for id_ in ids])
         now = self._clock.now()
-        # Somebody may have fetched it while the shelf was read.
-        at_hand = self.all_at_hand(wanted.kind, wanted.organization_id, ids)
         for id_, body in zip(ids, bodies, strict=True):
-            copy = _best(wanted, at_hand[id_], decoded(wanted.organization_id, body))
+            # Somebody may have fetched it while the shelf was read.
+            at_hand = self.at_hand(wanted.kind, wanted.organization_id, id_)
+            copy = _best(wanted, decoded(wanted.organization_id, body), at_hand)
             if copy is None:
                 continue
             if copy.fresh_until > now:
                 fresh[id_] = copy
-                self._hold(wanted, id_, copy)
+                if copy is not at_hand:
+                    self._hold(wanted, id_, copy)
             elif copy.value is not None:
                 old[id_] = copy
         return fresh, old

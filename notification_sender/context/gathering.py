@@ -1,7 +1,7 @@
 """The state of gathering for one unit: what is there, what runs, what is left."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from notification_sender.context.cache import Cache
@@ -103,27 +103,19 @@ class Gathering:
         return True
 
     def _take_many(self, source: Source, kind: Kind, batch: Call) -> bool:
-        values: dict[str, Any] = dict.fromkeys(batch(self.facts))  # keeps their order
-        unknown = list(values)
-        if values and source.given and (known := source.given(self.facts)):
-            unknown = [id_ for id_ in unknown if id_ not in known]
-            values = {id_: known.get(id_) for id_ in values}
-        missing = self._fill(values, kind, unknown) if unknown else []
-        if missing:
-            self._start(source, kind, missing, values)
-        else:
-            self._settle_many(source, values)
-        return not missing
-
-    def _fill(self, values: dict[str, Any], kind: Kind, ids: Sequence[str]) -> list[str]:
-        """Put in what is at hand; which of them is not."""
+        ids = dict.fromkeys(batch(self.facts))  # each once, in their order
+        known: Mapping[str, Any] = (ids and source.given and source.given(self.facts)) or {}
+        values = {id_: known[id_] for id_ in ids if id_ in known} if known else {}
         missing = []
-        for id_, copy in self._cache.all_at_hand(kind, self._organization_id, ids).items():
-            if copy is None:
-                missing.append(id_)
-            else:
-                values[id_] = copy.value
-        return missing
+        if len(values) < len(ids):
+            unknown = [id_ for id_ in ids if id_ not in values]
+            at_hand, missing = self._cache.all_at_hand(kind, self._organization_id, unknown)
+            values |= at_hand
+        if missing:
+            self._start(source, kind, missing, ids | values)
+            return False
+        self._settle_many(source, values, ids)
+        return True
 
     def _start(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
         task = asyncio.create_task(self._fetch(source, kind, ids, values))
@@ -150,7 +142,7 @@ class Gathering:
             self._settle_one(source, found.copies.get(ids[0]))
             return
         values |= {id_: copy.value for id_, copy in found.copies.items()}
-        self._settle_many(source, values)
+        self._settle_many(source, values, values)
 
     async def _load_one(self, source: Source, id_: str) -> Mapping[str, Any]:
         try:
@@ -176,8 +168,8 @@ class Gathering:
         else:  # older than the event
             self._settle(source, None)
 
-    def _settle_many(self, source: Source, values: Mapping[str, Any]) -> None:
-        self.facts[source.name] = [value for value in values.values() if value is not None]
+    def _settle_many(self, source: Source, values: Mapping[str, Any], ids: Iterable[str]) -> None:
+        self.facts[source.name] = [values[id_] for id_ in ids if values[id_] is not None]
 
     def _settle(self, source: Source, value: Any) -> None:
         self.facts[source.name] = MISSING if value is None else value

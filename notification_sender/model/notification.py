@@ -56,9 +56,13 @@ class Notification(BaseModel):
     expires_at: AwareDatetime | None = None
     tries: tuple[Try, ...] = ()
 
+    def tried(self, failed: Try) -> "Notification":
+        """The same, with one more entry in its story."""
+        return self.model_copy(update={"tries": (*self.tries, failed)})
+
     def again(self, failed: Try) -> "Notification":
         """The next attempt: the same bytes, one more entry in its story."""
-        return self.model_copy(update={"attempt": self.attempt + 1, "tries": (*self.tries, failed)})
+        return self.tried(failed).model_copy(update={"attempt": self.attempt + 1})
 
     def afresh(self) -> "Notification":
         """A replay of a dead one: the schedule starts again, the story is kept."""

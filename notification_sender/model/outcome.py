@@ -21,7 +21,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """Nothing to send, and nobody's fault: already delivered, expired, disabled, unsubscribed."""
+    """Nothing to send, and nobody's fault: already delivered, expired, disabled."""
 
     reason: str
     recorded: bool = False
@@ -52,6 +52,8 @@ class Dead:
     detail: str
     disables: bool = False
     """The recipient asked us to stop: nothing more is sent to this destination for a week."""
+    error: SendFailed | None = None
+    """The attempt after which it was given up."""
 
     @classmethod
     def of(cls, error: Permanent, *, disables: bool = False) -> "Dead":

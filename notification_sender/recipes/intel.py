@@ -184,7 +184,7 @@ def _asset_ids(unit: WorkUnit, incident: Record, intel_request: Record) -> Itera
 
 def _known_assets(unit: WorkUnit, current_entry: Record, unit_assets: list[Record]) -> dict[str, Any]:
     """Those of the unit were asked for: what did not come is known not to exist."""
-    known = dict.fromkeys(unit.asset_ids) | records.by_id(unit_assets, "asset_id")
+    known = dict.fromkeys(unit.asset_ids) | records.by_id(unit_assets, "asset_id") if unit.asset_ids else {}
     return known | current_entry["assets"] if current_entry else known
 
 

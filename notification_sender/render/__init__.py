@@ -1,7 +1,7 @@
 """Context and templates become what a recipient reads; also, which names a template reads."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 from jinja2 import Template
 
 from notification_sender.model.errors import ConfigurationFault, RenderFault
+from notification_sender.render.filters import tojson
 from notification_sender.render.sandbox import Channels, Sandbox
 
 MAX_BYTES = 1024 * 1024
@@ -111,7 +112,7 @@ class Renderer:
         return content
 
     def _part(self, part: str, template: Template, context: Mapping[str, Any]) -> str:
-        text = "".join(_bounded(template, context))
+        text = _text(template, context)
         if part == "json":
             return _sealed(text, template, context)
         if self._sandbox.is_html(template.name) and "<style" in text:
@@ -123,21 +124,20 @@ class Renderer:
         return RenderFault(f"no template {template!r} for {channel} in {self._folder} (there are: {known})")
 
 
-def _bounded(template: Template, context: Mapping[str, Any]) -> Iterator[str]:
-    """The pieces of one part; stops a loop that would fill the memory."""
-    size = 0
-    for piece in _pieces(template, context):
-        size += len(piece)
-        if size > MAX_BYTES:
-            raise RenderFault(f"{template.name}: more than {MAX_BYTES} bytes")
-        yield piece
-
-
-def _pieces(template: Template, context: Mapping[str, Any]) -> Iterator[str]:
+def _text(template: Template, context: Mapping[str, Any]) -> str:
+    """One part; a loop that would fill the memory is stopped."""
+    pieces, size = [], 0
     try:
-        yield from template.generate(context)
+        for piece in template.generate(context):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                break
     except Exception as fault:  # noqa: BLE001 - a template may do anything, and only its notification may suffer
         raise RenderFault(f"{_where(fault, template)}: {fault or type(fault).__name__}") from None
+    if size > MAX_BYTES:
+        raise RenderFault(f"{template.name}: more than {MAX_BYTES} bytes")
+    return "".join(pieces)
 
 
 def _where(fault: BaseException, template: Template) -> str:
@@ -173,5 +173,5 @@ def _sealed(data: str, template: Template, context: Mapping[str, Any]) -> str:
         raise RenderFault(f"{template.name}: not JSON: {fault}") from None
     if not isinstance(value, dict):
         raise RenderFault(f"{template.name}: a JSON object is wanted, not {type(value).__name__}")
-    payload = {"type": context["unit"].event, "timestamp": context["timestamp"], "data": value}
-    return orjson.dumps(payload).decode()
+    # As it was written: written again, it would cost as much again, and a number of twenty digits would change.
+    return f'{{"type":{tojson(context["unit"].event)},"timestamp":{tojson(context["timestamp"])},"data":{data}}}'

@@ -22,11 +22,19 @@ def at(record: Any, path: str) -> Any:
 
 
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
-    """Only these fields, each of them present; None of no record."""
+    """Only these fields, each of them present, and ``geojson`` an object; None of no record."""
     if isinstance(record, dict):
-        return {name: record.get(name) for name in names}
+        picked = {name: record.get(name) for name in names}
+        if "geojson" in picked:
+            picked["geojson"] = geometry(picked["geojson"])
+        return picked
     bool(record)  # raises for a name that is not in the context
     return None
+
+
+def picks(records: Any, *names: str) -> list[dict[str, Any] | None]:
+    """``pick`` of each; nothing of nothing."""
+    return [pick(record, *names) for record in records or ()]
 
 
 def tojson(value: Any) -> str:
@@ -95,4 +103,4 @@ def in_zone(value: Any, name: str) -> str:
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M} {suffix}"
 
 
-FILTERS = {each.__name__: each for each in (at, pick, tojson, geometry, latlon, line, label, zone, in_zone)}
+FILTERS = {each.__name__: each for each in (at, pick, picks, tojson, geometry, latlon, line, label, zone, in_zone)}

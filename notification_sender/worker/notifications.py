@@ -2,9 +2,9 @@
 
 from notification_sender.compose import Composed
 from notification_sender.deliver import Attempt, Deliverer, key_of
-from notification_sender.model.errors import Permanent
+from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import Notification, Try, decode
-from notification_sender.model.outcome import Deferred, Failed, Suppressed
+from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.ports import Clock, Envelope, Lane
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.drain import Drain
@@ -82,23 +82,24 @@ class Notifications:
             claim=attempt.claim,
             lane=Lane.NOTIFICATIONS,
             first_seen=envelope.first_seen,
-            same=notification.encode,
+            same=lambda: self._told(notification, attempt.outcome).encode(),
             attempt=notification.attempt,
             # Once claimed its record is open again, and that is all a replay is for.
             replayed=envelope.replayed and attempt.claim is None,
-            again=lambda failed: notification.again(self._tried(notification, failed)).encode(),
+            again=lambda failed: notification.again(self._try(notification, failed.error)).encode(),
             destination=attempt.destination,
             facts=_facts(notification),
         )
         await self._settler.settle(work, attempt.outcome)
 
-    def _tried(self, notification: Notification, failed: Failed) -> Try:
-        return Try(
-            attempt=notification.attempt,
-            at=self._clock.now(),
-            error=str(failed.error)[:500],
-            sent=failed.error.sent,
-        )
+    def _told(self, notification: Notification, outcome: Outcome) -> Notification:
+        """With its last try in its story, where it was given up after one."""
+        if isinstance(outcome, Dead) and outcome.error is not None:
+            return notification.tried(self._try(notification, outcome.error))
+        return notification
+
+    def _try(self, notification: Notification, error: SendFailed) -> Try:
+        return Try(attempt=notification.attempt, at=self._clock.now(), error=str(error)[:500], sent=error.sent)
 
 
 def _facts(notification: Notification) -> dict[str, object]:

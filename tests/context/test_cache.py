@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from notification_sender.context import cache as module
 from notification_sender.context.cache import Cache
-from notification_sender.context.facts import Copy, Kind, Wanted
+from notification_sender.context.facts import Kind, Wanted
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.policy.freshness import Fence
 
 KIND = Kind("1:trial:thing", ttl=60.0)
 KEY = "ns:1:{acme}:fact:1:trial:thing:a"
+
+
+ENTRY = {"organization_id": "acme", "fetched_at": 1.0, "fresh_until": 9e9, "value": "kept", "words": ""}
 
 
 class Origin:
@@ -112,11 +115,10 @@ async def test_the_process_trusts_its_own_copy_for_seconds_only_and_holds_so_man
     cache = Cache(shelf=shelf, clock=clock, dice=lambda: 0.5, prefix="ns", capacity=2)
     await cache.find(wanted(origin), ["a"])
     await cache.find(wanted(origin), ["b"])
-    assert cache.at_hand(KIND, "acme", "a")
     await cache.find(wanted(origin), ["c"])
-    assert [bool(cache.at_hand(KIND, "acme", id_)) for id_ in "abc"] == [True, False, True]
+    assert [bool(cache.at_hand(KIND, "acme", id_)) for id_ in "abc"] == [False, True, True]
     clock.time += module.AT_HAND
-    assert cache.at_hand(KIND, "acme", "a") is None
+    assert cache.at_hand(KIND, "acme", "c") is None
 
 
 @pytest.mark.parametrize(
@@ -126,9 +128,9 @@ async def test_the_process_trusts_its_own_copy_for_seconds_only_and_holds_so_man
         b"\xff",
         b"[]",
         b"{}",
-        orjson.dumps({"organization_id": "acme", "fetched_at": 1.0, "fresh_until": 9e9}),
-        orjson.dumps({"organization_id": "acme", "fetched_at": "1", "fresh_until": 9e9, "value": 1}),
-        orjson.dumps({"organization_id": "other", "fetched_at": 1.0, "fresh_until": 9e9, "value": "theirs"}),
+        orjson.dumps(ENTRY | {"value": None, "words": None}),
+        orjson.dumps(ENTRY | {"fetched_at": "1"}),
+        orjson.dumps(ENTRY | {"organization_id": "other"}),
     ],
 )
 async def test_an_entry_that_cannot_be_used_is_a_miss_and_is_overwritten(entry: bytes) -> None:
@@ -183,13 +185,17 @@ async def test_a_copy_older_than_the_event_is_not_used(
     assert (found.origin == "fetched") is refetched
 
 
-async def test_an_answer_older_than_the_event_is_not_kept() -> None:
-    shelf, origin = DictShelf(), Origin({"modified": at(-100).isoformat()})
-    cache = cache_of(MovedClock(), shelf)
-    found = await cache.find(wanted(origin, Fence(modified=at(-1))), ["a"])
-    assert found.copies["a"].value == origin.value
-    assert shelf.bodies == {}
-    assert cache.at_hand(KIND, "acme", "a") is None
+async def test_a_copy_at_hand_that_is_too_old_does_not_hide_the_one_on_the_shelf() -> None:
+    clock, shelf = MovedClock(), DictShelf()
+    here, there = cache_of(clock, shelf), cache_of(clock, shelf)
+    await here.find(wanted(Origin({"modified": at(-100).isoformat()})), ["a"])
+    clock.time += 1
+    new, fence = Origin({"modified": at(0).isoformat()}), Fence(modified=at(-1))
+    await there.find(wanted(new, fence), ["a"])
+    assert (await here.find(wanted(new, fence), ["a"])).origin == "shelf"
+    copy = here.at_hand(KIND, "acme", "a")
+    assert copy
+    assert copy.value == new.value
 
 
 @pytest.mark.parametrize(("happened", "calls"), [(timedelta(seconds=-1), 1), (timedelta(seconds=1), 2)])
@@ -233,13 +239,13 @@ async def test_ids_that_others_fetch_already_are_waited_for_and_not_fetched_agai
     assert list(second.copies) == ["b", "c"]
 
 
-async def test_what_does_not_exist_is_not_kept() -> None:
+async def test_what_could_not_be_told_or_was_not_asked_for_is_not_kept() -> None:
     shelf = DictShelf()
 
     async def load(_: Sequence[str]) -> Mapping[str, Any]:
-        return {"a": 1, "b": None, "unasked": 2}
+        return {"a": 1, "unasked": 2}
 
-    found = await cache_of(MovedClock(), shelf).find(Wanted(KIND, "acme", load), ["a", "b", "c"])
+    found = await cache_of(MovedClock(), shelf).find(Wanted(KIND, "acme", load), ["a", "c"])
     assert found.copies.keys() == {"a"}
     assert list(shelf.bodies) == [KEY]
 

@@ -29,6 +29,7 @@ MALFORMED = {
     "two values": encoded() + encoded(),
     "trailing comma": encoded()[:-1] + b",}",
     "single quotes": b"{'work_unit_id': 'a'}",
+    "surrogate that is no escape": encoded()[:-1] + b', "more": "\xed\xa0\x80"}',
     "not UTF-8": encoded()[:-1] + b', "more": "\xff\xfe"}',
     "UTF-16": encoded().decode().encode("utf-16"),
     "latin-1": b'{"name": "caf\xe9"}',
@@ -82,6 +83,18 @@ def test_what_cannot_be_read_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refusal:
         decode(body)
     assert str(refusal.value)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_32_deep_is_read_and_33_is_not(opening: str, closing: str) -> None:
+    assert decode(raw(opening * 31 + "1" + closing * 31)), "the message itself is the first"
+    with pytest.raises(Malformed, match="nested deeper than 32"):
+        decode(raw(opening * 32 + "1" + closing * 32))
+
+
+@pytest.mark.parametrize("member", ["[]," * 40, r'"\ud83d\ude00", "\u00e9",'])
+def test_many_brackets_and_escapes_are_read(member: str) -> None:
+    assert decode(raw(f"[{member} 1]"))
 
 
 @pytest.mark.parametrize("body", BREAKS_A_RULE.values(), ids=BREAKS_A_RULE)

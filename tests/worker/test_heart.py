@@ -72,7 +72,7 @@ async def test_an_exhausted_schedule_is_dead_with_its_story(body: Any) -> None:
     await body.publish()
     await body.clock.until(body.idle)
     assert reasons(body) == ["exhausted"]
-    assert [it.attempt for it in decode(body.broker.dead[0].body).tries] == [1, 2, 3]
+    assert [it.attempt for it in decode(body.broker.dead[0].body).tries] == [1, 2, 3, 4]
 
 
 async def test_a_receivers_wish_to_wait_longer_is_granted(body: Any) -> None:
