@@ -113,6 +113,7 @@ def test_what_html_includes_is_escaped_too(tmp_path: Path) -> None:
         ("\n\n{{ incident.stauts }}", r"a/note\.txt\.j2 line 3: .*'stauts'"),
         ("{{ incidnet | at('status') }}", "'incidnet' is undefined"),
         ("{{ incidnet | pick('status') }}", "'incidnet' is undefined"),
+        ("{{ incidnet | picks('status') }}", "'incidnet' is undefined"),
         ("{{ incidnet | tojson }}", "'incidnet' is undefined"),
         ("{{ 1 / 0 }}", "line 1: division by zero"),
         ("{% include 'b.j2' %}", r"a/b\.j2 line 2: 'deep' is undefined"),
@@ -143,6 +144,13 @@ def test_a_webhook_that_is_no_json_object_is_refused(tmp_path: Path, text: str) 
     made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json=text)
     with pytest.raises(RenderFault, match=r"a/hook\.json\.j2: (not JSON|a JSON object)"):
         made.render("a", "hook", {"x": 'say "x"\\', "unit": UNIT, "timestamp": "t"})
+
+
+def test_a_webhook_is_sealed_as_it_was_written(tmp_path: Path) -> None:
+    made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json='{"a": {{ x }}, "b": "\\u00e4"}')
+    text = made.render("a", "hook", {"x": "12345678901234567890123", "unit": UNIT, "timestamp": 't"'})["json"]
+    written = '{"a": 12345678901234567890123, "b": "\\u00e4"}'
+    assert text == f'{{"type":"incident.updated","timestamp":"t\\"","data":{written}}}'
 
 
 def test_json_says_no_nan(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from notification_sender.render.filters import at, in_zone, label, latlon, zone
+from notification_sender.render.filters import at, in_zone, label, latlon, pick, picks, zone
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,11 @@ def test_words_of_machines_become_words() -> None:
 def test_a_path_ends_where_something_is_missing() -> None:
     record = {"a": {"b": 1, "c": None, "d": "text"}}
     assert [at(record, path) for path in ("a.b", "a.c.x", "a.d.x", "z", "a.z.y")] == [1, None, None, None, None]
+
+
+def test_what_is_picked_is_all_there_and_a_geojson_is_an_object() -> None:
+    point = {"type": "Point", "coordinates": [8, 47]}
+    for written in (point, '{"type":"Point","coordinates":[8,47]}'):
+        assert pick({"a": 1, "b": 2, "geojson": written}, "a", "c", "geojson") == {"a": 1, "c": None, "geojson": point}
+    assert pick({"geojson": "nowhere"}, "geojson") == {"geojson": None}
+    assert [picks(rows, "a") for rows in (None, [], [{"a": 1, "b": 2}, None, "x"])] == [[], [], [{"a": 1}, None, None]]

@@ -79,7 +79,7 @@ class Cache:
 
         Raises:
             ContextUnavailable: a fetch failed, and no copy may stand in for it.
-            NotFound: the fetch says so, and that it must not be remembered.
+            NotFound: the fetch raised it, and nothing of that is remembered.
 
         """
         found, old = await self._read(wanted, ids)
@@ -108,8 +108,7 @@ class Cache:
                 continue
             if copy.fresh_until > now:
                 fresh[id_] = copy
-                if copy is not at_hand:
-                    self._hold(wanted, id_, copy)
+                self._hold(wanted, id_, copy)
             elif copy.value is not None:
                 old[id_] = copy
         return fresh, old

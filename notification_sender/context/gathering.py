@@ -106,9 +106,9 @@ class Gathering:
         ids = dict.fromkeys(batch(self.facts))  # each once, in their order
         known: Mapping[str, Any] = (ids and source.given and source.given(self.facts)) or {}
         values = {id_: known[id_] for id_ in ids if id_ in known} if known else {}
-        missing = []
+        missing: list[str] = []
         if len(values) < len(ids):
-            unknown = [id_ for id_ in ids if id_ not in values]
+            unknown = [id_ for id_ in ids if id_ not in values] if values else ids
             at_hand, missing = self._cache.all_at_hand(kind, self._organization_id, unknown)
             values |= at_hand
         if missing:
@@ -169,7 +169,7 @@ class Gathering:
             self._settle(source, None)
 
     def _settle_many(self, source: Source, values: Mapping[str, Any], ids: Iterable[str]) -> None:
-        self.facts[source.name] = [values[id_] for id_ in ids if values[id_] is not None]
+        self.facts[source.name] = [value for id_ in ids if (value := values[id_]) is not None]
 
     def _settle(self, source: Source, value: Any) -> None:
         self.facts[source.name] = MISSING if value is None else value

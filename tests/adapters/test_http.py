@@ -167,6 +167,35 @@ async def test_one_connection_serves_many_requests(transport: AiohttpTransport) 
         assert (len(server.requests), server.connections) == (3, 1)
 
 
+async def test_what_is_http_s_own_is_not_the_caller_s_to_say(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server:
+        headers = {"host": "other.example", "transfer-encoding": "chunked", "accept-encoding": "gzip", "a": "b"}
+        await transport.handle_async_request(httpx.Request("POST", server.url, headers=headers, content=b"body"))
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+        assert body == b"body"
+        assert head.split(b"\r\n")[1:] == [
+            *(b"host: 127.0.0.1:%d" % server.port, b"a: b", b"accept-encoding: identity", b"content-length: 4"),
+        ]
+
+
+@pytest.mark.parametrize("url", ["ftp://hooks.example/", "/x", "http:///x", "http://hooks.example:99999/"])
+async def test_what_is_no_url_of_http_is_not_dialled(transport: AiohttpTransport, url: str) -> None:
+    with pytest.raises(SendFailed, match="the URL") as caught:
+        await transport.exchange("GET", url, [], b"")
+    assert caught.value.sent is Sent.NOTHING
+
+
+async def test_after_one_address_was_refused_and_another_dialled_it_is_unknown() -> None:
+    def all_but_one(address: str, port: int, *, tls: bool) -> None:  # noqa: ARG001 - the interface
+        if address == "127.0.0.2" and not tls:
+            raise ForbiddenAddress(address)
+
+    names = Names("127.0.0.2", "127.0.0.1")
+    async with serving(hangs_up) as server, aclosing(AiohttpTransport(allow=all_but_one, resolver=names)) as transport:
+        assert (await failure(transport, post(f"http://hooks.example:{server.port}/"))).sent is Sent.UNKNOWN
+        assert len(server.requests) == 1
+
+
 async def test_it_works_below_an_httpx_client(transport: AiohttpTransport) -> None:
     async with serving(polite) as server, httpx.AsyncClient(transport=transport) as client:
         assert (await client.get(server.url)).text == "ok"
@@ -269,6 +298,7 @@ async def test_a_get_is_repeated_once_on_a_kept_connection_that_closes(transport
         for _ in range(2):
             assert (await transport.handle_async_request(httpx.Request("GET", server.url))).status_code == 200
         assert (len(server.requests), server.connections) == (3, 2)
+        assert b"content-length" not in server.requests[0]
 
 
 async def test_a_get_without_an_answer_is_not_repeated_for_ever(transport: AiohttpTransport) -> None:

@@ -215,6 +215,20 @@ async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> Non
     assert warm.values == cold.values
 
 
+async def test_many_come_in_the_order_of_their_ids_wherever_they_come_from() -> None:
+    recipe = new_recipe()
+    recipe.source(ttl="60s")(slow("subject", 0))
+
+    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, given=lambda: {"c": "given", "d": None})
+    async def rows(ids: list[str]) -> dict[str, str]:
+        return {id_: f"fetched with {len(ids)}" for id_ in ids}
+
+    gather = gatherer(recipe).gather
+    await gather(unit(asset_ids=["z", "b"]))
+    context = await gather(unit(asset_ids=["a", "d", "c", "b", "a"]))
+    assert context.values["rows"] == ["fetched with 1", "given", "fetched with 2"]
+
+
 async def test_only_what_is_wanted_is_fetched_and_always_the_subject() -> None:
     recipe = new_recipe()
     for name in ("subject", "wanted", "needed", "unwanted"):

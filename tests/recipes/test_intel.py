@@ -116,8 +116,10 @@ async def test_an_entry_that_is_absent_broken_foreign_or_old_sends_us_the_slow_p
 async def test_an_entry_that_cannot_be_read_sends_us_the_slow_path(body: bytes) -> None:
     platform = small_world(fast=True)
     platform.answers = {"current": lambda _: httpx.Response(200, content=body)}
-    assert (await Bench(platform).gatherer.gather(unit())).degraded == []
+    bench = Bench(platform)
+    assert (await bench.gatherer.gather(unit())).degraded == []
     assert (platform.calls["current"], platform.calls["incident"]) == (1, 1)
+    assert not [key for key in bench.shelf.bodies if "current_entry" in key]
 
 
 async def test_what_an_entry_leaves_out_does_not_exist_and_what_it_does_not_say_is_asked_for() -> None:

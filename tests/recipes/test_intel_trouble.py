@@ -34,8 +34,10 @@ async def test_the_subject_of_another_organization_ends_the_unit() -> None:
 async def test_a_foreign_record_beside_the_subject_is_as_if_it_were_not() -> None:
     platform = small_world(fast=False)
     platform.incident["organization_id"] = "other"
-    context = await Bench(platform).gatherer.gather(unit(event="intel.created", intel_request_id="direct"))
+    bench = Bench(platform)
+    context = await bench.gatherer.gather(unit(event="intel.created", intel_request_id="direct"))
     assert (context.values["incident"], context.degraded) == (MISSING, ["incident"])
+    assert not [key for key in bench.shelf.bodies if ":incident:" in key]
 
 
 @pytest.mark.parametrize("endpoint", ["organization", "incident"])
