@@ -115,8 +115,7 @@ def _unreadable(place: int, fault: str) -> tuple[Destination, Dead]:
 
 
 def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str]) -> Notification:
-    # Every part was checked when the unit and the destination were read: checking again would only cost time.
-    return Notification.model_construct(
+    return Notification(
         notification_id=notification_id(unit, destination.destination_id),
         organization_id=unit.organization_id,
         work_unit_id=unit.work_unit_id,

@@ -2,10 +2,11 @@
 
 import hashlib
 import uuid
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import SchemaViolation
@@ -26,10 +27,9 @@ def notification_id(unit: WorkUnit, destination_id: str) -> str:
     return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
-class Try(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
     """One attempt that failed: for the dead letter and whoever reads it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     attempt: int
     at: float
@@ -38,10 +38,12 @@ class Try(BaseModel):
     sent: str
 
 
-class Notification(BaseModel):
-    """Parked and dead notifications are this, as JSON: moving either back to its queue works."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """Parked and dead notifications are this, as JSON: moving either back to its queue works.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Checked when it is read, not when it is made: its maker has checked the unit and the destination already.
+    """
 
     version: Literal[1] = 1
     notification_id: Identifier
@@ -58,19 +60,26 @@ class Notification(BaseModel):
 
     def tried(self, failed: Try) -> "Notification":
         """The same, with one more entry in its story."""
-        return self.model_copy(update={"tries": (*self.tries, failed)})
+        return replace(self, tries=(*self.tries, failed))
 
     def again(self, failed: Try) -> "Notification":
         """The next attempt: the same bytes, one more entry in its story."""
-        return self.tried(failed).model_copy(update={"attempt": self.attempt + 1})
+        return replace(self.tried(failed), attempt=self.attempt + 1)
 
     def afresh(self) -> "Notification":
         """A replay of a dead one: the schedule starts again, the story is kept."""
-        return self.model_copy(update={"attempt": 1})
+        return replace(self, attempt=1)
 
     def encode(self) -> bytes:
         """As parked and dead-lettered."""
-        return orjson.dumps(self.model_dump(mode="json", exclude_none=True))
+        return orjson.dumps(self, default=_plain)
+
+
+def _plain(destination: Destination) -> dict[str, Any]:
+    return destination.model_dump(mode="json", exclude_none=True)
+
+
+_NOTIFICATION = TypeAdapter(Notification)
 
 
 def decode(body: bytes) -> Notification:
@@ -82,6 +91,6 @@ def decode(body: bytes) -> Notification:
 
     """
     try:
-        return Notification.model_validate(read_json(body, limit=MAX_BYTES))
+        return _NOTIFICATION.validate_python(read_json(body, limit=MAX_BYTES))
     except ValidationError as fault:
         raise SchemaViolation(explain(fault)) from None

@@ -1,6 +1,7 @@
 """One wide event at the end of every attempt; the metrics derive from the same record."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import structlog
 
@@ -14,27 +15,30 @@ class Journal:
     """Steps add facts to one event instead of logging each for itself. ``facts`` are ids: no secrets, no content."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+        self._unrecorded = metrics.unrecorded
+        # Looking a series up by its labels costs more than counting on it, and there are few of them.
+        self._outcome = cache(metrics.outcomes.labels)
+        self._stage = cache(metrics.stages.labels)
 
     def ended(self, what: str, outcome: Outcome, facts: Mapping[str, object]) -> None:
         """``what`` is ``unit`` or ``notification``."""
         word, reason, detail = _words(outcome)
-        self._metrics.outcomes.labels(what, word, reason).inc()
+        self._outcome(what, word, reason).inc()
         speak = _log.warning if word in {"dead", "failed"} else _log.info
         speak(f"{what}.{word}", reason=reason, **detail, **facts)
 
     def done(self, what: str, facts: Mapping[str, object], notifications: int) -> None:
         """A unit whose notifications are all over or parked: each of them has said how it ended."""
-        self._metrics.outcomes.labels(what, "done", "").inc()
+        self._outcome(what, "done", "").inc()
         _log.debug(f"{what}.done", notifications=notifications, **facts)
 
     def unrecorded(self) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
-        self._metrics.unrecorded.inc()
+        self._unrecorded.inc()
 
     def took(self, stage: str, seconds: float) -> None:
         """Wall time of one stage."""
-        self._metrics.stages.labels(stage).observe(seconds)
+        self._stage(stage).observe(seconds)
 
 
 def _words(outcome: Outcome) -> tuple[str, str, dict[str, object]]:

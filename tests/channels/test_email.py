@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
@@ -248,7 +249,7 @@ async def test_without_a_mail_server_an_email_is_dead() -> None:
 
 
 async def test_a_notification_without_its_parts_is_refused() -> None:
-    notification = to_send().model_copy(update={"content": {"json": "{}"}})
+    notification = replace(to_send(), content={"json": "{}"})
     with pytest.raises(SchemaViolation, match="html, subject, txt"):
         await wire(notification)
 

@@ -1,6 +1,8 @@
 """A notification survives being parked, and its id is the same wherever it is made."""
 
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -16,18 +18,17 @@ DESTINATION = Destination.model_validate(
 
 
 def notification(**fields: object) -> Notification:
-    return Notification.model_validate(
-        {
-            "notification_id": notification_id(UNIT, "noc-hook"),
-            "organization_id": "org-1",
-            "work_unit_id": "wu-1",
-            "kind": "intel",
-            "event": "incident.updated",
-            "destination": DESTINATION,
-            "content": {"json": '{"name":"Zürich \u2028 \U0001f4e1"}'},
-            **fields,
-        }
-    )
+    made: dict[str, Any] = {
+        "notification_id": notification_id(UNIT, "noc-hook"),
+        "organization_id": "org-1",
+        "work_unit_id": "wu-1",
+        "kind": "intel",
+        "event": "incident.updated",
+        "destination": DESTINATION,
+        "content": {"json": '{"name":"Zürich \u2028 \U0001f4e1"}'},
+        "expires_at": datetime(2026, 3, 7, tzinfo=UTC),
+    }
+    return Notification(**made | fields)
 
 
 def test_parking_keeps_every_byte_and_the_channels_own_fields() -> None:
