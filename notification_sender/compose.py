@@ -68,7 +68,7 @@ class Composer:
         return Composed(_notification(unit, destination, content))
 
     def _render(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, str]:
-        self._channel(destination.channel).address(destination)
+        self._channel(destination.channel)
         names: dict[str, Any] = {
             **context.values,
             "unit": unit,

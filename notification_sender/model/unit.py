@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import Malformed, SchemaViolation
@@ -47,19 +47,21 @@ class WorkUnit(BaseModel):
     destinations: tuple[Destination, ...] | None = None
     batch: Batch | None = None
 
-    @model_validator(mode="after")
-    def _one_version(self) -> "WorkUnit":
-        if self.schema_version != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {self.schema_version} is not known here, only {SCHEMA_VERSION}")
-        return self
+    @field_validator("schema_version")
+    @classmethod
+    def _one_version(cls, version: int) -> int:
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"{version} is not known here, only {SCHEMA_VERSION}")
+        return version
 
-    @model_validator(mode="after")
-    def _destinations_differ(self) -> "WorkUnit":
+    @field_validator("destinations")
+    @classmethod
+    def _destinations_differ(cls, destinations: tuple[Destination, ...] | None) -> tuple[Destination, ...] | None:
         # Two destinations of one id would share one notification id, and one of them would never be told.
-        ids = [destination.destination_id for destination in self.destinations or ()]
+        ids = [destination.destination_id for destination in destinations or ()]
         if len(ids) != len(set(ids)):
-            raise ValueError("two destinations have the same destination_id")
-        return self
+            raise ValueError("two of them have the same destination_id")
+        return destinations
 
 
 def identity(unit: WorkUnit) -> str:

@@ -28,7 +28,7 @@ def configure(*, form: str, level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
         if form == "json"
         else structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING), force=True)
 

@@ -100,6 +100,7 @@ class Heart:
                 ledger=outside.ledger, rollcall=outside.rollcall, readiness=self._readiness, drain=self._drain
             ),
             settler=settler,
+            held=self._held,
             deferral=Deferral(self._pace.max_age),
             clock=outside.clock,
             dice=outside.dice,

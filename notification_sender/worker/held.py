@@ -1,8 +1,6 @@
 """The claims that this process holds: renewed while there is work on them, given up when it is cut short."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 
@@ -21,17 +19,17 @@ class Held:
         self._pause = lease / 3
         self._claims: dict[Claim, float] = {}
 
-    @contextmanager
-    def holding(self, claim: Claim | None) -> Iterator[None]:
-        """Renew ``claim`` for as long as this block runs; within one that does already, nothing changes."""
+    def take(self, claim: Claim | None) -> bool:
+        """Renew ``claim`` from now on, until ``drop``. False: there is none, or it is renewed already."""
         if claim is None or claim in self._claims:
-            yield
-            return
+            return False
         self._claims[claim] = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            del self._claims[claim]
+        return True
+
+    def drop(self, claim: Claim | None) -> None:
+        """Renew it no more."""
+        if claim is not None:
+            self._claims.pop(claim, None)
 
     async def renew_for_ever(self) -> None:
         """To be run beside the work."""

@@ -5,7 +5,6 @@ A crash between two steps repeats a step, and the ledger absorbs that; no order 
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -70,18 +69,18 @@ class Settler:
         """Accepted in this process, though the ledger does not know."""
         return notification_id in self._remembered
 
-    def holding(self, claim: Claim) -> AbstractContextManager[None]:
-        """Renew ``claim`` for as long as the block runs."""
-        return self._held.holding(claim)
-
     async def settle(self, work: Work, outcome: Outcome) -> None:
         """Make ``outcome`` durable, then tell of it.
 
         Raises:
             Unready: broker or store stayed away too long; nothing is lost, the message is still in hand.
         """
-        with self._held.holding(work.claim):
+        took = self._held.take(work.claim)
+        try:
             await self._make_durable(work, outcome)
+        finally:
+            if took:
+                self._held.drop(work.claim)
         self._journal.ended(work.what, outcome, work.facts)
 
     async def finish(self, work: Work, notifications: tuple[str, ...]) -> None:

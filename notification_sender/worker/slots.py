@@ -42,12 +42,11 @@ class Slots:
     def give(self, lane: Lane) -> None:
         """Hand a slot on: to whoever waits, or back."""
         self._held[lane] -= 1
-        for fewest in sorted(Lane, key=lambda it: (self._held[it], it is lane)):
-            queue = self._waiting[fewest]
-            while queue:
-                turn = queue.popleft()
-                if not turn.done():
-                    self._held[fewest] += 1
-                    turn.set_result(None)
-                    return
+        while queued := [it for it, queue in self._waiting.items() if queue]:
+            fewest = min(queued, key=lambda it: (self._held[it], it is lane)) if len(queued) > 1 else queued[0]
+            turn = self._waiting[fewest].popleft()
+            if not turn.done():
+                self._held[fewest] += 1
+                turn.set_result(None)
+                return
         self._free += 1

@@ -13,6 +13,7 @@ from notification_sender.policy.deferral import Deferral
 from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
+from notification_sender.worker.held import Held
 from notification_sender.worker.notifications import Notifications
 from notification_sender.worker.settle import Settler, Work
 
@@ -33,6 +34,7 @@ class Units:
         notifications: Notifications,
         claims: Claims,
         settler: Settler,
+        held: Held,
         deferral: Deferral,
         clock: Clock,
         dice: Dice,
@@ -41,6 +43,7 @@ class Units:
         self._notifications = notifications
         self._claims = claims
         self._settler = settler
+        self._held = held
         self._deferral = deferral
         self._clock = clock
         self._dice = dice
@@ -78,15 +81,17 @@ class Units:
 
     async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
         work = _work(unit, envelope, claim)
+        self._held.take(claim)
         try:
-            with self._settler.holding(claim):
-                if unit.expires_at is not None and unit.expires_at.timestamp() <= self._clock.now():
-                    await self._settler.settle(work, _expired(envelope))
-                else:
-                    await self._compose(unit, envelope, work)
+            if unit.expires_at is not None and unit.expires_at.timestamp() <= self._clock.now():
+                await self._settler.settle(work, _expired(envelope))
+            else:
+                await self._compose(unit, envelope, work)
         except (asyncio.CancelledError, Draining):
             await self._claims.give_up(claim, envelope.attempt)
             raise
+        finally:
+            self._held.drop(claim)
 
     async def _compose(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
         # A deferred copy has the next number: other copies of this unit, parked or waiting, are stale from then on.
@@ -162,7 +167,7 @@ def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, sta
     return Work(
         what="unit",
         stage=stage,
-        key=key_of(unit),
+        key=key_of(unit) if claim is None else claim.key,
         claim=claim,
         lane=Lane.UNITS,
         first_seen=envelope.first_seen,
