@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from notification_sender.context.flights import Flights
-from notification_sender.context.upstream import BadAnswer, Upstream
+from notification_sender.context.upstream import BadAnswer, NotFound, Upstream
+from notification_sender.model.errors import ContextUnavailable
 from notification_sender.ports import Clock
 
 SKEW_SHARE = 0.1
@@ -63,7 +64,10 @@ class Tokens:
         if whose[1]:
             fields["audience"] = whose[1]
         asked = self._clock.monotonic()
-        answer = await self._aaa.form("/oauth/token", fields)
+        try:
+            answer = await self._aaa.form("/oauth/token", fields)
+        except NotFound as fault:
+            raise ContextUnavailable(f"the AAA API knows no /oauth/token: {fault}") from fault
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise BadAnswer("the token call answered without an access_token")

@@ -13,6 +13,9 @@ from notification_sender.model.errors import Malformed, SchemaViolation
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+LARGEST = 2**53 - 1
+"""What every reader of JSON takes for the same integer (RFC 8259, section 6)."""
+MAX_DIGITS = 20
 SCHEMA_VERSION = 1
 
 
@@ -141,6 +144,14 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _exact(digits: str) -> int:
+    # Other readers take it for a float and lose the end of it; and we could not write it into a parked copy.
+    number = int(digits) if len(digits) < MAX_DIGITS else LARGEST + 1
+    if abs(number) > LARGEST:
+        raise Malformed(f"the integer {digits[:MAX_DIGITS]} is too large, at most {LARGEST}")
+    return number
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -148,7 +159,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_distinct)
+_STRICT = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_exact, object_pairs_hook=_distinct
+)
 
 
 def _refuse_unspeakable(value: Any, depth: int) -> None:

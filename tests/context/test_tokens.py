@@ -101,7 +101,7 @@ async def test_destinations_of_one_id_in_two_organizations_have_tokens_of_their_
     assert await aaa.tokens.token() == "token-3"
 
 
-@pytest.mark.parametrize("status", [400, 401, 500])
+@pytest.mark.parametrize("status", [400, 401, 500, 404, 410])
 async def test_no_token_is_trouble_of_our_own_and_not_kept(status: int) -> None:
     aaa = Aaa()
     aaa.status = status

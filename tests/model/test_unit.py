@@ -40,6 +40,8 @@ MALFORMED = {
     "-Infinity": raw("-Infinity"),
     "overflow": raw("1e999"),
     "4,301 digits": raw("1" * 4301),
+    "2^53": raw(str(2**53)),
+    "-2^64": raw(str(-(2**64))),
     "name twice": b'{"work_unit_id": "a", "work_unit_id": "b", "organization_id": "o", "incident_id": "i"}',
     "lone surrogate": raw(r'"\ud800"'),
     "lone surrogate in a name": raw(r'{"\udfff": 1}'),
