@@ -1,9 +1,11 @@
-"""The lanes of one process: each delivery becomes a task of ours, gets a slot, is handled, and then acked."""
+"""The lanes of one process: a delivery waits for a slot, is handled in a task of ours, and then acked."""
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -58,14 +60,16 @@ class Lanes:
         self._drain = drain
         self._clock = clock
         self._metrics = metrics
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[Lane, dict[asyncio.Task[None], None]] = {lane: {} for lane in Lane}
         self._prefetch = 0
+        self._waiting: dict[Lane, deque[Envelope]] = {lane: deque() for lane in Lane}
+        self._working: set[asyncio.Task[None]] = set()
+        self._resting: set[asyncio.Task[None]] = set()
+        """Sleeping what is left of a wait, or on the way back to the queue: none of these holds a slot."""
 
     @property
     def in_hand(self) -> int:
         """Deliveries taken and not yet settled."""
-        return len(self._tasks)
+        return len(self._working) + len(self._resting) + sum(map(len, self._waiting.values()))
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane; a few more than there are slots, so that a freed slot finds work waiting."""
@@ -75,17 +79,37 @@ class Lanes:
             await self._readiness.keep(consume, longest=math.inf)
 
     def _take(self, envelope: Envelope) -> None:
-        # Our own task: one that belongs to the connection would be cancelled with it, in the middle of a send.
-        task = asyncio.get_running_loop().create_task(self._run(envelope))
+        early = envelope.due - self._clock.now()
+        if early > 0:
+            self._start(self._resting, self._rest(envelope, early))
+        else:
+            self._queue(envelope)
+
+    async def _rest(self, envelope: Envelope, seconds: float) -> None:
+        try:
+            await self._clock.sleep(min(seconds, SLEEP_AT_MOST))
+        except asyncio.CancelledError:
+            await self._intake.give_back(envelope)
+        else:
+            self._queue(envelope)
+
+    def _queue(self, envelope: Envelope) -> None:
         waiting = self._waiting[envelope.lane]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        waiting[task] = None
-        if len(waiting) > self._prefetch:
+        waiting.append(envelope)
+        if self._drain.asked or len(waiting) > self._prefetch:
             # More than the broker has given us: the oldest came by a connection that is gone, and comes again.
-            oldest = next(iter(waiting))
-            del waiting[oldest]
-            oldest.cancel()
+            self._start(self._resting, self._intake.give_back(waiting.popleft()))
+        self._begin()
+
+    def _begin(self) -> None:
+        while lane := self._slots.take([lane for lane, waiting in self._waiting.items() if waiting]):
+            # Our own task: one that belongs to the connection would be cancelled with it, in the middle of a send.
+            self._start(self._working, self._run(self._waiting[lane].popleft()))
+
+    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _run(self, envelope: Envelope) -> None:
         try:
@@ -98,39 +122,23 @@ class Lanes:
             self._metrics.bugs.labels(envelope.lane.value).inc()
             _log.exception("delivery.unexpected", lane=envelope.lane.value)
             await self._put_off(envelope, f"unexpected: {fault!r}", envelope.bugs + 1)
-        else:
-            await self._intake.ack(envelope)
-
-    async def _handle(self, envelope: Envelope) -> None:
-        wait: float | None = envelope.due - self._clock.now()
-        waiting, task = self._waiting[envelope.lane], asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker: this is a coroutine
-        try:
-            while wait is not None:
-                waiting[task] = None
-                if wait > 0:
-                    await self._clock.sleep(min(wait, SLEEP_AT_MOST))
-                await self._slots.take(envelope.lane)
-                waiting.pop(task, None)
-                wait = await self._work(envelope)
-        finally:
-            waiting.pop(task, None)
-
-    async def _work(self, envelope: Envelope) -> float | None:
-        try:
-            if self._drain.asked:
-                raise Draining
-            return await self._handlers[envelope.lane](envelope)
         finally:
             self._slots.give(envelope.lane)
+            self._begin()
+
+    async def _handle(self, envelope: Envelope) -> None:
+        again = await self._handlers[envelope.lane](envelope)
+        if again is None:
+            await self._intake.ack(envelope)
+        else:
+            self._start(self._resting, self._rest(envelope, again))
 
     async def _put_off(self, envelope: Envelope, why: str, bugs: int) -> None:
         """The same message later, or dead; then ack. Where even that fails the broker keeps it, and gives it again."""
         try:
             if bugs >= BUGS:
-                await self._outbox.bury(
-                    DeadLetter(envelope.body, "crashed", why, envelope.lane.value, envelope.first_seen)
-                )
+                stage = envelope.lane.value
+                await self._outbox.bury(DeadLetter(envelope.body, "crashed", why, stage, envelope.first_seen))
             else:
                 await self._outbox.park(_later(envelope, bugs))
         except Unready as fault:
@@ -147,16 +155,20 @@ class Lanes:
         await asyncio.wait({stopping}, timeout=min(STOPPING, grace))
         # Not before: what is given back while we still consume would be ours again at once.
         self._drain.begin(deadline)
+        self._give_back_waiting()
+        while (left := self._working | self._resting) and (time := deadline - self._clock.monotonic()) > 0:
+            await asyncio.wait(left, timeout=time)
+        late = [*self._working, *self._resting, stopping]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _give_back_waiting(self) -> None:
+        for task in self._resting:
+            task.cancel()
         for waiting in self._waiting.values():
-            for task in list(waiting):
-                task.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=max(0.0, deadline - self._clock.monotonic()))
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
+            while waiting:
+                self._start(self._resting, self._intake.give_back(waiting.popleft()))
 
 
 def _later(envelope: Envelope, bugs: int) -> Parked:

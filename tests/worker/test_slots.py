@@ -1,52 +1,42 @@
 """Slots are shared by need, and none is ever lost."""
 
-import asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from notification_sender.ports import Lane
 from notification_sender.worker.slots import Slots
 
-
-async def holding(slots: Slots, lane: Lane, entered: list[Lane], leave: asyncio.Event) -> None:
-    await slots.take(lane)
-    entered.append(lane)
-    await leave.wait()
-    slots.give(lane)
+BOTH = [Lane.UNITS, Lane.NOTIFICATIONS]
 
 
-async def test_one_lane_alone_may_use_every_slot() -> None:
+def test_one_lane_alone_may_use_every_slot() -> None:
     slots = Slots(3)
+    assert [slots.take([Lane.UNITS]) for _ in range(4)] == [Lane.UNITS] * 3 + [None]
+
+
+def test_where_both_wait_the_lane_with_fewest_is_served() -> None:
+    slots = Slots(4)
     for _ in range(3):
-        await slots.take(Lane.UNITS)
-    assert slots.held[Lane.UNITS] == 3
-    for _ in range(3):
-        slots.give(Lane.UNITS)
-    assert sum(slots.held.values()) == 0
+        slots.take([Lane.UNITS])
+    assert slots.take(BOTH) == Lane.NOTIFICATIONS
 
 
-async def test_a_freed_slot_goes_to_the_lane_that_holds_fewest() -> None:
-    slots, entered, leave, first = Slots(1), [], asyncio.Event(), asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(holding(slots, Lane.UNITS, entered, first))
-        await asyncio.sleep(0)
-        for lane in (Lane.UNITS, Lane.UNITS, Lane.NOTIFICATIONS):
-            group.create_task(holding(slots, lane, entered, leave))
-        await asyncio.sleep(0)
-        first.set()
-        leave.set()
-    assert entered[0] == Lane.UNITS
-    assert Lane.NOTIFICATIONS in entered[1:3]
+def test_a_single_slot_goes_by_turns() -> None:
+    slots, served = Slots(1), []
+    for _ in range(4):
+        lane = slots.take(BOTH)
+        assert lane is not None
+        served.append(lane)
+        slots.give(lane)
+    assert served == [Lane.UNITS, Lane.NOTIFICATIONS] * 2
 
 
-async def test_a_cancelled_waiter_leaves_no_residue() -> None:
-    slots, entered, leave = Slots(1), [], asyncio.Event()
-    holder = asyncio.create_task(holding(slots, Lane.UNITS, entered, leave))
-    await asyncio.sleep(0)
-    waiters = [asyncio.create_task(holding(slots, Lane.UNITS, entered, leave)) for _ in range(3)]
-    await asyncio.sleep(0)
-    leave.set()
-    await holder
-    waiters[0].cancel()  # the slot has just been handed to it
-    await asyncio.gather(*waiters, return_exceptions=True)
-    assert sum(slots.held.values()) == 0
-    await slots.take(Lane.UNITS)
-    assert slots.held[Lane.UNITS] == 1
+@given(st.integers(1, 5), st.lists(st.sampled_from([*BOTH, None]), max_size=50))
+def test_no_slot_is_lost_and_none_is_made(total: int, steps: list[Lane | None]) -> None:
+    slots, held = Slots(total), []
+    for step in steps:
+        if step is None and held:
+            slots.give(held.pop())
+        elif step is not None and (lane := slots.take([step])):
+            held.append(lane)
+        assert sum(slots.held.values()) == len(held) <= total
