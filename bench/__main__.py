@@ -104,7 +104,7 @@ async def main(messages: int, rounds: int) -> int:
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--messages", type=int, default=6000, metavar="N", help="in each run (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="floor and full job (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="floor and full job (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     if parsed.messages < LEAST or parsed.rounds < 1:
         parser.error(f"at least {LEAST} messages and one round")

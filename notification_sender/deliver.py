@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from notification_sender.model.errors import ContextUnavailable, Gone, Permanent, SchemaViolation, SendFailed
@@ -170,6 +171,12 @@ def _not_sent(notification: Notification, reply: AdmitReply) -> Attempt:
 
 
 def _destination_key(notification: Notification, address: str) -> Key:
-    """A new address under the same id starts unblemished. Hashed: a webhook's URL is often a secret itself."""
-    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return Key(notification.organization_id, "destination", f"{notification.destination.destination_id}:{digest}")
+    """A new address under the same id starts unblemished."""
+    name = f"{notification.destination.destination_id}:{_hashed(address)}"
+    return Key(notification.organization_id, "destination", name)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(address: str) -> str:
+    """A webhook's URL is often a secret itself: it is not what keys are made of."""
+    return hashlib.sha256(address.encode()).hexdigest()[:16]

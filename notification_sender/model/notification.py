@@ -22,9 +22,12 @@ MAX_BYTES = 4 * 1024 * 1024
 def notification_id(unit: WorkUnit, destination_id: str) -> str:
     """The same on every attempt and in every process, without asking a store."""
     name = orjson.dumps([unit.organization_id, unit.work_unit_id, unit.fingerprint, destination_id])
-    # UUID v5 as RFC 9562 makes it; the library's own takes text, and costs as much again.
-    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    # UUID v5 as RFC 9562 makes it (section 5.5): by hand, because the library's own costs five times as much.
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ MAX_DEPTH = 32
 LARGEST = 2**53 - 1
 """What every reader of JSON takes for the same integer (RFC 8259, section 6)."""
 MAX_DIGITS = 20
-SCHEMA_VERSION = 1
 
 
 class Batch(BaseModel):
@@ -33,7 +32,7 @@ class WorkUnit(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: Annotated[int, Field(strict=True)] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(strict=True, ge=1, le=1)] = 1
     work_unit_id: Identifier
     organization_id: Identifier
     kind: Identifier = "intel"
@@ -49,13 +48,6 @@ class WorkUnit(BaseModel):
     destination_ids: tuple[str, ...] | None = None
     destinations: tuple[Destination, ...] | None = None
     batch: Batch | None = None
-
-    @field_validator("schema_version")
-    @classmethod
-    def _one_version(cls, version: int) -> int:
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"{version} is not known here, only {SCHEMA_VERSION}")
-        return version
 
     @field_validator("destinations")
     @classmethod

@@ -17,31 +17,37 @@ class Held:
         self._ledger = ledger
         self._clock = clock
         self._pause = lease / 3
-        self._claims: dict[Claim, float] = {}
+        self._claims: dict[tuple[str, str], tuple[Claim, float]] = {}
 
     def take(self, claim: Claim | None) -> bool:
         """Renew ``claim`` from now on, until ``drop``. False: there is none, or it is renewed already."""
-        if claim is None or claim in self._claims:
+        if claim is None or _name(claim) in self._claims:
             return False
-        self._claims[claim] = self._clock.monotonic()
+        self._claims[_name(claim)] = (claim, self._clock.monotonic())
         return True
 
     def drop(self, claim: Claim | None) -> None:
         """Renew it no more."""
         if claim is not None:
-            self._claims.pop(claim, None)
+            self._claims.pop(_name(claim), None)
 
     async def renew_for_ever(self) -> None:
         """To be run beside the work."""
         while True:
             await self._clock.sleep(self._pause)
-            due = [it for it, since in self._claims.items() if self._clock.monotonic() - since >= self._pause]
+            now = self._clock.monotonic()
+            due = [claim for claim, since in self._claims.values() if now - since >= self._pause]
             await asyncio.gather(*map(self._renew, due))
 
     async def _renew(self, claim: Claim) -> None:
         try:
-            if not await self._ledger.renew(claim) and claim in self._claims:
+            if not await self._ledger.renew(claim) and _name(claim) in self._claims:
                 _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
         except Unready as fault:
             # The lease may end before the store is back; whoever claims then finds the outcome unknown.
             _log.warning("claim.not_renewed", id=claim.key.id, error=str(fault))
+
+
+def _name(claim: Claim) -> tuple[str, str]:
+    """What tells it from every other of this process."""
+    return claim.key.id, claim.token
