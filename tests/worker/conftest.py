@@ -175,4 +175,5 @@ async def body() -> Any:
     body = Body(VirtualClock())
     await body.heart.start()
     yield body
+    await body.heart.close(0.0)
     await body.broker.close()
