@@ -91,7 +91,7 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _lua(_: Settings) -> str:
-    for name in ("claim", "admit", "settle", "renew"):
+    for name in ("record", "claim", "admit", "settle", "renew", "enroll"):
         scripts.load(name)
     return "all scripts found"
 

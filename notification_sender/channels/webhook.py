@@ -1,5 +1,6 @@
 """How a webhook is sent: one signed POST, and what each answer to it means."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from notification_sender.channels.addresses import webhook_url
 from notification_sender.channels.signing import Secrets, signature
 from notification_sender.model.destination import Destination, Identifier
-from notification_sender.model.errors import Gone, Rejected, SchemaViolation, SendFailed, Sent
+from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SchemaViolation, SendFailed, Sent
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import explain
@@ -144,7 +145,12 @@ class Webhook:
         body, authorization = _body(notification), []
         if target.auth:
             destination_id = notification.destination.destination_id
-            token = await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
+            try:
+                # Within the deadline of the send: the claim on it does not last much longer.
+                async with asyncio.timeout(until - self._clock.monotonic()):
+                    token = await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
+            except TimeoutError:
+                raise ContextUnavailable("the token for this destination did not come in time") from None
             authorization = [("authorization", f"Bearer {token}")]
         # Only now, because a token may take seconds to come.
         headers = self._headers(notification.notification_id, target, body) + authorization

@@ -273,8 +273,22 @@ async def test_trouble_with_the_token_is_our_own_and_told_as_such(secrets: Secre
     assert recipient.asked == []
 
 
+async def test_a_token_that_does_not_come_is_waited_for_no_longer_than_the_send_may_take(secrets: Secrets) -> None:
+    class Hanging(Tokens):
+        async def token(self, organization_id: str, destination_id: str, *, fresh: bool = False) -> str:
+            await asyncio.Event().wait()
+            return await super().token(organization_id, destination_id, fresh=fresh)
+
+    recipient = Recipient()
+    with pytest.raises(ContextUnavailable, match="did not come in time"):
+        await webhook(recipient, secrets, tokens=Hanging(), deadline=0.01).send(
+            notification(url=URL, auth="outbound_token")
+        )
+    assert recipient.asked == []
+
+
 async def test_both_tries_share_one_deadline(secrets: Secrets) -> None:
-    watch = iter([100.0, 103.0, 109.0])
+    watch = iter([100.0, 100.5, 103.0, 103.5, 109.0])
     clock = Watch()
     clock.monotonic = lambda: next(watch)  # type: ignore[method-assign]
     recipient = answering(401, 401)
