@@ -4,6 +4,8 @@ import os
 
 import typer
 
+from notification_sender.model.errors import ConfigurationFault
+
 
 def run() -> None:
     """Work until SIGTERM or SIGINT."""
@@ -18,6 +20,11 @@ def demo() -> None:
 
     A simulated platform, 400 work units, an inbox that counts and verifies what arrives.
     """
-    from notification_sender.sandbox import demo as sandbox  # noqa: PLC0415 - not paid by --help
+    try:
+        from notification_sender.sandbox import demo as sandbox  # noqa: PLC0415 - not paid by --help
+    except ImportError as fault:
+        raise ConfigurationFault(
+            f"the demo needs more than a worker does: notification-sender[demo] ({fault})"
+        ) from None
 
     raise typer.Exit(sandbox.main())

@@ -162,7 +162,7 @@ async def test_a_user_who_may_run_no_scripts_is_a_fault_of_the_configuration(red
     [
         "redis+sentinel://a:26379,b:26379/mymaster",
         "redis+cluster://a:7000",
-        "unix:///tmp/redis.sock",
+        "unix:///run/redis.sock",
         "redis://:secret@host:port/0",
         "redis://:secret@host/0?nonsense=1",
         "rediss://:secret@host/0?ssl_cert_reqs=nonsense",

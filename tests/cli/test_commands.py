@@ -76,6 +76,14 @@ def test_the_demo_needs_no_configuration_and_decides_the_exit_code(
     assert command("demo").code == code
 
 
+def test_the_demo_without_its_extra_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sandbox, "demo", raising=False)
+    monkeypatch.setitem(sys.modules, "notification_sender.sandbox.demo", None)
+    told = command("demo")
+    assert told.code == 78
+    assert "notification-sender[demo]" in told.err
+
+
 def test_a_fault_found_late_by_the_worker_is_78(command: Command, app: App) -> None:
     app.answer = ConfigurationFault("the queue is of another kind")
     ended = command("run")
