@@ -110,6 +110,17 @@ class RedisLedger:
             fates |= zip(some, await asyncio.gather(*map(self._fate, some)), strict=True)
         return fates
 
+    async def enable(self, organization_id: str, destination_id: str) -> int:
+        """Switch a destination on again at every address; at how many it was off. Looks through all keys."""
+        pattern = self._at(Key(organization_id, "destination", f"{destination_id}:*"))
+        cursor, off = b"0", []
+        while True:
+            cursor, found = await self._redis.execute("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            off += found
+            if int(cursor) == 0:
+                break
+        return cast("int", await self._redis.execute("DEL", *off)) if off else 0
+
     async def _fate(self, name: str) -> Sequence[str]:
         state, ids = await self._redis.execute("HMGET", f"{self._prefix}:1:{name}", "state", "notifications")
         if state != b"done":

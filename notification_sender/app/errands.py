@@ -68,6 +68,21 @@ async def audit(settings: Settings, batch_id: str) -> Audit | None:
         await opened.redis.close()
 
 
+async def enable(settings: Settings, organization_id: str, destination_id: str) -> int:
+    """Switch a destination on again; at how many addresses it was off.
+
+    Raises:
+        Unready: the store is away.
+    """
+    log.to_people()
+    opened = store(settings)
+    try:
+        await _soon(opened.redis.connect(), "Redis")
+        return await opened.ledger.enable(organization_id, destination_id)
+    finally:
+        await opened.redis.close()
+
+
 def preview(
     templates_dir: Path | None, unit: WorkUnit, template: str, channel: str, context: Mapping[str, Any]
 ) -> dict[str, str]:

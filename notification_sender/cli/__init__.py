@@ -9,6 +9,7 @@ import typer
 
 from notification_sender.cli.audit import audit
 from notification_sender.cli.check import MISCONFIGURED, check
+from notification_sender.cli.destinations import destinations
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
 from notification_sender.cli.run import demo, run
@@ -31,6 +32,7 @@ program = typer.Typer(
 )
 for command in (run, demo, check, settings, topology, publish, render, audit):
     program.command()(command)
+program.add_typer(destinations, name="destinations")
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's

@@ -38,6 +38,9 @@ class App:
     async def audit(self, _settings: object, batch: str) -> Any:
         return self._say(batch)
 
+    async def enable(self, _settings: object, organization: str, destination: str) -> Any:
+        return self._say(organization, destination)
+
     def _say(self, *question: object) -> Any:
         self.asked.append(question if len(question) > 1 else question[0])
         if isinstance(self.answer, Exception):

@@ -13,7 +13,7 @@ from notification_sender.model.errors import ConfigurationFault, RenderFault, Un
 from notification_sender.policy.audit import Audit
 
 UNIT = {"work_unit_id": "w1", "organization_id": "o1", "incident_id": "i1"}
-COMMANDS = ("run", "demo", "check", "settings", "topology", "publish", "render", "audit")
+COMMANDS = ("run", "demo", "check", "destinations", "settings", "topology", "publish", "render", "audit")
 CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
 HEAVY = {"pydantic", "pydantic_settings", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
 
@@ -22,6 +22,7 @@ def test_every_command_is_offered_and_documented(command: Command) -> None:
     said = command("--help").out
     page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
     offered = {it.callback.__name__ for it in program.registered_commands}
+    offered |= {str(it.name) for it in program.registered_groups}
     assert offered == set(COMMANDS)
     assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)
 
@@ -82,6 +83,19 @@ def test_the_demo_without_its_extra_says_what_to_install(command: Command, monke
     told = command("demo")
     assert told.code == 78
     assert "notification-sender[demo]" in told.err
+
+
+@pytest.mark.parametrize(("addresses", "code"), [(2, 0), (0, 1)])
+def test_a_destination_is_switched_on_again(command: Command, app: App, addresses: int, code: int) -> None:
+    app.answer = addresses
+    ended = command("destinations", "enable", "--organization", "org-1", "--destination", "noc")
+    assert ended.code == code
+    assert app.asked == [("org-1", "noc")]
+
+
+def test_what_is_no_id_is_refused_before_it_is_a_pattern(command: Command, app: App) -> None:
+    assert command("destinations", "enable", "--organization", "org-1", "--destination", "*").code == 2
+    assert app.asked == []
 
 
 def test_a_fault_found_late_by_the_worker_is_78(command: Command, app: App) -> None:

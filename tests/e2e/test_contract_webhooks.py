@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 from e2e.broker import Broker
+from e2e.command import command
 from e2e.fleet import fleet
 from e2e.reading import headers, payload, posts_at, reasons
 
@@ -103,8 +104,12 @@ async def test_who_is_gone_is_left_alone_at_this_address(
         await worker.says("notification.suppressed", reason="destination_disabled")
         await inbox.accepts(2)
         await worker.says("unit.done", times=4)
+        enable = ("destinations", "enable", "--destination", "gone", "--organization")
+        assert (await command(environment, *enable, made["organization_id"])).code == 0
+        await broker.publish([unit(destinations=[gone])])
+        await inbox.accepts(3)
     assert reasons(letters) == {"gone": "gone"}
-    assert [post.answered for post in posts_at(inbox, "gone")] == [410, 200]
+    assert [post.answered for post in posts_at(inbox, "gone")] == [410, 200, 200]
     assert payload(posts_at(inbox, "gone")[1])["data"]["organization_id"] == other["organization_id"]
     assert len(posts_at(inbox, "moved")) == 1
 
