@@ -246,6 +246,35 @@ class Shelf(Protocol):
     async def write(self, facts: Mapping[str, bytes], ttl: float) -> None: ...
 
 
+class Platform(Protocol):
+    """Whether our own APIs bear that one more unit is begun: what cannot be finished is not begun, and waits."""
+
+    def lets_in(self) -> bool:
+        """No while an API is out that a unit could not do without; yes now and then, to find out."""
+
+    def enters(self) -> None:
+        """A unit is begun."""
+
+    def blame(self, error: Exception) -> None:
+        """A unit had to be put off because of this."""
+
+    async def changed(self) -> None:
+        """Return when the answer may be another one."""
+
+
+class News(Protocol):
+    """What one process tells all the others at once, by topic. It may be lost: whoever listens must do without, later.
+
+    Topics are names without a prefix, the text is short. A listener is called in the loop, and must not raise.
+    """
+
+    async def tell(self, topic: str, text: str) -> None:
+        """To every process that listens, this one included. When the store is away nobody hears it."""
+
+    def hear(self, topic: str, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with every text of ``topic`` from now on."""
+
+
 # --- channels ---------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ class App:
             outbox=self._broker,
             ledger=self._store.ledger,
             rollcall=self._store.ledger,
+            platform=self._upstreams.outages,
             clock=self._clock,
             dice=random.random,
         )

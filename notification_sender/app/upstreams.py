@@ -7,6 +7,7 @@ import httpx
 from notification_sender.adapters.http import AiohttpTransport
 from notification_sender.context.cache import Cache
 from notification_sender.context.gather import Gatherer
+from notification_sender.context.outages import Outages
 from notification_sender.context.tokens import OutboundTokens, Tokens
 from notification_sender.context.upstream import Upstream
 from notification_sender.ports import Clock
@@ -34,6 +35,7 @@ class Upstreams:
             clock=clock,
         )
         self.outbound_tokens = OutboundTokens(self._tokens)
+        self.outages = Outages()
 
     def gatherers(self, cache: Cache) -> dict[str, Gatherer]:
         """Every recipe, ready to be used.

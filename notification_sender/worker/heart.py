@@ -1,14 +1,13 @@
 """The heart, put together from ports: the same in production, in the demo and under a virtual clock."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from notification_sender.compose import Composer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.deferral import Deferral
-from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Rollcall
+from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Platform, Rollcall
 from notification_sender.telemetry.journal import Journal
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.claims import Claims
@@ -33,6 +32,7 @@ class Outside:
     outbox: Outbox
     ledger: Ledger
     rollcall: Rollcall
+    platform: Platform
     clock: Clock
     dice: Dice
 
@@ -58,7 +58,8 @@ class Heart:
         self._readiness = Readiness(clock=outside.clock)
         self._drain = Drain(clock=outside.clock, send_timeout=pace.send_timeout)
         self._journal = Journal(metrics)
-        self.slots = Slots(pace.concurrency)
+        self._platform = outside.platform
+        self.slots = Slots(pace.concurrency, outside.platform)
         settler = Settler(
             outbox=outside.outbox,
             ledger=outside.ledger,
@@ -78,7 +79,7 @@ class Heart:
             clock=outside.clock,
             metrics=metrics,
         )
-        self._renewal: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
@@ -102,19 +103,26 @@ class Heart:
             settler=settler,
             held=self._held,
             deferral=Deferral(self._pace.max_age),
+            platform=outside.platform,
             clock=outside.clock,
             dice=outside.dice,
         )
 
     async def start(self) -> None:
         """Begin to take."""
-        self._renewal = asyncio.create_task(self._held.renew_for_ever())
+        beside = (self._held.renew_for_ever(), self.lanes.put_off_late(), self._heed())
+        self._beside = [asyncio.create_task(work) for work in beside]
         await self.lanes.open(self._pace.concurrency)
+
+    async def _heed(self) -> None:
+        """Units that were kept out are let in as soon as they may be."""
+        while True:
+            await self._platform.changed()
+            self.lanes.begin()
 
     async def close(self, grace: float) -> None:
         """Finish or give back everything within ``grace`` seconds."""
         await self.lanes.close(max(grace - SETTLING, 0.0))
-        if self._renewal is not None:
-            self._renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewal
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)

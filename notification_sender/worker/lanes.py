@@ -13,7 +13,7 @@ from notification_sender.model.errors import Unready
 from notification_sender.ports import Clock, DeadLetter, Envelope, Intake, Lane, Outbox, Parked
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.drain import Drain, Draining
-from notification_sender.worker.readiness import Readiness
+from notification_sender.worker.readiness import LONGEST, Readiness
 from notification_sender.worker.slots import Slots
 
 Handler = Callable[[Envelope], Awaitable[float | None]]
@@ -30,6 +30,9 @@ MOST_UNSETTLED = 2000
 
 SLEEP_AT_MOST = 1.0
 """Seconds: the ladder leaves less than one to sleep, whatever another pod's clock says."""
+
+LOOK = 10.0
+"""Seconds between two looks for deliveries that have waited in hand for too long."""
 
 STOPPING = 2.0
 """Seconds that a broker gets to cancel our consumers: one that hangs must not use up the grace."""
@@ -61,7 +64,8 @@ class Lanes:
         self._clock = clock
         self._metrics = metrics
         self._prefetch = 0
-        self._waiting: dict[Lane, deque[Envelope]] = {lane: deque() for lane in Lane}
+        self._waiting: dict[Lane, deque[tuple[float, Envelope]]] = {lane: deque() for lane in Lane}
+        """Taken then, on the monotonic clock."""
         self._working: set[asyncio.Task[None]] = set()
         self._resting: set[asyncio.Task[None]] = set()
         """Sleeping what is left of a wait, or on the way back to the queue: none of these holds a slot."""
@@ -95,16 +99,30 @@ class Lanes:
 
     def _queue(self, envelope: Envelope) -> None:
         waiting = self._waiting[envelope.lane]
-        waiting.append(envelope)
+        waiting.append((self._clock.monotonic(), envelope))
         if self._drain.asked or len(waiting) > self._prefetch:
             # More than the broker has given us: the oldest came by a connection that is gone, and comes again.
-            self._start(self._resting, self._intake.give_back(waiting.popleft()))
-        self._begin()
+            self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
+        self.begin()
 
-    def _begin(self) -> None:
+    async def put_off_late(self) -> None:
+        """To be run beside the work: what waited in hand too long, because our own platform is out, waits elsewhere.
+
+        A broker closes the channel of whoever keeps a message for half an hour, and with it all that is in hand.
+        """
+        while True:
+            await self._clock.sleep(LOOK)
+            late = self._clock.monotonic() - LONGEST
+            for waiting in self._waiting.values():
+                while waiting and waiting[0][0] < late:
+                    _, envelope = waiting.popleft()
+                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.bugs))
+
+    def begin(self) -> None:
+        """Work on what waits, as far as there are slots for it."""
         while lane := self._slots.take([lane for lane, waiting in self._waiting.items() if waiting]):
             # Our own task: one that belongs to the connection would be cancelled with it, in the middle of a send.
-            self._start(self._working, self._run(self._waiting[lane].popleft()))
+            self._start(self._working, self._run(self._waiting[lane].popleft()[1]))
 
     def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -124,7 +142,7 @@ class Lanes:
             await self._put_off(envelope, f"unexpected: {fault!r}", envelope.bugs + 1)
         finally:
             self._slots.give(envelope.lane)
-            self._begin()
+            self.begin()
 
     async def _handle(self, envelope: Envelope) -> None:
         again = await self._handlers[envelope.lane](envelope)
@@ -168,7 +186,7 @@ class Lanes:
             task.cancel()
         for waiting in self._waiting.values():
             while waiting:
-                self._start(self._resting, self._intake.give_back(waiting.popleft()))
+                self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
 
 
 def _later(envelope: Envelope, bugs: int) -> Parked:

@@ -10,7 +10,7 @@ from notification_sender.model.errors import ContextUnavailable, Permanent, Subj
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.model.unit import WorkUnit, decode
 from notification_sender.policy.deferral import Deferral
-from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked
+from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked, Platform
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.held import Held
@@ -36,6 +36,7 @@ class Units:
         settler: Settler,
         held: Held,
         deferral: Deferral,
+        platform: Platform,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -45,6 +46,7 @@ class Units:
         self._settler = settler
         self._held = held
         self._deferral = deferral
+        self._platform = platform
         self._clock = clock
         self._dice = dice
 
@@ -99,6 +101,7 @@ class Units:
         try:
             composed = await self._composer.compose(unit)
         except ContextUnavailable as fault:
+            self._platform.blame(fault)
             await self._settler.settle(replace(work, attempt=again), self._unavailable(unit, envelope, str(fault)))
         except SubjectNotFound as fault:
             outcome = self._deferral.not_found(str(fault), misses=envelope.misses)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from virtual import VirtualClock
+from worker.platform import Platform
 
 from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.memory_ledger import MemoryLedger
@@ -110,6 +111,7 @@ class Body:
         self.ledger = Away(self.memory)
         self.channel = Channel(clock)
         self.composer = Composer()
+        self.platform = Platform()
         self.limits: list[Limit] = []
         self.metrics = Metrics()
         self.heart = self.another(**pace)
@@ -121,6 +123,7 @@ class Body:
             outbox=self.broker,
             ledger=self.ledger,  # type: ignore[arg-type]  # it passes everything on
             rollcall=self.memory,
+            platform=self.platform,
             clock=self.clock,
             dice=lambda: 0.5,
         )
