@@ -21,6 +21,7 @@ from notification_sender.policy.audit import Audit
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
+from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
 
@@ -106,6 +107,8 @@ class App:
         async with AsyncExitStack() as opened:
             opened.push_async_callback(self._recipients.close)
             opened.push_async_callback(self._upstreams.close)
+            lag = asyncio.create_task(watch_lag(self._metrics.lag))
+            opened.callback(lag.cancel)
             await self._health.start(self._settings.http_host, self._settings.http_port)
             opened.push_async_callback(self._health.stop)
             _log.info("health.listening", port=self._health.port)

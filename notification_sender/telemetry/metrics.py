@@ -16,6 +16,7 @@ class Metrics:
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
         self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
+        self.lag = self._histogram("loop_lag_seconds", "How late the event loop wakes what it should wake")
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
         )

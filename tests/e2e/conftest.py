@@ -59,6 +59,18 @@ def unit(sandbox: Sandbox) -> Callable[..., Record]:
 
 
 @pytest.fixture
+def about(sandbox: Sandbox, unit: Callable[..., Record]) -> Callable[..., Record]:
+    """A work unit about the incident of this number, of the organization that it belongs to."""
+
+    def make(number: int, **fields: Any) -> Record:
+        incident = sandbox.world.incidents[f"inc-{number:05d}"]
+        about_it = {name: incident[name] for name in ("incident_id", "organization_id")}
+        return unit(**about_it, intel_request_id=None, fingerprint=incident["modified"]) | fields
+
+    return make
+
+
+@pytest.fixture
 def hook(sandbox: Sandbox) -> Callable[..., Record]:
     """A webhook destination of its own in the inbox."""
 

@@ -22,18 +22,6 @@ INTERNAL = set(Endpoint) - {Endpoint.TOKEN, Endpoint.REVERSE, Endpoint.CURRENT_O
 AN_HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 
 
-@pytest.fixture
-def about(sandbox: Sandbox, unit: Make) -> Make:
-    """A work unit about the incident of this number, of the organization that it belongs to."""
-
-    def make(number: int, **fields: Any) -> dict[str, Any]:
-        incident = sandbox.world.incidents[f"inc-{number:05d}"]
-        about_it = {name: incident[name] for name in ("incident_id", "organization_id")}
-        return unit(**about_it, intel_request_id=None, fingerprint=incident["modified"]) | fields
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("mode", "fast", "slow"),
     [("auto", {0, 1, 4}, {0, 1, 2, 3}), ("on", {0, 1, 2, 3, 4}, {0, 1}), ("off", set(), {0, 1, 2, 3, 4})],
