@@ -236,14 +236,54 @@ class Rollcall(Protocol):
 # --- context ----------------------------------------------------------------------------------------------
 
 
-class Shelf(Protocol):
-    """Where fetched facts are kept for the whole fleet. A fact that cannot be read is not there.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the shelf says of one fact. Seconds, by the store's clock."""
 
-    The cache is an optimization: when the store is away ``read`` finds nothing and ``write`` does nothing.
+    body: bytes | None
+    """The copy, None where there is none that the caller can use."""
+    fetched: float
+    """Epoch time at which its fetch began, by the clock of whoever fetched it."""
+    soft: float
+    """How long it is still fresh; below 0: it grows old, and somebody fetches it anew."""
+    hard: float
+    """How long it may still be served while nothing is wrong; below 0: only in place of a fetch that fails."""
+    fetcher: Literal["nobody", "you", "other"]
+    lease: float = 0.0
+    """How long somebody else's lease to fetch it lasts, if it is not renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A fetched fact, and for how many seconds from now: fresh, served, kept. ``fetched`` as of ``Look``."""
+
+    body: bytes
+    fetched: float
+    soft: float
+    hard: float
+    ttl: float
+
+
+class Shelf(Protocol):
+    """Where fetched facts are kept for the whole fleet, and where it is settled who fetches. The facts of one call
+    are one organization's. ``token`` names one fetch: leases are held under it for seconds only.
+
+    The cache is an optimization: while the store is away everybody fetches, and nothing is kept.
     """
 
-    async def read(self, keys: Sequence[str]) -> list[bytes | None]: ...
-    async def write(self, facts: Mapping[str, bytes], ttl: float) -> None: ...
+    async def look(self, facts: Mapping[str, float], token: str) -> list[Look]:
+        """By key the ``fetched`` of a copy that the caller cannot use, or 0. Those for which the answer says ``you``
+        are leased to the caller, who fills them or gives them up.
+        """
+
+    async def extend(self, keys: Sequence[str], token: str) -> None:
+        """Go on holding the leases."""
+
+    async def fill(self, facts: Mapping[str, Keep | None], token: str, error: str = "") -> None:
+        """Keep what was fetched, give up the lease of every one, wake those who wait. ``error``: why there is nothing.
+
+        What somebody else fetched since the lease ran out is not overwritten.
+        """
 
 
 class Platform(Protocol):

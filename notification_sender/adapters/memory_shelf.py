@@ -1,24 +1,78 @@
-"""The shelf in plain Python, on a clock that may jump: a store for tests."""
+"""The shelf in plain Python, on a clock that may jump: what the scripts must do, and a store for tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from notification_sender.ports import Clock
+from notification_sender.ports import Clock, Keep, Look
+
+
+@dataclass(slots=True)
+class _Lease:
+    token: str
+    ends: float
+    wanted: bool = False
 
 
 class MemoryShelf:
-    """It keeps nothing beyond this process."""
+    """Several processes' worth, if they share it. ``wake`` is called with what a message on the channel would say."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, wake: Callable[[str], None] = lambda _: None, lease: float = 3.0) -> None:
         self._clock = clock
-        self._facts: dict[str, tuple[bytes, float]] = {}
+        self._wake = wake
+        self._lease = lease
+        self._facts: dict[str, tuple[Keep, float]] = {}
+        self._leases: dict[str, _Lease] = {}
 
-    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        """In the order of ``keys``; None for what is not there."""
-        now = self._clock.now()
-        found = (self._facts.get(key, (b"", now)) for key in keys)
-        return [fact if ends > now else None for fact, ends in found]
+    async def look(self, facts: Mapping[str, float], token: str) -> list[Look]:
+        return [self._look(key, seen, token) for key, seen in facts.items()]
 
-    async def write(self, facts: Mapping[str, bytes], ttl: float) -> None:
-        """``ttl`` in seconds."""
-        ends = self._clock.now() + ttl
-        self._facts.update((key, (fact, ends)) for key, fact in facts.items())
+    async def extend(self, keys: Sequence[str], token: str) -> None:
+        for key in keys:
+            lease = self._live(key)
+            if lease is not None and lease.token == token:
+                lease.ends = self._clock.now() + self._lease
+
+    async def fill(self, facts: Mapping[str, Keep | None], token: str, error: str = "") -> None:
+        for key, keep in facts.items():
+            lease = self._live(key)
+            ours = lease is not None and lease.token == token
+            if keep is not None and (ours or (lease is None and self._fetched(key) < keep.fetched)):
+                self._facts[key] = (keep, self._clock.now())
+            if lease is not None and ours:
+                del self._leases[key]
+                if lease.wanted:
+                    self._wake(f"{key}\n{error}")
+
+    def forget(self) -> None:
+        """As when the store is flushed."""
+        self._facts.clear()
+        self._leases.clear()
+
+    def _look(self, key: str, seen: float, token: str) -> Look:
+        keep, age = self._kept(key)
+        if keep is None or keep.fetched == seen:
+            return self._settled(key, token, Look(None, 0.0, 0.0, 0.0, "nobody"), waits=True)
+        look = Look(keep.body, keep.fetched, keep.soft - age, keep.hard - age, "nobody")
+        return look if look.soft > 0 else self._settled(key, token, look, waits=look.hard <= 0)
+
+    def _settled(self, key: str, token: str, look: Look, *, waits: bool) -> Look:
+        lease = self._live(key)
+        if lease is not None and lease.token != token:
+            lease.wanted = lease.wanted or waits
+            left = lease.ends - self._clock.now()
+            return Look(look.body, look.fetched, look.soft, look.hard, "other", left)
+        self._leases[key] = _Lease(token, self._clock.now() + self._lease, lease is not None and lease.wanted)
+        return Look(look.body, look.fetched, look.soft, look.hard, "you")
+
+    def _kept(self, key: str) -> tuple[Keep | None, float]:
+        keep, since = self._facts.get(key, (None, 0.0))
+        age = self._clock.now() - since
+        return (None, 0.0) if keep is None or age >= keep.ttl else (keep, age)
+
+    def _fetched(self, key: str) -> float:
+        keep, _ = self._kept(key)
+        return 0.0 if keep is None else keep.fetched
+
+    def _live(self, key: str) -> _Lease | None:
+        lease = self._leases.get(key)
+        return lease if lease is not None and lease.ends > self._clock.now() else None

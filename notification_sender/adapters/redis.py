@@ -110,6 +110,21 @@ class Redis:
         except RedisError as fault:
             raise refused(fault) from fault
 
+    async def another(self) -> Connection:
+        """A connection of its own to the same server, for whoever closes it.
+
+        Raises:
+            RedisError, OSError: there is none to be had.
+        """
+        connection: Any = self._new_connection(**self._options)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return cast("Connection", connection)
+
     async def ping(self) -> None:
         """A round trip.
 
@@ -149,10 +164,9 @@ class Redis:
                 return self._wire
 
     async def _open(self) -> Wire:
-        connection: Any = self._new_connection(**self._options)
+        connection: Any = await self.another()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await connection.connect()
                 await connection.send_command(*PROBE)
                 await connection.read_response()
         except BaseException:

@@ -43,6 +43,15 @@ class App:
         self._broker = broker(settings, self._clock)
         self._store = store(settings)
         self._upstreams = Upstreams(settings, clock=self._clock, metrics=self._metrics)
+        self._cache = Cache(
+            shelf=self._store.shelf,
+            news=self._store.news,
+            clock=self._clock,
+            dice=random.random,
+            prefix=settings.topology_prefix,
+            deadline=settings.api_timeout,
+            count=self._metrics.fact,
+        )
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
         self._heart = Heart(
@@ -77,10 +86,9 @@ class App:
 
     def _composer(self) -> Composer:
         settings, channels = self._settings, self._recipients.channels
-        cache = Cache(shelf=self._store.shelf, clock=self._clock, dice=random.random, prefix=settings.topology_prefix)
         parts = {name: channel.parts for name, channel in channels.items()}
         return Composer(
-            gatherers=self._upstreams.gatherers(cache),
+            gatherers=self._upstreams.gatherers(self._cache),
             renderer=Renderer(folder=settings.templates_dir or shipped(), channels=parts),
             channels=channels,
         )
@@ -112,8 +120,9 @@ class App:
             await self._health.start(self._settings.http_host, self._settings.http_port)
             opened.push_async_callback(self._health.stop)
             _log.info("health.listening", port=self._health.port)
-            opened.push_async_callback(self._store.redis.close)
-            await self._store.redis.connect()
+            opened.push_async_callback(self._store.close)
+            await self._store.open()
+            opened.push_async_callback(self._cache.close)
             opened.push_async_callback(self._broker.close)
             await self._broker.connect()
             # Before it starts: one that fails half-way has deliveries in hand all the same.

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notification_sender.adapters.memory_broker import MemoryBroker
+from notification_sender.adapters.memory_news import MemoryNews
 from notification_sender.adapters.rabbitmq import RabbitMQ
 from notification_sender.adapters.redis import Redis, store_at
 from notification_sender.adapters.redis_ledger import RedisLedger
+from notification_sender.adapters.redis_news import RedisNews, channel
 from notification_sender.adapters.redis_shelf import RedisShelf
 from notification_sender.adapters.topology import Topology
+from notification_sender.context.cache import TOPIC
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
 from notification_sender.ports import Clock
@@ -39,6 +42,21 @@ class Store:
     redis: "Redis | EmbeddedRedis"
     ledger: RedisLedger
     shelf: RedisShelf
+    news: RedisNews | MemoryNews
+
+    async def open(self) -> None:
+        """Return when it is there.
+
+        Raises:
+            ConfigurationFault: it refuses us.
+        """
+        await self.redis.connect()
+        await self.news.start()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.news.stop()
+        await self.redis.close()
 
     async def audit(self, batch_id: str) -> Audit | None:
         """What became of a batch; None if none of its units was seen."""
@@ -58,4 +76,6 @@ def store(settings: Settings) -> Store:
         ledger_ttl=settings.ledger_ttl,
         horizon=settings.throttle_horizon,
     )
-    return Store(redis, ledger, RedisShelf(redis=redis))
+    prefix = settings.topology_prefix
+    news = RedisNews(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryNews()
+    return Store(redis, ledger, RedisShelf(redis=redis, channel=channel(prefix, TOPIC)), news)

@@ -9,14 +9,17 @@ V = TypeVar("V")
 
 
 class Flight(Generic[K, V]):
-    """A fetch of its own task, so that it outlives each one of those who wait, and none of them all."""
+    """A fetch of its own task: it outlives each one of those who wait, and them all.
 
-    __slots__ = ("keys", "task", "waiters")
+    What was asked for will be asked for again: where everybody's patience is shorter than the fetch, a fetch that ended
+    with the last of them would never be finished.
+    """
+
+    __slots__ = ("keys", "task")
 
     def __init__(self, keys: Sequence[K], task: asyncio.Task[V]) -> None:
         self.keys = keys
         self.task = task
-        self.waiters = 0
 
 
 class Flights(Generic[K, V]):
@@ -29,42 +32,29 @@ class Flights(Generic[K, V]):
         return self._by_key.get(key)
 
     def start(self, keys: Sequence[K], fetch: Coroutine[Any, Any, V]) -> Flight[K, V]:
-        """To be landed at once: a flight that nobody waits for is not ended by anybody either."""
         flight = Flight(keys, asyncio.create_task(fetch))
         self._by_key.update(dict.fromkeys(keys, flight))
         flight.task.add_done_callback(lambda _: self._ended(flight))
         return flight
 
     async def land(self, flights: Collection[Flight[K, V]]) -> list[V]:
-        """Wait for all of them, raise what the first one raises. A flight that nobody waits for any more ends."""
+        """Wait for all of them, raise what the first one raises."""
+        await asyncio.wait([flight.task for flight in flights], return_when=asyncio.FIRST_EXCEPTION)
         for flight in flights:
-            flight.waiters += 1
-        try:
-            await asyncio.wait([flight.task for flight in flights], return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            left = [flight.task for flight in flights if self._leave(flight)]
-            if left:  # their connections are back in the pool before we go on
-                await asyncio.wait(left)
-        for flight in flights:
-            if flight.task.done() and not flight.task.cancelled():
+            if flight.task.done():
                 flight.task.result()
         return [flight.task.result() for flight in flights]
 
-    def _leave(self, flight: Flight[K, V]) -> bool:
-        """Whether it was ended, because we were the last who waited."""
-        flight.waiters -= 1
-        if flight.waiters or flight.task.done():
-            return False
-        self._forget(flight)  # at once: nobody may join a flight that is going down
-        flight.task.cancel()
-        return True
+    async def close(self) -> None:
+        """End them all, and wait until they have ended."""
+        tasks = {flight.task for flight in self._by_key.values()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, flight: Flight[K, V]) -> None:
-        self._forget(flight)
-        if not flight.task.cancelled():
-            flight.task.exception()  # of two that fail together one is raised; asyncio would complain of the other
-
-    def _forget(self, flight: Flight[K, V]) -> None:
         for key in flight.keys:
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
+        if not flight.task.cancelled():
+            flight.task.exception()  # of two that fail together one is raised; asyncio would complain of the other

@@ -13,6 +13,9 @@ class Metrics:
         self.outcomes = self._counter("outcomes", "Outcomes of units and notifications", "what", "outcome", "reason")
         self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
         self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
+        self._facts = self._counter(
+            "facts", "Facts that were not at hand in the process, by how they came", "how", "fact"
+        )
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
         self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
@@ -20,6 +23,10 @@ class Metrics:
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
         )
+
+    def fact(self, kind: str, how: str) -> None:
+        """A fact that was not at hand: how it came."""
+        self._facts.labels(how, kind.rpartition(":")[2]).inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"notification_sender_{name}", text, labels, registry=self.registry)

@@ -1,10 +1,14 @@
 """What stands in for the world: a clock that is moved, a shelf that is a dict, a loop whose time costs nothing."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-from notification_sender.context.cache import Cache
+from notification_sender.adapters.memory_news import MemoryNews
+from notification_sender.adapters.memory_shelf import MemoryShelf
+from notification_sender.context.cache import TOPIC, Cache
+from notification_sender.ports import Keep, Look
 
 
 class MovedClock:
@@ -21,25 +25,26 @@ class MovedClock:
         self.time += seconds
 
 
-class DictShelf:
-    """Counts its round trips; ``ttls`` by key as they were written."""
+class CountingShelf(MemoryShelf):
+    """Counts its round trips; wakes whoever shares its ``news``."""
 
-    def __init__(self) -> None:
-        self.bodies: dict[str, bytes] = {}
-        self.ttls: dict[str, float] = {}
-        self.reads: list[list[str]] = []
+    def __init__(self, clock: MovedClock) -> None:
+        self.news = MemoryNews()
+        super().__init__(clock=clock, wake=partial(self.news.say, TOPIC))
+        self.looks: list[list[str]] = []
 
-    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        self.reads.append(list(keys))
-        return [self.bodies.get(key) for key in keys]
+    @property
+    def kept(self) -> dict[str, Keep]:
+        return {key: keep for key, (keep, _) in self._facts.items()}
 
-    async def write(self, facts: Mapping[str, bytes], ttl: float) -> None:
-        self.bodies |= facts
-        self.ttls |= dict.fromkeys(facts, ttl)
+    async def look(self, facts: Mapping[str, float], token: str) -> list[Look]:
+        self.looks.append(list(facts))
+        return await super().look(facts, token)
 
 
-def cache_of(clock: MovedClock, shelf: DictShelf, dice: Callable[[], float] = lambda: 0.5) -> Cache:
-    return Cache(shelf=shelf, clock=clock, dice=dice, prefix="ns")
+def cache_of(clock: MovedClock, shelf: CountingShelf, dice: Callable[[], float] = lambda: 0.5, **options: Any) -> Cache:
+    """One process' worth."""
+    return Cache(shelf=shelf, news=shelf.news, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from context.fakes import DictShelf, MovedClock, cache_of
+from context.fakes import CountingShelf, MovedClock, cache_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +49,8 @@ OLD = {"modified": at(-100).isoformat()}
 async def test_the_fleet_is_told_once_that_there_is_none_and_asks_again_after_30_s(
     answer: object, fence: Fence | None, words: str
 ) -> None:
-    clock, shelf, api = MovedClock(), DictShelf(), Api(answer)
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api(answer)
     here, there = cache_of(clock, shelf), cache_of(clock, shelf)
     await here.find(api.wanted(fence=fence), ["a"])
     for cache in (here, there, here, there):
@@ -64,15 +65,16 @@ async def test_the_fleet_is_told_once_that_there_is_none_and_asks_again_after_30
 
 @given(dice=st.floats(0, 1, exclude_max=True), ttl=st.sampled_from([5.0, 60.0, 86400.0]))
 def test_a_tombstone_lasts_30_s_at_most_spread_by_a_tenth_and_never_stands_in(dice: float, ttl: float) -> None:
-    shelf = DictShelf()
-    cache = cache_of(MovedClock(), shelf, lambda: dice)
+    clock = MovedClock()
+    shelf = CountingShelf(clock)
+    cache = cache_of(clock, shelf, lambda: dice)
     asyncio.run(cache.find(Api().wanted(kind=Kind(KIND.name, ttl, stale=3600.0)), ["a"]))
-    assert min(0.9 * ttl, 27.0) <= shelf.ttls[KEY] <= min(1.1 * ttl, 30.0)
+    assert min(0.9 * ttl, 27.0) <= shelf.kept[KEY].ttl <= min(1.1 * ttl, 30.0)
 
 
 async def test_a_tombstone_past_its_time_does_not_stand_in_for_an_api_that_is_away() -> None:
     clock = MovedClock()
-    cache = cache_of(clock, DictShelf())  # which keeps also what is past its time
+    cache = cache_of(clock, CountingShelf(clock))  # which keeps also what is past its time
     await cache.find(Api().wanted(), ["a"])
     clock.time += 31
 
@@ -84,7 +86,8 @@ async def test_a_tombstone_past_its_time_does_not_stand_in_for_an_api_that_is_aw
 
 
 async def test_what_happened_after_a_tombstone_is_asked_for_and_what_happened_before_is_not() -> None:
-    clock, shelf, api = MovedClock(), DictShelf(), Api()
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api()
     cache = cache_of(clock, shelf)
     await cache.find(api.wanted(fence=Fence(modified=at(-10))), ["a"])
     for fence in (Fence(modified=at(-20)), Fence(modified=at(-1)), Fence(fetched=at(0)), Fence(), None):
@@ -97,23 +100,26 @@ async def test_what_happened_after_a_tombstone_is_asked_for_and_what_happened_be
 
 
 async def test_a_subject_is_never_answered_from_a_tombstone_and_leaves_none() -> None:
-    clock, shelf, api = MovedClock(), DictShelf(), Api(NotFound("answered 404"))
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api(NotFound("answered 404"))
     cache = cache_of(clock, shelf)
     await cache.find(api.wanted(subject=True), ["a"])
-    assert shelf.bodies == {}
+    assert shelf.kept == {}
     await cache.find(api.wanted(), ["a"])
     assert (await cache.find(api.wanted(subject=True), ["a"])).copies["a"].words == "answered 404"
     assert api.calls == 3
 
 
 async def test_a_subject_older_than_the_event_is_used_and_not_kept() -> None:
-    shelf, api = DictShelf(), Api(OLD)
-    found = await cache_of(MovedClock(), shelf).find(api.wanted(fence=Fence(modified=at(-1)), subject=True), ["a"])
-    assert (found.copies["a"].value, shelf.bodies) == (OLD, {})
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api(OLD)
+    found = await cache_of(clock, shelf).find(api.wanted(fence=Fence(modified=at(-1)), subject=True), ["a"])
+    assert (found.copies["a"].value, shelf.kept) == (OLD, {})
 
 
 async def test_a_tombstone_at_hand_does_not_hide_what_another_process_fetched() -> None:
-    clock, shelf, api = MovedClock(), DictShelf(), Api()
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api()
     here, there = cache_of(clock, shelf), cache_of(clock, shelf)
     await here.find(api.wanted(), ["a"])
     clock.time += 2

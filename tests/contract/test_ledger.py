@@ -11,10 +11,8 @@ from virtual import VirtualClock
 
 from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_ledger import MemoryLedger
-from notification_sender.adapters.memory_shelf import MemoryShelf
 from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_ledger import RedisLedger
-from notification_sender.adapters.redis_shelf import RedisShelf
 from notification_sender.model.errors import Unready
 from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.ports import (
@@ -28,7 +26,6 @@ from notification_sender.ports import (
     Key,
     Mine,
     Settled,
-    Shelf,
     Stale,
     Throttled,
 )
@@ -51,7 +48,6 @@ class Stand:
 
     clock: VirtualClock
     ledger: MemoryLedger | RedisLedger
-    shelf: Shelf
 
     async def mine(self, key: Key = UNIT, token: str = "t-1", attempt: int = 1, *, unknown: bool = False) -> Claim:
         reply = await self.ledger.claim(key, token, attempt, replayed=False)
@@ -66,7 +62,7 @@ class Stand:
 
 def on_redis(store: Store, clock: VirtualClock) -> Stand:
     ledger = RedisLedger(redis=Steered(store, clock), prefix="ns", lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
-    return Stand(clock, ledger, RedisShelf(redis=store))
+    return Stand(clock, ledger)
 
 
 @pytest.fixture(params=["memory", "embedded", "redis"])
@@ -74,7 +70,7 @@ async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
     clock = VirtualClock()
     if request.param == "memory":
         ledger = MemoryLedger(clock=clock, lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
-        yield Stand(clock, ledger, MemoryShelf(clock=clock))
+        yield Stand(clock, ledger)
         return
     store = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
     await store.connect()
@@ -304,7 +300,7 @@ async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: St
     assert await stand.admit(1, SLOW, token="t-9") == Settled("delivered")
 
 
-# --- rollcall and shelf -----------------------------------------------------------------------------------
+# --- rollcall ---------------------------------------------------------------------------------------------
 
 
 async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: Stand) -> None:
@@ -333,13 +329,6 @@ async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: 
         "{org-1}:unit:suppressed": ["suppressed"],
         "{org-1}:unit:in hand": ["waiting"],
     }
-
-
-async def test_facts_come_back_as_they_were_in_the_order_asked_for(stand: Stand) -> None:
-    assert await stand.shelf.read([]) == []
-    await stand.shelf.write({"ns:1:{o}:fact:a": b"\x00\xff", "ns:1:{o}:fact:b": b""}, ttl=0.5)
-    asked = [f"ns:1:{{o}}:fact:{name}" for name in "bca"]
-    assert await stand.shelf.read(asked) == [b"", None, b"\x00\xff"]
 
 
 # --- on Redis alone ---------------------------------------------------------------------------------------
@@ -373,9 +362,8 @@ async def test_every_key_ends_some_day(redis: Redis) -> None:
     assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, disable=HOOK)
     await ledger.note(notification(3), DEAD)
     await ledger.enroll("b-1", 1, UNIT)
-    await RedisShelf(redis=redis).write({"ns:1:{org-1}:fact:x": b"x"}, ttl=5.0)
     keys = await redis.execute("KEYS", "*")
-    assert len(keys) == 7
+    assert len(keys) == 6
     for key in keys:
         assert 0 < await redis.execute("PTTL", key) <= WEEK * 1000
 
@@ -390,7 +378,6 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
         for refused in (ledger.claim(UNIT, "t-2", 1, replayed=False), ledger.admit(asks[1])):
             with pytest.raises(Unready, match="OutOfMemoryError"):
                 await refused
-        await RedisShelf(redis=redis).write({"ns:1:{org-1}:fact:x": b"x"}, ttl=5.0)
         assert await ledger.renew(reply.claim)
         assert await ledger.finish(reply.claim, DEAD, disable=HOOK)
         await ledger.note(notification(2), DEAD)
@@ -399,9 +386,3 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
     assert await ledger.admit(asks[0]) == Settled("dead")
     assert await ledger.admit(asks[1]) == Disabled()
     assert await ledger.admit(asks[2]) == Settled("dead")
-
-
-async def test_while_the_store_is_away_the_shelf_is_empty() -> None:
-    shelf = RedisShelf(redis=Redis(url="redis://127.0.0.1:1/0"))
-    await shelf.write({"a": b"1"}, ttl=5.0)
-    assert await shelf.read(["a", "b"]) == [None, None]

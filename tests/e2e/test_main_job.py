@@ -9,7 +9,6 @@ import orjson
 from e2e.broker import Broker
 from e2e.fleet import fleet
 
-from notification_sender.sandbox.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
 
 Make = Callable[..., dict[str, Any]]
@@ -28,25 +27,6 @@ async def test_four_hundred_units_are_eight_hundred_notifications_each_once(
     assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]
     assert sandbox.platform.forbidden == 0
     assert sandbox.platform.leaks == Counter()
-
-
-async def test_copies_of_a_unit_cost_one_call_to_each_api_and_are_told_once(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
-) -> None:
-    async with fleet(environment, 3) as workers:
-        await broker.publish([unit(channels=["webhook", "email"])] * 75)
-        async with asyncio.timeout(30):
-            await sandbox.inbox.accepts(2)
-        # Seventy-four found it claimed and were parked, or found it done: all of them must have come to an end.
-        for worker in workers:
-            assert await worker.stop() == 0
-        async with fleet(environment, 1) as (last,), asyncio.timeout(30):
-            while await broker.depth("units"):
-                await last.says("unit.suppressed", times=1)
-    assert (len(sandbox.inbox.posts), len(sandbox.inbox.letters)) == (1, 1)
-    calls = dict(sandbox.platform.calls)
-    assert calls.pop(Endpoint.TOKEN) <= 2 * 3
-    assert set(calls.values()) == {1}, calls
 
 
 async def test_a_failed_webhook_is_sent_again_with_the_same_id_and_bytes_and_no_api_call(

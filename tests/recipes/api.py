@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import orjson
-from context.fakes import DictShelf, MovedClock, cache_of
+from context.fakes import CountingShelf, MovedClock, cache_of
 
 from notification_sender.context.gather import Gatherer
 from notification_sender.context.tokens import Tokens
@@ -136,7 +136,7 @@ class Bench:
     def __init__(self, platform: Platform, *, current_incidents: str = "auto", timeout: float = 30.0) -> None:
         self.platform = platform
         self.clock = MovedClock()
-        self.shelf = DictShelf()
+        self.shelf = CountingShelf(self.clock)
         self.cache = cache_of(self.clock, self.shelf)
         self.foreign: Counter[str] = Counter()
         self.observed: Counter[tuple[str, str, str]] = Counter()

@@ -1,0 +1,70 @@
+"""What one process tells the others: heard at once, by all, across a restart of the server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.redis import Redis as Server
+
+from notification_sender.adapters.redis import Redis
+from notification_sender.adapters.redis_news import RedisNews, channel
+from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.ports import Keep
+
+FACT = "ns:1:{o}:fact:a"
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.texts: asyncio.Queue[str] = asyncio.Queue()
+
+    async def next(self) -> str:
+        async with asyncio.timeout(10):
+            return await self.texts.get()
+
+
+@asynccontextmanager
+async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, RedisNews]]:
+    redis = Redis(url=url)
+    news = RedisNews(redis=redis, prefix="ns")
+    news.hear("facts", listener.texts.put_nowait)
+    await redis.connect()
+    await news.start()
+    try:
+        yield redis, news
+    finally:
+        await news.stop()
+        await redis.close()
+
+
+async def test_what_one_process_tells_every_other_one_hears(redis_server: str) -> None:
+    here, there = Listener(), Listener()
+    async with process(redis_server, here) as (_, news), process(redis_server, there):
+        await news.tell("other", "not asked for")
+        await news.tell("facts", "größer\nzwei")
+        assert [await it.next() for it in (here, there)] == ["größer\nzwei"] * 2
+
+
+async def test_whoever_waits_for_a_fetch_is_woken_at_its_end_and_told_why_there_is_nothing(redis_server: str) -> None:
+    listener = Listener()
+    async with process(redis_server, listener) as (redis, _):
+        shelf = RedisShelf(redis=redis, channel=channel("ns", "facts"))
+        for keep, error in ((Keep(b"x", 1.0, 0.001, 0.001, 60.0), ""), (None, "api: 503")):
+            await shelf.look({FACT: 1.0}, "leader")
+            await shelf.look({FACT: 1.0}, "follower")
+            await shelf.fill({FACT: keep}, "leader", error)
+            assert await listener.next() == f"{FACT}\n{error}"
+        await shelf.look({FACT: 1.0}, "leader")
+        await shelf.fill({FACT: None}, "leader", "nobody waits for it")
+        assert listener.texts.empty()
+
+
+async def test_a_subscription_that_was_lost_is_made_again(redis_service: Server) -> None:
+    listener = Listener()
+    async with process(redis_service.url, listener) as (redis, news):
+        await redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(10):
+            while await redis.execute("PUBSUB", "NUMSUB", "ns:1:news:facts") != [b"ns:1:news:facts", 1]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await news.tell("facts", "again")
+        assert await listener.next() == "again"

@@ -1,0 +1,169 @@
+"""Several processes and one shelf: who fetches, who waits, and what becomes of those who die."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from context.fakes import CountingShelf, MovedClock, cache_of, run_timeless, until
+
+from notification_sender.context.cache import Cache
+from notification_sender.context.facts import LARGE, Kind, Wanted
+from notification_sender.model.errors import ContextUnavailable
+from notification_sender.ports import Keep
+
+KIND = Kind("1:trial:thing", ttl=60.0, stale=600.0)
+KEY = "ns:1:{acme}:fact:1:trial:thing:a"
+
+
+class LoopClock(MovedClock):
+    """Follows the loop, so that waiting takes time."""
+
+    def now(self) -> float:
+        return self.time + asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        return self.now() - 1_000_000_000.0
+
+
+class Api:
+    """Takes ``seconds``; counts."""
+
+    def __init__(self, value: Any = "fact", seconds: float = 0.0) -> None:
+        self.value = value
+        self.seconds = seconds
+        self.calls = 0
+
+    async def load(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        self.calls += 1
+        await asyncio.sleep(self.seconds)
+        if isinstance(self.value, Exception):
+            raise self.value
+        return dict.fromkeys(ids, self.value)
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(KIND, "acme", self.load)
+
+
+def fleet(size: int) -> tuple[MovedClock, CountingShelf, list[Cache]]:
+    clock = LoopClock()
+    shelf = CountingShelf(clock)
+    return clock, shelf, [cache_of(clock, shelf) for _ in range(size)]
+
+
+def test_a_fetch_longer_than_a_lease_is_made_once_and_everybody_has_it_at_its_end() -> None:
+    api = Api(seconds=7.0)
+
+    async def main() -> None:
+        _, _, caches = fleet(5)
+        found = await asyncio.gather(*(cache.find(api.wanted, ["a"]) for cache in caches))
+        assert {it.copies["a"].value for it in found} == {"fact"}
+
+    assert run_timeless(main()) == pytest.approx(7.0, abs=0.1)
+    assert api.calls == 1
+
+
+def test_when_the_one_who_fetches_dies_another_one_does_within_the_lease_and_the_late_one_overwrites_nothing() -> None:
+    dying, api = Api("old", seconds=9.0), Api("new")
+
+    async def main() -> None:
+        _, shelf, (leader, *followers) = fleet(4)
+        late = asyncio.create_task(leader.find(dying.wanted, ["a"]))
+        await until(lambda: dying.calls == 1)
+        shelf.extend = nothing  # type: ignore[method-assign,assignment]  # it cannot renew its lease: it is stopped
+        found = await asyncio.gather(*(cache.find(api.wanted, ["a"]) for cache in followers))
+        assert {it.copies["a"].value for it in found} == {"new"}
+        assert asyncio.get_running_loop().time() == pytest.approx(3.0, abs=0.1)
+        await late
+        (again,) = (await cache_of(LoopClock(), shelf).find(api.wanted, ["a"])).copies.values()
+        assert again.value == "new"
+
+    run_timeless(main())
+    assert api.calls == 1
+
+
+async def nothing(*_: object) -> None:
+    """The process that would do it stands still."""
+
+
+def test_a_failure_is_told_to_those_who_wait_and_to_nobody_after_them() -> None:
+    api = Api(ContextUnavailable("incidents: 503"), seconds=1.0)
+
+    async def main() -> None:
+        _, shelf, caches = fleet(5)
+        ends = await asyncio.gather(*(cache.find(api.wanted, ["a"]) for cache in caches), return_exceptions=True)
+        assert [str(end) for end in ends] == ["incidents: 503"] * 5
+        assert api.calls == 1
+        assert shelf.kept == {}
+        api.value = "fact"
+        assert (await caches[1].find(api.wanted, ["a"])).copies["a"].value == "fact"
+
+    run_timeless(main())
+
+
+def test_a_hot_fact_is_renewed_once_before_its_end_and_nobody_waits() -> None:
+    api = Api(seconds=2.0)
+
+    async def main() -> None:
+        clock, _, caches = fleet(5)
+        await caches[0].find(api.wanted, ["a"])
+        clock.time += 50
+        began = asyncio.get_running_loop().time()
+        for _ in range(3):
+            found = await asyncio.gather(*(cache.find(api.wanted, ["a"]) for cache in caches))
+            assert {it.origin for it in found} == {"shelf"}
+        assert asyncio.get_running_loop().time() == began
+        await asyncio.sleep(2.5)
+        assert api.calls == 2
+        clock.time += 20
+        assert (await caches[3].find(api.wanted, ["a"])).origin == "shelf"
+
+    run_timeless(main())
+    assert api.calls == 2
+
+
+def test_a_renewal_that_fails_leaves_the_copy_until_its_end_and_then_it_only_stands_in() -> None:
+    api = Api()
+
+    async def main() -> None:
+        clock, _, (here, *_) = fleet(1)
+        await here.find(api.wanted, ["a"])
+        api.value = ContextUnavailable("503")
+        clock.time += 50
+        assert (await here.find(api.wanted, ["a"])).origin == "shelf"
+        clock.time += 11
+        assert (await here.find(api.wanted, ["a"])).origin == "stale"
+        clock.time += 600
+        with pytest.raises(ContextUnavailable):
+            await here.find(api.wanted, ["a"])
+
+    run_timeless(main())
+
+
+def test_nobody_waits_longer_than_a_fetch_may_take() -> None:
+    async def main() -> None:
+        clock = LoopClock()
+        shelf = CountingShelf(clock)
+        with pytest.raises(ContextUnavailable, match="not there in 10 s"):
+            await cache_of(clock, shelf).find(Api(seconds=60.0).wanted, ["a"])
+
+    assert run_timeless(main()) == pytest.approx(10.0)
+
+
+async def test_what_is_large_is_kept_deflated() -> None:
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api({"text": "word " * LARGE})
+    await cache_of(clock, shelf).find(api.wanted, ["a"])
+    assert len(shelf.kept[KEY].body) < LARGE
+    assert (await cache_of(clock, shelf).find(api.wanted, ["a"])).copies["a"].value == api.value
+
+
+async def test_a_flush_while_a_fetch_is_under_way_costs_nothing() -> None:
+    clock = MovedClock()
+    shelf, api = CountingShelf(clock), Api()
+    finding = asyncio.create_task(cache_of(clock, shelf).find(api.wanted, ["a"]))
+    await until(lambda: api.calls == 1)
+    shelf.forget()
+    await finding
+    assert isinstance(shelf.kept[KEY], Keep)

@@ -1,0 +1,217 @@
+"""The shelf: the script on Redis, the same one on the embedded Redis, and plain Python that says what it must do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from steered import Steered
+from virtual import VirtualClock
+
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.memory_shelf import MemoryShelf
+from notification_sender.adapters.redis import Redis
+from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.ports import Keep, Look, Shelf
+
+A, B = "ns:1:{o}:fact:a", "ns:1:{o}:fact:b"
+CHANNEL = "ns:1:news:facts"
+LEASE = 3.0
+
+
+def keep(body: bytes = b"body", fetched: float = 100.0) -> Keep:
+    return Keep(body, fetched, soft=40.0, hard=50.0, ttl=3000.0)
+
+
+@dataclass
+class Stand:
+    clock: VirtualClock
+    shelf: Shelf
+    store: Any = None
+    woken: list[str] = field(default_factory=list)
+
+    async def look(self, key: str = A, *, token: str = "t-1", unusable: float = 0.0) -> Look:
+        [look] = await self.shelf.look({key: unusable}, token)
+        return look
+
+    async def kept(self) -> "Stand":
+        """With one fact on the shelf."""
+        await self.look()
+        await self.shelf.fill({A: keep()}, "t-1")
+        return self
+
+
+def on_redis(store: Any, clock: VirtualClock) -> Stand:
+    return Stand(clock, RedisShelf(redis=Steered(store, clock), channel=CHANNEL, lease=LEASE), store)
+
+
+@pytest.fixture(params=["memory", "embedded", "redis"])
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    clock = VirtualClock()
+    if request.param == "memory":
+        made = Stand(clock, MemoryShelf(clock=clock))
+        made.shelf = MemoryShelf(clock=clock, wake=made.woken.append, lease=LEASE)
+        yield made
+        return
+    store = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
+    await store.connect()
+    yield on_redis(store, clock)
+    await store.close()
+
+
+async def test_of_all_who_look_for_a_missing_fact_one_fetches_it(stand: Stand) -> None:
+    first, second = await stand.look(token="t-1"), await stand.look(token="t-2")
+    assert (first.fetcher, first.body) == ("you", None)
+    assert (second.fetcher, second.body, second.lease) == ("other", None, LEASE)
+    assert (await stand.look(B, token="t-2")).fetcher == "you"
+
+
+async def test_a_fact_is_fresh_then_grows_old_and_is_served_meanwhile_then_only_stands_in(stand: Stand) -> None:
+    await stand.kept()
+    assert await stand.look() == Look(b"body", 100.0, 40.0, 50.0, "nobody")
+    stand.clock.jump(41)
+    assert await stand.look(token="t-2") == Look(b"body", 100.0, -1.0, 9.0, "you")
+    assert (await stand.look(token="t-3")).fetcher == "other"
+    stand.clock.jump(10)
+    assert await stand.look(token="t-4") == Look(b"body", 100.0, -11.0, -1.0, "you")
+
+
+async def test_a_copy_that_the_caller_cannot_use_is_as_good_as_none(stand: Stand) -> None:
+    await stand.kept()
+    look = await stand.look(unusable=100.0, token="t-2")
+    assert (look.body, look.fetcher) == (None, "you")
+    assert (await stand.look(unusable=99.0, token="t-3")).body == b"body"
+
+
+async def test_a_lease_ends_unless_it_is_extended_by_its_holder(stand: Stand) -> None:
+    await stand.look(token="t-1")
+    stand.clock.jump(2)
+    await stand.shelf.extend([A], "t-1")
+    await stand.shelf.extend([A], "t-2")
+    stand.clock.jump(2)
+    assert (await stand.look(token="t-2")).lease == 1.0
+    stand.clock.jump(1)
+    assert (await stand.look(token="t-2")).fetcher == "you"
+    await stand.shelf.extend([A], "t-1")
+    stand.clock.jump(3)
+    assert (await stand.look(token="t-3")).fetcher == "you"
+
+
+async def test_whoever_lost_the_lease_overwrites_nothing(stand: Stand) -> None:
+    await stand.look(token="late")
+    stand.clock.jump(4)
+    await stand.look(token="t-2")
+    await stand.shelf.fill({A: keep(b"late", 100.0)}, "late")
+    assert (await stand.look(token="t-3")).body is None
+    await stand.shelf.fill({A: keep(b"new", 104.0)}, "t-2")
+    await stand.shelf.fill({A: keep(b"late", 100.0)}, "late")
+    assert (await stand.look(token="t-3")).body == b"new"
+
+
+async def test_what_was_fetched_while_the_store_was_flushed_is_kept_all_the_same(stand: Stand) -> None:
+    await stand.shelf.fill({A: keep()}, "nobody")
+    assert (await stand.look()).body == b"body"
+
+
+async def test_a_lease_that_is_given_up_is_free_and_a_copy_stays(stand: Stand) -> None:
+    await stand.kept()
+    stand.clock.jump(45)
+    await stand.look(token="t-2")
+    await stand.shelf.fill({A: None}, "t-2", "503")
+    look = await stand.look(token="t-3")
+    assert (look.body, look.fetcher) == (b"body", "you")
+
+
+async def test_any_bytes_come_back_as_they_were(stand: Stand) -> None:
+    await stand.shelf.look({A: 0.0, B: 0.0}, "t-1")
+    await stand.shelf.fill({A: keep(b"\x00\xff\r\n"), B: keep(bytes(range(256)) * 100)}, "t-1")
+    bodies = [look.body for look in await stand.shelf.look({B: 0.0, A: 0.0}, "t-2")]
+    assert bodies == [bytes(range(256)) * 100, b"\x00\xff\r\n"]
+
+
+steps = st.one_of(
+    st.tuples(st.just("look"), st.sampled_from("abc"), st.sampled_from([0.0, 100.0])),
+    st.tuples(st.just("fill"), st.sampled_from("abc"), st.sampled_from([None, 100.0, 200.0])),
+    st.tuples(st.just("extend"), st.sampled_from("abc"), st.none()),
+    st.tuples(st.just("jump"), st.none(), st.sampled_from([0.5, 2.5, 3.5, 41.0])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=25))
+def test_the_script_does_what_plain_python_does(history: list[tuple[str, Any, Any]]) -> None:
+    async def play() -> None:
+        clock, store = VirtualClock(), EmbeddedRedis()
+        woken: list[str] = []
+        stands = [on_redis(store, clock), Stand(clock, MemoryShelf(clock=clock, wake=woken.append, lease=LEASE))]
+        for what, token, number in history:
+            if what == "jump":
+                clock.jump(number)
+                continue
+            replies = [await take(stand.shelf, what, token, number) for stand in stands]
+            assert replies[0] == replies[1]
+        await store.close()
+
+    asyncio.run(play())
+
+
+async def take(shelf: Shelf, what: str, token: str, number: float | None) -> list[Look] | None:
+    match what:
+        case "look":
+            return await shelf.look({A: number or 0.0, B: 0.0}, token)
+        case "fill":
+            await shelf.fill({A: None if number is None else keep(fetched=number)}, token)
+        case _:
+            await shelf.extend([A, B], token)
+    return None
+
+
+# --- on Redis alone ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def redis(redis_server: str) -> AsyncIterator[Redis]:
+    redis = Redis(url=redis_server)
+    await redis.connect()
+    yield redis
+    await redis.close()
+
+
+async def test_every_key_ends_some_day(redis: Redis) -> None:
+    shelf = RedisShelf(redis=redis, channel=CHANNEL)
+    await shelf.look({A: 0.0, B: 0.0}, "t-1")
+    await shelf.fill({A: keep()}, "t-1")
+    keys = {key: await redis.execute("PTTL", key) for key in await redis.execute("KEYS", "*")}
+    assert keys.keys() == {A.encode(), f"{B}:lease".encode()}
+    assert 2_900_000 < keys[A.encode()] <= 3_000_000
+    assert 2_000 < keys[f"{B}:lease".encode()] <= 3_000
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        ("SET", A, "garbage"),
+        ("HSET", A, "body", "x"),
+        ("HSET", A, "body", "x", "fetched", "soon", "soft", "9e99", "hard", "9e99"),
+        ("HSET", A, "body", "x", "fetched", "1", "soft", "now", "hard", ""),
+    ],
+)
+async def test_what_somebody_else_wrote_there_is_fetched_and_overwritten(redis: Redis, poison: tuple[str, ...]) -> None:
+    shelf = RedisShelf(redis=redis, channel=CHANNEL)
+    await redis.execute(*poison)
+    [look] = await shelf.look({A: 0.0}, "t-1")
+    assert look.fetcher == "you"
+    assert look.body is None or look.hard <= 0
+    await shelf.fill({A: keep()}, "t-1")
+    [look] = await shelf.look({A: 0.0}, "t-2")
+    assert (look.fetcher, look.body) == ("nobody", b"body")
+
+
+async def test_while_the_store_is_away_everybody_fetches() -> None:
+    shelf = RedisShelf(redis=Redis(url="redis://127.0.0.1:1/0"), channel=CHANNEL)
+    await shelf.fill({A: keep()}, "t-1")
+    await shelf.extend([A], "t-1")
+    assert [look.fetcher for look in await shelf.look({A: 0.0, B: 0.0}, "t-1")] == ["you", "you"]
