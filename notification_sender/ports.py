@@ -286,6 +286,31 @@ class Shelf(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process has of the calls that the fleet may have under way at one API."""
+
+    budget: int
+    under_way: int
+    held: int
+    """What it was allotted before."""
+    wanted: int
+    """Calls under way, and those that wait."""
+
+
+class Fleet(Protocol):
+    """What the processes of a fleet settle between them about the APIs they call. Raises Unready."""
+
+    async def allot(self, api: str, pod: str, share: Share) -> int:
+        """What the process holds from now on; all of them together never more than the budget."""
+
+    async def probe(self, api: str, seconds: float) -> bool:
+        """Whether the caller is the one who tries an API that was out; it has so long."""
+
+    async def probed(self, api: str) -> None:
+        """It has tried."""
+
+
 class Platform(Protocol):
     """Whether our own APIs bear that one more unit is begun: what cannot be finished is not begun, and waits."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -37,6 +37,8 @@ class Answer:
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     partial: bool
+    times: tuple[float, float, float]
+    """Seconds until there was a connection, from then to the first byte of the answer, from then to its end."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -75,7 +77,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """``exchange`` for httpx; what it says of timeouts, host, length and encodings is not looked at.
 
-        A request overrides ``deadline`` and ``max_bytes`` by its ``extensions``; those of the answer tell ``partial``.
+        A request overrides ``deadline`` and ``max_bytes`` by its ``extensions``; those of the answer tell ``partial``
+        and ``times``.
         The body waits in memory: ``aread()`` would decode it without a limit, had the server encoded it unasked.
         """
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING]
@@ -91,7 +94,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             answer.status,
             headers=answer.headers,
             stream=httpx.ByteStream(answer.body),
-            extensions={"partial": answer.partial},
+            extensions={"partial": answer.partial, "times": answer.times},
         )
 
     async def exchange(
@@ -111,7 +114,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             SendFailed: nothing was sent, or it is unknown what became of it.
 
         """
-        exchange = _Exchange(max_bytes or self._max_bytes)
+        clock = asyncio.get_running_loop().time
+        exchange = _Exchange(max_bytes or self._max_bytes, clock, asked=clock())
         dial = Dial(tls=url.startswith("https:"))
         cause = "the answer is longer than may be read"
         route = self._route(url)
@@ -119,13 +123,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             request = _head(method, route, headers, len(body)) + body
             async with asyncio.timeout(self._deadline if deadline is None else deadline):
-                await self._carry_out(exchange, route, request)
+                await self._attempt(exchange, route, request)
         except _FOREIGN as fault:
             cause = exchange.said(fault)
         finally:
             dialling.reset(token)
         if exchange.whole or (exchange.status and self._partial):
-            return Answer(exchange.status, exchange.headers, bytes(exchange.body), partial=not exchange.whole)
+            body, partial = bytes(exchange.body), not exchange.whole
+            return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
         if dial.refused and not exchange.begun:  # else another address of the same name was allowed
             raise dial.refused
         raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent)
@@ -134,15 +139,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close all connections."""
         if self._connector is not None:
             await self._connector.close()
-
-    async def _carry_out(self, exchange: "_Exchange", route: "_Route", request: bytes) -> None:
-        try:
-            await self._attempt(exchange, route, request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            # The server may have closed a kept connection at the same moment: a GET does no harm twice.
-            if not exchange.begun or exchange.status or not request.startswith(b"GET "):
-                raise
-            await self._attempt(exchange, route, request)
 
     async def _attempt(self, exchange: "_Exchange", route: "_Route", request: bytes) -> None:
         if self._connector is None:
@@ -219,6 +215,10 @@ class _Exchange:
     """One request and its answer, as far as they came."""
 
     limit: int
+    clock: Callable[[], float]
+    asked: float
+    connected: float = 0.0
+    answered: float = 0.0
     begun: bool = False
     """There was a connection, and from then on bytes may have left."""
     status: int = 0
@@ -230,6 +230,7 @@ class _Exchange:
     async def over(self, connection: Connection, request: bytes) -> None:
         """Write the request, and read its answer with up to ``limit`` bytes of the raw body."""
         self.begun = True
+        self.connected = self.clock()
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
@@ -239,6 +240,7 @@ class _Exchange:
         message, content = await protocol.read()
         while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
             message, content = await protocol.read()
+        self.answered = self.clock()
         self.status, self.headers = message.code, message.raw_headers
         while chunk := await content.readany():
             self.body += chunk
@@ -246,6 +248,10 @@ class _Exchange:
                 del self.body[self.limit :]
                 return
         self.whole = True
+
+    def times(self) -> tuple[float, float, float]:
+        """Of an exchange that was answered."""
+        return self.connected - self.asked, self.answered - self.connected, self.clock() - self.answered
 
     @property
     def sent(self) -> Sent:

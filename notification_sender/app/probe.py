@@ -74,7 +74,7 @@ async def _redis(settings: Settings) -> str:
 
 
 async def _aaa(settings: Settings) -> str:
-    upstreams = Upstreams(settings, clock=SystemClock(), metrics=Metrics())
+    upstreams = Upstreams(settings, store=store(settings), clock=SystemClock(), metrics=Metrics())
     try:
         await upstreams.check_token()
     finally:
@@ -83,7 +83,7 @@ async def _aaa(settings: Settings) -> str:
 
 
 async def _templates(settings: Settings) -> str:
-    upstreams = Upstreams(settings, clock=SystemClock(), metrics=Metrics())
+    upstreams = Upstreams(settings, store=store(settings), clock=SystemClock(), metrics=Metrics())
     recipients = Recipients(settings, tokens=upstreams.outbound_tokens, clock=SystemClock())
     folder = settings.templates_dir or shipped()
     Renderer(folder=folder, channels={name: it.parts for name, it in recipients.channels.items()})

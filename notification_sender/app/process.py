@@ -42,7 +42,7 @@ class App:
         self._metrics = Metrics()
         self._broker = broker(settings, self._clock)
         self._store = store(settings)
-        self._upstreams = Upstreams(settings, clock=self._clock, metrics=self._metrics)
+        self._upstreams = Upstreams(settings, store=self._store, clock=self._clock, metrics=self._metrics)
         self._cache = Cache(
             shelf=self._store.shelf,
             news=self._store.news,
@@ -123,6 +123,7 @@ class App:
             opened.push_async_callback(self._store.close)
             await self._store.open()
             opened.push_async_callback(self._cache.close)
+            self._upstreams.start()
             opened.push_async_callback(self._broker.close)
             await self._broker.connect()
             # Before it starts: one that fails half-way has deliveries in hand all the same.
@@ -155,7 +156,8 @@ class App:
     def status(self) -> dict[str, Any]:
         """What ``/status`` says."""
         slots = {lane.value: held for lane, held in self._heart.slots.held.items()}
-        return {"ready": self.ready(), "in_hand": self._heart.lanes.in_hand, "slots": slots}
+        apis = self._upstreams.summary()
+        return {"ready": self.ready(), "in_hand": self._heart.lanes.in_hand, "slots": slots, "apis": apis}
 
     async def publish(self, bodies: list[bytes]) -> None:
         """Work units, as a publisher would."""

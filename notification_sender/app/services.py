@@ -7,11 +7,13 @@ from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.memory_news import MemoryNews
 from notification_sender.adapters.rabbitmq import RabbitMQ
 from notification_sender.adapters.redis import Redis, store_at
+from notification_sender.adapters.redis_fleet import RedisFleet
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.adapters.redis_news import RedisNews, channel
 from notification_sender.adapters.redis_shelf import RedisShelf
 from notification_sender.adapters.topology import Topology
 from notification_sender.context.cache import TOPIC
+from notification_sender.context.guards import PERIOD
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
 from notification_sender.ports import Clock
@@ -43,6 +45,7 @@ class Store:
     ledger: RedisLedger
     shelf: RedisShelf
     news: RedisNews | MemoryNews
+    fleet: RedisFleet
 
     async def open(self) -> None:
         """Return when it is there.
@@ -78,4 +81,5 @@ def store(settings: Settings) -> Store:
     )
     prefix = settings.topology_prefix
     news = RedisNews(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryNews()
-    return Store(redis, ledger, RedisShelf(redis=redis, channel=channel(prefix, TOPIC)), news)
+    shelf = RedisShelf(redis=redis, channel=channel(prefix, TOPIC))
+    return Store(redis, ledger, shelf, news, RedisFleet(redis=redis, prefix=prefix, period=PERIOD))

@@ -3,8 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Literal, Protocol
 
@@ -17,6 +15,7 @@ from notification_sender.model.errors import ContextUnavailable, Gone, Rejected,
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import explain
+from notification_sender.policy.retry import retry_after
 from notification_sender.ports import Clock
 
 EXCERPT = 200
@@ -206,20 +205,3 @@ def _excerpt(body: bytes) -> str:
     if not text.isprintable():
         text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return _SECRET.sub("[redacted]", text)[:EXCERPT]
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait by a ``Retry-After`` (RFC 9110, section 10.2.3): seconds, or a date. What is neither, or past,
-    is None.
-    """
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:10])
-    try:
-        moment = parsedate_to_datetime(value)
-        # HTTP's dates are UTC also where they do not say so (RFC 9110, section 5.6.7).
-        wish = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
-    return wish if wish > 0 else None

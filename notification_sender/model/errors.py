@@ -89,6 +89,14 @@ class ContextUnavailable(Transient):
     """A required source could not be fetched in time; says which and how."""
 
 
+class Outage(ContextUnavailable):
+    """An API is out, and was not asked. ``api`` is its name."""
+
+    def __init__(self, api: str, seconds: float) -> None:
+        super().__init__(f"{api} is out, it is tried again in {seconds:.1f} s")
+        self.api = api
+
+
 class SubjectNotFound(Transient):
     """The API answers 404 for what the unit is about: it may only be late."""
 

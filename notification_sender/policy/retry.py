@@ -1,8 +1,9 @@
-"""When to try again: the schedule between attempts, and the backoff while our own platform is unwell."""
+"""When to try again: the schedule between attempts, the backoff while our own platform is unwell, others' wishes."""
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 
 JITTER = 0.1
 """Each delay is spread by this share up and down: a fleet that failed together must not return together."""
@@ -77,3 +78,20 @@ def backoff(attempt: int, dice: float) -> float:
     """
     cap = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempt - 1, 10))
     return dice * cap
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a ``Retry-After`` (RFC 9110, section 10.2.3): seconds, or a date. What is neither, or past,
+    is None.
+    """
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        moment = parsedate_to_datetime(value)
+        # HTTP's dates are UTC also where they do not say so (RFC 9110, section 5.6.7).
+        wish = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return wish if wish > 0 else None

@@ -35,6 +35,7 @@ from notification_sender.settings.forms import (
 )
 from notification_sender.settings.relations import RELATIONS, broken
 
+Budget = Annotated[int | None, Field(ge=1, le=100_000)]
 QueueName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$"), Form("letters, digits, `_.:-`")]
 
 
@@ -118,6 +119,13 @@ class Settings(BaseSettings):
     allowed_cidrs: Networks = _option(
         "", "Private networks that webhooks may reach, `http://` included. All others are refused at connect."
     )
+    aaa_budget: Budget = _option(
+        None, "Calls to the AAA API that all processes together have under way at most; each has 100 at most."
+    )
+    incidents_budget: Budget = _option(None, "The same for the incidents API.")
+    intel_requests_budget: Budget = _option(None, "The same for the intel requests API.")
+    assets_budget: Budget = _option(None, "The same for the assets API.")
+    geocoding_budget: Budget = _option(None, "The same for geocoding.")
     api_timeout: Duration = _option("10s", "One call of an internal API, to its last byte.")
     gather_timeout: Duration = _option("20s", "All facts of one unit together; then the unit is put off.")
     send_timeout: Duration = _option("15s", "One attempt at a recipient, to the last byte of its answer.")

@@ -13,6 +13,10 @@ class Metrics:
         self.outcomes = self._counter("outcomes", "Outcomes of units and notifications", "what", "outcome", "reason")
         self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
         self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
+        self.phases = self._histogram("api_phase_seconds", "Where the time of calls goes", "api", "phase")
+        self.servers = self._histogram(
+            "api_server_seconds", "What APIs say of themselves (Server-Timing)", "api", "name"
+        )
         self._facts = self._counter(
             "facts", "Facts that were not at hand in the process, by how they came", "how", "fact"
         )

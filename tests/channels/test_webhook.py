@@ -20,7 +20,7 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.http import AiohttpTransport, Answer
 from notification_sender.channels.addresses import Addresses
 from notification_sender.channels.signing import Secrets
-from notification_sender.channels.webhook import Transport, Webhook, retry_after
+from notification_sender.channels.webhook import Transport, Webhook
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ContextUnavailable,
@@ -33,6 +33,7 @@ from notification_sender.model.errors import (
     Sent,
 )
 from notification_sender.model.notification import Notification
+from notification_sender.policy.retry import retry_after
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
@@ -111,7 +112,7 @@ class Recipient:
 
 
 def answering(*statuses: int, headers: tuple[tuple[bytes, bytes], ...] = (), body: bytes = b"") -> Recipient:
-    return Recipient(*(Answer(status, headers, body, partial=False) for status in statuses))
+    return Recipient(*(Answer(status, headers, body, partial=False, times=(0.0, 0.0, 0.0)) for status in statuses))
 
 
 @asynccontextmanager

@@ -5,10 +5,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from notification_sender.adapters.memory_fleet import MemoryFleet
 from notification_sender.adapters.memory_news import MemoryNews
 from notification_sender.adapters.memory_shelf import MemoryShelf
 from notification_sender.context.cache import TOPIC, Cache
-from notification_sender.ports import Keep, Look
+from notification_sender.context.guard import Guard
+from notification_sender.ports import Clock, Keep, Look
 
 
 class MovedClock:
@@ -23,6 +25,16 @@ class MovedClock:
 
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
+
+
+class LoopClock(MovedClock):
+    """Follows the loop, so that waiting takes time."""
+
+    def now(self) -> float:
+        return self.time + asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        return self.now() - 1_000_000_000.0
 
 
 class CountingShelf(MemoryShelf):
@@ -45,6 +57,13 @@ class CountingShelf(MemoryShelf):
 def cache_of(clock: MovedClock, shelf: CountingShelf, dice: Callable[[], float] = lambda: 0.5, **options: Any) -> Cache:
     """One process' worth."""
     return Cache(shelf=shelf, news=shelf.news, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options)
+
+
+def guard_of(api: str = "incidents", clock: Clock | None = None, **options: Any) -> Guard:
+    """Of a process that is a fleet by itself."""
+    clock = clock or MovedClock()
+    given = {"fleet": MemoryFleet(clock=clock, period=1.0), "news": MemoryNews(), "dice": lambda: 0.5} | options
+    return Guard(api=api, clock=clock, probe_timeout=10.0, **given)
 
 
 async def until(condition: Callable[[], bool]) -> None:

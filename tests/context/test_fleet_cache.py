@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from context.fakes import CountingShelf, MovedClock, cache_of, run_timeless, until
+from context.fakes import CountingShelf, LoopClock, MovedClock, cache_of, run_timeless, until
 
 from notification_sender.context.cache import Cache
 from notification_sender.context.facts import LARGE, Kind, Wanted
@@ -14,16 +14,6 @@ from notification_sender.ports import Keep
 
 KIND = Kind("1:trial:thing", ttl=60.0, stale=600.0)
 KEY = "ns:1:{acme}:fact:1:trial:thing:a"
-
-
-class LoopClock(MovedClock):
-    """Follows the loop, so that waiting takes time."""
-
-    def now(self) -> float:
-        return self.time + asyncio.get_running_loop().time()
-
-    def monotonic(self) -> float:
-        return self.now() - 1_000_000_000.0
 
 
 class Api:

@@ -5,24 +5,27 @@ from typing import Any
 
 import httpx
 import pytest
-from context.fakes import run_timeless
+from context.fakes import LoopClock, guard_of, run_timeless
 
+from notification_sender.context.answers import Call
 from notification_sender.context.upstream import BadAnswer, NotFound, Upstream
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, SendFailed, Sent
+from notification_sender.ports import Clock
 
 
 class Service:
     """One endpoint that answers as it is told, and everything that was asked of it."""
 
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
+    def __init__(self, *answers: httpx.Response | Exception, clock: Clock | None = None) -> None:
         self.answers = list(answers)
         self.requests: list[httpx.Request] = []
         self.tokens: list[bool] = []
         self.observed: list[tuple[str, str, str]] = []
+        self.guard = guard_of(clock=clock)
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        answer = self.answers.pop(0)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -33,12 +36,12 @@ class Service:
 
     def client(self, *, token: bool = True, base_url: str = "http://api.test", answer: Any = None) -> Upstream:
         return Upstream(
-            name="incidents",
             base_url=base_url,
             transport=httpx.MockTransport(answer or self.answer),
+            guard=self.guard,
             deadline=10.0,
             max_bytes=1000,
-            observe=lambda api, endpoint, result, _: self.observed.append((api, endpoint, result)),
+            observe=lambda call: self.observed.append((call.api, call.endpoint, call.result)),
             token=self.token if token else None,
             random_bytes=lambda size: b"\xab" * size,
         )
@@ -67,7 +70,7 @@ def ok(value: Any) -> httpx.Response:
         (
             httpx.Response(200, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}),
             BadAnswer,
-            "not JSON: ",
+            "encoded, though we did not ask for it",
             "bad_answer",
         ),
         (SendFailed("refused", sent=Sent.NOTHING), ContextUnavailable, "refused", "unreachable"),
@@ -80,10 +83,10 @@ async def test_each_answer_means_one_thing(
     service = Service(answer)
     with pytest.raises(error) as caught:
         await service.client().get("/incidents/{}", "inc")
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     assert says in str(caught.value)
     assert str(caught.value).startswith("incidents GET /incidents/{}")
-    assert service.observed == [("incidents", "GET /incidents/{}", result)]
+    assert set(service.observed) == {("incidents", "GET /incidents/{}", result)}
 
 
 async def test_a_refused_token_is_replaced_once() -> None:
@@ -151,7 +154,7 @@ def test_an_api_that_never_answers_is_left_at_the_deadline() -> None:
             await service.client(answer=hang).get("/incidents/{}", "inc")
 
     assert run_timeless(main()) == pytest.approx(10.0)
-    assert service.observed == [("incidents", "GET /incidents/{}", "interrupted")]
+    assert service.observed == [("incidents", "GET /incidents/{}", "timeout")]
 
 
 def test_a_second_try_has_what_is_left_of_the_deadline() -> None:
@@ -166,3 +169,89 @@ def test_a_second_try_has_what_is_left_of_the_deadline() -> None:
             await service.client(answer=refuse_slowly).get("/incidents/{}", "inc")
 
     assert run_timeless(main()) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [
+        (httpx.Response(500), 3),
+        (httpx.Response(503), 3),
+        (httpx.Response(503, headers={"retry-after": "2"}), 1),
+        (httpx.Response(501), 1),
+        (httpx.Response(429), 1),
+        (httpx.Response(403), 1),
+        (httpx.Response(404), 1),
+        (httpx.Response(302), 1),
+        (httpx.Response(200, content=b"<html>"), 1),
+        (SendFailed("refused", sent=Sent.NOTHING), 3),
+        (SendFailed("reset", sent=Sent.UNKNOWN), 3),
+    ],
+)
+def test_only_what_may_be_mended_a_moment_later_is_tried_again(answer: httpx.Response | Exception, tries: int) -> None:
+    service = Service(answer)
+
+    async def main() -> None:
+        with pytest.raises(NotificationSenderError):
+            await service.client().get("/incidents/{}", "inc")
+
+    assert run_timeless(main()) <= 0.1 + 0.2
+    assert len(service.requests) == tries
+
+
+def test_a_try_that_goes_well_after_one_that_did_not_is_as_good() -> None:
+    service = Service(SendFailed("reset", sent=Sent.UNKNOWN), httpx.Response(502), ok({"incident_id": "inc"}))
+
+    async def main() -> None:
+        assert await service.client().get("/incidents/{}", "inc") == {"incident_id": "inc"}
+
+    run_timeless(main())
+
+
+def test_retries_are_a_fifth_of_what_is_called() -> None:
+    clock = LoopClock()
+    service = Service(httpx.Response(500), clock=clock)
+
+    async def main() -> None:
+        for _ in range(400):
+            service.guard.heard("well", 0.0)  # so that it is the budget that is seen
+            with pytest.raises(ContextUnavailable):
+                await service.client().get("/incidents/{}", "inc")
+
+    run_timeless(main())
+    assert 400 < len(service.requests) <= 400 * 1.2 + 2
+
+
+def test_what_went_wrong_is_told_although_the_time_was_over_meanwhile() -> None:
+    service, slow = Service(), asyncio.Event()
+
+    async def fail_then_hang(_: httpx.Request) -> httpx.Response:
+        if not slow.is_set():
+            slow.set()
+            return httpx.Response(502)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def main() -> None:
+        with pytest.raises(ContextUnavailable, match=r"answered 502$"):
+            await service.client(answer=fail_then_hang).get("/incidents/{}", "inc")
+
+    assert run_timeless(main()) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ('db;dur=53.2, app;dur=47;desc="all, of it"', {"db": 0.0532, "app": 0.047}),
+        ("cache;desc=hit, total;dur=2", {"total": 0.002}),
+        ('a;desc="x";dur=1.5', {"a": 0.0015}),
+        ("nonsense;;dur=, =;dur=4, " + "x" * 100_000, {}),
+    ],
+)
+async def test_what_a_server_says_of_its_own_time_is_kept_beside_ours(header: str, seconds: dict[str, float]) -> None:
+    service = Service(httpx.Response(200, json={}, headers={"server-timing": header}))
+    calls: list[Call] = []
+    client = service.client()
+    client._observe = calls.append
+    await client.get("/x")
+    assert calls[0].server == pytest.approx(seconds)
+    assert calls[0].phases.keys() == {"wait"}

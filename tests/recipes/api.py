@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import orjson
-from context.fakes import CountingShelf, MovedClock, cache_of
+from context.fakes import CountingShelf, MovedClock, cache_of, guard_of
 
 from notification_sender.context.gather import Gatherer
 from notification_sender.context.tokens import Tokens
@@ -164,12 +164,12 @@ class Bench:
 
     def _api(self, name: str, tokens: Tokens | None = None) -> Upstream:
         return Upstream(
-            name=name,
             base_url="http://platform.test/",
             transport=self.platform.transport,
+            guard=guard_of(name, self.clock),
             deadline=10.0,
             max_bytes=8_000_000,
-            observe=lambda api, endpoint, result, _: self.observed.update([(api, endpoint, result)]),
+            observe=lambda call: self.observed.update([(call.api, call.endpoint, call.result)]),
             token=tokens and tokens.token,
         )
 

@@ -1,0 +1,41 @@
+-- Allot to one pod its part of the calls that the fleet may have under way at one API. The sum never exceeds the budget.
+--
+-- KEYS[1]  hash: since, when this registry began (µs) · for each pod what it holds, a colon, and until when (µs)
+-- ARGV     1 pod · 2 budget · 3 calls that it has under way · 4 what it holds · 5 calls that it wants to make now
+--          6 period in which pods announce themselves, µs
+-- reply    what it holds from now on, at least what it has under way
+--
+-- A registry younger than two periods is new, or was flushed: who is there is not known yet, so nobody gets more than
+-- it holds already. A pod that is silent for three periods is gone.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local me, budget, under_way, held, wanted = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local period = tonumber(ARGV[6])
+
+local since, pods, others = now, 1, 0
+local entries = redis.call('HGETALL', KEYS[1])
+for place = 1, #entries, 2 do
+  local name, value = entries[place], entries[place + 1]
+  local holds, ends = string.match(value, '^(%d+):(%d+)$')
+  if name == 'since' then
+    since = tonumber(value)
+  elseif name ~= me then
+    if holds and tonumber(ends) > now then
+      pods, others = pods + 1, others + tonumber(holds)
+    else
+      redis.call('HDEL', KEYS[1], name)
+    end
+  end
+end
+
+local grant = held
+if now - since >= 2 * period then
+  grant = math.ceil(budget / pods)
+  if pods > budget and wanted == 0 then grant = 0 end
+end
+grant = math.max(math.min(grant, budget - others), under_way)
+
+redis.call('HSET', KEYS[1], 'since', string.format('%.0f', since), me, string.format('%.0f:%.0f', grant, now + 3 * period))
+redis.call('PEXPIRE', KEYS[1], math.ceil(10 * period / 1000))
+return grant

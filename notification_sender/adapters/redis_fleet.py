@@ -1,0 +1,32 @@
+"""What the processes of a fleet settle between them, on Redis: who calls how much, and who tries first."""
+
+from typing import cast
+
+from notification_sender.adapters.redis import Store
+from notification_sender.adapters.scripts import load
+from notification_sender.ports import Share
+
+ALLOT = load("allot")
+
+
+class RedisFleet:
+    """Keys ``<prefix>:1:{api}:<api>:…``. ``period`` s between two announcements of a process."""
+
+    def __init__(self, *, redis: Store, prefix: str, period: float) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._period = round(period * 1_000_000)
+
+    async def allot(self, api: str, pod: str, share: Share) -> int:
+        arguments = (pod, share.budget, share.under_way, share.held, share.wanted, self._period)
+        return cast("int", await self._redis.run(ALLOT, (self._key(api, "pods"),), arguments))
+
+    async def probe(self, api: str, seconds: float) -> bool:
+        reply = await self._redis.execute("SET", self._key(api, "probe"), 1, "NX", "PX", max(1, round(seconds * 1000)))
+        return reply is not None
+
+    async def probed(self, api: str) -> None:
+        await self._redis.execute("DEL", self._key(api, "probe"))
+
+    def _key(self, api: str, name: str) -> str:
+        return f"{self._prefix}:1:{{api:{api}}}:{name}"

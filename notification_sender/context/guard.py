@@ -1,0 +1,209 @@
+"""What keeps one API from being run over: how many calls it has at once, and when it is left alone."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import structlog
+
+from notification_sender.context.gate import Gate
+from notification_sender.model.errors import Outage, Unready
+from notification_sender.policy.breaker import Breaker
+from notification_sender.policy.concurrency import Window
+from notification_sender.policy.retry_budget import RetryBudget
+from notification_sender.ports import Clock, Dice, Fleet, News, Share
+
+TOPIC = "apis"
+"""Of the news that an API is out, or well again."""
+
+_log = structlog.get_logger()
+
+
+class Health(Enum):
+    """What the end of a call says of the API."""
+
+    WELL = "well"
+    FAILED = "failed"
+    OVERLOADED = "overloaded"
+    """It failed because it had too much to do, as far as one can tell."""
+    UNKNOWN = "unknown"
+    """The call was not finished, for reasons of ours."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One call while it is under way. Whoever makes it says how it went; ``wish``: it asks us to stay away, s."""
+
+    begun: float
+    probe: bool
+    health: Health = Health.UNKNOWN
+    wish: float | None = None
+
+
+class Guard:
+    """One for each API, shared by all who call it.
+
+    ``budget``: calls of the whole fleet at once, None for no other bound than its own window. ``probe_timeout`` s
+    bound the call that tries it again.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: str,
+        fleet: Fleet,
+        news: News,
+        clock: Clock,
+        probe_timeout: float,
+        budget: int | None = None,
+        dice: Dice = random.random,
+    ) -> None:
+        self.api = api
+        self.retries = RetryBudget()
+        self.changes: list[Callable[[], None]] = []
+        """Called when it may have gone out, or come back."""
+        self._fleet = fleet
+        self._news = news
+        self._clock = clock
+        self._probe_timeout = probe_timeout
+        self._budget = budget
+        self._dice = dice
+        self._breaker = Breaker()
+        self._window = Window()
+        self._gate = Gate(self._limit)
+        self._held = 0
+        self._probing = False
+
+    @property
+    def out(self) -> bool:
+        return self._breaker.state(self._clock.monotonic()) != "closed"
+
+    @property
+    def probe_in(self) -> float:
+        """Seconds until somebody may try it again."""
+        return self._breaker.left(self._clock.monotonic())
+
+    @asynccontextmanager
+    async def visit(self) -> AsyncIterator[Visit]:
+        """A call, once there is room for it.
+
+        Raises:
+            Outage: it is out, and is not called.
+
+        """
+        if await self._admits_at_once():
+            await self._gate.enter()
+            async with self._visited(probe=False) as visit:
+                yield visit
+            return
+        try:
+            self._gate.push_in()
+            async with self._visited(probe=True) as visit:
+                yield visit
+        finally:
+            await self._end_probe()
+
+    def heard(self, state: str, seconds: float) -> None:
+        """Somebody of the fleet found out that it is ``out``, for so long, or ``well``."""
+        was_out = self.out
+        if state == "out":
+            self._breaker.hold(seconds, now=self._clock.monotonic())
+            self._gate.turn_away(Outage(self.api, self.probe_in))
+        else:
+            self._breaker.close()
+        if was_out != self.out:
+            _log.warning("api.out" if self.out else "api.well", api=self.api, seconds=round(seconds, 1))
+        for tell in self.changes:
+            tell()
+
+    def share(self) -> Share | None:
+        """What to announce; until the answer is there nothing more is begun than is under way now."""
+        if self._budget is None:
+            return None
+        inside = self._gate.inside
+        share = Share(self._budget, inside, self._held, inside + self._gate.waiting)
+        self._held = min(self._held, inside)
+        return share
+
+    def allow(self, held: int) -> None:
+        """So many calls at once from now on, by the fleet's leave."""
+        self._held = held
+        self._gate.release()
+
+    def summary(self) -> dict[str, Any]:
+        """For people."""
+        return {
+            "state": "out" if self.out else "well",
+            "probe_in": round(self.probe_in, 1),
+            "limit": self._limit(),
+            "in_flight": self._gate.inside,
+            "waiting": self._gate.waiting,
+        }
+
+    def _limit(self) -> int:
+        return self._window.limit if self._budget is None else min(self._window.limit, self._held)
+
+    async def _admits_at_once(self) -> bool:
+        """Whether it is in; False: it is out, and this call is the fleet's probe."""
+        state = self._breaker.state(self._clock.monotonic())
+        if state == "closed":
+            return True
+        if state == "due" and not self._probing and await self._chosen():
+            return False
+        raise Outage(self.api, self.probe_in)
+
+    async def _chosen(self) -> bool:
+        self._probing = True
+        try:
+            self._probing = await self._fleet.probe(self.api, self._probe_timeout)
+        except Unready:
+            pass  # nobody to ask: one probe of each process
+        except BaseException:
+            self._probing = False
+            raise
+        return self._probing
+
+    async def _end_probe(self) -> None:
+        self._probing = False
+        try:
+            await self._fleet.probed(self.api)
+        except Unready:
+            return  # its time ends by itself
+
+    @asynccontextmanager
+    async def _visited(self, *, probe: bool) -> AsyncIterator[Visit]:
+        visit = Visit(self._clock.monotonic(), probe)
+        try:
+            yield visit
+        finally:
+            self._gate.leave()
+            if visit.health is not Health.UNKNOWN:
+                await self._judge(visit)
+
+    async def _judge(self, visit: Visit) -> None:
+        now, well = self._clock.monotonic(), visit.health is Health.WELL
+        if well:
+            self._window.bore(self._gate.inside + 1)
+        if visit.health is Health.OVERLOADED:
+            self._window.overloaded(begun=visit.begun, now=now)
+        seconds = self._opened(visit, well=well, now=now)
+        if seconds is not None:
+            await self._tell("out", seconds)
+        elif visit.probe and well:
+            await self._tell("well", 0.0)
+
+    def _opened(self, visit: Visit, *, well: bool, now: float) -> float | None:
+        """For how many seconds it is left alone from now on, if it is."""
+        if visit.wish is not None:
+            self._breaker.hold(visit.wish, now=now)
+            return self.probe_in
+        if visit.probe:
+            return None if well else self._breaker.pause(now=now, dice=self._dice())
+        return self._breaker.ended(well=well, now=now, dice=self._dice())
+
+    async def _tell(self, state: str, seconds: float) -> None:
+        self.heard(state, seconds)
+        await self._news.tell(TOPIC, f"{self.api} {state} {seconds:.3f}")

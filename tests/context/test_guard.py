@@ -1,0 +1,259 @@
+"""Several processes and one API: how much it is called, when it is left alone, and who tries it again."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from context.fakes import LoopClock, guard_of, run_timeless, until
+
+from notification_sender.adapters.memory_fleet import MemoryFleet
+from notification_sender.adapters.memory_news import MemoryNews
+from notification_sender.context.guard import Guard, Health
+from notification_sender.context.guards import Guards
+from notification_sender.context.outages import Outages
+from notification_sender.model.errors import ContextUnavailable, Outage, Unready
+
+
+class Fleet:
+    """So many processes, that hear each other at once."""
+
+    def __init__(self, size: int, budget: int | None = None) -> None:
+        self.clock = LoopClock()
+        self.news = MemoryNews()
+        self.fleet = MemoryFleet(clock=self.clock, period=1.0)
+        self.pods = [self.join(budget) for _ in range(size)]
+
+    def join(self, budget: int | None = None) -> Guards:
+        guard = guard_of("incidents", self.clock, fleet=self.fleet, news=self.news, budget=budget)
+        return Guards([guard], fleet=self.fleet, news=self.news)
+
+    @property
+    def guards(self) -> list[Guard]:
+        return [pod.by_api["incidents"] for pod in self.pods]
+
+
+async def call(guard: Guard, health: Health, wish: float | None = None, seconds: float = 0.0) -> None:
+    async with guard.visit() as visit:
+        await asyncio.sleep(seconds)
+        visit.health, visit.wish = health, wish
+
+
+async def break_(guard: Guard) -> None:
+    for _ in range(5):
+        await call(guard, Health.FAILED)
+
+
+def test_what_one_process_finds_out_the_whole_fleet_knows_at_once() -> None:
+    async def main() -> None:
+        here, there = Fleet(2).guards
+        await break_(here)
+        for guard in (here, there):
+            with pytest.raises(Outage, match="incidents is out"):
+                await call(guard, Health.WELL)
+
+    run_timeless(main())
+
+
+def test_one_probe_of_the_whole_fleet_finds_out_that_it_is_well_again() -> None:
+    async def main() -> None:
+        guards = Fleet(5).guards
+        await break_(guards[0])
+        await asyncio.sleep(1.5)
+        probes = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for guard in guards * 3]
+        await asyncio.wait(probes)
+        assert sum(probe.exception() is None for probe in probes) == 1
+        await asyncio.gather(*(call(guard, Health.WELL) for guard in guards))
+
+    run_timeless(main())
+
+
+def test_a_probe_that_fails_keeps_everybody_away_for_longer() -> None:
+    async def main() -> None:
+        here, there = Fleet(2).guards
+        await break_(here)
+        await asyncio.sleep(1.1)
+        await call(there, Health.FAILED)
+        assert here.probe_in == pytest.approx(1.0, abs=0.01)  # the second process has paused but once
+        await asyncio.sleep(1.1)
+        await call(there, Health.FAILED)
+        assert here.probe_in == pytest.approx(2.0, abs=0.01)
+
+    run_timeless(main())
+
+
+def test_an_api_that_wants_to_be_left_alone_is_by_everybody_for_as_long_as_it_says() -> None:
+    async def main() -> None:
+        here, there = Fleet(2).guards
+        await call(here, Health.OVERLOADED, wish=7.0)
+        await asyncio.sleep(6.9)
+        with pytest.raises(Outage):
+            await call(there, Health.WELL)
+        await asyncio.sleep(0.2)
+        await call(there, Health.WELL)
+        assert not here.out
+
+    run_timeless(main())
+
+
+def test_whoever_waits_for_room_comes_in_turn_and_is_sent_away_when_it_goes_out() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        done: list[int] = []
+        slow = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(20)]
+        waiting = [asyncio.create_task(call(guard, Health.WELL)) for _ in range(5)]
+        for number, task in enumerate(waiting):
+            task.add_done_callback(lambda _, number=number: done.append(number))
+        await until(lambda: guard.summary()["waiting"] == 5)
+        waiting[2].cancel()
+        await asyncio.wait(slow + waiting)
+        assert done == [2, 0, 1, 3, 4]
+        many = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(40)]
+        await until(lambda: guard.summary()["waiting"] > 0)
+        inside = guard.summary()["in_flight"]
+        guard.heard("out", 5.0)
+        await asyncio.wait(many)
+        assert [isinstance(it.exception(), Outage) for it in many] == [False] * inside + [True] * (40 - inside)
+        assert guard.summary()["in_flight"] == 0
+
+    run_timeless(main())
+
+
+def test_what_we_broke_off_ourselves_says_nothing_of_the_api() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        for _ in range(30):
+            task = asyncio.create_task(call(guard, Health.FAILED, seconds=1.0))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        assert not guard.out
+        assert guard.summary() == {"state": "well", "probe_in": 0.0, "limit": 20, "in_flight": 0, "waiting": 0}
+
+    run_timeless(main())
+
+
+# --- budgets ----------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Calls of all processes together, as the API sees them."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = self.ended = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.now += 1
+        self.peak = max(self.peak, self.now)
+        try:
+            yield
+        finally:
+            self.now -= 1
+            self.ended += 1
+
+    async def caller(self, guard: Guard, seconds: float) -> None:
+        while True:
+            async with guard.visit() as visit:
+                with self.one():
+                    await asyncio.sleep(seconds)
+                visit.health = Health.WELL
+
+
+def test_the_fleet_stays_within_its_budget_while_processes_come_and_go_and_the_store_is_flushed() -> None:
+    async def main() -> None:
+        fleet, load = Fleet(1, budget=10), Load()
+        callers: list[asyncio.Task[None]] = []
+
+        def begin(pod: Guards) -> None:
+            pod.start()
+            guard = pod.by_api["incidents"]
+            callers.extend(asyncio.create_task(load.caller(guard, 1.7)) for _ in range(20))
+
+        begin(fleet.pods[0])
+        await asyncio.sleep(10)
+        assert load.now == 10
+        for _ in range(3):
+            fleet.pods.append(fleet.join(budget=10))
+            begin(fleet.pods[-1])
+        await asyncio.sleep(20)
+        fleet.fleet.forget()
+        before = load.ended
+        await asyncio.sleep(10)
+        assert load.ended > before + 30  # it has not come to a stop
+        await fleet.pods[0].stop()
+        for caller in callers[:20]:
+            caller.cancel()
+        await asyncio.sleep(10)
+        assert (load.now, load.peak) == (9, 10) or (load.now, load.peak) == (10, 10)
+        for caller in callers:
+            caller.cancel()
+        for pod in fleet.pods:
+            await pod.stop()
+
+    run_timeless(main())
+
+
+class Away:
+    async def allot(self, *_: object) -> int:
+        raise Unready("the store is away")
+
+
+async def test_a_process_that_cannot_announce_itself_stops_calling_before_others_take_over() -> None:
+    fleet = Fleet(1, budget=10)
+    (pod,) = fleet.pods
+    (guard,) = fleet.guards
+    guard.allow(10)
+    pod._fleet = Away()  # type: ignore[assignment]
+    await pod.announce()
+    await pod.announce()
+    assert guard.summary()["limit"] == 0
+
+
+# --- what it means for the intake -------------------------------------------------------------------------
+
+
+def test_units_wait_while_what_stopped_one_is_out_but_for_a_probe() -> None:
+    async def main() -> None:
+        fleet = Fleet(1)
+        (guard,) = fleet.guards
+        outages = Outages(fleet.pods[0], clock=fleet.clock)
+        await break_(guard)
+        assert outages.lets_in(), "nothing was stopped by it yet"
+        error = ContextUnavailable("incident: out")
+        error.__cause__ = Outage("incidents", 1.0)
+        outages.blame(ContextUnavailable("assets: 503"))
+        assert outages.lets_in()
+        outages.blame(error)
+        assert not outages.lets_in()
+        await asyncio.sleep(1.1)
+        assert outages.lets_in()
+        outages.enters()
+        assert not outages.lets_in()
+        await call(guard, Health.WELL)
+        assert outages.lets_in()
+
+    run_timeless(main())
+
+
+def test_whoever_waits_for_a_change_is_told_of_probes_and_of_the_end() -> None:
+    async def main() -> None:
+        fleet = Fleet(1)
+        (guard,) = fleet.guards
+        outages = Outages(fleet.pods[0], clock=fleet.clock)
+        time = asyncio.get_running_loop().time
+        await break_(guard)
+        await outages.changed()
+        outages.blame(Outage("incidents", 1.0))
+        await outages.changed()
+        began = time()
+        await outages.changed()
+        assert time() - began == pytest.approx(1.0, abs=0.01)
+        waiting = asyncio.create_task(outages.changed())
+        asyncio.get_running_loop().call_later(0.5, partial(guard.heard, "well", 0.0))
+        began = time()
+        await waiting
+        assert time() - began == pytest.approx(0.5, abs=0.01)
+
+    run_timeless(main())

@@ -1,0 +1,47 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.policy.concurrency import MOST, START, Window
+from notification_sender.policy.retry_budget import RetryBudget
+
+
+def test_of_all_calls_that_were_too_much_together_one_counts() -> None:
+    window = Window()
+    for _ in range(20):
+        window.overloaded(begun=0.0, now=1.0)
+    assert window.limit == int(0.7 * START)
+    window.overloaded(begun=1.0, now=2.0)
+    assert window.limit == int(0.49 * START)
+
+
+def test_it_grows_by_one_for_each_window_of_good_calls_and_only_where_it_was_used() -> None:
+    window = Window()
+    for _ in range(int(START) + 1):
+        window.bore(in_flight=1)
+    assert window.limit == START
+    for _ in range(int(START) + 1):
+        window.bore(in_flight=20)
+    assert window.limit == START + 1
+
+
+@given(st.lists(st.booleans(), max_size=300))
+def test_it_never_closes_and_never_grows_without_end(ends: list[bool]) -> None:
+    window = Window()
+    for now, well in enumerate(ends):
+        if well:
+            window.bore(in_flight=100)
+        else:
+            window.overloaded(begun=float(now), now=now + 0.5)
+        assert 1 <= window.limit <= MOST
+
+
+@given(st.lists(st.booleans(), max_size=500))
+def test_retries_are_at_most_a_fifth_of_the_calls_and_two(steps: list[bool]) -> None:
+    budget, calls, retries = RetryBudget(), 0, 0
+    for retry in steps:
+        if retry:
+            retries += budget.spend()
+        else:
+            calls += 1
+            budget.called()
+        assert retries <= 0.2 * calls + 2 + 1e-9
