@@ -46,6 +46,8 @@ def faults(environ: dict[str, str]) -> dict[str, str]:
     return said
 
 
+APIS = ("AAA", "INCIDENTS", "INTEL_REQUESTS", "ASSETS", "GEOCODING")
+
 DEFAULTS = {
     "environment": "production",
     "topology_prefix": "notification-sender",
@@ -62,6 +64,7 @@ DEFAULTS = {
     "max_distance": 5,
     "current_incidents": "auto",
     "allowed_cidrs": (),
+    **{f"{api.lower()}_budget": None for api in APIS},
     "api_timeout": 10.0,
     "gather_timeout": 20.0,
     "send_timeout": 15.0,
@@ -101,6 +104,7 @@ ACCEPTED = [
     ("NS_THROTTLE_EMAIL", "10/second", Limit("email", 100_000, 1)),
     ("NS_THROTTLE_HORIZON", "5m", 300.0),
     ("NS_MAX_DISTANCE", "1", 1),
+    *((f"NS_{api}_BUDGET", "40", 40) for api in APIS),
     ("NS_MAX_DISTANCE", "10", 10),
     ("NS_CURRENT_INCIDENTS", "on", "on"),
     ("NS_ALLOWED_CIDRS", "127.0.0.0/8, ::1/128", (ip_network("127.0.0.0/8"), ip_network("::1/128"))),
@@ -176,6 +180,7 @@ REFUSED = [
     ("NS_RETRY_SCHEDULE", "5s then 5m", "duration"),
     ("NS_RETRY_SCHEDULE", " ", "empty schedule"),
     ("NS_MAX_DISTANCE", "0", "1"),
+    *((f"NS_{api}_BUDGET", "0", "1") for api in APIS),
     ("NS_MAX_DISTANCE", "11", "10"),
     ("NS_CURRENT_INCIDENTS", "yes", "auto"),
     ("NS_ALLOWED_CIDRS", "127.0.0.1/8", "host bits"),

@@ -76,6 +76,7 @@ class Guard:
         self._gate = Gate(self._limit)
         self._held = 0
         self._probing = False
+        self._told = "well"
 
     @property
     def out(self) -> bool:
@@ -108,14 +109,14 @@ class Guard:
 
     def heard(self, state: str, seconds: float) -> None:
         """Somebody of the fleet found out that it is ``out``, for so long, or ``well``."""
-        was_out = self.out
         if state == "out":
             self._breaker.hold(seconds, now=self._clock.monotonic())
             self._gate.turn_away(Outage(self.api, self.probe_in))
         else:
             self._breaker.close()
-        if was_out != self.out:
-            _log.warning("api.out" if self.out else "api.well", api=self.api, seconds=round(seconds, 1))
+        if self._told != state:
+            self._told = state
+            _log.warning(f"api.{state}", api=self.api, seconds=round(seconds, 1))
         for tell in self.changes:
             tell()
 

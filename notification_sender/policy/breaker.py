@@ -4,10 +4,13 @@ from collections import deque
 from typing import Literal
 
 WINDOW = 10.0
-"""Seconds of results that count."""
+LAST = 40
+"""Results that count: the last so many, and none older than so many seconds. By time alone, what went well in a busy
+moment before would keep a dead API in use for hundreds of calls."""
 
 FAILURES = 5
-"""So many failures, and more than half of all results, and the API is out: one or two are anybody's bad luck."""
+SHARE = 0.6
+"""So many failures, and more than this share of the results, and the API is out: a few are anybody's bad luck."""
 
 SHORTEST, LONGEST = 1.0, 10.0
 """Seconds until the first probe, and the most between two: the longer ones would be added to every recovery."""
@@ -46,9 +49,9 @@ class Breaker:
             return None
         self._results.append((now, well))
         self._failed += not well
-        while self._results[0][0] < now - WINDOW:
+        while len(self._results) > LAST or self._results[0][0] < now - WINDOW:
             self._failed -= not self._results.popleft()[1]
-        if well or self._failed < FAILURES or 2 * self._failed <= len(self._results):
+        if well or self._failed < FAILURES or self._failed <= SHARE * len(self._results):
             return None
         return self.pause(now=now, dice=dice)
 

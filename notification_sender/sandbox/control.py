@@ -29,7 +29,7 @@ class Control:
         accepted = len(inbox.accepted)
         seen = report(platform, inbox, units=accepted, expected=accepted, seconds=time.monotonic() - self._since)
         peaks = {str(endpoint): platform.behaviours[endpoint].peak for endpoint in Endpoint}
-        return answer(dataclasses.asdict(seen) | {"peaks": peaks})
+        return answer(dataclasses.asdict(seen) | {"peaks": peaks, "api_peaks": platform.peaks})
 
     async def _turn(self, request: web.Request) -> web.Response:
         behaviour = self._behaviour(request.match_info["name"])

@@ -29,6 +29,21 @@ class Endpoint(StrEnum):
     UNKNOWN = "outside the contract"
 
 
+API = {
+    Endpoint.INCIDENT: "incidents",
+    Endpoint.CURRENT: "incidents",
+    Endpoint.CURRENT_OF_ORGANIZATION: "incidents",
+    Endpoint.INTEL_REQUEST: "intel_requests",
+    Endpoint.INTEL_REQUESTS: "intel_requests",
+    Endpoint.ASSETS: "assets",
+    Endpoint.ORGANIZATION: "aaa",
+    Endpoint.TOKEN: "aaa",
+    Endpoint.REVERSE: "geocoding",
+    Endpoint.UNKNOWN: "none",
+}
+"""Whose endpoint it is, by the names that the worker's settings use."""
+
+
 def answer(value: object, status: int = 200) -> web.Response:
     """JSON, as every API here answers."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")

@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -10,7 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.endpoints import Endpoint, Endpoints, refusal
+from notification_sender.sandbox.endpoints import API, Endpoint, Endpoints, refusal
 from notification_sender.sandbox.serving import Handler, Server, withhold
 from notification_sender.sandbox.tokens import Tokens
 from notification_sender.sandbox.world import World
@@ -52,6 +54,9 @@ class Platform:
         """By endpoint: method and path template."""
         self.answers: Counter[tuple[str, int]] = Counter()
         """By endpoint and status."""
+        self.in_flight: Counter[str] = Counter()
+        self.peaks: Counter[str] = Counter()
+        """Calls under way, by API: now, and the most at once."""
         self.leaks: Counter[str] = Counter()
         """Private headers that geocoding was sent."""
         self.log: deque[Call] = deque(maxlen=LOGGED)
@@ -96,8 +101,23 @@ class Platform:
         self.log.append(Call(endpoint, request.path_qs, headers, await request.read(), time.monotonic()))
         if endpoint is Endpoint.REVERSE:
             self.leaks.update(name for name in PRIVATE if name in request.headers)
+        async with self._under_way(API[endpoint]):
+            return await self._answer(endpoint, handler, request)
+
+    @asynccontextmanager
+    async def _under_way(self, api: str) -> AsyncIterator[None]:
+        self.in_flight[api] += 1
+        self.peaks[api] = max(self.peaks[api], self.in_flight[api])
+        try:
+            yield
+        finally:
+            self.in_flight[api] -= 1
+
+    async def _answer(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:
         behaviour = self.behaviours[endpoint]
+        came = time.monotonic()
         async with behaviour.call() as said:
+            waited = time.monotonic() - came
             if said == "hang" or said == "close":  # noqa: PLR1714 - the type checker follows this form
                 return await withhold(request, said)
             if said is None or (said == web.HTTPOk.status_code and behaviour.body is None):
@@ -105,6 +125,8 @@ class Platform:
             else:
                 response = web.Response(status=said, body=behaviour.body, headers=behaviour.headers)
             self.answers[endpoint, response.status] += 1
+            # What a caller needs to know whether it was the work that took so long, or getting to it.
+            response.headers["server-timing"] = f"wait;dur={1000 * waited:.1f}, work;dur={1000 * behaviour.latency:.1f}"
             return response
 
     async def _truth(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:

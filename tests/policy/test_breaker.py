@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.breaker import FAILURES, LONGEST, LONGEST_WISH, Breaker
+from notification_sender.policy.breaker import FAILURES, LAST, LONGEST, LONGEST_WISH, SHARE, Breaker
 
 
 def broken(at: float = 0.0) -> Breaker:
@@ -24,6 +24,15 @@ def test_a_few_failures_among_many_good_answers_do_not_open_it() -> None:
         assert breaker.ended(well=True, now=0.0, dice=0.5) is None
         assert breaker.ended(well=False, now=0.0, dice=0.5) is None or breaker.state(0.0) == "closed"
     assert breaker.state(0.0) == "closed"
+
+
+def test_good_answers_of_a_busy_moment_before_do_not_keep_it_closed() -> None:
+    breaker = Breaker()
+    for _ in range(10_000):
+        breaker.ended(well=True, now=0.0, dice=0.5)
+    opened = [breaker.ended(well=False, now=0.1, dice=0.5) for _ in range(LAST)]
+    assert [it for it in opened if it]
+    assert opened.index(1.0) <= LAST * SHARE
 
 
 def test_failures_of_long_ago_do_not_count() -> None:

@@ -32,7 +32,7 @@ async def test_a_step_that_was_durable_is_not_repeated_while_the_next_one_waits(
 
 
 async def test_a_token_that_cannot_be_had_for_a_destination_comes_to_an_end(body: Any) -> None:
-    body.channel.ends.extend([ContextUnavailable("aaa: 400")] * 10_000)
+    body.channel.ends.extend([ContextUnavailable("aaa: 400")] * 30_000)
     await body.publish()
     await body.clock.until(body.idle)
     assert reasons(body) == ["context_unavailable"]
