@@ -1,12 +1,12 @@
 """One work unit → its notifications: gather what the message needs to say, render it for each destination."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from notification_sender.context.gather import Context, Gatherer, timestamp
+from notification_sender.context.gather import Context, Gatherer, Session, timestamp
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import Permanent, SchemaViolation, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
@@ -15,6 +15,11 @@ from notification_sender.model.unit import WorkUnit, explain
 from notification_sender.policy.destinations import told
 from notification_sender.ports import Channel
 from notification_sender.render import Renderer
+
+ORGANIZATION = "organization"
+"""The source that knows an organization's own destinations."""
+
+_ORGANIZATION = frozenset({ORGANIZATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,28 @@ class Composer:
             ContextUnavailable, SubjectNotFound: later, perhaps.
             Permanent: never.
         """
-        context = await self._gatherer(unit).gather(unit)
-        offered, unreadable = _own(unit, context) if unit.destinations is None else (unit.destinations, [])
-        dead = [Composed(_notification(unit, it, {}), end) for it, end in unreadable]
-        return [self._composed(unit, context, destination) for destination in told(unit, offered)] + dead
+        async with self._gatherer(unit).begin(unit) as gathering:
+            offered, dead = await self._offered(unit, gathering)
+            destinations = told(unit, offered)
+            if not destinations:
+                return dead
+            context = await gathering.context(self._read_by(unit, destinations))
+        return [self._composed(unit, context, destination) for destination in destinations] + dead
+
+    async def _offered(self, unit: WorkUnit, gathering: Session) -> tuple[Sequence[Destination], list[Composed]]:
+        """Whom the unit could be told to: those that it names, or its organization's own."""
+        if unit.destinations is not None:
+            return unit.destinations, []
+        gathering.start(_ORGANIZATION)
+        if not gathering.at_hand(ORGANIZATION):
+            # What every template reads need not wait until it is known which one it will be.
+            gathering.start(self._renderer.common(unit.channels))
+        offered, unreadable = _own(unit, await gathering.fact(ORGANIZATION))
+        return offered, [Composed(_notification(unit, it, {}), end) for it, end in unreadable]
+
+    def _read_by(self, unit: WorkUnit, destinations: Sequence[Destination]) -> frozenset[str]:
+        """The names that their templates read; what nobody reads is not fetched."""
+        return self._renderer.names_of(frozenset((it.template or unit.kind, it.channel) for it in destinations))
 
     def _composed(self, unit: WorkUnit, context: Context, destination: Destination) -> Composed:
         try:
@@ -91,12 +114,11 @@ class Composer:
         return channel
 
 
-def _own(unit: WorkUnit, context: Context) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
+def _own(unit: WorkUnit, organization: Any) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
     """The organization's destinations, and those of its records that are none: each is dead by itself."""
-    organization = context.values.get("organization") or {}
     offered: dict[str, Destination] = {}
     unreadable: list[tuple[Destination, Dead]] = []
-    for place, record in enumerate(organization.get("destinations") or ()):
+    for place, record in enumerate((organization and organization.get("destinations")) or ()):
         try:
             destination = Destination.model_validate(record)
         except ValidationError as fault:

@@ -1,16 +1,20 @@
 """One unit → its context: each source starts the moment what it needs is there, all under one deadline."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Self
 
 from notification_sender.context.cache import Cache
-from notification_sender.context.gathering import Gathering
+from notification_sender.context.gathering import FRESHNESS, Gathering
 from notification_sender.context.graph import Recipe, Source
 from notification_sender.context.moments import moment, rfc3339
 from notification_sender.model.errors import RenderFault
 from notification_sender.model.unit import WorkUnit, fingerprint_time
+
+PLANS = 1024
+"""Plans that are kept: to work one out costs as much as to gather what is at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class Gatherer:
         self._resources = dict(resources)
         self._cache = cache
         self._timeout = timeout
-        self._plans: dict[tuple[frozenset[str] | None, str], tuple[Source, ...]] = {}
+        # By names; a few, but a publisher may think of many.
+        self.plan: Callable[[frozenset[str]], tuple[Source, ...]] = lru_cache(PLANS)(recipe.plan)
 
     def check(self, unit: WorkUnit) -> None:
         """Whether the unit is about something.
@@ -64,40 +69,89 @@ class Gatherer:
         """
         self._recipe.subject(unit)
 
+    def begin(self, unit: WorkUnit) -> "Session":
+        """Nothing is fetched yet: ``async with gatherer.begin(unit) as session``.
+
+        Raises:
+            SchemaViolation: the unit is about nothing.
+
+        """
+        subject = self._recipe.subject(unit)
+        return Session(Gathering(unit, subject, self._resources, self._cache), subject, self.plan, self._timeout)
+
     async def gather(self, unit: WorkUnit, names: frozenset[str] | None = None) -> Context:
-        """The sources of these names (None: all), what they need, and always the subject.
+        """The sources of these names (None: all), what they need, and the subject. Raises as ``Session.context``."""
+        async with self.begin(unit) as session:
+            return await session.context(frozenset(self._recipe.sources) if names is None else names)
+
+
+class Session:
+    """Gathering for one unit, step by step: what is wanted may become known only after something is there."""
+
+    def __init__(
+        self, gathering: Gathering, subject: str, plan: Callable[[frozenset[str]], tuple[Source, ...]], timeout: float
+    ) -> None:
+        self._gathering = gathering
+        self._subject = subject
+        self._plan = plan
+        self._timeout = timeout
+        self._deadline: float | None = None
+        self._wanted: frozenset[str] = frozenset()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._gathering.tasks:
+            await self._gathering.end()
+
+    def start(self, names: frozenset[str]) -> None:
+        """Have these fetched, and what they need; nobody waits. Names that are no sources are not ours."""
+        if not names <= self._wanted:
+            self._wanted |= names
+            self._gathering.want(self._plan(self._wanted))
+
+    def at_hand(self, name: str) -> bool:
+        """Whether a source that was started is there by now."""
+        return name in self._gathering.facts
+
+    async def fact(self, name: str) -> Any:
+        """The value of one source, None if the recipe has no such source. Raises as ``context``."""
+        self.start(frozenset({name}))
+        await self._until((name,) if self._plan(frozenset({name})) else ())
+        return self._gathering.facts.get(name)
+
+    async def context(self, names: frozenset[str]) -> Context:
+        """The sources of these names, what they need, and always the subject: it is what tells another tenant's unit,
+        and one that is about nothing.
 
         Raises:
             ContextUnavailable: a required source, named, could not be had in time.
             SubjectNotFound: the API has no such subject.
             TenantMismatch: the subject is another organization's.
-            SchemaViolation: the unit is about nothing.
 
         """
-        subject = self._recipe.subject(unit)
-        plan = self._plan(names, subject)
-        gathering = Gathering(unit, subject, self._resources, self._cache, plan)
-        try:
-            gathering.advance()
-            if gathering.running:
-                await self._finish(gathering)
-        finally:
-            if gathering.tasks:
-                await gathering.end()
-        values = {source.name: gathering.facts[source.name] for source in plan}
-        return Context(values, sorted(gathering.degraded), subject)
+        names |= {self._subject}
+        self.start(names)
+        plan = self._plan(names)
+        await self._until([source.name for source in plan] if self._gathering.running else ())
+        facts = self._gathering.facts
+        degraded = {source.name for source in plan} | {FRESHNESS}
+        return Context(
+            {source.name: facts[source.name] for source in plan},
+            sorted(degraded.intersection(self._gathering.degraded)),
+            self._subject,
+        )
 
-    def _plan(self, names: frozenset[str] | None, subject: str) -> tuple[Source, ...]:
-        plan = self._plans.get((names, subject))
-        if plan is None:
-            wanted = self._recipe.sources if names is None else names | {subject}
-            plan = self._plans[names, subject] = self._recipe.plan(wanted)
-        return plan
-
-    async def _finish(self, gathering: Gathering) -> None:
+    async def _until(self, names: Iterable[str]) -> None:
+        """Until these are there, within the time of the whole."""
+        gathering = self._gathering
+        clock = asyncio.get_running_loop().time
+        if self._deadline is None:
+            self._deadline = clock() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                while gathering.running:
+            async with asyncio.timeout_at(self._deadline):
+                while not gathering.has(names):
                     await gathering.step()
         except TimeoutError:
             gathering.give_up(f"not there in {self._timeout:g} s")

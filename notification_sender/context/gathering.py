@@ -12,20 +12,21 @@ from notification_sender.model.errors import ContextUnavailable, SubjectNotFound
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 from notification_sender.policy.freshness import Fence, fence
 
+FRESHNESS = "freshness"
+"""Named as degraded where the subject is older than the event."""
+
 
 class Gathering:
-    """A value that is at hand is taken at once: tasks are for what waits. ``plan`` is in the order of the needs."""
+    """A value that is at hand is taken at once: tasks are for what waits."""
 
-    def __init__(
-        self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache, plan: Sequence[Source]
-    ) -> None:
+    def __init__(self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache) -> None:
         self._subject = subject
         self._organization_id = unit.organization_id
         self._cache = cache
         self._fence = fence(fingerprint_time(unit), unit.occurred_at)
-        self._left = plan
+        self._left: Sequence[Source] = ()
         self.facts: dict[str, Any] = {**resources, "unit": unit}
-        """What there is to call a source with; in the end all of the plan, by source."""
+        """What there is to call a source with; in the end all that is wanted, by source."""
         self.degraded: list[str] = []
         self.running: dict[asyncio.Task[None], Source] = {}
         self.tasks: list[asyncio.Task[None]] = []
@@ -35,6 +36,16 @@ class Gathering:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def want(self, plan: Sequence[Source]) -> None:
+        """Take or start all of ``plan``, which is in the order of the needs, and holds all that was wanted before."""
+        running = {source.name for source in self.running.values()}
+        self._left = [it for it in plan if it.name not in self.facts and it.name not in running]
+        self.advance()
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether all of these are there."""
+        return all(name in self.facts for name in names)
 
     def advance(self) -> None:
         """Take or start every source whose needs are there."""
@@ -163,7 +174,7 @@ class Gathering:
         if copy is None or copy.value is None or self._accepts(source, copy):
             self._settle(source, copy and copy.value)
         elif source.name == self._subject:
-            self.degraded.append("freshness")
+            self.degraded.append(FRESHNESS)
             self._settle(source, copy.value)
         else:  # older than the event
             self._settle(source, None)

@@ -1,7 +1,8 @@
 """Context and templates become what a recipient reads; also, which names a template reads."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from notification_sender.render.sandbox import Channels, Sandbox
 
 MAX_BYTES = 1024 * 1024
 """Of all parts of one notification, UTF-8: a parked one is read back with at most four times that."""
+
+COMBINATIONS = 1024
+"""Of templates, for which it is kept what they read together."""
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -46,6 +50,8 @@ class Renderer:
         self._sandbox = Sandbox(folder, channels)
         self._templates: dict[tuple[str, str], dict[str, Template]] = {}
         self._names: dict[tuple[str, str], frozenset[str]] = {}
+        self.names_of: Callable[[frozenset[tuple[str, str]]], frozenset[str]] = lru_cache(COMBINATIONS)(self._names_of)
+        """The names that several read, each a template and a channel. One that is not there reads nothing."""
         faults = self._compile()
         if not faults:
             faults = self._assemble(channels)
@@ -93,6 +99,14 @@ class Renderer:
             return self._names[template, channel]
         except KeyError:
             raise self._unknown(template, channel) from None
+
+    def _names_of(self, templates: frozenset[tuple[str, str]]) -> frozenset[str]:
+        return frozenset().union(*(self._names.get(it, ()) for it in templates))
+
+    def common(self, channels: Collection[str] | None) -> frozenset[str]:
+        """What every template reads for these channels (None: for all)."""
+        read = [names for (_, channel), names in self._names.items() if channels is None or channel in channels]
+        return frozenset.intersection(*read) if read else frozenset()
 
     def render(self, template: str, channel: str, context: Mapping[str, Any]) -> dict[str, str]:
         """The text of each part. ``context`` holds all ``names``; for a ``json`` part ``unit`` and ``timestamp``.

@@ -1,0 +1,62 @@
+"""What is fetched for a unit is what the templates of those who are told read, and what that needs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recipes.api import Bench, small_world, unit
+
+from notification_sender.channels.email import Email
+from notification_sender.channels.webhook import Webhook
+from notification_sender.compose import Composer
+from notification_sender.render import Renderer, shipped
+
+HOOK = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.example/x"}
+
+
+def composer(bench: Bench, folder: Path) -> Composer:
+    channels: dict[str, Any] = {"webhook": Webhook, "email": Email}
+    renderer = Renderer(folder=folder, channels={name: channel.parts for name, channel in channels.items()})
+    return Composer(gatherers={"intel": bench.gatherer}, renderer=renderer, channels=channels)
+
+
+def templates(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        (folder / name).mkdir()
+        (folder / name / "webhook.json.j2").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_what_no_template_reads_is_not_fetched(tmp_path: Path, *, given: bool) -> None:
+    bench = Bench(small_world(fast=False))
+    bench.platform.organization["destinations"] = [HOOK]
+    folder = templates(tmp_path, intel='{"n": {{ organization.name | tojson }}, "i": {{ incident.status | tojson }}}')
+    [composed] = await composer(bench, folder).compose(unit(**({"destinations": [HOOK]} if given else {})))
+    assert composed.dead is None
+    assert set(bench.platform.calls) == {"token", "organization", "incident"}
+
+
+async def test_each_destination_adds_what_its_own_template_reads(tmp_path: Path) -> None:
+    bench = Bench(small_world(fast=False))
+    folder = templates(tmp_path, bare="{}", full='{"n": {{ assets | length }}}')
+    composing = composer(bench, folder)
+    await composing.compose(unit(destinations=[HOOK | {"template": "bare"}]))
+    assert set(bench.platform.calls) == {"token", "organization", "incident"}
+    await composing.compose(
+        unit(destinations=[HOOK | {"template": "bare"}, HOOK | {"destination_id": "b", "template": "full"}])
+    )
+    assert set(bench.platform.calls) == {"token", "organization", "incident", "assets/bulk"}
+
+
+async def test_where_nobody_is_told_nothing_is_fetched() -> None:
+    bench = Bench(small_world(fast=False))
+    assert await composer(bench, shipped()).compose(unit(destinations=[HOOK], channels=["email"])) == []
+    assert not bench.platform.calls
+
+
+async def test_a_template_that_is_not_there_costs_its_own_destination_only(tmp_path: Path) -> None:
+    bench = Bench(small_world(fast=False))
+    composing = composer(bench, templates(tmp_path, intel="{}"))
+    ends = await composing.compose(unit(destinations=[HOOK, HOOK | {"destination_id": "b", "template": "nowhere"}]))
+    assert [it.dead and it.dead.reason for it in ends] == [None, "render"]
