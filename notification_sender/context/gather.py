@@ -117,8 +117,10 @@ class Session:
 
     async def fact(self, name: str) -> Any:
         """The value of one source, None if the recipe has no such source. Raises as ``context``."""
-        self.start(frozenset({name}))
-        await self._until((name,) if self._plan(frozenset({name})) else ())
+        names = frozenset({name})
+        self.start(names)
+        if not self.at_hand(name) and self._plan(names):
+            await self._until((name,))
         return self._gathering.facts.get(name)
 
     async def context(self, names: frozenset[str]) -> Context:
@@ -134,14 +136,12 @@ class Session:
         names |= {self._subject}
         self.start(names)
         plan = self._plan(names)
-        await self._until([source.name for source in plan] if self._gathering.running else ())
-        facts = self._gathering.facts
-        degraded = {source.name for source in plan} | {FRESHNESS}
-        return Context(
-            {source.name: facts[source.name] for source in plan},
-            sorted(degraded.intersection(self._gathering.degraded)),
-            self._subject,
-        )
+        gathering = self._gathering
+        if gathering.running:
+            await self._until([source.name for source in plan])
+        values = {source.name: gathering.facts[source.name] for source in plan}
+        degraded = sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
+        return Context(values, degraded, self._subject)
 
     async def _until(self, names: Iterable[str]) -> None:
         """Until these are there, within the time of the whole."""
