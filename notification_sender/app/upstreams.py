@@ -54,7 +54,13 @@ class Upstreams:
         """
         resources = self._resources()
         return {
-            kind: Gatherer(recipe=recipe, resources=resources, cache=cache, timeout=self._settings.gather_timeout)
+            kind: Gatherer(
+                recipe=recipe,
+                resources=resources,
+                cache=cache,
+                timeout=self._settings.gather_timeout,
+                count_foreign=self._count_foreign,
+            )
             for kind, recipe in RECIPES.items()
         }
 

@@ -23,6 +23,9 @@ Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """Fetches the facts of these ids, by id. None: there is none; a NotFound in its place says so in words that matter
 to who needs the fact. What it leaves out it could not tell, and nothing is remembered of it."""
 
+CountForeign = Callable[[str], None]
+"""Is told of every record of another organization, by the source that got it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

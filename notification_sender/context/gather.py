@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
+from notification_sender.context.bulk import Bulk
 from notification_sender.context.cache import Cache
+from notification_sender.context.facts import CountForeign
 from notification_sender.context.gathering import FRESHNESS, Gathering
 from notification_sender.context.graph import Recipe, Source
 from notification_sender.context.moments import moment, rfc3339
@@ -51,8 +53,17 @@ class Gatherer:
 
     """
 
-    def __init__(self, *, recipe: Recipe, resources: Mapping[str, Any], cache: Cache, timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        resources: Mapping[str, Any],
+        cache: Cache,
+        timeout: float,
+        count_foreign: CountForeign = lambda _: None,
+    ) -> None:
         recipe.check(resources)
+        self._bulk = Bulk(recipe.sources.values(), resources, count_foreign)
         self._recipe = recipe
         self._resources = dict(resources)
         self._cache = cache
@@ -77,7 +88,9 @@ class Gatherer:
 
         """
         subject = self._recipe.subject(unit)
-        return Session(Gathering(unit, subject, self._resources, self._cache), subject, self.plan, self._timeout)
+        return Session(
+            Gathering(unit, subject, self._resources, self._cache, self._bulk), subject, self.plan, self._timeout
+        )
 
     async def gather(self, unit: WorkUnit, names: frozenset[str] | None = None) -> Context:
         """The sources of these names (None: all), what they need, and the subject. Raises as ``Session.context``."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from notification_sender.context.bulk import Bulk
 from notification_sender.context.cache import Cache
 from notification_sender.context.facts import Copy, Kind, Wanted, accepted
 from notification_sender.context.graph import MISSING, Call, Source
@@ -19,10 +20,11 @@ FRESHNESS = "freshness"
 class Gathering:
     """A value that is at hand is taken at once: tasks are for what waits."""
 
-    def __init__(self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache) -> None:
+    def __init__(self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache, bulk: Bulk) -> None:
         self._subject = subject
         self._organization_id = unit.organization_id
         self._cache = cache
+        self._bulk = bulk
         self._fence = fence(fingerprint_time(unit), unit.occurred_at)
         self._left: Sequence[Source] = ()
         self.facts: dict[str, Any] = {**resources, "unit": unit}
@@ -142,7 +144,9 @@ class Gathering:
 
     async def _find(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
         async def load(ids: Sequence[str]) -> Mapping[str, Any]:
-            return await (self._load_one(source, ids[0]) if source.batch is None else self._load_many(source, ids))
+            return await (
+                self._load_one(source, ids[0]) if source.batch is None else self._load_many(source, kind, ids)
+            )
 
         about = source.name == self._subject
         wanted = Wanted(kind, self._organization_id, load, self._guard(source), about)
@@ -164,8 +168,12 @@ class Gathering:
             value = absence
         return {} if value is MISSING else {id_: value}
 
-    async def _load_many(self, source: Source, ids: Sequence[str]) -> Mapping[str, Any]:
-        records: dict[str, Any] = await source.fetch({**self.facts, "ids": ids})
+    async def _load_many(self, source: Source, kind: Kind, ids: Sequence[str]) -> Mapping[str, Any]:
+        records: dict[str, Any]
+        if source.coalesce is None:
+            records = await source.fetch({**self.facts, "ids": ids})
+        else:
+            records = await self._bulk.records(kind, self._organization_id, ids)
         return dict.fromkeys(ids) | records
 
     def _settle_one(self, source: Source, copy: Copy | None) -> None:
@@ -180,10 +188,12 @@ class Gathering:
             self._settle(source, None)
 
     def _settle_many(self, source: Source, values: Mapping[str, Any], ids: Iterable[str]) -> None:
-        self.facts[source.name] = [value for id_ in ids if (value := values[id_]) is not None]
+        self._settle(source, [value for id_ in ids if (value := values[id_]) is not None])
 
     def _settle(self, source: Source, value: Any) -> None:
         self.facts[source.name] = MISSING if value is None else value
+        if source.partial is not None and source.partial(self.facts):
+            self.degraded.append(source.name)
 
     def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)

@@ -75,6 +75,10 @@ class Source:
     optional: bool | Literal["absent"]
     timeout: float | None
     fresh_as: str | None
+    coalesce: float | None
+    partial: Call | None
+    own_needs: frozenset[str]
+    """Of the function alone, without ``ids``."""
     needs: frozenset[str]
 
 
@@ -97,8 +101,11 @@ class Recipe:
     key        which one it is, as text; None: not asked for, MISSING
     batch      the ids of many: the function takes ``ids`` (at most 100, those that must be fetched) and returns
                records by id; the value is the list of all that exist, in the order of the ids
+    coalesce   ids that units of any organization ask for within this time share calls. The function takes ``ids`` and
+               what is given at start; records that are not the organization's (``organization_id``) are dropped for it
     given      what other sources have already: the value, or of a batch records by id (None: there is none)
     optional   where it fails, MISSING and named in ``degraded``; ``"absent"``: only where the API has none
+    partial    whether the value is not whole (a list that was cut short); then it is named in ``degraded``
     timeout    its own, within that of the whole
     fresh_as   the subject that it speaks for: held to the freshness fence, its value has ``modified``. The subject
                itself is used even if an answer fetched just now is older; another source of that name is MISSING
@@ -123,6 +130,8 @@ class Recipe:
         optional: bool | Literal["absent"] = False,
         timeout: str | None = None,
         fresh_as: str | None = None,
+        coalesce: str | None = None,
+        partial: Callable[..., bool] | None = None,
     ) -> Callable[[F], F]:
         def declare(function: F) -> F:
             kind = f"{self.version}:{self.name}:{function.__name__}"
@@ -136,7 +145,10 @@ class Recipe:
                 optional=optional,
                 timeout=duration(timeout) if timeout else None,
                 fresh_as=fresh_as,
-                needs=_needs(function, key, batch, given) - ({"ids"} if batch else set()),
+                coalesce=duration(coalesce) if coalesce else None,
+                partial=_call(partial) if partial else None,
+                own_needs=_needs(function) - ({"ids"} if batch else set()),
+                needs=_needs(function, key, batch, given, partial) - ({"ids"} if batch else set()),
             )
             self._add(source, function)
             return function
@@ -151,6 +163,8 @@ class Recipe:
             raise ConfigurationFault(f"{where}: what is fetched (async) has a ttl, and nothing else has")
         if source.batch is not None and "ids" not in _needs(function):
             raise ConfigurationFault(f"{where} is a batch, its function must take ids")
+        if source.coalesce is not None and source.batch is None:
+            raise ConfigurationFault(f"{where} is no batch: there is nothing to coalesce")
         self.sources[source.name] = source
 
     def check(self, resources: Collection[str]) -> None:
@@ -167,6 +181,11 @@ class Recipe:
                 f"source {source.name} needs {name}, which is not there (there are: {', '.join(sorted(known))})"
                 for name in sorted(source.needs - known)
             ]
+            if source.coalesce is not None:
+                faults += [
+                    f"source {source.name} is fetched for several units at once, it cannot need {name} of one of them"
+                    for name in sorted(source.own_needs - {*resources})
+                ]
             if source.fresh_as is not None and source.fresh_as not in self.sources:
                 faults.append(f"source {source.name} speaks for {source.fresh_as}, which is no source")
         try:

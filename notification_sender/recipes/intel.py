@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from notification_sender.context.facts import CountForeign
 from notification_sender.context.graph import MISSING, Missing, Recipe
 from notification_sender.context.upstream import BadAnswer, Foreign, NotFound, Upstream
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.unit import WorkUnit
 from notification_sender.recipes import records
-from notification_sender.recipes.records import CountForeign, Record
+from notification_sender.recipes.records import Record
 
 
 def subject(unit: WorkUnit) -> str:
@@ -25,7 +26,7 @@ def subject(unit: WorkUnit) -> str:
     raise SchemaViolation("incident_id, intel_request_id: one of them is required")
 
 
-intel = Recipe("intel", subject=subject, version=2)
+intel = Recipe("intel", subject=subject, version=3)
 """Given at start: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
 ``max_distance`` (1 to 10), ``current_incidents`` (auto, on, off) and ``count_foreign``."""
 
@@ -131,14 +132,20 @@ def _current_intel_requests(current_entry: Record) -> Record | None:
     return current_entry["intel_requests"] if current_entry else None
 
 
-@intel.source(ttl="60s", batch=_dependent_ids, given=_current_intel_requests)
-async def dependents(
-    ids: Sequence[str], unit: WorkUnit, intel_requests_api: Upstream, count_foreign: CountForeign
-) -> Record:
+def _cut_short(incident: Record, intel_request: Record) -> bool:
+    """More depend on the subject than are fetched."""
+    return any(
+        record["dependent_count"] > len(record["dependent_ids"]) + len(record["further_dependent_ids"])
+        for record in (incident, intel_request)
+        if record
+    )
+
+
+@intel.source(ttl="60s", batch=_dependent_ids, given=_current_intel_requests, coalesce="5ms", partial=_cut_short)
+async def dependents(ids: Sequence[str], intel_requests_api: Upstream) -> Record:
     """All that depends on the subject, near and far, in the fewest calls."""
     rows = await intel_requests_api.post("/intel-requests/bulk", {"intel_request_ids": ids})
-    owned = records.own(rows, unit.organization_id, "intel_requests", count_foreign)
-    return records.by_id(map(records.intel_request, owned), "intel_request_id")
+    return records.by_id(map(records.intel_request, records.objects(rows)), "intel_request_id")
 
 
 @intel.source()
@@ -163,11 +170,10 @@ def _direct_ids(incident: Record, intel_request: Record) -> set[str]:
     return direct.difference(incident["further_dependent_ids"]).union(incident["dependent_ids"]) if incident else direct
 
 
-async def bulk_assets(ids: Sequence[str], unit: WorkUnit, assets_api: Upstream, count_foreign: CountForeign) -> Record:
+async def assets(ids: Sequence[str], assets_api: Upstream) -> Record:
     """By id alone, of whatever organization: the API does not look at it."""
     rows = await assets_api.post("/assets/bulk", {"asset_ids": ids})
-    owned = records.own(rows, unit.organization_id, "assets", count_foreign)
-    return records.by_id(map(records.asset, owned), "asset_id")
+    return records.by_id(map(records.asset, records.objects(rows)), "asset_id")
 
 
 def _unit_asset_ids(unit: WorkUnit) -> Sequence[str]:
@@ -189,8 +195,8 @@ def _known_assets(unit: WorkUnit, current_entry: Record, unit_assets: list[Recor
 
 
 # The publisher's ids need not wait for the incident.
-intel.source(name="unit_assets", ttl="5m", batch=_unit_asset_ids)(bulk_assets)
-intel.source(name="assets", ttl="5m", batch=_asset_ids, given=_known_assets)(bulk_assets)
+intel.source(name="unit_assets", ttl="5m", batch=_unit_asset_ids, coalesce="5ms")(assets)
+intel.source(ttl="5m", batch=_asset_ids, given=_known_assets, coalesce="5ms")(assets)
 
 
 @intel.source()

@@ -1,15 +1,14 @@
 """What the APIs answer, made regular: every field of the contract is there, lists are lists, ids stand once."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
-Record = dict[str, Any]
+from notification_sender.context.facts import CountForeign
 
-CountForeign = Callable[[str], None]
-"""Is told of every record of another organization, by the source that got it."""
+Record = dict[str, Any]
 
 MOST_DEPENDENTS = 1000
 """Ten bulk calls. A recursion that ignores its limit returns hundreds of thousands."""

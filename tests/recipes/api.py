@@ -153,13 +153,20 @@ class Bench:
         }
         self.resources = resources
         self.timeout = timeout
-        self.gatherer = Gatherer(recipe=RECIPES["intel"], resources=resources, cache=self.cache, timeout=timeout)
+        self.gatherer = self._gatherer()
 
     def forget_process(self) -> None:
         """As if another process of the fleet came now."""
         self.cache = cache_of(self.clock, self.shelf)
-        self.gatherer = Gatherer(
-            recipe=RECIPES["intel"], resources=self.resources, cache=self.cache, timeout=self.timeout
+        self.gatherer = self._gatherer()
+
+    def _gatherer(self) -> Gatherer:
+        return Gatherer(
+            recipe=RECIPES["intel"],
+            resources=self.resources,
+            cache=self.cache,
+            timeout=self.timeout,
+            count_foreign=lambda source: self.foreign.update([source]),
         )
 
     def _api(self, name: str, tokens: Tokens | None = None) -> Upstream:

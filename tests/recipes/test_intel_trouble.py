@@ -18,7 +18,7 @@ async def test_records_of_other_organizations_are_dropped_and_counted(owner: str
     values = (await bench.gatherer.gather(unit())).values
     assert (values["assets"], values["intel_requests"]) == ([], [])
     assert values["outages"] == [{"summary": "part of the incident"}]
-    assert bench.foreign == {"assets": 1, "intel_requests": 1, "outages": 1}
+    assert bench.foreign == {"assets": 1, "dependents": 1, "outages": 1}
 
 
 async def test_the_subject_of_another_organization_ends_the_unit() -> None:
