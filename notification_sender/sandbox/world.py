@@ -121,6 +121,23 @@ class World:
             unit["asset_ids"] = [it["asset_id"] for it in incident["assets"]]
         return unit
 
+    def add_incident(self, *, direct: int, further: int = 0) -> Record:
+        """One more, of an organization without current entries: ``direct`` intel requests wait for it, and for each of
+        these all of ``further`` others, so that the recursive query has direct * (1 + further) rows.
+        """
+        organization_id = list(self.organizations)[2]
+        incident_id = f"inc-{len(self.incidents):05d}"
+        dice = self._dice("added", incident_id)
+        incident = records.incident(dice, incident_id, organization_id, PLACES[2])
+        self.incidents[incident_id] = incident
+        nearest = [self._intel_request(dice, incident, number, []) for number in range(direct)]
+        farther = [self._intel_request(dice, incident, direct + number, []) for number in range(further)]
+        for intel_request_id in nearest:
+            self.dependencies.add(incident_id, intel_request_id)
+            for parent in farther:
+                self.dependencies.add(intel_request_id, parent)
+        return incident
+
     def _dice(self, *about: object) -> Random:
         return Random("/".join(map(str, (self.seed, *about))))
 

@@ -4,8 +4,8 @@ import asyncio
 
 from prometheus_client import Histogram
 
-PERIOD = 0.1
-"""Seconds between two looks: cheap, and shorter than any block that matters."""
+PERIOD = 0.02
+"""Seconds between two looks: a block shorter than that may be missed, and matters to nobody. Costs half a thousandth."""
 
 
 async def watch_lag(lag: Histogram) -> None:
