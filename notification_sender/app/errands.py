@@ -1,7 +1,7 @@
 """What the command line asks for besides running: one question, one answer, everything closed again."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,29 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.app.services import broker, store, topology
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
-from notification_sender.model.errors import Unready
+from notification_sender.compose import ORGANIZATION
+from notification_sender.context.explanation import explained, mermaid, text
+from notification_sender.model.errors import UnknownKind, Unready
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.audit import Audit
+from notification_sender.policy.destinations import told
 from notification_sender.ports import Lane
+from notification_sender.recipes import recipes
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 
 PATIENCE = 10.0
 """Seconds that a command waits for a service: a person is waiting for the command."""
+
+EXAMPLE = {
+    "work_unit_id": "example",
+    "organization_id": "example",
+    "incident_id": "example",
+    "intel_request_id": "example",
+    "asset_ids": ["example"],
+}
+"""A unit about everything, where a plan is asked for without one."""
 
 
 async def publish(settings: Settings, bodies: list[bytes]) -> None:
@@ -94,6 +107,38 @@ def preview(
     channels = {it.name: it.parts for it in (Webhook, Email)}
     renderer = Renderer(folder=templates_dir or shipped(), channels=channels)
     return renderer.render(template, channel, {"unit": unit, **context})
+
+
+def plan(
+    templates_dir: Path | None,
+    unit: WorkUnit | None,
+    *,
+    kind: str,
+    names: Sequence[str] | None,
+    channels: Sequence[str] | None,
+    picture: bool,
+) -> str:
+    """What of a recipe runs for a unit, or for these templates and channels (None: its own, all): text or a picture.
+
+    Raises:
+        UnknownKind: there is no such recipe.
+        RenderFault: no such template.
+    """
+    known = recipes()
+    if kind not in known:
+        raise UnknownKind(f"there is no recipe {kind!r}, only {', '.join(sorted(known))}")
+    renderer = Renderer(folder=templates_dir or shipped(), channels={it.name: it.parts for it in (Webhook, Email)})
+    if unit is not None and unit.destinations is not None:
+        pairs = [(it.template or kind, it.channel) for it in told(unit, unit.destinations)]
+    else:
+        pairs = [(name, channel) for name in names or [kind] for channel in channels or ("webhook", "email")]
+    readers = {f"{name}/{channel}": renderer.names(name, channel) for name, channel in dict.fromkeys(pairs)}
+    if unit is None or unit.destinations is None:
+        readers["the list of destinations"] = frozenset({ORGANIZATION})
+    recipe = known[kind]
+    subject = recipe.subject(unit or WorkUnit.model_validate(EXAMPLE | {"kind": kind}))
+    lines = explained(recipe, subject, readers)
+    return mermaid(lines) if picture else text(lines)
 
 
 async def _soon(step: Any, service: str) -> None:

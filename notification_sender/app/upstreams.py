@@ -15,7 +15,7 @@ from notification_sender.context.outages import Outages
 from notification_sender.context.tokens import OutboundTokens, Tokens
 from notification_sender.context.upstream import Upstream
 from notification_sender.ports import Clock
-from notification_sender.recipes import RECIPES
+from notification_sender.recipes import recipes
 from notification_sender.settings import Settings
 from notification_sender.telemetry.calls import Calls
 from notification_sender.telemetry.metrics import Metrics
@@ -61,7 +61,7 @@ class Upstreams:
                 timeout=self._settings.gather_timeout,
                 count_foreign=self._count_foreign,
             )
-            for kind, recipe in RECIPES.items()
+            for kind, recipe in recipes().items()
         }
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ import typer
 from notification_sender.cli.audit import audit
 from notification_sender.cli.check import MISCONFIGURED, check
 from notification_sender.cli.destinations import destinations
+from notification_sender.cli.explain_plan import explain_plan
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
 from notification_sender.cli.run import demo, run
@@ -30,7 +31,7 @@ program = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, demo, check, settings, topology, publish, render, audit):
+for command in (run, demo, check, settings, topology, publish, render, explain_plan, audit):
     program.command()(command)
 program.add_typer(destinations, name="destinations")
 

@@ -5,7 +5,7 @@ import asyncio
 from prometheus_client import Histogram
 
 PERIOD = 0.02
-"""Seconds between two looks: a block shorter than that may be missed, and matters to nobody. Costs half a thousandth."""
+"""Seconds between two looks: a block that is shorter may be missed, and matters to nobody. Costs half a thousandth."""
 
 
 async def watch_lag(lag: Histogram) -> None:

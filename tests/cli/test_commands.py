@@ -13,7 +13,18 @@ from notification_sender.model.errors import ConfigurationFault, RenderFault, Un
 from notification_sender.policy.audit import Audit
 
 UNIT = {"work_unit_id": "w1", "organization_id": "o1", "incident_id": "i1"}
-COMMANDS = ("run", "demo", "check", "destinations", "settings", "topology", "publish", "render", "audit")
+COMMANDS = (
+    "run",
+    "demo",
+    "check",
+    "destinations",
+    "settings",
+    "topology",
+    "publish",
+    "render",
+    "explain-plan",
+    "audit",
+)
 CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
 HEAVY = {"pydantic", "pydantic_settings", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
 
@@ -21,7 +32,7 @@ HEAVY = {"pydantic", "pydantic_settings", "aio_pika", "aiohttp", "redis", "jinja
 def test_every_command_is_offered_and_documented(command: Command) -> None:
     said = command("--help").out
     page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
-    offered = {it.callback.__name__ for it in program.registered_commands}
+    offered = {it.callback.__name__.replace("_", "-") for it in program.registered_commands}
     offered |= {str(it.name) for it in program.registered_groups}
     assert offered == set(COMMANDS)
     assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)

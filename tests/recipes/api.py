@@ -13,7 +13,7 @@ from notification_sender.context.gather import Gatherer
 from notification_sender.context.tokens import Tokens
 from notification_sender.context.upstream import Upstream
 from notification_sender.model.unit import WorkUnit
-from notification_sender.recipes import RECIPES
+from notification_sender.recipes.intel import intel
 
 Answer = Callable[[httpx.Request], httpx.Response]
 MODIFIED = "2026-03-06T08:00:00Z"
@@ -162,7 +162,7 @@ class Bench:
 
     def _gatherer(self) -> Gatherer:
         return Gatherer(
-            recipe=RECIPES["intel"],
+            recipe=intel,
             resources=self.resources,
             cache=self.cache,
             timeout=self.timeout,
