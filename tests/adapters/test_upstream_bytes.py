@@ -1,0 +1,150 @@
+"""What an API may send us: each row of docs/reference/upstreams.md, over real connections."""
+
+import asyncio
+import gzip
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from context.fakes import CountingShelf, LoopClock, cache_of, guard_of
+
+from notification_sender.adapters.http import AiohttpTransport
+from notification_sender.context.answers import BadAnswer, Call, NotFound
+from notification_sender.context.facts import Kind, Wanted
+from notification_sender.context.guard import Guard
+from notification_sender.context.upstream import Upstream
+from notification_sender.model.errors import ContextUnavailable, NotificationSenderError
+
+LIMIT = 8 * 1024 * 1024
+DEADLINE = 1.0
+BASELINE = 64 * 1024 * 1024
+
+Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def head(status: int = 200, length: int | None = None, **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", "content-type: application/json"]
+    lines += [f"content-length: {length}"] if length is not None else ["connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def whole(status: int, body: bytes = b"{}", **headers: str) -> Say:
+    async def say(to: asyncio.StreamWriter) -> None:
+        to.write(head(status, len(body), **headers) + body)
+
+    return say
+
+
+async def hang(_: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def drip(to: asyncio.StreamWriter) -> None:
+    to.write(head(200, 1000))
+    while True:
+        to.write(b" ")
+        await to.drain()
+        await asyncio.sleep(0.05)
+
+
+async def truncated(to: asyncio.StreamWriter) -> None:
+    to.write(head(200, 1000) + b'{"a": 1')
+    to.close()
+
+
+async def gigabyte(to: asyncio.StreamWriter) -> None:
+    to.write(head(200))
+    for _ in range(1024):
+        to.write(b"x" * 1024 * 1024)
+        await to.drain()
+    to.close()
+
+
+BOMB = gzip.compress(b"0" * 200 * 1024 * 1024, 9)
+
+ROWS = [
+    ("401", whole(401), ContextUnavailable, "answered 401: our credentials are refused", 1, True),
+    ("403", whole(403), ContextUnavailable, "answered 403: our credentials are refused", 1, True),
+    ("404", whole(404), NotFound, "answered 404", 1, False),
+    ("429", whole(429, retry_after="7"), ContextUnavailable, "answered 429", 1, True),
+    ("500", whole(500), ContextUnavailable, "answered 500", 3, True),
+    ("timeout", hang, ContextUnavailable, "no answer in 1 s", 1, True),
+    ("drip feed", drip, ContextUnavailable, "no answer in 1 s", 1, True),
+    ("truncated", truncated, ContextUnavailable, "broke off after 7 bytes", 3, True),
+    ("HTML login page", whole(200, b"<html>Sign in</html>"), BadAnswer, "not JSON", 1, True),
+    ("wrong type", whole(200, b"[]"), BadAnswer, "list where the contract says dict", 1, True),
+    ("1 GB body", gigabyte, BadAnswer, f"longer than {LIMIT} bytes", 1, True),
+    ("gzip bomb", whole(200, BOMB, content_encoding="gzip"), BadAnswer, "encoded, though we did not ask", 1, True),
+    ("deep JSON", whole(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000), BadAnswer, "not JSON", 1, True),
+]
+
+
+class Server:
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self.requests = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.requests += 1
+                await self._say(writer)
+        except (asyncio.IncompleteReadError, OSError):
+            return  # it has gone
+        finally:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def client(say: Say) -> AsyncIterator[tuple[Upstream, Server, Guard, list[Call]]]:
+    server, clock, calls = Server(say), LoopClock(), list[Call]()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(server.serve(reader, writer)))
+
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
+    transport = AiohttpTransport(deadline=DEADLINE, max_bytes=LIMIT, partial=True)
+    guard = guard_of("incidents", clock)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield (
+        Upstream(
+            base_url=url, transport=transport, guard=guard, deadline=DEADLINE, max_bytes=LIMIT, observe=calls.append
+        ),
+        server,
+        guard,
+        calls,
+    )
+    await transport.aclose()
+    listening.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("row", "say", "error", "words", "tries", "ill"), ROWS, ids=[row[0] for row in ROWS])
+async def test_each_answer_has_its_class_its_tries_and_its_effect(
+    row: str, say: Say, error: type[NotificationSenderError], words: str, tries: int, *, ill: bool
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    async with client(say) as (upstream, server, guard, calls):
+        clock = LoopClock()
+        shelf = CountingShelf(clock)
+
+        async def load(_: object) -> dict[str, object]:
+            return {"inc": await upstream.get("/incidents/{}", "inc")}
+
+        with pytest.raises(error, match=words):
+            await cache_of(clock, shelf).find(Wanted(Kind("1:t:incident", 60.0, 600.0), "acme", load), ["inc"])
+        assert server.requests == len(calls) == tries
+        assert shelf.kept == {}
+        assert bool(guard._breaker._failed or guard.out) is ill, row
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < BASELINE
+
+
+def test_every_row_stands_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "upstreams.md").read_text()
+    assert all(f"| {row[0]} |" in page for row in ROWS)
