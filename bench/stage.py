@@ -48,7 +48,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
             running([*PLATFORM, *WORLD], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
             await aio_pika.connect(rabbitmq.url) as connection,
         ):
-            environment = _without_ours() | CHOSEN | _exported(await platform.lines_until("#"))
+            environment = without_ours() | CHOSEN | exported(await platform.lines_until("#"))
             environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
             await finished([WORKER, "topology"], environment)
             publishing = await publisher(connection)
@@ -56,11 +56,11 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
             yield Stage(folder, cores, rabbitmq.url, environment, Load(), publishing)
 
 
-def _without_ours() -> dict[str, str]:
+def without_ours() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("NS_")}
 
 
-def _exported(lines: list[str]) -> dict[str, str]:
+def exported(lines: list[str]) -> dict[str, str]:
     """The variables of ``export NAME=value`` lines."""
     words = [shlex.split(line) for line in lines if line.startswith("export ")]
     return dict(assignment.split("=", 1) for _, assignment in words)

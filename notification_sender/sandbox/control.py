@@ -29,7 +29,8 @@ class Control:
         accepted = len(inbox.accepted)
         seen = report(platform, inbox, units=accepted, expected=accepted, seconds=time.monotonic() - self._since)
         peaks = {str(endpoint): platform.behaviours[endpoint].peak for endpoint in Endpoint}
-        return answer(dataclasses.asdict(seen) | {"peaks": peaks, "api_peaks": platform.peaks})
+        facts = {"asked": platform.asked.total(), "different": len(platform.asked)}
+        return answer(dataclasses.asdict(seen) | {"peaks": peaks, "api_peaks": platform.peaks, "facts": facts})
 
     async def _turn(self, request: web.Request) -> web.Response:
         behaviour = self._behaviour(request.match_info["name"])

@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+import orjson
 from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Behaviour
@@ -54,6 +55,8 @@ class Platform:
         """By endpoint: method and path template."""
         self.answers: Counter[tuple[str, int]] = Counter()
         """By endpoint and status."""
+        self.asked: Counter[tuple[str, str]] = Counter()
+        """How often each fact was asked for: by endpoint, and path or id. Tokens are none."""
         self.in_flight: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
         """Calls under way, by API: now, and the most at once."""
@@ -98,7 +101,9 @@ class Platform:
     async def _serve(self, endpoint: Endpoint, handler: Handler, request: web.Request) -> web.StreamResponse:
         self.calls[endpoint] += 1
         headers = tuple(request.headers.items())
-        self.log.append(Call(endpoint, request.path_qs, headers, await request.read(), time.monotonic()))
+        body = await request.read()
+        self.log.append(Call(endpoint, request.path_qs, headers, body, time.monotonic()))
+        self.asked.update((endpoint.value, fact) for fact in _facts(endpoint, request.path_qs, body))
         if endpoint is Endpoint.REVERSE:
             self.leaks.update(name for name in PRIVATE if name in request.headers)
         async with self._under_way(API[endpoint]):
@@ -133,6 +138,19 @@ class Platform:
         if endpoint not in WITHOUT_TOKEN and not self.tokens.admits(request.headers.get("authorization")):
             return refusal(401, "no valid service token")
         return await handler(request)
+
+
+def _facts(endpoint: Endpoint, path: str, body: bytes) -> list[str]:
+    """What a call asks for: its path, or each of its ids."""
+    if endpoint is Endpoint.TOKEN:
+        return []
+    if endpoint not in (Endpoint.INTEL_REQUESTS, Endpoint.ASSETS):
+        return [path]
+    try:
+        (ids,) = orjson.loads(body).values()
+    except (orjson.JSONDecodeError, AttributeError, ValueError):
+        return []
+    return [str(id_) for id_ in ids] if isinstance(ids, list) else []
 
 
 async def _unknown(_: web.Request) -> web.StreamResponse:

@@ -104,6 +104,7 @@ class Heart:
             held=self._held,
             deferral=Deferral(self._pace.max_age),
             platform=outside.platform,
+            journal=self._journal,
             clock=outside.clock,
             dice=outside.dice,
         )

@@ -11,6 +11,7 @@ from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppresse
 from notification_sender.model.unit import WorkUnit, decode
 from notification_sender.policy.deferral import Deferral
 from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked, Platform
+from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.held import Held
@@ -37,6 +38,7 @@ class Units:
         held: Held,
         deferral: Deferral,
         platform: Platform,
+        journal: Journal,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -47,6 +49,7 @@ class Units:
         self._held = held
         self._deferral = deferral
         self._platform = platform
+        self._journal = journal
         self._clock = clock
         self._dice = dice
 
@@ -84,6 +87,7 @@ class Units:
     async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
         work = _work(unit, envelope, claim)
         self._held.take(claim)
+        began = self._clock.monotonic()
         try:
             if unit.expires_at is not None and unit.expires_at.timestamp() <= self._clock.now():
                 await self._settler.settle(work, _expired(envelope))
@@ -94,12 +98,15 @@ class Units:
             raise
         finally:
             self._held.drop(claim)
+            self._journal.took("unit", self._clock.monotonic() - began)
 
     async def _compose(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
         # A deferred copy has the next number: other copies of this unit, parked or waiting, are stale from then on.
         again = envelope.attempt + 1
+        began = self._clock.monotonic()
         try:
             composed = await self._composer.compose(unit)
+            self._journal.took("compose", self._clock.monotonic() - began)
         except ContextUnavailable as fault:
             self._platform.blame(fault)
             await self._settler.settle(replace(work, attempt=again), self._unavailable(unit, envelope, str(fault)))

@@ -76,7 +76,7 @@ async def test_a_dead_unit_is_its_message_and_is_worked_on_again_when_it_is_move
     world, platform = sandbox.world, sandbox.platform
     made = unit(destinations=[hook("noc")], expires_at="2100-01-01T00:00:00Z")
     late = unit(incident_id="inc-late", intel_request_id=None, fingerprint=None, destinations=[hook("late")])
-    platform.behaviours[Endpoint.ORGANIZATION].script.append(503)
+    platform.behaviours[Endpoint.ORGANIZATION].script.extend([503] * 3)
     async with fleet(hasty | {"NS_MAX_AGE": "1ms"}), asyncio.timeout(40):
         await broker.publish([made])
         [unwell] = await broker.dead(1)
