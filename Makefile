@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check format bench docs lock services clean
+.PHONY: help demo test check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -37,6 +37,10 @@ format: $(READY) ## put the code into shape
 
 bench: $(READY) services ## ratios against a floor measured in the same run
 	$(BIN)/python -m bench
+
+incident: $(READY) services ## the incident of 6 March 2026 replayed: the design of that day and ours
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/incident.lock
+	$(BIN)/python -m bench.incident
 
 docs: $(READY) ## the reference pages that are generated from the code
 	$(BIN)/notification-sender settings --markdown > docs/reference/settings.md

@@ -8,8 +8,8 @@ from bench.incident.replay import Run
 WIDTH, HEIGHT = 72, 12
 
 
-def table(runs: Sequence[Run], scale: float) -> str:
-    """One line for each design."""
+def table(runs: Sequence[Run]) -> str:
+    """One line for each design. Seconds as measured."""
     head = f"{'':<14}{'drained':>10}{'median':>10}{'p99':>10}{'calls':>9}{'a unit':>8}{'asked/fact':>12}{'wasted':>9}"
     lines = [head]
     for run in runs:
@@ -20,8 +20,7 @@ def table(runs: Sequence[Run], scale: float) -> str:
             f"{run.calls / max(run.units - left, 1):>8.2f}{run.asked / max(run.different, 1):>12.3f}"
             f"{run.asked - run.different:>9}"
         )
-    note = f"latencies of that day divided by {scale:g}; drained as measured, seconds a unit times {scale:g}"
-    return "\n".join([*lines, note])
+    return "\n".join(lines)
 
 
 def curve(runs: Sequence[Run]) -> str:
@@ -37,7 +36,7 @@ def curve(runs: Sequence[Run]) -> str:
     return f"{body}\n{'':>6} +{'-' * WIDTH}\n{'':>8}0 s{'':>{WIDTH - 10}}{end:.0f} s"
 
 
-def picture(runs: Sequence[Run], scale: float, file: Path) -> None:
+def picture(runs: Sequence[Run], file: Path) -> None:
     """The same as a PNG."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - a text is drawn without it
 
@@ -47,6 +46,6 @@ def picture(runs: Sequence[Run], scale: float, file: Path) -> None:
         axes.plot([at for at, _ in run.queue], [owed for _, owed in run.queue], label=run.name)
         if run.grown is not None:
             axes.axvline(run.grown, linestyle=":", linewidth=0.8, color="grey")
-    axes.set(xlabel=f"seconds (latencies divided by {scale:g})", ylabel="notifications owed", ylim=(0, None))
+    axes.set(xlabel="seconds (scaled)", ylabel="notifications owed", ylim=(0, None))
     axes.legend()
     figure.savefig(file, dpi=120)

@@ -59,7 +59,7 @@ class Run:
     different: int = 0
     median: float = 0.0
     p99: float = 0.0
-    """Seconds a unit, unscaled."""
+    """Seconds a unit."""
     drained: float | None = None
     grown: float | None = None
     """Seconds, as measured: when all was delivered, when AAA got its replicas."""
@@ -116,7 +116,7 @@ class Replay:
             async with AsyncExitStack() as opened:
                 processes = await self._start(opened, name, size, self._environment(it))
                 await self._watch(run, it, processes)
-                run.median, run.p99 = await _spent(name, processes, self.scale)
+                run.median, run.p99 = await _spent(name, processes)
             return run
 
     def _environment(self, it: Platform) -> dict[str, str]:
@@ -173,8 +173,8 @@ class Replay:
                 await asyncio.sleep(LOOK)
 
 
-async def _spent(name: str, processes: Sequence[Running], scale: Scale) -> tuple[float, float]:
-    """Median and 99th percentile of a unit, s, unscaled."""
+async def _spent(name: str, processes: Sequence[Running]) -> tuple[float, float]:
+    """Median and 99th percentile of a unit, s."""
     if name != OURS:
         (process,) = processes
         process.process.terminate()
@@ -185,7 +185,7 @@ async def _spent(name: str, processes: Sequence[Running], scale: Scale) -> tuple
     counts: Counter[float] = Counter()
     for bound, count in BUCKET.findall("\n".join(texts)):
         counts[float(bound)] += float(count)
-    return quantile(counts, 0.5) * scale.by, quantile(counts, 0.99) * scale.by
+    return quantile(counts, 0.5), quantile(counts, 0.99)
 
 
 def quantile(counts: Mapping[float, float], share: float) -> float:

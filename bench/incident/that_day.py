@@ -1,7 +1,7 @@
 """The design of that day, as a process: 75 consumers, calls one after another, a lock around the throttle, claim late.
 
 ``python -m bench.incident.that_day SCALE CONSUMERS`` reads the worker's own variables, takes from the units queue until
-SIGTERM, and then prints the median and the 99th percentile of a message, s, unscaled, as a JSON list.
+SIGTERM, and then prints the median and the 99th percentile of a message, s, as a JSON list.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Sender:
         if not await self._redis.get(f"sent:{unit['work_unit_id']}"):
             await self._send(unit)
         await message.ack()
-        self.took.append((time.monotonic() - began) * self._scale.by)
+        self.took.append(time.monotonic() - began)
 
     async def _send(self, unit: dict[str, Any]) -> None:
         payload = await self._redis.get(f"payload:{unit['work_unit_id']}") or await self._payload(unit)
