@@ -49,7 +49,7 @@ class App:
             clock=self._clock,
             dice=random.random,
             prefix=settings.topology_prefix,
-            deadline=settings.api_timeout,
+            deadline=settings.gather_timeout,
             count=self._metrics.fact,
         )
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)

@@ -127,6 +127,6 @@ def _guard(api: str, settings: Settings, store: Store, clock: Clock) -> Guard:
         fleet=store.fleet,
         news=store.news,
         clock=clock,
-        probe_timeout=settings.api_timeout,
+        timeout=settings.api_timeout,
         budget=getattr(settings, f"{api}_budget"),
     )

@@ -1,5 +1,6 @@
 """What keeps one API from being run over: how many calls it has at once, and when it is left alone."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 
 from notification_sender.context.gate import Gate
-from notification_sender.model.errors import Outage, Unready
+from notification_sender.model.errors import ContextUnavailable, Outage, Unready
 from notification_sender.policy.breaker import Breaker
 from notification_sender.policy.concurrency import Window
 from notification_sender.policy.retry_budget import RetryBudget
@@ -46,8 +47,8 @@ class Visit:
 class Guard:
     """One for each API, shared by all who call it.
 
-    ``budget``: calls of the whole fleet at once, None for no other bound than its own window. ``probe_timeout`` s
-    bound the call that tries it again.
+    ``budget``: calls of the whole fleet at once, None for no other bound than its own window. ``timeout`` s is waited
+    for a slot, and as long may the call take that tries it again.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Guard:
         fleet: Fleet,
         news: News,
         clock: Clock,
-        probe_timeout: float,
+        timeout: float,
         budget: int | None = None,
         dice: Dice = random.random,
     ) -> None:
@@ -68,7 +69,7 @@ class Guard:
         self._fleet = fleet
         self._news = news
         self._clock = clock
-        self._probe_timeout = probe_timeout
+        self._timeout = timeout
         self._budget = budget
         self._dice = dice
         self._breaker = Breaker()
@@ -93,10 +94,11 @@ class Guard:
 
         Raises:
             Outage: it is out, and is not called.
+            ContextUnavailable: there was no room in time.
 
         """
         if await self._admits_at_once():
-            await self._gate.enter()
+            await self._turn()
             async with self._visited(probe=False) as visit:
                 yield visit
             return
@@ -156,10 +158,17 @@ class Guard:
             return False
         raise Outage(self.api, self.probe_in)
 
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._gate.enter()
+        except TimeoutError:
+            raise ContextUnavailable(f"{self.api}: no slot in {self._timeout:g} s") from None
+
     async def _chosen(self) -> bool:
         self._probing = True
         try:
-            self._probing = await self._fleet.probe(self.api, self._probe_timeout)
+            self._probing = await self._fleet.probe(self.api, self._timeout)
         except Unready:
             pass  # nobody to ask: one probe of each process
         except BaseException:

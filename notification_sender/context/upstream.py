@@ -45,7 +45,7 @@ class _Ask:
     shape: type
     content: tuple[bytes, str] | None = None
     ends: float = 0.0
-    """On the loop's clock."""
+    """On the loop's clock; 0 until it has had a slot."""
     trouble: ContextUnavailable | None = None
     """Why the last try came to nothing."""
 
@@ -55,7 +55,7 @@ class _Passing(ContextUnavailable):
 
 
 class Upstream:
-    """``deadline`` s for a question in all: waiting for a token, for a slot, and every try.
+    """``deadline`` s for a question from its slot on, every try included: what was begun late is not cut off half-way.
 
     Without ``token`` it may be a third party: no trace either. ``transport`` raises SendFailed and nothing else, and
     hands over what came of an answer that broke off. All calls raise NotFound, BadAnswer or ContextUnavailable (Outage
@@ -112,10 +112,8 @@ class Upstream:
 
     async def _call(self, ask: _Ask) -> Any:
         self._guard.retries.called()
-        ask.ends = asyncio.get_running_loop().time() + self._deadline
         try:
-            async with asyncio.timeout_at(ask.ends):
-                return await self._retrying.copy()(self._try, ask)
+            return await self._retrying.copy()(self._try, ask)
         except TimeoutError:
             # What went wrong before the time was over says more than that it was over.
             raise ask.trouble or ContextUnavailable(f"{self._where(ask)}: no answer in {self._deadline:g} s") from None
@@ -148,16 +146,17 @@ class Upstream:
         asked = clock()
         async with self._guard.visit() as visit:
             begun = clock()
+            ask.ends = ask.ends or begun + self._deadline
             call = Call(self._guard.api, ask.endpoint, phases={"wait": begun - asked})
             try:
-                return await self._exchange(request, ask, visit, call, fresh=fresh)
+                async with asyncio.timeout_at(ask.ends):
+                    return await self._exchange(request, ask, visit, call, fresh=fresh)
             except SendFailed as error:
                 visit.health = Health.OVERLOADED
                 call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
                 raise
-            except asyncio.CancelledError:
-                if clock() >= ask.ends:
-                    visit.health, call.result = Health.OVERLOADED, "timeout"
+            except TimeoutError:
+                visit.health, call.result = Health.OVERLOADED, "timeout"
                 raise
             finally:
                 call.seconds = clock() - begun

@@ -120,13 +120,15 @@ class Settings(BaseSettings):
         "", "Private networks that webhooks may reach, `http://` included. All others are refused at connect."
     )
     aaa_budget: Budget = _option(
-        None, "Calls to the AAA API that all processes together have under way at most; each has 100 at most."
+        None, "Calls to the AAA API that all processes together have under way at most; each has 200 at most."
     )
     incidents_budget: Budget = _option(None, "The same for the incidents API.")
     intel_requests_budget: Budget = _option(None, "The same for the intel requests API.")
     assets_budget: Budget = _option(None, "The same for the assets API.")
     geocoding_budget: Budget = _option(None, "The same for geocoding.")
-    api_timeout: Duration = _option("10s", "One call of an internal API, to its last byte.")
+    api_timeout: Duration = _option(
+        "10s", "One call of an internal API, from its slot to its last byte; for a slot it waits as long at most."
+    )
     gather_timeout: Duration = _option("20s", "All facts of one unit together; then the unit is put off.")
     send_timeout: Duration = _option("15s", "One attempt at a recipient, to the last byte of its answer.")
     lease: Duration = _option(

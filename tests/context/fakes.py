@@ -63,7 +63,7 @@ def guard_of(api: str = "incidents", clock: Clock | None = None, **options: Any)
     """Of a process that is a fleet by itself."""
     clock = clock or MovedClock()
     given = {"fleet": MemoryFleet(clock=clock, period=1.0), "news": MemoryNews(), "dice": lambda: 0.5} | options
-    return Guard(api=api, clock=clock, probe_timeout=10.0, **given)
+    return Guard(api=api, clock=clock, timeout=10.0, **given)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -101,7 +101,7 @@ def test_whoever_waits_for_room_comes_in_turn_and_is_sent_away_when_it_goes_out(
     async def main() -> None:
         (guard,) = Fleet(1).guards
         done: list[int] = []
-        slow = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(20)]
+        slow = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(50)]
         waiting = [asyncio.create_task(call(guard, Health.WELL)) for _ in range(5)]
         for number, task in enumerate(waiting):
             task.add_done_callback(lambda _, number=number: done.append(number))
@@ -109,12 +109,12 @@ def test_whoever_waits_for_room_comes_in_turn_and_is_sent_away_when_it_goes_out(
         waiting[2].cancel()
         await asyncio.wait(slow + waiting)
         assert done == [2, 0, 1, 3, 4]
-        many = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(40)]
+        many = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(200)]
         await until(lambda: guard.summary()["waiting"] > 0)
         inside = guard.summary()["in_flight"]
         guard.heard("out", 5.0)
         await asyncio.wait(many)
-        assert [isinstance(it.exception(), Outage) for it in many] == [False] * inside + [True] * (40 - inside)
+        assert [isinstance(it.exception(), Outage) for it in many] == [False] * inside + [True] * (200 - inside)
         assert guard.summary()["in_flight"] == 0
 
     run_timeless(main())
@@ -129,7 +129,7 @@ def test_what_we_broke_off_ourselves_says_nothing_of_the_api() -> None:
             task.cancel()
             await asyncio.wait([task])
         assert not guard.out
-        assert guard.summary() == {"state": "well", "probe_in": 0.0, "limit": 20, "in_flight": 0, "waiting": 0}
+        assert guard.summary() == {"state": "well", "probe_in": 0.0, "limit": 50, "in_flight": 0, "waiting": 0}
 
     run_timeless(main())
 
@@ -155,10 +155,11 @@ class Load:
 
     async def caller(self, guard: Guard, seconds: float) -> None:
         while True:
-            async with guard.visit() as visit:
-                with self.one():
-                    await asyncio.sleep(seconds)
-                visit.health = Health.WELL
+            with suppress(ContextUnavailable):  # where there is no room for too long
+                async with guard.visit() as visit:
+                    with self.one():
+                        await asyncio.sleep(seconds)
+                    visit.health = Health.WELL
 
 
 def test_the_fleet_stays_within_its_budget_while_processes_come_and_go_and_the_store_is_flushed() -> None:

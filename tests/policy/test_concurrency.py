@@ -14,14 +14,23 @@ def test_of_all_calls_that_were_too_much_together_one_counts() -> None:
     assert window.limit == int(0.49 * START)
 
 
-def test_it_grows_by_one_for_each_window_of_good_calls_and_only_where_it_was_used() -> None:
+def test_it_doubles_until_it_was_too_much_and_then_grows_by_one_for_each_window_of_good_calls() -> None:
     window = Window()
-    for _ in range(int(START) + 1):
+    for _ in range(int(START)):
+        window.bore(in_flight=50)
+    assert window.limit == 2 * START
+    window.overloaded(begun=0.0, now=1.0)
+    limit = window.limit
+    for _ in range(limit + 1):
+        window.bore(in_flight=limit)
+    assert window.limit == limit + 1
+
+
+def test_only_a_window_that_was_used_grows() -> None:
+    window = Window()
+    for _ in range(1000):
         window.bore(in_flight=1)
     assert window.limit == START
-    for _ in range(int(START) + 1):
-        window.bore(in_flight=20)
-    assert window.limit == START + 1
 
 
 @given(st.lists(st.booleans(), max_size=300))
@@ -29,7 +38,7 @@ def test_it_never_closes_and_never_grows_without_end(ends: list[bool]) -> None:
     window = Window()
     for now, well in enumerate(ends):
         if well:
-            window.bore(in_flight=100)
+            window.bore(in_flight=200)
         else:
             window.overloaded(begun=float(now), now=now + 0.5)
         assert 1 <= window.limit <= MOST
