@@ -197,7 +197,7 @@ class Gathering:
 
     def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)
-        self._settle(source, None)
+        self._settle(source, source.default)
 
     def _fail(self, source: Source, error: Exception) -> None:
         about = source.name == self._subject

@@ -73,6 +73,7 @@ class Source:
     batch: Call | None
     given: Call | None
     optional: bool | Literal["absent"]
+    default: Any
     timeout: float | None
     fresh_as: str | None
     coalesce: float | None
@@ -104,7 +105,8 @@ class Recipe:
     coalesce   ids that units of any organization ask for within this time share calls. The function takes ``ids`` and
                what is given at start; records that are not the organization's (``organization_id``) are dropped for it
     given      what other sources have already: the value, or of a batch records by id (None: there is none)
-    optional   where it fails, MISSING and named in ``degraded``; ``"absent"``: only where the API has none
+    optional   where it fails, ``default`` and named in ``degraded``; ``"absent"``: only where the API has none
+    default    what stands in its place; None: MISSING. It is not kept
     partial    whether the value is not whole (a list that was cut short); then it is named in ``degraded``
     timeout    its own, within that of the whole
     fresh_as   the subject that it speaks for: held to the freshness fence, its value has ``modified``. The subject
@@ -128,6 +130,7 @@ class Recipe:
         batch: Callable[..., Iterable[str]] | None = None,
         given: Callable[..., Any] | None = None,
         optional: bool | Literal["absent"] = False,
+        default: Any = None,
         timeout: str | None = None,
         fresh_as: str | None = None,
         coalesce: str | None = None,
@@ -143,6 +146,7 @@ class Recipe:
                 batch=_call(batch) if batch else None,
                 given=_call(given) if given else None,
                 optional=optional,
+                default=default,
                 timeout=duration(timeout) if timeout else None,
                 fresh_as=fresh_as,
                 coalesce=duration(coalesce) if coalesce else None,

@@ -271,3 +271,18 @@ def test_when_it_happened(fields: dict[str, str], modified: str | None, expected
 def test_when_nobody_knows_is_a_fault() -> None:
     with pytest.raises(RenderFault, match="neither the unit nor its incident says when"):
         timestamp(unit(), Context({"incident": MISSING}, [], "incident"))
+
+
+async def test_what_stands_in_for_something_optional_is_said_by_its_source_and_is_not_kept() -> None:
+    recipe = new_recipe()
+    clock = MovedClock()
+    shelf = CountingShelf(clock)
+    recipe.source(ttl="60s")(slow("subject", 0))
+
+    @recipe.source(ttl="60s", optional=True, default="somewhere")
+    async def address() -> str:
+        raise ContextUnavailable("geocoding: 503")
+
+    context = await gatherer(recipe, shelf=shelf).gather(unit())
+    assert (context.values["address"], context.degraded) == ("somewhere", ["address"])
+    assert not [key for key in shelf.kept if "address" in key]
