@@ -1,6 +1,7 @@
 """What keeps one API from being run over: how many calls it has at once, and when it is left alone."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -76,6 +77,7 @@ class Guard:
         self._window = Window()
         self._gate = Gate(self._limit)
         self._held = 0
+        self._asked = self._until = -math.inf
         self._probing = False
         self._told = "well"
 
@@ -103,7 +105,7 @@ class Guard:
                 yield visit
             return
         try:
-            self._gate.push_in()
+            await self._probe_turn()
             async with self._visited(probe=True) as visit:
                 yield visit
         finally:
@@ -126,14 +128,13 @@ class Guard:
         """What to announce; until the answer is there nothing more is begun than is under way now."""
         if self._budget is None:
             return None
-        inside = self._gate.inside
-        share = Share(self._budget, inside, self._held, inside + self._gate.waiting)
-        self._held = min(self._held, inside)
-        return share
+        inside, held = self._gate.inside, self._allotted()
+        self._asked, self._held = self._clock.monotonic(), min(held, inside)
+        return Share(self._budget, inside, held, inside + self._gate.waiting)
 
-    def allow(self, held: int) -> None:
-        """So many calls at once from now on, by the fleet's leave."""
-        self._held = held
+    def allow(self, held: int, seconds: float) -> None:
+        """So many calls at once, by the fleet's leave, for so long after it was asked."""
+        self._held, self._until = held, self._asked + seconds
         self._gate.release()
 
     def summary(self) -> dict[str, Any]:
@@ -147,7 +148,11 @@ class Guard:
         }
 
     def _limit(self) -> int:
-        return self._window.limit if self._budget is None else min(self._window.limit, self._held)
+        return self._window.limit if self._budget is None else min(self._window.limit, self._allotted())
+
+    def _allotted(self) -> int:
+        """Nothing once it has run out, however that came about: others may have it by now."""
+        return self._held if self._clock.monotonic() < self._until else 0
 
     async def _admits_at_once(self) -> bool:
         """Whether it is in; False: it is out, and this call is the fleet's probe."""
@@ -164,6 +169,13 @@ class Guard:
                 await self._gate.enter()
         except TimeoutError:
             raise ContextUnavailable(f"{self.api}: no slot in {self._timeout:g} s") from None
+
+    async def _probe_turn(self) -> None:
+        """Whatever is still under way of before, but never beyond what the fleet allows."""
+        if self._budget is None or self._gate.inside < self._allotted():
+            self._gate.push_in()
+        else:
+            await self._turn()
 
     async def _chosen(self) -> bool:
         self._probing = True

@@ -15,8 +15,8 @@ from notification_sender.ports import Fleet, News
 PERIOD = 1.0
 """Seconds between two announcements of a process."""
 
-SILENT = 2
-"""Announcements in a row that may fail: then others may take over what we hold, and we have nothing."""
+HOLDS = 2 * PERIOD
+"""Seconds from an announcement for which its answer holds: less than others need to take over what is silent."""
 
 _log = structlog.get_logger()
 
@@ -28,7 +28,6 @@ class Guards:
         self.by_api: Mapping[str, Guard] = MappingProxyType({guard.api: guard for guard in guards})
         self._fleet = fleet
         self._pod = secrets.token_hex(8)
-        self._missed = 0
         self._announcing: asyncio.Task[None] | None = None
         news.hear(TOPIC, self._hear)
 
@@ -52,14 +51,11 @@ class Guards:
         try:
             allotted = await asyncio.gather(*(self._fleet.allot(it.api, self._pod, shares[it]) for it in shares))
         except Unready as fault:
-            self._missed += 1
-            _log.warning("budget.not_announced", error=str(fault), times=self._missed)
-            # What became of the announcement is not known: it left us what is under way at least.
-            allotted = [share.under_way if self._missed < SILENT else 0 for share in shares.values()]
-        else:
-            self._missed = 0
+            # What became of it is not known: it left us what is under way at least, as long as we have that anyway.
+            _log.warning("budget.not_announced", error=str(fault))
+            return
         for guard, held in zip(shares, allotted, strict=True):
-            guard.allow(held)
+            guard.allow(held, HOLDS)
 
     async def _announce_for_ever(self) -> None:
         while True:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -44,8 +44,8 @@ class _Ask:
     url: str
     shape: type
     content: tuple[bytes, str] | None = None
-    ends: float = 0.0
-    """On the loop's clock; 0 until it has had a slot."""
+    time: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
+    """For all tries together. It runs from the first slot on."""
     trouble: ContextUnavailable | None = None
     """Why the last try came to nothing."""
 
@@ -113,7 +113,8 @@ class Upstream:
     async def _call(self, ask: _Ask) -> Any:
         self._guard.retries.called()
         try:
-            return await self._retrying.copy()(self._try, ask)
+            async with ask.time:
+                return await self._retrying.copy()(self._try, ask)
         except TimeoutError:
             # What went wrong before the time was over says more than that it was over.
             raise ask.trouble or ContextUnavailable(f"{self._where(ask)}: no answer in {self._deadline:g} s") from None
@@ -146,17 +147,18 @@ class Upstream:
         asked = clock()
         async with self._guard.visit() as visit:
             begun = clock()
-            ask.ends = ask.ends or begun + self._deadline
+            if ask.time.when() is None:
+                ask.time.reschedule(begun + self._deadline)
             call = Call(self._guard.api, ask.endpoint, phases={"wait": begun - asked})
             try:
-                async with asyncio.timeout_at(ask.ends):
-                    return await self._exchange(request, ask, visit, call, fresh=fresh)
+                return await self._exchange(request, ask, visit, call, fresh=fresh)
             except SendFailed as error:
                 visit.health = Health.OVERLOADED
                 call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
                 raise
-            except TimeoutError:
-                visit.health, call.result = Health.OVERLOADED, "timeout"
+            except asyncio.CancelledError:
+                if ask.time.expired():
+                    visit.health, call.result = Health.OVERLOADED, "timeout"
                 raise
             finally:
                 call.seconds = clock() - begun

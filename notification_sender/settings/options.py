@@ -35,7 +35,7 @@ from notification_sender.settings.forms import (
 )
 from notification_sender.settings.relations import RELATIONS, broken
 
-Budget = Annotated[int | None, Field(ge=1, le=100_000)]
+Budget = Annotated[int | None, Field(ge=1, le=100_000), Form("1 to 100000")]
 QueueName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$"), Form("letters, digits, `_.:-`")]
 
 

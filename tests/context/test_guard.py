@@ -201,15 +201,24 @@ class Away:
         raise Unready("the store is away")
 
 
-async def test_a_process_that_cannot_announce_itself_stops_calling_before_others_take_over() -> None:
-    fleet = Fleet(1, budget=10)
-    (pod,) = fleet.pods
-    (guard,) = fleet.guards
-    guard.allow(10)
-    pod._fleet = Away()  # type: ignore[assignment]
-    await pod.announce()
-    await pod.announce()
-    assert guard.summary()["limit"] == 0
+def test_a_process_that_cannot_announce_itself_stops_calling_before_others_take_over() -> None:
+    async def main() -> None:
+        fleet = Fleet(1, budget=10)
+        (pod,), (guard,) = fleet.pods, fleet.guards
+        for _ in range(3):
+            await pod.announce()
+            await asyncio.sleep(1.0)
+        calls = [asyncio.create_task(call(guard, Health.WELL, seconds=5.0)) for _ in range(4)]
+        await until(lambda: guard.summary()["in_flight"] == 4)
+        pod._fleet = Away()  # type: ignore[assignment]
+        await pod.announce()
+        assert guard.summary()["limit"] == 4, "nothing more is begun than is under way"
+        await asyncio.sleep(1.0)
+        await pod.announce()
+        assert guard.summary()["limit"] == 0
+        await asyncio.wait(calls)
+
+    run_timeless(main())
 
 
 # --- what it means for the intake -------------------------------------------------------------------------
@@ -256,5 +265,43 @@ def test_whoever_waits_for_a_change_is_told_of_probes_and_of_the_end() -> None:
         began = time()
         await waiting
         assert time() - began == pytest.approx(0.5, abs=0.01)
+
+    run_timeless(main())
+
+
+def test_a_probe_does_not_exceed_the_budget_either() -> None:
+    async def main() -> None:
+        fleet = Fleet(1, budget=4)
+        (pod,), (guard,) = fleet.pods, fleet.guards
+        pod.start()
+        await asyncio.sleep(5)
+        slow = [asyncio.create_task(call(guard, Health.WELL, seconds=9.0)) for _ in range(4)]
+        await until(lambda: guard.summary()["in_flight"] == 4)
+        guard.heard("out", 1.0)
+        await asyncio.sleep(1.5)
+        probe = asyncio.create_task(call(guard, Health.WELL, seconds=5.0))
+        await asyncio.sleep(3)
+        assert guard.summary()["in_flight"] == 4
+        await asyncio.wait([*slow, probe])
+        assert probe.exception() is None
+        assert not guard.out
+        await pod.stop()
+
+    run_timeless(main())
+
+
+def test_a_process_that_stood_still_calls_nobody_before_it_has_announced_itself() -> None:
+    async def main() -> None:
+        fleet = Fleet(1, budget=10)
+        (pod,), (guard,) = fleet.pods, fleet.guards
+        for _ in range(3):
+            await pod.announce()
+            await asyncio.sleep(1)
+        await pod.announce()
+        assert guard.summary()["limit"] == 10
+        await asyncio.sleep(4)
+        assert guard.summary()["limit"] == 0, "by now others may have what it held"
+        await pod.announce()
+        assert guard.summary()["limit"] == 10
 
     run_timeless(main())

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from context.fakes import LoopClock, guard_of, run_timeless
+from context.fakes import LoopClock, guard_of, run_timeless, until
 
 from notification_sender.context.answers import Call
 from notification_sender.context.upstream import BadAnswer, NotFound, Upstream
@@ -255,3 +255,40 @@ async def test_what_a_server_says_of_its_own_time_is_kept_beside_ours(header: st
     await client.get("/x")
     assert calls[0].server == pytest.approx(seconds)
     assert calls[0].phases.keys() == {"wait"}
+
+
+def test_a_token_that_comes_too_late_is_no_trouble_of_the_api_that_needs_it() -> None:
+    service = Service()
+
+    async def refuse(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.1)
+        return httpx.Response(401)
+
+    async def slow_token(*, fresh: bool = False) -> str:
+        await asyncio.sleep(12 if fresh else 0)
+        return "token"
+
+    async def main() -> None:
+        client = service.client(answer=refuse)
+        client._token = slow_token
+        with pytest.raises(ContextUnavailable, match="no answer in 10 s"):
+            await client.get("/incidents/{}", "inc")
+
+    assert run_timeless(main()) == pytest.approx(10.0)
+    assert [result for *_, result in service.observed] == ["401"]
+    assert service.guard._breaker._failed == 0
+    assert service.guard.summary()["limit"] == 50
+
+
+def test_a_try_that_finds_no_slot_in_time_is_not_begun() -> None:
+    service = Service(SendFailed("reset", sent=Sent.UNKNOWN))
+
+    async def main() -> None:
+        first = asyncio.create_task(service.client().get("/incidents/{}", "inc"))
+        await until(lambda: bool(service.requests))
+        service.guard._gate._limit = lambda: 0  # others have taken every slot meanwhile
+        with pytest.raises(ContextUnavailable, match="reset"):
+            await first
+
+    assert run_timeless(main()) == pytest.approx(10.0)
+    assert len(service.requests) == 1
