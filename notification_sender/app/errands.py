@@ -131,13 +131,14 @@ def plan(
     if unit is not None and unit.destinations is not None:
         pairs = [(it.template or kind, it.channel) for it in told(unit, unit.destinations)]
     else:
-        pairs = [(name, channel) for name in names or [kind] for channel in channels or ("webhook", "email")]
+        wanted = channels or (unit and unit.channels) or ("webhook", "email")
+        pairs = [(name, channel) for name in names or [kind] for channel in wanted]
     readers = {f"{name}/{channel}": renderer.names(name, channel) for name, channel in dict.fromkeys(pairs)}
     if unit is None or unit.destinations is None:
         readers["the list of destinations"] = frozenset({ORGANIZATION})
     recipe = known[kind]
     subject = recipe.subject(unit or WorkUnit.model_validate(EXAMPLE | {"kind": kind}))
-    lines = explained(recipe, subject, readers)
+    lines = explained(recipe, subject if readers else None, readers)
     return mermaid(lines) if picture else text(lines)
 
 

@@ -22,10 +22,14 @@ class Bulk:
     async def records(self, kind: Kind, organization_id: str, ids: Sequence[str]) -> dict[str, Any]:
         """By id, the organization's own: the call was made for others too, and some APIs look at ids alone."""
         found = await self._coalescers[kind.name].records(ids)
-        own = {id_: record for id_, record in found.items() if record.get("organization_id") == organization_id}
+        own = {id_: record for id_, record in found.items() if _owner(record) == organization_id}
         for _ in range(len(found) - len(own)):
             self._count_foreign(kind.name.rpartition(":")[2])
         return own
+
+
+def _owner(record: Any) -> Any:
+    return record.get("organization_id") if isinstance(record, dict) else None
 
 
 def _fetch(source: Source, resources: Mapping[str, Any]) -> Fetch:

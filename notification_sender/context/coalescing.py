@@ -67,6 +67,7 @@ class Coalescer:
         try:
             try:
                 records = await self._fetch(list(batch.ends))
+                found = [records.get(id_) for id_ in batch.ends]
             finally:
                 for id_ in batch.ends:
                     del self._ends[id_]
@@ -77,8 +78,8 @@ class Coalescer:
             if not isinstance(error, Exception):
                 raise
         else:
-            for id_, end in batch.ends.items():
-                end.set_result(records.get(id_))
+            for end, record in zip(batch.ends.values(), found, strict=True):
+                end.set_result(record)
 
 
 class _Batch:

@@ -17,10 +17,12 @@ class Line:
     """Other sources."""
 
 
-def explained(recipe: Recipe, subject: str, readers: Mapping[str, Collection[str]]) -> list[Line]:
-    """All sources of a recipe in the order of their needs. ``readers``: the names that each template reads."""
+def explained(recipe: Recipe, subject: str | None, readers: Mapping[str, Collection[str]]) -> list[Line]:
+    """All sources of a recipe in the order of their needs. ``readers``: the names that each template reads; ``subject``
+    None where nobody is told, and nothing runs.
+    """
     read = {name for names in readers.values() for name in names}
-    running = recipe.plan(read | {subject})
+    running = recipe.plan(read | {subject}) if subject is not None else ()
     return [
         Line(source, source in running, _why(source, subject, readers, running), _needs(source, recipe))
         for source in recipe.plan(recipe.sources)
@@ -43,7 +45,9 @@ def mermaid(lines: Iterable[Line]) -> str:
     return "\n".join(["flowchart LR", *nodes, *arrows, "    classDef runs fill:#cde8cf,stroke:#2d6a31,color:#000"])
 
 
-def _why(source: Source, subject: str, readers: Mapping[str, Collection[str]], running: Collection[Source]) -> str:
+def _why(
+    source: Source, subject: str | None, readers: Mapping[str, Collection[str]], running: Collection[Source]
+) -> str:
     if source not in running:
         return "no template reads it"
     reasons = [f"read by {reader}" for reader, names in readers.items() if source.name in names]
@@ -70,6 +74,7 @@ def _how(line: Line) -> str:
     said += ["optional"] if source.optional is True else []
     said += ["may be absent"] if source.optional == "absent" else []
     said += [f"within {_time(source.timeout)}"] if source.timeout else []
+    said += ["may be cut short"] if source.partial else []
     said += [f"calls shared within {_time(source.coalesce)}"] if source.coalesce else []
     return " · ".join(said)
 

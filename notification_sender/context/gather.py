@@ -121,7 +121,8 @@ class Session:
     def start(self, names: frozenset[str]) -> None:
         """Have these fetched, and what they need; nobody waits. Names that are no sources are not ours."""
         if not names <= self._wanted:
-            self._wanted |= names
+            # The very set that was handed in knows its hash already.
+            self._wanted = names if self._wanted <= names else self._wanted | names
             self._gathering.want(self._plan(self._wanted))
 
     def at_hand(self, name: str) -> bool:
@@ -146,14 +147,15 @@ class Session:
             TenantMismatch: the subject is another organization's.
 
         """
-        names |= {self._subject}
+        if self._subject not in names:
+            names |= {self._subject}
         self.start(names)
         plan = self._plan(names)
         gathering = self._gathering
         if gathering.running:
             await self._until([source.name for source in plan])
         values = {source.name: gathering.facts[source.name] for source in plan}
-        degraded = sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
+        degraded = gathering.degraded and sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
         return Context(values, degraded, self._subject)
 
     async def _until(self, names: Iterable[str]) -> None:

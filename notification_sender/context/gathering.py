@@ -89,14 +89,13 @@ class Gathering:
         """Whether it is there now; else it was started."""
         facts = self.facts
         if source.kind is None:
-            value = source.fetch(facts)
-            facts[source.name] = MISSING if value is None else value
+            self._settle(source, source.fetch(facts))
             return True
         if source.batch is not None:
             return self._take_many(source, source.kind, source.batch)
         value = source.given and source.given(facts)
         if value:
-            facts[source.name] = value
+            self._settle(source, value)
             return True
         id_ = source.key(facts) if source.key else ""
         if id_ is None:

@@ -169,6 +169,12 @@ class Recipe:
             raise ConfigurationFault(f"{where} is a batch, its function must take ids")
         if source.coalesce is not None and source.batch is None:
             raise ConfigurationFault(f"{where} is no batch: there is nothing to coalesce")
+        if source.batch is not None and (source.key or source.fresh_as):
+            raise ConfigurationFault(f"{where} is a batch: its ids are its key, and no fence holds them")
+        if source.default is not None and not source.optional:
+            raise ConfigurationFault(f"{where} is required: nothing stands in for it")
+        if source.kind is None and (source.key or source.given or source.optional or source.timeout or source.fresh_as):
+            raise ConfigurationFault(f"{where} is derived: only what is fetched has a key, may fail or be late")
         self.sources[source.name] = source
 
     def check(self, resources: Collection[str]) -> None:

@@ -26,7 +26,7 @@ def subject(unit: WorkUnit) -> str:
     raise SchemaViolation("incident_id, intel_request_id: one of them is required")
 
 
-intel = Recipe("intel", subject=subject, version=3)
+intel = Recipe("intel", subject=subject, version=4)
 """Given at start: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
 ``max_distance`` (1 to 10), ``current_incidents`` (auto, on, off) and ``count_foreign``."""
 
@@ -184,7 +184,14 @@ def _asset_ids(unit: WorkUnit, incident: Record, intel_request: Record) -> Itera
     return (
         *(incident["asset_ids"] if incident else ()),
         *unit.asset_ids,
-        *(intel_request["asset_ids"] if intel_request else ()),
+        *(intel_request["asset_ids"][: records.MOST_ASSETS] if intel_request else ()),
+    )
+
+
+def _assets_cut_short(incident: Record, intel_request: Record) -> bool:
+    """More belong to the subject than are fetched."""
+    return bool(incident and incident["asset_count"] > len(incident["asset_ids"])) or bool(
+        intel_request and len(intel_request["asset_ids"]) > records.MOST_ASSETS
     )
 
 
@@ -196,7 +203,7 @@ def _known_assets(unit: WorkUnit, current_entry: Record, unit_assets: list[Recor
 
 # The publisher's ids need not wait for the incident.
 intel.source(name="unit_assets", ttl="5m", batch=_unit_asset_ids, coalesce="5ms")(assets)
-intel.source(ttl="5m", batch=_asset_ids, given=_known_assets, coalesce="5ms")(assets)
+intel.source(ttl="5m", batch=_asset_ids, given=_known_assets, coalesce="5ms", partial=_assets_cut_short)(assets)
 
 
 @intel.source()

@@ -56,16 +56,19 @@ def organization(record: Record) -> Record:
 
 def incident(record: Record) -> Record:
     """``location`` is an object, ``geojson`` too or None; ``place`` as text; instead of ``dependents``, of which
-    there is one for each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all.
+    there is one for each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all;
+    ``asset_ids`` and ``asset_count`` likewise.
     """
     location = _filled(_object(record.get("location")), "location_id", "thoroughfare")
     location["geojson"] = geojson(location.get("geojson"))
+    asset_ids = list(by_id(objects(record.get("assets")), "asset_id"))
     return _with_dependents(record, "incident_id") | {
         "location": location,
         "place": _place(location["geojson"]),
         "outages": objects(record.get("outages")),
         "internet_outages": objects(record.get("internet_outages")),
-        "asset_ids": list(by_id(objects(record.get("assets")), "asset_id"))[:MOST_ASSETS],
+        "asset_ids": asset_ids[:MOST_ASSETS],
+        "asset_count": len(asset_ids),
     }
 
 
@@ -105,6 +108,7 @@ def current_entry(entry: Record, organization_id: str, count_foreign: CountForei
     found["dependent_count"] = len(direct) + len(further)
     if isinstance(entry.get("assets"), list):
         found["asset_ids"] = list(by_id(assets, "asset_id"))
+        found["asset_count"] = len(found["asset_ids"])
     return {
         "incident": found,
         "assets": by_id(map(asset, assets), "asset_id"),

@@ -36,6 +36,7 @@ def test_a_recipe_is_explained_source_by_source(capsys: pytest.CaptureFixture[st
     assert running(text) == {"organization", "current_entry", "incident"}
     assert "is left  address                 no template reads it" in text
     assert "read by intel/webhook; what the unit is about" in text
+    assert text.count("may be cut short") == 2
 
 
 def test_a_unit_is_explained_by_whom_it_tells(
@@ -45,6 +46,22 @@ def test_a_unit_is_explained_by_whom_it_tells(
     unit.write_text(json.dumps(UNIT | {"destinations": [HOOK | {"template": "more"}]}))
     text = said(capsys, "--templates", str(templates), "--work-unit", str(unit))
     assert running(text) == {"organization", "current_entry", "incident", "address"}
+
+
+def test_a_unit_without_destinations_is_explained_for_its_channels(
+    capsys: pytest.CaptureFixture[str], templates: Path, tmp_path: Path
+) -> None:
+    unit = tmp_path / "unit.json"
+    unit.write_text(json.dumps(UNIT | {"channels": ["webhook"]}))
+    text = said(capsys, "--templates", str(templates), "--work-unit", str(unit))
+    assert "intel/email" not in text
+    assert "read by the list of destinations" in text
+
+
+def test_where_nobody_is_told_nothing_runs(capsys: pytest.CaptureFixture[str], templates: Path, tmp_path: Path) -> None:
+    unit = tmp_path / "unit.json"
+    unit.write_text(json.dumps(UNIT | {"destinations": [HOOK], "channels": ["email"]}))
+    assert running(said(capsys, "--templates", str(templates), "--work-unit", str(unit))) == set()
 
 
 def test_the_picture_has_every_source_and_fills_those_that_run(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from context.fakes import CountingShelf, LoopClock, cache_of, run_timeless
 
+from notification_sender.context.bulk import Bulk
 from notification_sender.context.coalescing import Coalescer
 from notification_sender.context.gather import Gatherer
 from notification_sender.context.graph import Recipe
@@ -67,6 +68,32 @@ def test_each_has_its_own_answer_and_its_own_error() -> None:
     run_timeless(main())
 
 
+def test_who_gave_up_takes_nobody_along() -> None:
+    api = Api()
+
+    async def main() -> None:
+        bulk = Coalescer(api.fetch, window=WINDOW)
+        hasty, patient = (asyncio.create_task(bulk.records(ids)) for ids in (["a"], ["a", "b"]))
+        await asyncio.sleep(0.05)
+        hasty.cancel()
+        assert set(await patient) == {"a", "b"}
+
+    run_timeless(main())
+    assert api.calls == [["a", "b"]]
+
+
+def test_a_function_that_returns_no_records_keeps_nobody_waiting() -> None:
+    async def fetch(_: Sequence[str]) -> Any:
+        return None
+
+    async def main() -> None:
+        async with asyncio.timeout(1):
+            with pytest.raises(AttributeError):
+                await Coalescer(fetch, window=WINDOW).records(["a"])
+
+    run_timeless(main())
+
+
 def test_who_came_first_does_not_wait_for_as_long_as_others_keep_coming() -> None:
     api = Api()
 
@@ -109,6 +136,21 @@ def test_units_of_two_organizations_share_a_call_and_neither_gets_the_others_rec
     run_timeless(main())
     assert [sorted(call) for call in api.calls] == [["a1", "a2", "b1", "b2"]]
     assert foreign == {"things": 2}
+
+
+async def test_what_is_no_object_is_nobodys() -> None:
+    foreign = Counter[str]()
+    recipe = Recipe("trial", subject=lambda _: "things")
+
+    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, coalesce="1ms")
+    async def things(ids: Sequence[str]) -> Mapping[str, Any]:
+        return dict.fromkeys(ids, "text")
+
+    bulk = Bulk(recipe.sources.values(), {}, lambda source: foreign.update([source]))
+    kind = recipe.sources["things"].kind
+    assert kind is not None
+    assert await bulk.records(kind, "acme", ["a"]) == {}
+    assert foreign == {"things": 1}
 
 
 def test_a_function_that_serves_several_units_may_not_need_one_of_them() -> None:

@@ -205,6 +205,18 @@ async def test_where_absence_is_allowed_it_degrades_and_trouble_does_not() -> No
         await gatherer(recipe).gather(unit())
 
 
+async def test_what_is_cut_short_is_named_however_it_came() -> None:
+    recipe = new_recipe()
+    recipe.source(ttl="60s")(slow("subject", 0))
+    recipe.source(ttl="60s", partial=lambda: True)(slow("fetched", 0))
+    recipe.source(name="derived", partial=lambda: True)(lambda fetched: [fetched])
+    recipe.source(ttl="60s", given=lambda: ["given"], partial=lambda subject: "name" in subject)(slow("given", 0))
+    recipe.source(ttl="60s", partial=lambda: False)(slow("whole", 0))
+    gather = gatherer(recipe).gather
+    for context in (await gather(unit()), await gather(unit())):
+        assert context.degraded == ["derived", "fetched", "given"]
+
+
 async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> None:
     recipe = new_recipe()
     recipe.source(ttl="60s")(slow("subject", 0))

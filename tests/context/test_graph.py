@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from notification_sender.context.graph import MISSING, Recipe
@@ -45,7 +47,10 @@ def test_a_source_may_not_hide_what_is_given_at_start() -> None:
 
 def test_speaking_for_no_source_is_refused() -> None:
     recipe = Recipe("trial", subject=lambda _: "one")
-    recipe.source(fresh_as="nobody")(one)
+
+    @recipe.source(name="one", ttl="60s", fresh_as="nobody")
+    async def fetched(unit: object) -> None: ...
+
     with pytest.raises(ConfigurationFault, match="source one speaks for nobody, which is no source"):
         recipe.check({})
 
@@ -55,6 +60,25 @@ def test_what_is_fetched_must_say_how_long_it_is_kept() -> None:
 
     with pytest.raises(ConfigurationFault, match="has a ttl"):
         recipe_of(fetched)
+
+
+async def many(ids: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "declared", "why"),
+    [
+        (one, {"optional": True}, "is derived"),
+        (one, {"timeout": "1s"}, "is derived"),
+        (many, {"ttl": "60s", "batch": one, "default": []}, "is required: nothing stands in for it"),
+        (one, {"key": one}, "is derived"),
+        (many, {"ttl": "60s", "batch": one, "key": one}, "is a batch: its ids are its key"),
+        (many, {"ttl": "60s", "batch": one, "fresh_as": "many"}, "no fence holds them"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(function: Any, declared: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigurationFault, match=why):
+        Recipe("trial", subject=lambda _: "one").source(**declared)(function)
 
 
 def test_a_plan_holds_what_is_wanted_and_its_needs_in_order() -> None:

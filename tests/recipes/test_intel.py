@@ -210,6 +210,19 @@ async def test_assets_are_asked_for_once_and_those_of_the_unit_at_once() -> None
     assert bodies == [b'{"asset_ids":["b","a","nowhere"]}']
 
 
+@pytest.mark.parametrize("holder", ["incident", "intel_request"])
+async def test_assets_beyond_the_limit_are_left_out_and_named(holder: str) -> None:
+    platform = small_world(fast=False)
+    many = [f"asset-{number}" for number in range(1200)]
+    platform.add_assets(*many)
+    platform.incident["assets"] = [{"asset_id": id_} for id_ in many] if holder == "incident" else []
+    platform.add_requests("ir", asset_ids=many if holder == "intel_request" else [])
+    context = await Bench(platform).gatherer.gather(unit(intel_request_id="ir"))
+    assert ids(context.values["assets"], "asset_id") == many[:1000]
+    assert context.degraded == ["assets"]
+    assert platform.calls["assets/bulk"] == 10
+
+
 async def test_an_incident_without_a_point_has_no_address() -> None:
     for geojson in (None, "odd", {"type": "Polygon", "coordinates": [[[8, 47]]]}, {"coordinates": [8, 1e9]}):
         platform = small_world(fast=True)
