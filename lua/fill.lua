@@ -1,14 +1,11 @@
 -- Keep facts that were fetched, or give up their leases; wake those who wait for them.
 --
--- KEYS     for each fact two: the fact and its lease, as in lease.lua
+-- KEYS     for each fact two: the fact and its lease
 -- ARGV     1 token · 2 channel · 3 what went wrong, or nothing · then for each fact five: body (empty: there is none
 --          to keep) · fetched, µs · ms to soft · ms to hard · TTL, ms
 -- wakes    by a message on the channel: the key of the fact, a line break, what went wrong
 --
 -- Whoever lost the lease came too late: somebody else fetches, or has fetched, something newer.
-
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
 
 local function keep(fact, body, fetched, soft, hard, ttl)
   redis.call('HSET', fact, 'body', body, 'fetched', fetched,
@@ -19,14 +16,15 @@ end
 for place = 1, #KEYS, 2 do
   local fact, lease = KEYS[place], KEYS[place + 1]
   local body, fetched, soft, hard, ttl = unpack(ARGV, (place - 1) / 2 * 5 + 4, (place - 1) / 2 * 5 + 8)
-  local held = redis.call('HMGET', lease, 'token', 'ends', 'wanted')
-  local live = tonumber(held[2] or 0) > now
+  local held = fields(lease, 'token', 'ends', 'wanted')
+  local live = number(held[2]) > now
   local ours = live and held[1] == ARGV[1]
+  local since = number(fields(fact, 'fetched')[1])
   -- Without any lease the store was flushed, or ours ran out and nobody came: better ours than nothing.
-  local newest = not live and tonumber(redis.call('HGET', fact, 'fetched') or 0) < tonumber(fetched)
+  local newest = not live and since < tonumber(fetched)
   if body ~= '' and (ours or newest) then keep(fact, body, fetched, soft, hard, ttl) end
   if ours then
     redis.call('DEL', lease)
-    if held[3] then redis.call('PUBLISH', ARGV[2], fact .. '\n' .. ARGV[3]) end
+    if held[3] == ARGV[1] then redis.call('PUBLISH', ARGV[2], fact .. '\n' .. ARGV[3]) end
   end
 end

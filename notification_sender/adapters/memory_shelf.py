@@ -61,7 +61,9 @@ class MemoryShelf:
             lease.wanted = lease.wanted or waits
             left = lease.ends - self._clock.now()
             return Look(look.body, look.fetched, look.soft, look.hard, "other", left)
-        self._leases[key] = _Lease(token, self._clock.now() + self._lease, lease is not None and lease.wanted)
+        before = self._leases.get(key)
+        wanted = before is not None and before.token == token and before.wanted
+        self._leases[key] = _Lease(token, self._clock.now() + self._lease, wanted)
         return Look(look.body, look.fetched, look.soft, look.hard, "you")
 
     def _kept(self, key: str) -> tuple[Keep | None, float]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from notification_sender.adapters.redis import RETRY, Redis
-from notification_sender.model.errors import Unready
+from notification_sender.model.errors import ConfigurationFault, Unready
 
 QUIET = 5.0
 """Seconds of silence after which the connection is tried: one that hangs would never say a word again."""
@@ -25,12 +25,19 @@ class RedisNews:
         self._prefix = prefix
         self._listeners: dict[bytes, list[Callable[[str], None]]] = {}
         self._listening: asyncio.Task[None] | None = None
-        self._subscribed = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._refusal: ConfigurationFault | None = None
 
     async def start(self) -> None:
-        """Listen from now on; returns when the subscription is there. Listeners that come later are not heard."""
+        """Listen from now on; returns when the subscription is there. Listeners that come later are not heard.
+
+        Raises:
+            ConfigurationFault: the server lets us use no channels, which scripts use as well.
+        """
         self._listening = asyncio.create_task(self._listen(), name="news")
-        await self._subscribed.wait()
+        await self._answered.wait()
+        if self._refusal is not None:
+            raise self._refusal
 
     async def stop(self) -> None:
         if self._listening is not None:
@@ -53,6 +60,10 @@ class RedisNews:
             try:
                 await self._subscribe()
             except (RedisError, OSError) as fault:
+                if isinstance(fault, NoPermissionError) and not self._answered.is_set():
+                    self._refusal = _refused(self._prefix, fault)
+                    self._answered.set()
+                    return
                 if repr(fault) != told:
                     told = repr(fault)
                     _log.warning("news.lost", error=told)
@@ -85,10 +96,16 @@ class RedisNews:
     def _hear(self, message: Any) -> None:
         match message:
             case [b"subscribe", *_]:
-                self._subscribed.set()
+                self._answered.set()
             case [b"message", name, bytes(text)]:
                 for listener in self._listeners.get(name, ()):
                     listener(text.decode(errors="replace"))
+
+
+def _refused(prefix: str, fault: NoPermissionError) -> ConfigurationFault:
+    """Waiting does not help: since version 7 a new user has no channels."""
+    channels = f"&{channel(prefix, '*')}"
+    return ConfigurationFault(f"Redis does not let the user of NS_REDIS_URL use {channels} (see ACL SETUSER): {fault}")
 
 
 def channel(prefix: str, topic: str) -> str:

@@ -8,9 +8,9 @@ from notification_sender.adapters.scripts import load
 from notification_sender.model.errors import Unready
 from notification_sender.ports import Keep, Look
 
-LEASE = load("lease")
-FILL = load("fill")
-EXTEND = load("extend")
+LEASE = load("fact", "lease")
+FILL = load("fact", "fill")
+EXTEND = load("fact", "extend")
 
 MILLION = 1_000_000
 

@@ -91,7 +91,8 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _lua(_: Settings) -> str:
-    for name in ("record", "claim", "admit", "settle", "renew", "enroll"):
+    ledger = ("record", "claim", "admit", "settle", "renew", "enroll")
+    for name in (*ledger, "fact", "lease", "fill", "extend", "allot"):
         scripts.load(name)
     return "all scripts found"
 

@@ -42,12 +42,12 @@ class AtHand:
                 others.append(id_)
         return values, others
 
-    def hold(self, kind: Kind, organization_id: str, id_: str, copy: Copy) -> None:
-        """One that may be served now."""
+    def hold(self, kind: Kind, organization_id: str, id_: str, copy: Copy, hard: float) -> None:
+        """One that may be served for ``hard`` s more, at most."""
         held, place, now = self._held, (organization_id, kind.name, id_), self._clock.monotonic()
         fresh = copy.fresh_until - self._clock.now()
         held.pop(place, None)
-        held[place] = (copy, now + (min(fresh, LONGEST) if fresh > 0 else GROWING_OLD))
+        held[place] = (copy, now + (min(fresh, LONGEST) if fresh > 0 else min(hard, GROWING_OLD)))
         # The oldest come first, and none lasts long: what nobody asks for any more leaves the memory here.
         while len(held) > self._capacity or (held and next(iter(held.values()))[1] <= now):
             del held[next(iter(held))]

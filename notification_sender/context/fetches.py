@@ -112,14 +112,14 @@ class Fetches:
             copy = self._usable(search, id_, look)
             served = copy is not None and look.hard > 0
             if copy is not None and served:
-                self._serve(search, id_, copy)
+                self._serve(search, id_, copy, look.hard)
             elif copy is not None and copy.value is not None:
                 search.old[id_] = copy
             if look.fetcher == "you":
                 (into.old if served else into.mine).append(id_)
-            elif not served and look.fetcher == "other":
+            elif not served and look.fetcher == "other" and (look.body is None or look.hard <= 0):
                 into.others[id_] = look.lease
-            elif not served:
+            elif not served:  # the shelf believes that we are: nobody would wake us
                 search.unusable[id_] = look.fetched
                 into.again.append(id_)
             if served:
@@ -138,10 +138,10 @@ class Fetches:
         just_now = id_ in search.waited and copy.fetched_at >= search.asked and copy.value is not None
         return copy if just_now else None
 
-    def _serve(self, search: "_Search", id_: str, copy: Copy) -> None:
+    def _serve(self, search: "_Search", id_: str, copy: Copy, hard: float) -> None:
         wanted = search.wanted
         search.found[id_] = Landed(copy, "fetched" if id_ in search.waited else "shelf")
-        self._at_hand.hold(wanted.kind, wanted.organization_id, id_, copy)
+        self._at_hand.hold(wanted.kind, wanted.organization_id, id_, copy, hard)
 
     async def _wait(self, woken: "asyncio.Future[str]", lease: float, deadline: float) -> None:
         """Until their fetch has ended, or their lease, or our patience."""
@@ -205,7 +205,7 @@ class Fetches:
             keep = Keep(b"", asked, short - age, short - age, short - age)
         if keep.hard <= 0:
             return None
-        self._at_hand.hold(kind, wanted.organization_id, id_, copy)
+        self._at_hand.hold(kind, wanted.organization_id, id_, copy, keep.hard)
         return replace(keep, body=encoded(wanted.organization_id, copy))
 
     def _key(self, wanted: Wanted, id_: str) -> str:

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from services.redis import Redis as Server
 
+from notification_sender.adapters import redis_news
 from notification_sender.adapters.redis import Redis
 from notification_sender.adapters.redis_news import RedisNews, channel
 from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.model.errors import ConfigurationFault
 from notification_sender.ports import Keep
 
 FACT = "ns:1:{o}:fact:a"
@@ -29,8 +32,8 @@ async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, Re
     news = RedisNews(redis=redis, prefix="ns")
     news.hear("facts", listener.texts.put_nowait)
     await redis.connect()
-    await news.start()
     try:
+        await news.start()
         yield redis, news
     finally:
         await news.stop()
@@ -68,3 +71,25 @@ async def test_a_subscription_that_was_lost_is_made_again(redis_service: Server)
                 await asyncio.sleep(0.01)
         await news.tell("facts", "again")
         assert await listener.next() == "again"
+
+
+async def test_a_silent_connection_is_tried(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_news, "QUIET", 0.05)
+    async with process(redis_server, Listener()) as (redis, _), asyncio.timeout(10):
+        while b"cmd=ping" not in await redis.execute("CLIENT", "LIST", "TYPE", "pubsub"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_user_without_channels_is_a_fault_of_the_configuration_and_nothing_to_wait_for(
+    redis_service: Server,
+) -> None:
+    redis = Redis(url=redis_service.url)
+    await redis.connect()
+    await redis.execute("ACL", "SETUSER", "mute", "on", ">word", "~*", "+@all", "resetchannels")
+    try:
+        with pytest.raises(ConfigurationFault, match=r"&ns:1:news:\*"):
+            async with asyncio.timeout(10), process(redis_service.url.replace("//", "//mute:word@"), Listener()):
+                raise AssertionError("it must not start")
+    finally:
+        await redis.execute("ACL", "DELUSER", "mute")
+        await redis.close()

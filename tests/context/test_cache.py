@@ -11,7 +11,7 @@ from context.fakes import CountingShelf, MovedClock, cache_of, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.context import at_hand
+from notification_sender.context import at_hand, facts
 from notification_sender.context.facts import Kind, Wanted
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.policy.freshness import Fence
@@ -168,6 +168,15 @@ async def test_an_entry_that_cannot_be_used_is_a_miss_and_is_overwritten(entry: 
     found = await cache_of(clock, shelf).find(wanted(origin), ["a"])
     assert (found.origin, found.copies["a"].value) == ("fetched", "fact")
     assert (await cache_of(clock, shelf).find(wanted(origin), ["a"])).origin == "shelf"
+
+
+async def test_an_entry_that_grows_without_end_when_it_is_inflated_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MOST", 10_000)
+    clock = MovedClock()
+    shelf, origin = CountingShelf(clock), Origin()
+    bomb = b"\x02" + zlib.compress(orjson.dumps(ENTRY | {"value": "x" * 20_000}))
+    await shelf.fill({KEY: Keep(bomb, clock.now() - 1, soft=30.0, hard=60.0, ttl=60.0)}, "somebody")
+    assert (await cache_of(clock, shelf).find(wanted(origin), ["a"])).origin == "fetched"
 
 
 async def test_an_old_copy_stands_in_while_the_api_is_unwell_and_says_so() -> None:

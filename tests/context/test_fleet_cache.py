@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from context.fakes import CountingShelf, LoopClock, MovedClock, cache_of, run_ti
 from notification_sender.context.cache import Cache
 from notification_sender.context.facts import LARGE, Kind, Wanted
 from notification_sender.model.errors import ContextUnavailable
+from notification_sender.policy.freshness import Fence
 from notification_sender.ports import Keep
 
 KIND = Kind("1:trial:thing", ttl=60.0, stale=600.0)
@@ -113,6 +115,36 @@ def test_a_hot_fact_is_renewed_once_before_its_end_and_nobody_waits() -> None:
     assert api.calls == 2
 
 
+def test_who_cannot_use_the_copy_that_is_renewed_has_the_new_one_when_it_is_there() -> None:
+    async def main() -> None:
+        clock, _, (renewing, fenced) = fleet(2)
+        event = datetime.fromtimestamp(clock.now() + 49, UTC)
+        api = Api({"modified": event.isoformat()}, seconds=0.5)
+        await renewing.find(Wanted(KIND, "acme", Api({"modified": "2026-01-01T00:00:00Z"}).load), ["a"])
+        clock.time += 50
+        await renewing.find(api.wanted, ["a"])
+        found = await fenced.find(Wanted(KIND, "acme", api.load, Fence(modified=event), subject=True), ["a"])
+        assert (found.copies["a"].value, api.calls) == (api.value, 1)
+
+    assert run_timeless(main()) == pytest.approx(0.5)
+
+
+def test_a_copy_at_its_end_is_not_held_past_it() -> None:
+    api = Api(seconds=5.0)
+
+    async def main() -> None:
+        clock, shelf, (here, *_) = fleet(1)
+        await here.find(api.wanted, ["a"])
+        clock.time += 54.8
+        other = cache_of(clock, shelf)
+        assert (await other.find(api.wanted, ["a"])).origin == "shelf"
+        assert other.at_hand(KIND, "acme", "a")
+        clock.time += 0.2
+        assert other.at_hand(KIND, "acme", "a") is None
+
+    run_timeless(main())
+
+
 def test_a_renewal_that_fails_leaves_the_copy_until_its_end_and_then_it_only_stands_in() -> None:
     api = Api()
 
@@ -139,6 +171,48 @@ def test_nobody_waits_longer_than_a_fetch_may_take() -> None:
             await cache_of(clock, shelf).find(Api(seconds=60.0).wanted, ["a"])
 
     assert run_timeless(main()) == pytest.approx(10.0)
+
+
+def test_who_waited_as_long_as_a_fetch_may_take_fetches_itself() -> None:
+    endless, api = Api("late", seconds=60.0), Api()
+
+    async def main() -> None:
+        clock = LoopClock()
+        shelf = CountingShelf(clock)
+        leader = asyncio.create_task(cache_of(clock, shelf, deadline=90.0).find(endless.wanted, ["a"]))
+        await until(lambda: endless.calls == 1)
+        found = await cache_of(clock, shelf).find(api.wanted, ["a"])
+        assert (found.copies["a"].value, asyncio.get_running_loop().time()) == ("fact", pytest.approx(10.0))
+        leader.cancel()
+
+    run_timeless(main())
+
+
+def test_who_waited_for_a_fetch_that_began_before_the_event_fetches_anew() -> None:
+    async def main() -> None:
+        clock, _, (before, after) = fleet(2)
+        api = Api({"modified": "2026-01-01T00:00:00Z"}, seconds=1.0)
+        leading = asyncio.create_task(before.find(api.wanted, ["a"]))
+        await asyncio.sleep(0.5)
+        event = datetime.fromtimestamp(clock.now(), UTC)
+        await after.find(Wanted(KIND, "acme", api.load, Fence(modified=event), subject=True), ["a"])
+        assert api.calls == 2
+        await leading
+
+    run_timeless(main())
+
+
+async def test_what_is_fetched_anew_is_given_up_at_the_end_of_the_process() -> None:
+    clock = MovedClock()
+    shelf, api, endless = CountingShelf(clock), Api(), Api(seconds=3600.0)
+    cache = cache_of(clock, shelf)
+    await cache.find(api.wanted, ["a"])
+    clock.time += 50
+    await cache.find(endless.wanted, ["a"])
+    await until(lambda: endless.calls == 1)
+    await cache.close()
+    await cache_of(clock, shelf).find(api.wanted, ["a"])
+    await until(lambda: api.calls == 2)  # its lease was free at once
 
 
 async def test_what_is_large_is_kept_deflated() -> None:

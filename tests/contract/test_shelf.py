@@ -1,7 +1,7 @@
 """The shelf: the script on Redis, the same one on the embedded Redis, and plain Python that says what it must do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ from virtual import VirtualClock
 
 from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_shelf import MemoryShelf
-from notification_sender.adapters.redis import Redis
+from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.adapters.scripts import Script
 from notification_sender.ports import Keep, Look, Shelf
 
 A, B = "ns:1:{o}:fact:a", "ns:1:{o}:fact:b"
@@ -26,12 +27,32 @@ def keep(body: bytes = b"body", fetched: float = 100.0) -> Keep:
     return Keep(body, fetched, soft=40.0, hard=50.0, ttl=3000.0)
 
 
+class Overheard:
+    """A store that writes down what its scripts say to those who wait."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def execute(self, *command: Any) -> Any:
+        return await self._store.execute(*command)
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return await self._store.run(Script.of(script.source.replace("'PUBLISH'", "'RPUSH'")), keys, arguments)
+
+    async def said(self) -> list[str]:
+        return [text.decode() for text in await self.execute("LRANGE", CHANNEL, 0, -1)]
+
+
 @dataclass
 class Stand:
     clock: VirtualClock
     shelf: Shelf
-    store: Any = None
+    store: Overheard | None = None
     woken: list[str] = field(default_factory=list)
+
+    async def said(self) -> list[str]:
+        """What those who waited were told, so far."""
+        return self.woken if self.store is None else await self.store.said()
 
     async def look(self, key: str = A, *, token: str = "t-1", unusable: float = 0.0) -> Look:
         [look] = await self.shelf.look({key: unusable}, token)
@@ -44,17 +65,21 @@ class Stand:
         return self
 
 
-def on_redis(store: Any, clock: VirtualClock) -> Stand:
-    return Stand(clock, RedisShelf(redis=Steered(store, clock), channel=CHANNEL, lease=LEASE), store)
+def on_redis(store: Store, clock: VirtualClock) -> Stand:
+    overheard = Overheard(store)
+    return Stand(clock, RedisShelf(redis=Steered(overheard, clock), channel=CHANNEL, lease=LEASE), overheard)
+
+
+def in_memory(clock: VirtualClock) -> Stand:
+    woken: list[str] = []
+    return Stand(clock, MemoryShelf(clock=clock, wake=woken.append, lease=LEASE), woken=woken)
 
 
 @pytest.fixture(params=["memory", "embedded", "redis"])
 async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
     clock = VirtualClock()
     if request.param == "memory":
-        made = Stand(clock, MemoryShelf(clock=clock))
-        made.shelf = MemoryShelf(clock=clock, wake=made.woken.append, lease=LEASE)
-        yield made
+        yield in_memory(clock)
         return
     store = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
     await store.connect()
@@ -95,8 +120,8 @@ async def test_a_lease_ends_unless_it_is_extended_by_its_holder(stand: Stand) ->
     assert (await stand.look(token="t-2")).lease == 1.0
     stand.clock.jump(1)
     assert (await stand.look(token="t-2")).fetcher == "you"
-    await stand.shelf.extend([A], "t-1")
     stand.clock.jump(3)
+    await stand.shelf.extend([A], "t-2")
     assert (await stand.look(token="t-3")).fetcher == "you"
 
 
@@ -109,6 +134,40 @@ async def test_whoever_lost_the_lease_overwrites_nothing(stand: Stand) -> None:
     await stand.shelf.fill({A: keep(b"new", 104.0)}, "t-2")
     await stand.shelf.fill({A: keep(b"late", 100.0)}, "late")
     assert (await stand.look(token="t-3")).body == b"new"
+
+
+async def test_whose_lease_ran_out_before_anybody_came_keeps_what_is_newer(stand: Stand) -> None:
+    await stand.look(token="late")
+    stand.clock.jump(4)
+    await stand.shelf.fill({A: keep(b"new", 104.0)}, "later")
+    await stand.shelf.fill({A: keep(b"late", 100.0)}, "late")
+    assert (await stand.look()).body == b"new"
+    await stand.shelf.fill({A: keep(b"newest", 108.0)}, "late")
+    assert (await stand.look()).body == b"newest"
+
+
+async def test_those_who_wait_are_woken_and_those_who_are_served_meanwhile_are_not(stand: Stand) -> None:
+    await stand.kept()
+    stand.clock.jump(41)
+    await stand.look(token="t-2")
+    await stand.look(token="t-3")
+    await stand.shelf.fill({A: None}, "t-2", "503")
+    assert await stand.said() == []
+    stand.clock.jump(10)
+    await stand.look(token="t-4")
+    await stand.look(token="t-5")
+    await stand.shelf.fill({A: None}, "t-4", "503")
+    assert await stand.said() == [f"{A}\n503"]
+
+
+async def test_nobody_is_told_of_a_fetch_that_nobody_waits_for_any_more(stand: Stand) -> None:
+    await stand.look(token="dead")
+    await stand.look(token="t-2")
+    stand.clock.jump(4)
+    await stand.look(token="t-3")
+    await stand.shelf.fill({A: None}, "dead", "late")
+    await stand.shelf.fill({A: keep()}, "t-3")
+    assert await stand.said() == []
 
 
 async def test_what_was_fetched_while_the_store_was_flushed_is_kept_all_the_same(stand: Stand) -> None:
@@ -145,17 +204,22 @@ steps = st.one_of(
 def test_the_script_does_what_plain_python_does(history: list[tuple[str, Any, Any]]) -> None:
     async def play() -> None:
         clock, store = VirtualClock(), EmbeddedRedis()
-        woken: list[str] = []
-        stands = [on_redis(store, clock), Stand(clock, MemoryShelf(clock=clock, wake=woken.append, lease=LEASE))]
-        for what, token, number in history:
-            if what == "jump":
-                clock.jump(number)
-                continue
-            replies = [await take(stand.shelf, what, token, number) for stand in stands]
-            assert replies[0] == replies[1]
-        await store.close()
+        try:
+            await compare(history, clock, on_redis(store, clock), in_memory(clock))
+        finally:
+            await store.close()
 
     asyncio.run(play())
+
+
+async def compare(history: list[tuple[str, Any, Any]], clock: VirtualClock, script: Stand, plain: Stand) -> None:
+    for what, token, number in history:
+        if what == "jump":
+            clock.jump(number)
+            continue
+        replies = [await take(stand.shelf, what, token, number) for stand in (script, plain)]
+        assert replies[0] == replies[1]
+    assert await script.said() == await plain.said()
 
 
 async def take(shelf: Shelf, what: str, token: str, number: float | None) -> list[Look] | None:
@@ -163,7 +227,8 @@ async def take(shelf: Shelf, what: str, token: str, number: float | None) -> lis
         case "look":
             return await shelf.look({A: number or 0.0, B: 0.0}, token)
         case "fill":
-            await shelf.fill({A: None if number is None else keep(fetched=number)}, token)
+            fact = None if number is None else keep(fetched=number)
+            await shelf.fill({A: fact, B: None}, token, "" if fact else "503")
         case _:
             await shelf.extend([A, B], token)
     return None
@@ -194,7 +259,11 @@ async def test_every_key_ends_some_day(redis: Redis) -> None:
     "poison",
     [
         ("SET", A, "garbage"),
+        ("SET", f"{A}:lease", "garbage"),
+        ("HSET", f"{A}:lease", "token", "t-0", "ends", "soon"),
+        ("HSET", f"{A}:lease", "token", "t-0", "ends", "9e99"),
         ("HSET", A, "body", "x"),
+        ("HSET", A, "body", "x", "fetched", "9" * 400),
         ("HSET", A, "body", "x", "fetched", "soon", "soft", "9e99", "hard", "9e99"),
         ("HSET", A, "body", "x", "fetched", "1", "soft", "now", "hard", ""),
     ],
@@ -205,6 +274,21 @@ async def test_what_somebody_else_wrote_there_is_fetched_and_overwritten(redis: 
     [look] = await shelf.look({A: 0.0}, "t-1")
     assert look.fetcher == "you"
     assert look.body is None or look.hard <= 0
+    await shelf.fill({A: keep()}, "t-1")
+    [look] = await shelf.look({A: 0.0}, "t-2")
+    assert (look.fetcher, look.body) == ("nobody", b"body")
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [("SET", A, "garbage"), ("HSET", A, "fetched", "soon"), ("SET", f"{A}:lease", "garbage")],
+)
+async def test_what_somebody_else_wrote_there_meanwhile_is_overwritten(redis: Redis, poison: tuple[str, ...]) -> None:
+    shelf = RedisShelf(redis=redis, channel=CHANNEL)
+    await shelf.look({A: 0.0}, "t-1")
+    await redis.execute("DEL", poison[1])
+    await redis.execute(*poison)
+    await shelf.extend([A], "t-1")
     await shelf.fill({A: keep()}, "t-1")
     [look] = await shelf.look({A: 0.0}, "t-2")
     assert (look.fetcher, look.body) == ("nobody", b"body")
