@@ -112,7 +112,7 @@ class Deliverer:
         if unknown and notification.destination.channel in self._hold_unknown:
             return Dead("unknown", "an earlier try ended without an answer; it may have arrived and is not repeated")
         try:
-            return Delivered(await self._channel(notification).send(notification))
+            return Delivered(await self._channel(notification).send(notification, _begin))
         except Gone as fault:
             return Dead.of(fault, disables=True)
         except Permanent as fault:
@@ -139,6 +139,10 @@ class Deliverer:
         if channel is None:
             raise SchemaViolation(f"no channel is called {notification.destination.channel!r}")
         return channel
+
+
+async def _begin() -> None:
+    """Nothing is looked at yet."""
 
 
 def unclaimed(reply: AdmitReply) -> Outcome:

@@ -3,7 +3,7 @@
 Everything that can be away raises ``Unready``; times are seconds, epoch times are seconds since 1970 (UTC).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -343,6 +343,11 @@ class News(Protocol):
 # --- channels ---------------------------------------------------------------------------------------------
 
 
+Begin = Callable[[], Awaitable[None]]
+"""To be awaited right before the first byte that could make a recipient accept: the claim is looked at for the last
+time, and from then on an end without an answer is unknown. Raises ClaimLost and Unready: then nothing may be sent."""
+
+
 class Channel(Protocol):
     """How one kind of destination is told. A new one is one file in channels/ and one line in app.py."""
 
@@ -360,11 +365,18 @@ class Channel(Protocol):
 
         """
 
-    async def send(self, notification: Notification) -> Receipt:
-        """One attempt, within the send deadline.
+    def host(self, address: str) -> str:
+        """What fails as a whole when it is unwell, for this address: one breaker for all that goes there."""
+
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:
+        """One attempt, within the send deadline. ``begin`` is awaited once there is a connection, and again before
+        every further transmission of the same attempt.
 
         Raises:
             Permanent: the recipient or our rules say never.
             SendFailed: may work later; says whether bytes may have arrived.
+            SlowDown: no attempt is used.
+            ContextUnavailable: our own platform is unwell; nothing was sent.
+            ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """

@@ -13,7 +13,7 @@ from notification_sender.model.destination import Destination
 from notification_sender.model.errors import ChannelNotConfigured, ConfigurationFault, SchemaViolation
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
-from notification_sender.ports import Clock
+from notification_sender.ports import Begin, Clock
 
 PARTS = {"subject": False, "txt": False, "html": True}
 MAX_SUBJECT = 255
@@ -68,7 +68,10 @@ class Email:
         _unsubscribe(destination)
         return to
 
-    async def send(self, notification: Notification) -> Receipt:
+    def host(self, address: str) -> str:  # noqa: ARG002 - all of it goes through the one mail server
+        return "mail server"
+
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:  # noqa: ARG002
         if self._mailer is None or self._sender is None:
             raise ChannelNotConfigured("no mail server: NS_SMTP_URL and NS_EMAIL_FROM are not both set")
         to = self.address(notification.destination)

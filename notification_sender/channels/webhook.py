@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -16,7 +17,7 @@ from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import explain
 from notification_sender.policy.retry import retry_after
-from notification_sender.ports import Clock
+from notification_sender.ports import Begin, Clock
 
 EXCERPT = 200
 """Characters of an answer that are kept: for whoever looks into a dead letter, not for the answer's sake."""
@@ -121,7 +122,11 @@ class Webhook:
         """
         return _target(destination).url
 
-    async def send(self, notification: Notification) -> Receipt:
+    def host(self, address: str) -> str:
+        """Name and port of the URL."""
+        return urlsplit(webhook_url(address)).netloc
+
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:  # noqa: ARG002
         """POST it once, or twice where the first token is refused.
 
         Raises:

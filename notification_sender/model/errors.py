@@ -16,6 +16,8 @@
     │   ├── TenantMismatch           tenant_mismatch         the subject belongs to another organization
     │   └── UnknownKind              schema                  no recipe of that name
     └── Transient                may work later
+        ├── ClaimLost                our claim ran out before the first byte: nothing was sent, ask again
+        ├── SlowDown                 a service between us and the recipient has too much to do: no attempt is used
         ├── ContextUnavailable       our own APIs are unwell: the unit is deferred, no attempt is used
         ├── SubjectNotFound          a 404 of the subject: deferred shortly, the third time dead
         └── SendFailed               an attempt was used; ``sent`` says whether bytes may have arrived
@@ -38,9 +40,17 @@ class Unready(NotificationSenderError):
 
 
 class Permanent(NotificationSenderError):
-    """Never will work. ``reason`` is what ``x-reason`` says, ``str()`` what ``x-detail`` says."""
+    """Never will work. ``reason`` is what ``x-reason`` says, ``str()`` what ``x-detail`` says.
+
+    ``answer``: the recipient's own words, redacted, 1 KiB at most. They may repeat what it was sent: they are for the
+    ledger alone: never in ``str()``, a log, a header or an event.
+    """
 
     reason: ClassVar[str]
+
+    def __init__(self, message: str, *, answer: str = "") -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class Malformed(Permanent):
@@ -113,9 +123,31 @@ class Sent(StrEnum):
 
 
 class SendFailed(Transient):
-    """One attempt failed. ``retry_after`` is the recipient's own wish, in seconds, where it has one."""
+    """One attempt failed. ``retry_after`` is the recipient's own wish, in seconds, where it has one.
 
-    def __init__(self, message: str, *, sent: Sent, retry_after: float | None = None) -> None:
+    ``ill``: it says that the whole host is unwell (no answer, a 5xx), not this one message. ``answer`` as of Permanent.
+    """
+
+    def __init__(
+        self, message: str, *, sent: Sent, retry_after: float | None = None, ill: bool = False, answer: str = ""
+    ) -> None:
         super().__init__(message)
         self.sent = sent
         self.retry_after = retry_after
+        self.ill = ill
+        self.answer = answer
+
+
+class ClaimLost(Transient):
+    """Before the first byte it turned out that our claim had run out, or its record is gone: nothing was sent."""
+
+
+class SlowDown(Transient):
+    """A service that stands between us and recipients (the mail server) asks us to come later, in ``seconds``.
+
+    It is not the recipient's answer: no attempt is used, and it holds for all that goes through that service.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -42,6 +42,16 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a fact of the context came from when it was rendered."""
+
+    how: Literal["given", "hit", "fetched", "stale", "missing"]
+    """``hit``: a copy that was fresh; ``stale``: an old one in place of a fetch that failed."""
+    age: float = 0.0
+    """Seconds from its fetch to the rendering."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """Parked and dead notifications are this, as JSON: moving either back to its queue works.
 
@@ -60,6 +70,13 @@ class Notification:
     attempt: Annotated[int, Field(ge=1)] = 1
     expires_at: AwareDatetime | None = None
     tries: tuple[Try, ...] = ()
+    sources: dict[str, Provenance] = field(default_factory=dict)
+    """By source that was read."""
+    template_version: str = ""
+    composed_at: float | None = None
+    """Seconds since the epoch."""
+    unit: dict[str, Any] | None = None
+    """The work unit, where its recipe may be asked again whether this is still worth telling."""
 
     def tried(self, failed: Try) -> "Notification":
         """The same, with one more entry in its story."""

@@ -7,9 +7,14 @@ from notification_sender.model.errors import Permanent, SendFailed
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The recipient's evidence: what it answered when it accepted."""
+    """The recipient's evidence: what it answered when it accepted.
+
+    ``text`` is one line with nothing personal (a status, a queue id); ``answer`` its words, redacted, 1 KiB at most:
+    they may repeat what it was sent, so they are for the ledger alone.
+    """
 
     text: str
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ class Outgoing:
         return "queued as 42"
 
 
+async def begin() -> None:
+    """The claim is still ours."""
+
+
 def to_send(content: dict[str, str] | None = None, **extra: Any) -> Notification:
     destination = {"destination_id": "noc", "channel": "email", "to": "noc@example.com"} | extra
     return Notification(
@@ -60,7 +64,7 @@ def to_send(content: dict[str, str] | None = None, **extra: Any) -> Notification
 
 async def wire(notification: Notification, sender: str = "Jörg, NOC <noc@alerts.example>") -> bytes:
     outgoing = Outgoing()
-    await Email(mailer=outgoing, sender=sender, clock=Still()).send(notification)
+    await Email(mailer=outgoing, sender=sender, clock=Still()).send(notification, begin)
     return outgoing.sent[0][2]
 
 
@@ -74,7 +78,7 @@ def read(message: bytes) -> EmailMessage:
 async def test_the_message_is_what_the_contract_says() -> None:
     outgoing = Outgoing()
     channel = Email(mailer=outgoing, sender="Jörg, NOC <noc@alerts.example>", clock=Still())
-    receipt = await channel.send(to_send(unsubscribe_url="https://example.com/u/abc"))
+    receipt = await channel.send(to_send(unsubscribe_url="https://example.com/u/abc"), begin)
     assert receipt.text == "queued as 42"
     sender, recipient, message = outgoing.sent[0]
     assert (sender, recipient) == ("noc@alerts.example", "noc@example.com")
@@ -245,7 +249,7 @@ async def test_control_characters_do_not_reach_the_reader() -> None:
 
 async def test_without_a_mail_server_an_email_is_dead() -> None:
     with pytest.raises(ChannelNotConfigured, match="NS_SMTP_URL"):
-        await Email(mailer=None, sender=None, clock=Still()).send(to_send())
+        await Email(mailer=None, sender=None, clock=Still()).send(to_send(), begin)
 
 
 async def test_a_notification_without_its_parts_is_refused() -> None:

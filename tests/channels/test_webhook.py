@@ -73,6 +73,10 @@ def secrets(tmp_path: Path) -> Secrets:
     return Secrets(tmp_path)
 
 
+async def begin() -> None:
+    """The claim is still ours."""
+
+
 def destination(**fields: Any) -> Destination:
     return Destination(destination_id="noc-hook", channel="webhook", **fields)
 
@@ -138,7 +142,7 @@ async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secret
         return web.Response(status=202, text="queued\n as\t42")
 
     async with receiver(take) as url:
-        sent = await webhook(engine, secrets, clock=SystemClock()).send(notification(url=url, secret="noc"))
+        sent = await webhook(engine, secrets, clock=SystemClock()).send(notification(url=url, secret="noc"), begin)
 
     assert sent.text == "202 queued as 42"
     ((headers, body),) = got
@@ -160,13 +164,13 @@ async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secret
 
 async def test_the_id_stays_and_the_timestamp_is_of_the_attempt(secrets: Secrets) -> None:
     recipient = answering(200)
-    await webhook(recipient, secrets).send(notification(url=URL, secret="noc"))
+    await webhook(recipient, secrets).send(notification(url=URL, secret="noc"), begin)
     assert (recipient.asked[0]["webhook-id"], recipient.asked[0]["webhook-timestamp"]) == (ID, "1772785560")
 
 
 async def test_without_a_secret_it_is_sent_unsigned(secrets: Secrets) -> None:
     recipient = answering(200)
-    await webhook(recipient, secrets).send(notification(url=URL))
+    await webhook(recipient, secrets).send(notification(url=URL), begin)
     assert "webhook-signature" not in recipient.asked[0]
     assert {"webhook-id", "webhook-timestamp"} <= set(recipient.asked[0])
 
@@ -174,7 +178,7 @@ async def test_without_a_secret_it_is_sent_unsigned(secrets: Secrets) -> None:
 async def test_with_a_secret_that_is_missing_nothing_is_sent(secrets: Secrets) -> None:
     recipient = answering(200)
     with pytest.raises(SendFailed, match="'nok'") as caught:
-        await webhook(recipient, secrets).send(notification(url=URL, secret="nok"))
+        await webhook(recipient, secrets).send(notification(url=URL, secret="nok"), begin)
     assert (caught.value.sent, recipient.asked) == (Sent.NOTHING, [])
 
 
@@ -187,7 +191,7 @@ REJECTED = [400, 401, 402, 403, 404, 405, 409, 413, 415, 418, 422, 451, 499]
 
 @pytest.mark.parametrize("status", ACCEPTED)
 async def test_2xx_is_a_receipt(secrets: Secrets, status: int) -> None:
-    receipt = await webhook(answering(status, body=b"well\x00 done"), secrets).send(notification(url=URL))
+    receipt = await webhook(answering(status, body=b"well\x00 done"), secrets).send(notification(url=URL), begin)
     assert receipt.text == f"{status} well? done"
 
 
@@ -197,7 +201,7 @@ async def test_2xx_is_a_receipt(secrets: Secrets, status: int) -> None:
 )
 async def test_what_each_other_status_means(secrets: Secrets, status: int, meaning: type[Exception]) -> None:
     with pytest.raises((SendFailed, Permanent), match=f"answered .*{status} why not$") as caught:
-        await webhook(answering(status, body=b"why not"), secrets).send(notification(url=URL))
+        await webhook(answering(status, body=b"why not"), secrets).send(notification(url=URL), begin)
     assert type(caught.value) is meaning
     assert getattr(caught.value, "sent", Sent.ANSWERED) is Sent.ANSWERED
     assert ("never followed" in str(caught.value)) == (300 <= status < 400)
@@ -221,7 +225,7 @@ def test_a_wish_to_wait_is_seconds_or_a_date(value: str | None, seconds: float |
 
 async def test_the_wish_to_wait_is_handed_on(secrets: Secrets) -> None:
     with pytest.raises(SendFailed) as caught:
-        await webhook(answering(503, headers=((b"Retry-After", b"90"),)), secrets).send(notification(url=URL))
+        await webhook(answering(503, headers=((b"Retry-After", b"90"),)), secrets).send(notification(url=URL), begin)
     assert caught.value.retry_after == 90
 
 
@@ -230,7 +234,7 @@ async def test_an_excerpt_is_short_and_repeats_no_secret(secrets: Secrets) -> No
         f"you sent Authorization: Bearer abc.def-ghi, v1,{'Zm9v' * 11}= and {KEY} eyJhbGciOi.payload.sign " + "x" * 500
     )
     with pytest.raises(Rejected) as caught:
-        await webhook(answering(400, body=echo.encode()), secrets).send(notification(url=URL))
+        await webhook(answering(400, body=echo.encode()), secrets).send(notification(url=URL), begin)
     text = str(caught.value)
     assert len(text) < 230
     for canary in ("abc.def-ghi", "Zm9v", KEY[6:], "payload"):
@@ -243,7 +247,7 @@ async def test_an_excerpt_is_short_and_repeats_no_secret(secrets: Secrets) -> No
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_token_is_replaced_once(secrets: Secrets, status: int) -> None:
     tokens, recipient = Tokens(), answering(status, 200)
-    await webhook(recipient, secrets, tokens=tokens).send(notification(url=URL, auth="outbound_token"))
+    await webhook(recipient, secrets, tokens=tokens).send(notification(url=URL, auth="outbound_token"), begin)
     assert [it["authorization"] for it in recipient.asked] == ["Bearer t1", "Bearer t2"]
     assert tokens.asked == [("org-1", "noc-hook", False), ("org-1", "noc-hook", True)]
 
@@ -252,14 +256,14 @@ async def test_a_fresh_token_that_is_refused_too_ends_it(secrets: Secrets) -> No
     tokens = Tokens()
     channel = webhook(answering(401, 401), secrets, tokens=tokens)
     with pytest.raises(Rejected, match="answered 401"):
-        await channel.send(notification(url=URL, auth="outbound_token"))
+        await channel.send(notification(url=URL, auth="outbound_token"), begin)
     assert len(tokens.asked) == 2
 
 
 async def test_without_auth_no_token_is_asked_for(secrets: Secrets) -> None:
     tokens = Tokens()
     with pytest.raises(Rejected):
-        await webhook(answering(401), secrets, tokens=tokens).send(notification(url=URL))
+        await webhook(answering(401), secrets, tokens=tokens).send(notification(url=URL), begin)
     assert tokens.asked == []
 
 
@@ -270,7 +274,7 @@ async def test_trouble_with_the_token_is_our_own_and_told_as_such(secrets: Secre
 
     recipient = answering(200)
     with pytest.raises(ContextUnavailable):
-        await webhook(recipient, secrets, tokens=Away()).send(notification(url=URL, auth="outbound_token"))
+        await webhook(recipient, secrets, tokens=Away()).send(notification(url=URL, auth="outbound_token"), begin)
     assert recipient.asked == []
 
 
@@ -283,7 +287,7 @@ async def test_a_token_that_does_not_come_is_waited_for_no_longer_than_the_send_
     recipient = Recipient()
     with pytest.raises(ContextUnavailable, match="did not come in time"):
         await webhook(recipient, secrets, tokens=Hanging(), deadline=0.01).send(
-            notification(url=URL, auth="outbound_token")
+            notification(url=URL, auth="outbound_token"), begin
         )
     assert recipient.asked == []
 
@@ -294,7 +298,9 @@ async def test_both_tries_share_one_deadline(secrets: Secrets) -> None:
     clock.monotonic = lambda: next(watch)  # type: ignore[method-assign]
     recipient = answering(401, 401)
     with pytest.raises(Rejected):
-        await webhook(recipient, secrets, clock=clock, deadline=15.0).send(notification(url=URL, auth="outbound_token"))
+        await webhook(recipient, secrets, clock=clock, deadline=15.0).send(
+            notification(url=URL, auth="outbound_token"), begin
+        )
     assert recipient.deadlines == [12.0, 6.0]
 
 
@@ -322,9 +328,9 @@ async def test_of_an_answer_without_end_the_status_is_enough(
 ) -> None:
     async with receiver(script) as url:
         channel = webhook(engine, secrets, deadline=0.3)
-        assert (await channel.send(notification(url=f"{url}?status=200"))).text.startswith("200 ")
+        assert (await channel.send(notification(url=f"{url}?status=200"), begin)).text.startswith("200 ")
         with pytest.raises(Gone):
-            await channel.send(notification(url=f"{url}?status=410"))
+            await channel.send(notification(url=f"{url}?status=410"), begin)
 
 
 async def test_no_answer_is_unknown(engine: AiohttpTransport, secrets: Secrets) -> None:
@@ -334,7 +340,7 @@ async def test_no_answer_is_unknown(engine: AiohttpTransport, secrets: Secrets) 
 
     async with receiver(hang) as url:
         with pytest.raises(SendFailed) as caught:
-            await webhook(engine, secrets, deadline=0.2).send(notification(url=url))
+            await webhook(engine, secrets, deadline=0.2).send(notification(url=url), begin)
         assert caught.value.sent is Sent.UNKNOWN
 
 
@@ -368,7 +374,7 @@ def test_a_field_that_breaks_a_rule_is_named(secrets: Secrets, fields: dict[str,
 async def test_what_was_not_rendered_for_a_webhook_breaks_the_schema(secrets: Secrets) -> None:
     recipient = answering(200)
     with pytest.raises(SchemaViolation, match="json"):
-        await webhook(recipient, secrets).send(notification({"txt": "hello"}, url=URL))
+        await webhook(recipient, secrets).send(notification({"txt": "hello"}, url=URL), begin)
     assert recipient.asked == []
 
 
@@ -430,7 +436,7 @@ async def test_an_inside_address_is_never_dialled(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(door, "socket", SimpleNamespace(socket=lambda *_: pytest.fail("a socket was opened")))
     async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
         with pytest.raises((ForbiddenAddress, SchemaViolation)):
-            await webhook(transport, secrets).send(notification(url=url))
+            await webhook(transport, secrets).send(notification(url=url), begin)
 
 
 @pytest.mark.parametrize("url", [f"https://{PUBLIC}/", "https://public.example:8443/", "https://[2606:4700::1111]/"])
@@ -441,5 +447,5 @@ async def test_a_public_address_is(monkeypatch: pytest.MonkeyPatch, secrets: Sec
     monkeypatch.setattr(door, "socket", SimpleNamespace(socket=refuse))
     async with aclosing(AiohttpTransport(allow=Addresses().check, resolver=Names(), partial=True)) as transport:
         with pytest.raises(SendFailed, match="dialled") as caught:
-            await webhook(transport, secrets).send(notification(url=url))
+            await webhook(transport, secrets).send(notification(url=url), begin)
     assert caught.value.sent is Sent.NOTHING

@@ -21,6 +21,7 @@ from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.destinations import told
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import Schedule
+from notification_sender.ports import Begin
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
 
@@ -39,7 +40,11 @@ class Channel:
     def address(self, destination: Destination) -> str:
         return str(destination.extra["url"])
 
-    async def send(self, notification: Notification) -> Receipt:
+    def host(self, address: str) -> str:
+        return address
+
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:
+        await begin()
         self.sends.append((self._clock.now(), notification))
         if self.ends:
             end = self.ends.popleft()
