@@ -111,10 +111,10 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose record: a unit or a notification of one organization."""
+    """Whose record: a unit, a notification, a destination or a recipient of one organization."""
 
     organization_id: str
-    kind: Literal["unit", "notification", "destination"]
+    kind: Literal["unit", "notification", "destination", "recipient"]
     id: str
 
 

@@ -1,5 +1,6 @@
 """Where one recipient is told. What only one channel understands stays in ``extra`` and is that channel's to check."""
 
+import hashlib
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,3 +34,8 @@ class Destination(BaseModel):
     def extra(self) -> dict[str, Any]:
         """The channel's own fields, unchecked."""
         return self.__pydantic_extra__ or {}
+
+
+def recipient_hash(address: str) -> str:
+    """A mail address as the store knows it, 32 hex digits: the same one however it is written, and never in the clear."""
+    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
