@@ -37,5 +37,5 @@ class Destination(BaseModel):
 
 
 def recipient_hash(address: str) -> str:
-    """A mail address as the store knows it, 32 hex digits: the same one however it is written, and never in the clear."""
+    """A mail address as the store knows it, 32 hex digits: the same however it is written, and never in the clear."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
