@@ -1,7 +1,7 @@
 """One work unit → its notifications: gather what the message needs to say, render it for each destination."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,10 +10,10 @@ from notification_sender.context.gather import Context, Gatherer, Session, times
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import Permanent, SchemaViolation, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
-from notification_sender.model.outcome import Dead
-from notification_sender.model.unit import WorkUnit, explain
+from notification_sender.model.outcome import Dead, Suppressed
+from notification_sender.model.unit import WorkUnit, explain, told_about
 from notification_sender.policy.destinations import told
-from notification_sender.ports import Channel
+from notification_sender.ports import Channel, Clock
 from notification_sender.render import Renderer
 
 ORGANIZATION = "organization"
@@ -24,22 +24,28 @@ _ORGANIZATION = frozenset({ORGANIZATION})
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A notification, and what became of it where it could not be rendered."""
+    """A notification, and what became of it where it is not to be sent."""
 
     notification: Notification
-    dead: Dead | None = None
+    end: Dead | Suppressed | None = None
 
 
 class Composer:
     """Knows the recipes, the templates and the channels; talks to no broker and claims nothing."""
 
     def __init__(
-        self, *, gatherers: Mapping[str, Gatherer], renderer: Renderer, channels: Mapping[str, Channel]
+        self,
+        *,
+        gatherers: Mapping[str, Gatherer],
+        renderer: Renderer,
+        channels: Mapping[str, Channel],
+        clock: Clock,
     ) -> None:
         """``gatherers`` by kind of unit, ``channels`` by name."""
         self._gatherers = gatherers
         self._renderer = renderer
         self._channels = channels
+        self._clock = clock
 
     def check(self, unit: WorkUnit) -> None:
         """What the contract asks of a unit beyond its fields: a known kind, its subject, channels that exist.
@@ -66,7 +72,8 @@ class Composer:
             if not destinations:
                 return dead
             context = await gathering.context(self._read_by(unit, destinations))
-        return [self._composed(unit, context, destination) for destination in destinations] + dead
+        about = told_about(unit) if self._gatherer(unit).may_be_outdated else None
+        return [self._composed(unit, context, destination, about) for destination in destinations] + dead
 
     async def _offered(self, unit: WorkUnit, gathering: Session) -> tuple[Sequence[Destination], list[Composed]]:
         """Whom the unit could be told to: those that it names, or its organization's own."""
@@ -83,12 +90,15 @@ class Composer:
         """The names that their templates read; what nobody reads is not fetched."""
         return self._renderer.names_of(frozenset((it.template or unit.kind, it.channel) for it in destinations))
 
-    def _composed(self, unit: WorkUnit, context: Context, destination: Destination) -> Composed:
+    def _composed(
+        self, unit: WorkUnit, context: Context, destination: Destination, about: dict[str, Any] | None
+    ) -> Composed:
         try:
             content = self._render(unit, context, destination)
         except Permanent as fault:
             return Composed(_notification(unit, destination, {}), Dead.of(fault))
-        return Composed(_notification(unit, destination, content))
+        notification = _notification(unit, destination, content)
+        return Composed(replace(notification, composed_at=self._clock.now(), unit=about))
 
     def _render(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, str]:
         self._channel(destination.channel)

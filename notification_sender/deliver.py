@@ -103,10 +103,12 @@ class Deliverer:
         outcome = await self._send(notification, unknown=reply.unknown, age=age)
         return Attempt(notification, outcome, reply.claim, ask.destination)
 
-    async def refuse(self, notification: Notification, dead: Dead, *, token: str, replayed: bool) -> Attempt:
-        """Claim what cannot be sent, so that it dies once and not at every redelivery."""
+    async def refuse(
+        self, notification: Notification, end: Dead | Suppressed, *, token: str, replayed: bool
+    ) -> Attempt:
+        """Claim what is not to be sent, so that it ends once and not at every redelivery."""
         reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
-        return Attempt(notification, dead, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
+        return Attempt(notification, end, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 
     async def _send(self, notification: Notification, *, unknown: bool, age: float) -> Outcome:
         if unknown and notification.destination.channel in self._hold_unknown:

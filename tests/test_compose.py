@@ -1,14 +1,18 @@
 """What is fetched for a unit is what the templates of those who are told read, and what that needs."""
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from recipes.api import Bench, small_world, unit
+from virtual import START, VirtualClock
 
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
 from notification_sender.compose import Composer
+from notification_sender.model.notification import decode
+from notification_sender.model.unit import WorkUnit
 from notification_sender.render import Renderer, shipped
 
 HOOK = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.example/x"}
@@ -17,7 +21,7 @@ HOOK = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.ex
 def composer(bench: Bench, folder: Path) -> Composer:
     channels: dict[str, Any] = {"webhook": Webhook, "email": Email}
     renderer = Renderer(folder=folder, channels={name: channel.parts for name, channel in channels.items()})
-    return Composer(gatherers={"intel": bench.gatherer}, renderer=renderer, channels=channels)
+    return Composer(gatherers={"intel": bench.gatherer}, renderer=renderer, channels=channels, clock=VirtualClock())
 
 
 def templates(folder: Path, **texts: str) -> Path:
@@ -33,7 +37,7 @@ async def test_what_no_template_reads_is_not_fetched(tmp_path: Path, *, given: b
     bench.platform.organization["destinations"] = [HOOK]
     folder = templates(tmp_path, intel='{"n": {{ organization.name | tojson }}, "i": {{ incident.status | tojson }}}')
     [composed] = await composer(bench, folder).compose(unit(**({"destinations": [HOOK]} if given else {})))
-    assert composed.dead is None
+    assert composed.end is None
     assert set(bench.platform.calls) == {"token", "organization", "incident"}
 
 
@@ -59,4 +63,18 @@ async def test_a_template_that_is_not_there_costs_its_own_destination_only(tmp_p
     bench = Bench(small_world(fast=False))
     composing = composer(bench, templates(tmp_path, intel="{}"))
     ends = await composing.compose(unit(destinations=[HOOK, HOOK | {"destination_id": "b", "template": "nowhere"}]))
-    assert [it.dead and it.dead.reason for it in ends] == [None, "render"]
+    assert [it.end and it.end.reason for it in ends] == [None, "render"]
+
+
+async def test_the_unit_goes_along_only_where_somebody_may_ask_again(tmp_path: Path) -> None:
+    bench = Bench(small_world(fast=False))
+    composing, told = composer(bench, templates(tmp_path, intel="{}")), unit(destinations=[HOOK])
+    [alone] = await composing.compose(told)
+    bench.gatherer._recipe = recipe = copy(bench.gatherer._recipe)
+    recipe.reasons = {}
+    recipe.outdated(after="10m")(lambda incident: False)  # noqa: ARG005 - its parameters are its needs
+    [along] = await composing.compose(told)
+    assert (alone.notification.composed_at, alone.notification.unit) == (START, None)
+    assert WorkUnit.model_validate(decode(along.notification.encode()).unit) == told.model_copy(
+        update={"destinations": None}
+    )

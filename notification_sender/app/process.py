@@ -4,6 +4,7 @@ import asyncio
 import gc
 import random
 import signal
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,8 +17,10 @@ from notification_sender.app.services import broker, store
 from notification_sender.app.upstreams import Upstreams
 from notification_sender.compose import Composer
 from notification_sender.context.cache import Cache
+from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.audit import Audit
+from notification_sender.relevance import Relevance
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -54,11 +57,13 @@ class App:
         )
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
+        gatherers = self._upstreams.gatherers(self._cache)
         self._heart = Heart(
             outside=self._outside(),
             pace=self._pace(),
-            composer=self._composer(),
+            composer=self._composer(gatherers),
             deliverer=self._deliverer(),
+            relevance=Relevance(gatherers=gatherers, clock=self._clock, metrics=self._metrics),
             metrics=self._metrics,
         )
         self._consuming = False
@@ -84,13 +89,14 @@ class App:
             max_age=settings.max_age,
         )
 
-    def _composer(self) -> Composer:
+    def _composer(self, gatherers: Mapping[str, Gatherer]) -> Composer:
         settings, channels = self._settings, self._recipients.channels
         parts = {name: channel.parts for name, channel in channels.items()}
         return Composer(
-            gatherers=self._upstreams.gatherers(self._cache),
+            gatherers=gatherers,
             renderer=Renderer(folder=settings.templates_dir or shipped(), channels=parts),
             channels=channels,
+            clock=self._clock,
         )
 
     def _deliverer(self) -> Deliverer:

@@ -12,7 +12,7 @@ from notification_sender.context.facts import CountForeign
 from notification_sender.context.gathering import FRESHNESS, Gathering
 from notification_sender.context.graph import Recipe, Source
 from notification_sender.context.moments import moment, rfc3339
-from notification_sender.model.errors import RenderFault
+from notification_sender.model.errors import ContextUnavailable, RenderFault
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 
 PLANS = 1024
@@ -79,6 +79,25 @@ class Gatherer:
 
         """
         self._recipe.subject(unit)
+
+    @property
+    def may_be_outdated(self) -> bool:
+        """Whether the recipe knows reasons not to tell any more what has waited."""
+        return bool(self._recipe.reasons)
+
+    async def outdated(self, unit: WorkUnit, age: float) -> str | None:
+        """The first reason not to tell any more what was composed ``age`` s ago; None: there is none.
+
+        Raises as ``Session.context``, and ContextUnavailable also where a fact is missing or old: it decides nothing.
+        """
+        asked = [reason for reason in self._recipe.reasons.values() if age > reason.after]
+        if not asked:
+            return None
+        context = await self.gather(unit, frozenset().union(*(reason.needs for reason in asked)))
+        if context.degraded:
+            raise ContextUnavailable(f"{', '.join(context.degraded)}: missing or old")
+        facts = {**self._resources, "unit": unit, **context.values}
+        return next((reason.name for reason in asked if reason.holds(facts)), None)
 
     def begin(self, unit: WorkUnit) -> "Session":
         """Nothing is fetched yet: ``async with gatherer.begin(unit) as session``.

@@ -83,6 +83,16 @@ class Source:
     needs: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reason:
+    """Why news is not worth telling any more, asked once it is ``after`` s old; ``holds`` says whether it is so."""
+
+    name: str
+    after: float
+    holds: Call
+    needs: frozenset[str]
+
+
 class Recipe:
     """The sources of one kind of unit.
 
@@ -112,6 +122,11 @@ class Recipe:
     fresh_as   the subject that it speaks for: held to the freshness fence, its value has ``modified``. The subject
                itself is used even if an answer fetched just now is older; another source of that name is MISSING
     ========== =====================================================================================================
+
+    ``outdated`` declares the plain function below it a reason not to tell any more: asked of a notification that comes
+    back (a retry, or throttled) later than ``after`` since it was composed, with its needs gathered anew. Where it is
+    true the notification is suppressed, ``no_longer_relevant`` with the function's name. Where a need is missing or
+    old it is not asked, and the notification is sent.
     """
 
     def __init__(self, name: str, *, subject: Callable[[WorkUnit], str], version: int = 1) -> None:
@@ -119,6 +134,7 @@ class Recipe:
         self.subject = subject
         self.version = version
         self.sources: dict[str, Source] = {}
+        self.reasons: dict[str, Reason] = {}
 
     def source(
         self,
@@ -177,6 +193,19 @@ class Recipe:
             raise ConfigurationFault(f"{where} is derived: only what is fetched has a key, may fail or be late")
         self.sources[source.name] = source
 
+    def outdated(self, *, after: str) -> Callable[[F], F]:
+        def declare(function: F) -> F:
+            reason = Reason(function.__name__, duration(after), _call(function), _needs(function))
+            if reason.name in self.reasons:
+                raise ConfigurationFault(f"recipe {self.name}: outdated {reason.name} is declared twice")
+            if inspect.iscoroutinefunction(function):
+                # What it returns would be true whatever it says.
+                raise ConfigurationFault(f"recipe {self.name}: outdated {reason.name} decides, it cannot wait (async)")
+            self.reasons[reason.name] = reason
+            return function
+
+        return declare
+
     def check(self, resources: Collection[str]) -> None:
         """Refuse what could never be gathered.
 
@@ -186,11 +215,14 @@ class Recipe:
         """
         faults = [f"source {name} has the name of a thing given at start" for name in self.sources if name in resources]
         known = {*self.sources, *resources, "unit"}
-        for source in self.sources.values():
+        needing = [(f"source {it.name}", it.needs) for it in self.sources.values()]
+        needing += [(f"outdated {it.name}", it.needs) for it in self.reasons.values()]
+        for who, needs in needing:
             faults += [
-                f"source {source.name} needs {name}, which is not there (there are: {', '.join(sorted(known))})"
-                for name in sorted(source.needs - known)
+                f"{who} needs {name}, which is not there (there are: {', '.join(sorted(known))})"
+                for name in sorted(needs - known)
             ]
+        for source in self.sources.values():
             if source.coalesce is not None:
                 faults += [
                     f"source {source.name} is fetched for several units at once, it cannot need {name} of one of them"

@@ -46,7 +46,7 @@ def _words(outcome: Outcome) -> tuple[str, str, dict[str, object]]:
         case Delivered(receipt):
             return "delivered", "", {"receipt": receipt.text[:80]}
         case Suppressed(reason):
-            return "suppressed", reason, {}
+            return "suppressed", reason.partition(":")[0], {"because": reason}
         case Deferred(delay, reason):
             return "deferred", reason.partition(":")[0], {"delay": round(delay, 3), "because": reason}
         case Failed(delay, error):

@@ -21,6 +21,9 @@ class Metrics:
             "facts", "Facts that were not at hand in the process, by how they came", "how", "fact"
         )
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
+        self.unasked = self._counter(
+            "relevance_unknown", "Notifications sent although nobody could say whether they still matter", "kind"
+        )
         self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
         self.lag = self._histogram("loop_lag_seconds", "How late the event loop wakes what it should wake")

@@ -8,6 +8,7 @@ from notification_sender.compose import Composer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.deferral import Deferral
 from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Platform, Rollcall
+from notification_sender.relevance import Relevance
 from notification_sender.telemetry.journal import Journal
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.claims import Claims
@@ -51,7 +52,14 @@ class Heart:
     """Takes, works, settles, until it is closed."""
 
     def __init__(
-        self, *, outside: Outside, pace: Pace, composer: Composer, deliverer: Deliverer, metrics: Metrics
+        self,
+        *,
+        outside: Outside,
+        pace: Pace,
+        composer: Composer,
+        deliverer: Deliverer,
+        relevance: Relevance,
+        metrics: Metrics,
     ) -> None:
         self._pace = pace
         self._held = Held(ledger=outside.ledger, clock=outside.clock, lease=pace.lease)
@@ -67,7 +75,7 @@ class Heart:
             held=self._held,
             journal=self._journal,
         )
-        notifications = self._notifications(outside, deliverer, settler)
+        notifications = self._notifications(outside, deliverer, relevance, settler)
         units = self._units(outside, composer, notifications, settler)
         self.lanes = Lanes(
             intake=outside.intake,
@@ -83,9 +91,12 @@ class Heart:
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
-    def _notifications(self, outside: Outside, deliverer: Deliverer, settler: Settler) -> Notifications:
+    def _notifications(
+        self, outside: Outside, deliverer: Deliverer, relevance: Relevance, settler: Settler
+    ) -> Notifications:
         return Notifications(
             deliverer=deliverer,
+            relevance=relevance,
             settler=settler,
             readiness=self._readiness,
             drain=self._drain,

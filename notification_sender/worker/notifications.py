@@ -6,6 +6,7 @@ from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import Notification, Try, decode
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.ports import Clock, Envelope, Lane
+from notification_sender.relevance import Relevance
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.readiness import Readiness
@@ -22,6 +23,7 @@ class Notifications:
         self,
         *,
         deliverer: Deliverer,
+        relevance: Relevance,
         settler: Settler,
         readiness: Readiness,
         drain: Drain,
@@ -29,6 +31,7 @@ class Notifications:
         clock: Clock,
     ) -> None:
         self._deliverer = deliverer
+        self._relevance = relevance
         self._settler = settler
         self._readiness = readiness
         self._drain = drain
@@ -44,7 +47,8 @@ class Notifications:
             return None
         if envelope.replayed:
             notification = notification.afresh()
-        attempt = await self._attempt(Composed(notification), envelope)
+        composed = Composed(notification, await self._relevance.outdated(notification))
+        attempt = await self._attempt(composed, envelope)
         if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT:
             return attempt.outcome.delay
         await self._settle(attempt, envelope)
@@ -66,9 +70,9 @@ class Notifications:
         notification = composed.notification
         if self._settler.accepted_unrecorded(notification.notification_id):
             return Attempt(notification, Suppressed("already_delivered", recorded=True))
-        if composed.dead is not None:
+        if composed.end is not None:
             return await self._deliverer.refuse(
-                notification, composed.dead, token=envelope.token, replayed=envelope.replayed
+                notification, composed.end, token=envelope.token, replayed=envelope.replayed
             )
         age = self._clock.now() - envelope.first_seen
         return await self._deliverer.deliver(notification, token=envelope.token, replayed=envelope.replayed, age=age)

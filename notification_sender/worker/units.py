@@ -134,9 +134,9 @@ class Units:
             await self._settler.settle(work, Suppressed("no_destinations"))
             return
         # What is dead before it was sent has nothing to hand on: it is buried here.
-        own = [one for place, one in enumerate(composed) if place < OWN or one.dead]
+        own = [one for place, one in enumerate(composed) if place < OWN or one.end]
         for later in composed[OWN:]:
-            if later.dead is None:
+            if later.end is None:
                 body, replayed = later.notification.encode(), envelope.replayed
                 await self._settler.hand_on(
                     Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen, replayed=replayed)

@@ -90,3 +90,23 @@ def test_what_is_missing_is_false_empty_and_silent() -> None:
     assert not MISSING
     assert (str(MISSING), list(MISSING), len(MISSING)) == ("", [], 0)
     assert MISSING["location"]["geojson"] is MISSING
+
+
+def test_a_reason_not_to_tell_needs_what_is_there() -> None:
+    recipe = recipe_of(one)
+    recipe.outdated(after="10m")(three)
+    with pytest.raises(ConfigurationFault) as fault:
+        recipe.check({})
+    assert str(fault.value).splitlines() == [
+        "recipe trial: outdated three needs two, which is not there (there are: one, unit)",
+        "recipe trial: outdated three needs wether, which is not there (there are: one, unit)",
+    ]
+
+
+def test_a_reason_not_to_tell_is_declared_once_and_decides_at_once() -> None:
+    recipe = recipe_of(one)
+    recipe.outdated(after="10m")(two)
+    with pytest.raises(ConfigurationFault, match="outdated two is declared twice"):
+        recipe.outdated(after="20m")(two)
+    with pytest.raises(ConfigurationFault, match="outdated many decides, it cannot wait"):
+        recipe.outdated(after="10m")(many)

@@ -61,6 +61,23 @@ async def test_a_new_kind_of_notification_is_one_file_and_a_template(
     )
 
 
+async def test_a_handover_about_what_is_over_by_now_is_not_told_any_more(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, package: Path, tmp_path: Path
+) -> None:
+    hasty |= {"NS_TEMPLATES_DIR": str(package / "templates"), "PYTHONPATH": str(tmp_path / "installed")}
+    recipe = tmp_path / "installed" / "handover.py"
+    recipe.write_text(recipe.read_text().replace('outdated(after="10m")', 'outdated(after="0.1s")'))
+    unit: dict[str, Any] = json.loads((package / "unit.json").read_text())
+    unit["destinations"][0]["url"] = sandbox.inbox.webhook_url("next-shift")
+    sandbox.world.incidents[unit["incident_id"]]["status"] = "Resolved"
+    sandbox.inbox.behaviours["next-shift"].script.append(500)
+    async with fleet(hasty) as (worker,):
+        await broker.publish([unit])
+        ended = await worker.says("notification.suppressed")
+    assert (ended["reason"], ended["because"]) == ("no_longer_relevant", "no_longer_relevant:resolved")
+    assert len(sandbox.inbox.posts) == 1
+
+
 def test_the_plan_of_the_new_kind_can_be_looked_at(package: Path, tmp_path: Path) -> None:
     command = [COMMAND, "explain-plan", "--kind", "handover", "--channel", "webhook", "--templates", "templates"]
     said = subprocess.run(  # noqa: S603 - our own page

@@ -12,16 +12,18 @@ from worker.platform import Platform
 from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.memory_ledger import MemoryLedger
 from notification_sender.compose import Composed
+from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import SchemaViolation, SubjectNotFound, Unready
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Receipt
-from notification_sender.model.unit import WorkUnit
+from notification_sender.model.unit import WorkUnit, told_about
 from notification_sender.policy.destinations import told
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import Schedule
 from notification_sender.ports import Begin
+from notification_sender.relevance import Relevance
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
 
@@ -57,7 +59,8 @@ class Channel:
 class Composer:
     """Context in no time; fails as told before it composes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
         self.faults: deque[Exception] = deque()
         self.composed: list[WorkUnit] = []
         self.refusals: dict[str, str] = {}
@@ -83,6 +86,8 @@ class Composer:
             destination=destination,
             content={"json": f'{{"composition":{len(self.composed)}}}'},
             expires_at=unit.expires_at,
+            composed_at=self._clock.now(),
+            unit=told_about(unit),
         )
 
 
@@ -115,7 +120,9 @@ class Body:
         self.memory = MemoryLedger(clock=clock, lease=30.0, ledger_ttl=604_800.0, horizon=3600.0)
         self.ledger = Away(self.memory)
         self.channel = Channel(clock)
-        self.composer = Composer()
+        self.composer = Composer(clock)
+        self.gatherers: dict[str, Gatherer] = {}
+        """What a notification that comes back may be asked by, by kind."""
         self.platform = Platform()
         self.limits: list[Limit] = []
         self.metrics = Metrics()
@@ -147,6 +154,7 @@ class Body:
             pace=Pace(**{"concurrency": 200, "lease": 30.0, "send_timeout": 15.0, "max_age": 86_400.0} | pace),
             composer=self.composer,  # type: ignore[arg-type]
             deliverer=deliverer,
+            relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
             metrics=self.metrics,
         )
 

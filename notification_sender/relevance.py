@@ -1,0 +1,38 @@
+"""A notification that comes back → whether it is still worth telling, as its recipe sees it."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from notification_sender.context.gather import Gatherer
+from notification_sender.model.notification import Notification
+from notification_sender.model.outcome import Suppressed
+from notification_sender.model.unit import WorkUnit
+from notification_sender.ports import Clock
+from notification_sender.telemetry.metrics import Metrics
+
+_log = structlog.get_logger()
+
+
+class Relevance:
+    """Stale news is held back on evidence alone: where nobody can tell, it is sent."""
+
+    def __init__(self, *, gatherers: Mapping[str, Gatherer], clock: Clock, metrics: Metrics) -> None:
+        """``gatherers`` by kind of unit."""
+        self._gatherers = gatherers
+        self._clock = clock
+        self._unasked = metrics.unasked
+
+    async def outdated(self, notification: Notification) -> Suppressed | None:
+        """Why it is not to be sent any more, None where it is."""
+        gatherer = self._gatherers.get(notification.kind)
+        if gatherer is None or notification.unit is None or notification.composed_at is None:
+            return None
+        try:
+            unit = WorkUnit.model_validate(notification.unit)
+            reason = await gatherer.outdated(unit, self._clock.now() - notification.composed_at)
+        except Exception as fault:  # noqa: BLE001 - an API that is away, a deadline, a bug: none of them holds it back
+            self._unasked.labels(notification.kind).inc()
+            _log.warning("relevance.unknown", notification_id=notification.notification_id, error=repr(fault))
+            return None
+        return Suppressed(f"no_longer_relevant:{reason}") if reason else None

@@ -1,0 +1,104 @@
+"""News that waited: told where it still matters or nobody can say, held back where its recipe says that it is stale."""
+
+from typing import Any
+
+import pytest
+from context.fakes import CountingShelf, cache_of
+from virtual import START
+
+from notification_sender.context.gather import Gatherer
+from notification_sender.context.graph import Recipe
+from notification_sender.context.upstream import NotFound
+from notification_sender.model.errors import ContextUnavailable, SendFailed, Sent
+from notification_sender.ports import Key, Lane
+
+REFUSED = SendFailed("500", sent=Sent.ANSWERED)
+
+
+class Incidents:
+    """What the recipe reads: one incident, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.status: Any = "open"
+        self.calls = 0
+
+    def recipe(self) -> Recipe:
+        recipe = Recipe("intel", subject=lambda _: "incident")
+
+        @recipe.source(ttl="60s", stale="7d", key=lambda unit: unit.incident_id)
+        async def incident(unit: Any) -> Any:
+            self.calls += 1
+            if isinstance(self.status, Exception):
+                raise self.status
+            return {"incident_id": unit.incident_id, "status": self.status}
+
+        @recipe.source(ttl="60s", optional=True)
+        async def outlook(incident: Any) -> Any:
+            return None if incident["status"] != "unclear" else await self._fail()
+
+        @recipe.outdated(after="10m")
+        def resolved(incident: Any, outlook: Any) -> bool:
+            return bool(1 / (incident["status"] != "odd")) and incident["status"] == "resolved" and not outlook
+
+        return recipe
+
+    async def _fail(self) -> Any:
+        raise ContextUnavailable("outlook: 503")
+
+
+@pytest.fixture
+def incidents(body: Any) -> Incidents:
+    incidents = Incidents()
+    cache = cache_of(body.clock, CountingShelf(body.clock))
+    body.gatherers["intel"] = Gatherer(recipe=incidents.recipe(), resources={}, cache=cache, timeout=20.0)
+    return incidents
+
+
+def offsets(body: Any) -> list[float]:
+    return [round(moment - START) for moment, _ in body.channel.sends]
+
+
+def outcomes(body: Any, outcome: str, reason: str) -> float | None:
+    labels = {"what": "notification", "outcome": outcome, "reason": reason}
+    return body.metrics.registry.get_sample_value("notification_sender_outcomes_total", labels)
+
+
+async def test_what_comes_back_stale_is_suppressed_and_its_record_says_why(body: Any, incidents: Incidents) -> None:
+    body.channel.ends.extend([REFUSED] * 3)
+    await body.publish()
+    await body.clock.until(lambda: len(body.channel.sends) == 3)
+    incidents.status = "resolved"
+    await body.clock.until(body.idle)
+    assert offsets(body) == [0, 5, 305]
+    assert outcomes(body, "suppressed", "no_longer_relevant") == 1
+    record = body.memory.records[Key("org-1", "notification", body.channel.sends[0][1].notification_id)]
+    assert (record.state, record.text) == ("suppressed", "no_longer_relevant:resolved")
+    await body.broker.publish(body.channel.sends[0][1].encode(), lane=Lane.NOTIFICATIONS)
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 3
+
+
+async def test_what_still_matters_is_sent_and_nobody_is_asked_before_its_time(body: Any, incidents: Incidents) -> None:
+    body.channel.ends.extend([REFUSED] * 3)
+    await body.publish()
+    await body.clock.until(lambda: len(body.channel.sends) == 3)
+    assert incidents.calls == 0
+    await body.clock.until(body.idle)
+    assert offsets(body) == [0, 5, 305, 2105]
+    assert incidents.calls == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [ContextUnavailable("incidents: 503"), NotFound("incidents: 404"), "odd", "unclear"],
+    ids=["away", "deleted", "bug", "optional fact missing"],
+)
+async def test_where_nobody_can_tell_it_is_sent_and_counted(body: Any, incidents: Incidents, trouble: Any) -> None:
+    body.channel.ends.extend([REFUSED] * 3)
+    await body.publish()
+    await body.clock.until(lambda: len(body.channel.sends) == 3)
+    incidents.status = trouble
+    await body.clock.until(body.idle)
+    assert offsets(body) == [0, 5, 305, 2105]
+    unknown = body.metrics.registry.get_sample_value("notification_sender_relevance_unknown_total", {"kind": "intel"})
+    assert unknown == 1
