@@ -2,20 +2,19 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from http import HTTPStatus
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver
-from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from notification_sender.adapters.door import Allow, Dial, Door, dialling
+from notification_sender.adapters.exchange import FOREIGN, Answer, Exchange
 from notification_sender.model.errors import SendFailed, Sent
+from notification_sender.ports import Begin
 
 KEEP_ALIVE = 15.0
 """Seconds that an unused connection is kept: many servers close theirs after 60, some after 20, and a request that
@@ -25,20 +24,6 @@ ROUTES = 4096
 """URLs of which it is kept what they say: to find that out costs as much as the rest of an exchange."""
 
 _FRAMING = (b"host", b"content-length", b"transfer-encoding", b"accept-encoding")
-_FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
-"""What aiohttp raises. A deadline is a TimeoutError, and with it an OSError; a header of two lines is a ValueError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """``body`` as it came, whatever its ``content-encoding``. ``partial``: some of it is missing."""
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
-    partial: bool
-    times: tuple[float, float, float]
-    """Seconds until there was a connection, from then to the first byte of the answer, from then to its end."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -106,25 +91,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         *,
         deadline: float | None = None,
         max_bytes: int | None = None,
+        begin: Begin | None = None,
     ) -> Answer:
         """Send, and read the whole answer. Host, content-length and accept-encoding are added to ``headers``.
+
+        ``begin`` is awaited, within the deadline, when all that is left is to write.
 
         Raises:
             ForbiddenAddress: ``allow`` said no; nothing was sent.
             SendFailed: nothing was sent, or it is unknown what became of it.
+            ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
         clock = asyncio.get_running_loop().time
-        exchange = _Exchange(max_bytes or self._max_bytes, clock, asked=clock())
+        exchange = Exchange(max_bytes or self._max_bytes, clock, asked=clock())
         dial = Dial(tls=url.startswith("https:"))
         cause = "the answer is longer than may be read"
         route = self._route(url)
+        request = _head(method, route, headers, len(body)) + body
         token = dialling.set(dial)
         try:
-            request = _head(method, route, headers, len(body)) + body
             async with asyncio.timeout(self._deadline if deadline is None else deadline):
-                await self._attempt(exchange, route, request)
-        except _FOREIGN as fault:
+                await self._attempt(exchange, route, request, begin)
+        except FOREIGN as fault:
             cause = exchange.said(fault)
         finally:
             dialling.reset(token)
@@ -133,19 +122,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
         if dial.refused and not exchange.begun:  # else another address of the same name was allowed
             raise dial.refused
-        raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent)
+        raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._connector is not None:
             await self._connector.close()
 
-    async def _attempt(self, exchange: "_Exchange", route: "_Route", request: bytes) -> None:
+    async def _attempt(self, exchange: Exchange, route: "_Route", request: bytes, begin: Begin | None) -> None:
         if self._connector is None:
             self._connector = self._open()
         connection = await self._connector.connect(route.origin, [], self._connect_timeout)
         try:
-            await exchange.over(connection, request)
+            await exchange.over(connection, request, begin)
         finally:
             # A connection whose answer was not read to its end cannot be used again.
             if exchange.whole:
@@ -194,7 +183,7 @@ def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length
     """All that comes before the body.
 
     Raises:
-        ValueError: a header that would be two, or is not ASCII.
+        SendFailed: a header that would be two, or is not ASCII. It is not repeated: it may be a token.
 
     """
     lines = [
@@ -205,72 +194,7 @@ def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length
     ]
     if length or method not in {"GET", "HEAD"}:
         lines.append(f"content-length: {length}")
-    if not "".join(lines).isprintable():
-        raise ValueError("a control character in a header")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request and its answer, as far as they came."""
-
-    limit: int
-    clock: Callable[[], float]
-    asked: float
-    connected: float = 0.0
-    answered: float = 0.0
-    begun: bool = False
-    """There was a connection, and from then on bytes may have left."""
-    status: int = 0
-    """0 until there is one."""
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    body: bytearray = field(default_factory=bytearray)
-    whole: bool = False
-
-    async def over(self, connection: Connection, request: bytes) -> None:
-        """Write the request, and read its answer with up to ``limit`` bytes of the raw body."""
-        self.begun = True
-        self.connected = self.clock()
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None:
-            raise aiohttp.ServerDisconnectedError
-        no_body = request.startswith(b"HEAD ")
-        protocol.set_response_params(skip_payload=no_body, read_until_eof=True, auto_decompress=False)
-        transport.write(request)
-        message, content = await protocol.read()
-        while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
-            message, content = await protocol.read()
-        self.answered = self.clock()
-        self.status, self.headers = message.code, message.raw_headers
-        while chunk := await content.readany():
-            self.body += chunk
-            if len(self.body) > self.limit:
-                del self.body[self.limit :]
-                return
-        self.whole = True
-
-    def times(self) -> tuple[float, float, float]:
-        """Of an exchange that was answered."""
-        return self.connected - self.asked, self.answered - self.connected, self.clock() - self.answered
-
-    @property
-    def sent(self) -> Sent:
-        return Sent.UNKNOWN if self.begun else Sent.NOTHING
-
-    def said(self, fault: Exception) -> str:
-        """What went wrong, without the URL: its path may be a secret."""
-        match fault:
-            case aiohttp.ClientConnectorError():
-                return str(fault)
-            case HttpProcessingError():
-                return f"the answer is not HTTP: {_printable(fault.message)}"
-            case aiohttp.ServerDisconnectedError():
-                return "the connection was closed without an answer"
-            case TimeoutError():
-                return "the deadline passed" if self.begun else "no connection in time"
-            case _:
-                return f"{type(fault).__name__}: {_printable(str(fault))}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:200]
+    text = "".join(lines)
+    if not (text.isascii() and text.isprintable()):
+        raise SendFailed("a header is not printable ASCII", sent=Sent.NOTHING)
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -1,7 +1,6 @@
 """How a webhook is sent: one signed POST, and what each answer to it means."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Literal, Protocol
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from notification_sender.channels.addresses import webhook_url
+from notification_sender.channels.answers import excerpt
 from notification_sender.channels.signing import Secrets, signature
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SchemaViolation, SendFailed, Sent
@@ -19,16 +19,12 @@ from notification_sender.model.unit import explain
 from notification_sender.policy.retry import retry_after
 from notification_sender.ports import Begin, Clock
 
-EXCERPT = 200
-"""Characters of an answer that are kept: for whoever looks into a dead letter, not for the answer's sake."""
-
-_SECRET = re.compile(
-    r"whsec_[A-Za-z0-9+/=]+|v1a?,[A-Za-z0-9+/=]{20,}|eyJ[\w-]+\.[\w.-]+|(?i:bearer|basic)\s+[^\s\"',;]+"
-)
-"""What a recipient may send back to us of what we sent to it."""
-
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+_Headers = list[tuple[str, str]]
+_PRIVATE = ("authorization", "webhook-signature")
+"""Headers whose values a recipient may send back to us, and nobody else is to read."""
 
 
 class Tokens(Protocol):
@@ -58,13 +54,15 @@ class Transport(Protocol):
     """One request, one answer. Plain values: to build what httpx has for them takes as long as the rest of a send."""
 
     async def exchange(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float, begin: Begin
     ) -> Answer:
-        """``headers``: those of HTTP itself (host, lengths, encodings) are the transport's.
+        """``headers``: those of HTTP itself (host, lengths, encodings) are the transport's. ``begin`` is awaited once
+        there is a connection, right before the first byte is written.
 
         Raises:
             ForbiddenAddress: nothing was sent, and never will be.
             SendFailed: no answer.
+            ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
 
@@ -126,7 +124,7 @@ class Webhook:
         """Name and port of the URL."""
         return urlsplit(webhook_url(address)).netloc
 
-    async def send(self, notification: Notification, begin: Begin) -> Receipt:  # noqa: ARG002
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """POST it once, or twice where the first token is refused.
 
         Raises:
@@ -136,32 +134,39 @@ class Webhook:
             SchemaViolation: as ``address``, or it was not rendered for a webhook.
             SendFailed: no answer, or one that says later.
             ContextUnavailable: the token could not be had; nothing was sent.
+            ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
         target = _target(notification.destination)
         until = self._clock.monotonic() + self._deadline
-        answer = await self._post(notification, target, until)
+        headers, answer = await self._post(notification, target, until, begin)
         if target.auth and answer.status in _REFUSED:
-            answer = await self._post(notification, target, until, fresh=True)
-        return self._judge(answer)
+            headers, answer = await self._post(notification, target, until, begin, fresh=True)
+        private = [word for name, value in headers if name in _PRIVATE for word in value.split()]
+        return self._judge(answer, excerpt(answer.body, private=[target.url, *private]))
 
-    async def _post(self, notification: Notification, target: _Target, until: float, *, fresh: bool = False) -> Answer:
+    async def _post(
+        self, notification: Notification, target: _Target, until: float, begin: Begin, *, fresh: bool = False
+    ) -> tuple[_Headers, Answer]:
         body, authorization = _body(notification), []
         if target.auth:
-            destination_id = notification.destination.destination_id
-            try:
-                # Within the deadline of the send: the claim on it does not last much longer.
-                async with asyncio.timeout(until - self._clock.monotonic()):
-                    token = await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
-            except TimeoutError:
-                raise ContextUnavailable("the token for this destination did not come in time") from None
+            token = await self._token(notification, until, fresh=fresh)
             authorization = [("authorization", f"Bearer {token}")]
         # Only now, because a token may take seconds to come.
         headers = self._headers(notification.notification_id, target, body) + authorization
-        left = until - self._clock.monotonic()
-        return await self._transport.exchange("POST", webhook_url(target.url), headers, body, deadline=left)
+        url, left = webhook_url(target.url), until - self._clock.monotonic()
+        return headers, await self._transport.exchange("POST", url, headers, body, deadline=left, begin=begin)
 
-    def _headers(self, id_: str, target: _Target, body: bytes) -> list[tuple[str, str]]:
+    async def _token(self, notification: Notification, until: float, *, fresh: bool) -> str:
+        """Within the deadline of the send: the claim on it does not last much longer."""
+        destination_id = notification.destination.destination_id
+        try:
+            async with asyncio.timeout(until - self._clock.monotonic()):
+                return await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
+        except TimeoutError:
+            raise ContextUnavailable("the token for this destination did not come in time") from None
+
+    def _headers(self, id_: str, target: _Target, body: bytes) -> _Headers:
         timestamp = int(self._clock.now())
         headers = [
             ("content-type", "application/json"),
@@ -175,19 +180,24 @@ class Webhook:
             headers.append(("webhook-signature", signature(keys, id_, timestamp, body)))
         return headers
 
-    def _judge(self, answer: Answer) -> Receipt:
+    def _judge(self, answer: Answer, said: str) -> Receipt:
+        """``said``, the recipient's words, goes nowhere but into ``answer``."""
         status = answer.status
-        said = f"{status} {_excerpt(answer.body)}".rstrip()
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
-            return Receipt(said)
+            return Receipt(str(status), answer=said)
         if status == HTTPStatus.GONE:
-            raise Gone(f"answered {said}")
+            raise Gone("answered 410", answer=said)
         if 400 <= status < 500 and status not in _LATER:  # noqa: PLR2004 - HTTP's own border
-            raise Rejected(f"answered {said}")
-        redirects = "a redirect, which is never followed: " if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
+            raise Rejected(f"answered {status}", answer=said)
+        redirect = ", a redirect, which is never followed" if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
         values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
-        wish = retry_after(values[0] if values else None, self._clock.now())
-        raise SendFailed(f"answered {redirects}{said}", sent=Sent.ANSWERED, retry_after=wish)
+        raise SendFailed(
+            f"answered {status}{redirect}",
+            sent=Sent.ANSWERED,
+            retry_after=retry_after(values[0] if values else None, self._clock.now()),
+            ill=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+            answer=said,
+        )
 
 
 def _target(destination: Destination) -> _Target:
@@ -202,11 +212,3 @@ def _body(notification: Notification) -> bytes:
         return notification.content["json"].encode()
     except KeyError:
         raise SchemaViolation("content.json: missing, so it was not rendered for a webhook") from None
-
-
-def _excerpt(body: bytes) -> str:
-    """The start of an answer, on one line, without what it repeats of our secrets."""
-    text = " ".join(body[: 4 * EXCERPT].decode(errors="replace").split())
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return _SECRET.sub("[redacted]", text)[:EXCERPT]
