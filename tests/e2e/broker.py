@@ -36,9 +36,16 @@ class Broker:
                 await channel.default_exchange.publish(message, f"{self._prefix}.{lane}")
 
     async def depth(self, name: str) -> int:
+        return (await self.depths([name]))[name]
+
+    async def depths(self, names: Iterable[str]) -> dict[str, int]:
+        """How many messages are ready in each queue."""
+        depths = {}
         async with self._channel() as channel:
-            queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
-            return int(queue.declaration_result.message_count or 0)
+            for name in names:
+                queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
+                depths[name] = int(queue.declaration_result.message_count or 0)
+        return depths
 
     async def drained(self, name: str) -> None:
         """Wait until nothing is ready in a queue."""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ STOP_SECONDS = 40.0
 
 
 class Worker:
-    """One process. ``events`` is every line of its log so far."""
+    """One process. ``events`` is every line of its log so far, ``raw`` everything that it wrote."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {"PATH": os.environ["PATH"], **environment}
@@ -28,13 +29,13 @@ class Worker:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            COMMAND, "run", env=self._environment, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            COMMAND, "run", env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
         )
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
             self.raw.append(line.decode())
             async with self._said:
                 if line.startswith(b"{"):
@@ -68,6 +69,13 @@ class Worker:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Do nothing until ``thaw``, as a process does whose machine is out of memory or is being moved."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     async def ended(self, within: float = STOP_SECONDS) -> int:
         async with asyncio.timeout(within):

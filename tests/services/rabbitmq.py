@@ -23,6 +23,17 @@ log.console = true
 log.console.level = warning
 """
 
+# Straight from the state of the queues: what ``list_queues`` says of quorum queues is up to five seconds old. Looked at
+# twice, because a message may move from a queue not asked yet to one that was asked already.
+HELD = """Held = fun(Q) ->
+  {resource, _, queue, Name} = amqqueue:get_name(Q),
+  [Ready, Unacked] = [begin {ok, {_, Count}, _} = ra:local_query(amqqueue:get_pid(Q), Ask), Count end
+    || Ask <- [fun rabbit_fifo:query_messages_ready/1, fun rabbit_fifo:query_messages_checked_out/1]],
+  {binary_to_list(Name), Ready, Unacked} end,
+Ours = [Q || Q <- rabbit_amqqueue:list(), {resource, _, queue, <<"%s.", _/binary>>} <- [amqqueue:get_name(Q)]],
+[It || _ <- [1, 2], Q <- Ours, {_, Ready, Unacked} = It <- [Held(Q)], Ready + Unacked > 0].
+"""
+
 
 class RabbitMQ:
     """``stop`` and ``kill`` keep its data: ``start`` finds the queues and the confirmed messages again."""
@@ -80,6 +91,10 @@ class RabbitMQ:
             timeout=60,
         )
         return done.stdout
+
+    def held(self, prefix: str) -> str:
+        """Queues of this prefix that hold anything: name, ready, unacked. Nothing where there are none."""
+        return self.ctl("eval", HELD % prefix).strip().removeprefix("[").removesuffix("]")
 
     def drop_connections(self) -> None:
         """Close every client's connection, as an operator would."""

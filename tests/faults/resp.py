@@ -1,0 +1,87 @@
+"""What a worker and Redis say to each other: commands, scripts by the names of their files, replies in order."""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+
+from faults.proxy import Passing, Pieces, text
+
+from notification_sender.adapters.scripts import FOLDERS, Script, load
+
+EVALS = {b"EVAL", b"EVALSHA"}
+
+
+def _digests() -> dict[bytes, str]:
+    """Every script of the product: its own file, alone or behind the text that goes before each of its family."""
+    stems = {file.stem for folder in FOLDERS for file in folder.glob("*.lua")}
+    families = ((), *((head,) for head in stems))
+    return {load(*head, name).digest.encode(): name for head in families for name in stems}
+
+
+SCRIPTS = _digests()
+
+
+class Redis:
+    """A command is called by its name in capitals, a script by its own: ``claim``, ``admit``, ``settle``."""
+
+    def __init__(self) -> None:
+        self._commands, self._replies = Pieces(_end), Pieces(_end)
+        self._unanswered: deque[Passing | None] = deque()
+
+    def asked(self, data: bytes) -> Iterator[Passing]:
+        for raw in self._commands.cut(data):
+            name, *arguments = _words(raw)
+            if name in EVALS:
+                name, *arguments = _script(name, arguments[0]), *arguments[1:]
+            about = tuple(map(text, arguments))
+            command = Passing(asked=True, name=text(name), about=about, raw=raw, twice=partial(self._twice, raw))
+            self._unanswered.append(command)
+            yield command
+
+    def told(self, data: bytes) -> Iterator[Passing]:
+        for raw in self._replies.cut(data):
+            # To nothing: what a channel says that was subscribed to.
+            command = self._unanswered.popleft() if self._unanswered else _MESSAGE
+            if command is not None:
+                yield Passing(asked=False, name=command.name, about=(*command.about, text(raw)), raw=raw)
+
+    def _twice(self, raw: bytes) -> bytes:
+        """Carried out twice, answered once: the first reply goes to nobody."""
+        self._unanswered.insert(len(self._unanswered) - 1, None)
+        return 2 * raw
+
+
+_MESSAGE = Passing(asked=False, name="message", about=(), raw=b"")
+
+
+def _script(command: bytes, which: bytes) -> bytes:
+    digest = which if command == b"EVALSHA" else Script.of(text(which)).digest.encode()
+    return SCRIPTS.get(digest, "?").encode()
+
+
+def _end(data: bytes, at: int) -> int | None:
+    """Where the value ends that begins ``at``."""
+    line = data.find(b"\r\n", at)
+    if line < 0:
+        return None
+    end: int | None = line + 2
+    if data[at : at + 1] == b"$":
+        size = int(data[at + 1 : line])
+        return line + 2 if size < 0 else line + 2 + size + 2
+    if data[at : at + 1] == b"*":
+        for _ in range(int(data[at + 1 : line])):
+            if end is None or end >= len(data):
+                return None
+            end = _end(data, end)
+    return end
+
+
+def _words(command: bytes) -> list[bytes]:
+    """Its parts: an array of strings."""
+    words, at = [], command.index(b"\r\n") + 2
+    while at < len(command):
+        line = command.index(b"\r\n", at)
+        size = int(command[at + 1 : line])
+        words.append(command[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
+    return words

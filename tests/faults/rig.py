@@ -1,0 +1,178 @@
+"""Everything that a row of the fault matrix needs: services, workers that may be broken, a publisher, the account."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import orjson
+from e2e.broker import Broker
+from e2e.fleet import Worker, fleet
+from faults import resp
+from faults.accounting import Accounts, Bounds, Figures, owed
+from faults.amqp import Amqp
+from faults.proxy import Proxy
+from services.rabbitmq import RabbitMQ
+from services.redis import Redis
+
+from notification_sender.sandbox.keys import signing_key, write_keys
+from notification_sender.sandbox.sandbox import Sandbox
+
+Record = dict[str, Any]
+SECRET = "faults"
+HASTY = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": "3s", "NS_SEND_TIMEOUT": "2s"}
+UNCONFIRMED = 50
+"""Publishes under way at once on one channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A worker that reaches its broker and its store through proxies of its own."""
+
+    worker: Worker
+    broker: Proxy
+    store: Proxy
+
+
+class Rig:
+    """``environment`` is that of a worker; its leases and delays are made short."""
+
+    def __init__(
+        self,
+        *,
+        sandbox: Sandbox,
+        environment: dict[str, str],
+        broker: Broker,
+        rabbitmq: RabbitMQ,
+        redis: Redis,
+        unit: Callable[..., Record],
+    ) -> None:
+        self.sandbox = sandbox
+        self.inbox = sandbox.inbox
+        self.environment = environment | HASTY
+        self.broker = broker
+        self.rabbitmq = rabbitmq
+        self.redis = redis
+        self._prefix = environment["NS_TOPOLOGY_PREFIX"]
+        self._unit = unit
+        self._workers: list[Worker] = []
+        self.accounts = Accounts(inbox=self.inbox, broker=broker, redis_url=redis.url, prefix=self._prefix)
+        write_keys(Path(environment["NS_SECRETS_DIR"]), [SECRET])
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def workers(self, size: int = 1, **variables: str) -> AsyncIterator[list[Worker]]:
+        async with fleet(self.environment | variables, size) as workers:
+            self._workers += workers
+            yield workers
+
+    @asynccontextmanager
+    async def victim(self, **variables: str) -> AsyncIterator[Victim]:
+        async with Proxy(self.rabbitmq.port, Amqp) as broker, Proxy(self.redis.port, resp.Redis) as store:
+            urls = {
+                "NS_AMQP_URL": self.rabbitmq.url.replace(f":{self.rabbitmq.port}/", f":{broker.port}/"),
+                "NS_REDIS_URL": self.redis.url.replace(f":{self.redis.port}/", f":{store.port}/"),
+            }
+            async with self.workers(1, **urls, **variables) as (worker,):
+                yield Victim(worker, broker, store)
+
+    @asynccontextmanager
+    async def restarted(self, size: int = 1, **variables: str) -> AsyncIterator[None]:
+        """Workers of which each is started anew when it dies, as Kubernetes does it."""
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(self._keep_one(variables)) for _ in range(size)]
+            yield
+            for keeper in keepers:
+                keeper.cancel()
+
+    async def _keep_one(self, variables: dict[str, str]) -> None:
+        while True:
+            worker = Worker(self.environment | variables)
+            await worker.start()
+            self._workers.append(worker)
+            try:
+                await worker.process.wait()
+            finally:
+                if worker.process.returncode is None:
+                    worker.kill()
+                await worker.ended()
+
+    # --- what is published -----------------------------------------------------------------------------------------
+
+    def hook(self, port: int | None = None, **fields: Any) -> Record:
+        """A signed webhook destination of its own; ``port``: of a proxy before the inbox."""
+        destination_id = f"to-{secrets.token_hex(6)}"
+        self.inbox.keys[destination_id] = [signing_key(SECRET)]
+        url = self.inbox.webhook_url(destination_id)
+        if port is not None:
+            url = url.replace(f":{self.inbox_port}/", f":{port}/")
+        own = {"destination_id": destination_id, "channel": "webhook", "url": url, "secret": SECRET}
+        return own | {"template": "intel"} | fields
+
+    def units(
+        self, count: int, *, script: Sequence[Any] = (), latency: float = 0.0, port: int | None = None
+    ) -> list[Record]:
+        """Each for one destination of its own, which answers by ``script`` and then well, ``latency`` seconds late."""
+        made = []
+        for _ in range(count):
+            destination = self.hook(port)
+            behaviour = self.inbox.behaviours[destination["destination_id"]]
+            behaviour.script.extend(script)
+            behaviour.latency = latency
+            made.append(self._unit(destinations=[destination]))
+        return made
+
+    async def publish(self, units: Sequence[Record], *, copies: int = 1) -> None:
+        """Over one connection, with confirms; from its first confirm on a unit is to be accounted for."""
+        async with await aio_pika.connect(self.rabbitmq.url) as connection:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            under_way = asyncio.Semaphore(UNCONFIRMED)
+
+            async def publish(unit: Record) -> None:
+                body, mode = orjson.dumps(unit), aio_pika.DeliveryMode.PERSISTENT
+                message = aio_pika.Message(body, content_type="application/json", delivery_mode=mode)
+                async with under_way:
+                    await channel.default_exchange.publish(message, f"{self._prefix}.units")
+                for id_, one in owed(unit, time.time()).items():
+                    self.accounts.confirmed.setdefault(id_, one)
+
+            await asyncio.gather(*(publish(unit) for _ in range(copies) for unit in units))
+
+    @property
+    def inbox_port(self) -> int:
+        """Of the webhooks, to put a proxy before it."""
+        return urlsplit(self.inbox.webhook_url("any")).port or 0
+
+    # --- the account -----------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Sends that the receivers are working on."""
+        return sum(behaviour.in_flight for behaviour in self.inbox.behaviours.values())
+
+    async def account(self, *, since: float = 0.0, within: float = 60.0, **bounds: Any) -> Figures:
+        """Wait until all is over, then assert that everything is accounted for, within ``bounds``."""
+        held = "not asked: the deadline was over before"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self.accounts.settled()
+                while held:
+                    held = await asyncio.to_thread(self.rabbitmq.held, self._prefix)
+        allowed = Bounds(**bounds)
+        faults = await self.accounts.faults(allowed)
+        assert not faults, await self.accounts.told(faults)
+        assert not held, f"left in the broker: {held}"
+        assert dict(self.accounts.reasons) == dict(allowed.dead)
+        figures = self.accounts.figures(since or time.time(), self._alive())
+        print(figures)  # noqa: T201 - the row of the table
+        return figures
+
+    def _alive(self) -> list[int]:
+        return [it.process.pid for it in self._workers if it.process.returncode is None]
