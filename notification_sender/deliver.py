@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
-from notification_sender.model.errors import ContextUnavailable, Gone, Permanent, SchemaViolation, SendFailed
+from notification_sender.model.errors import ContextUnavailable, Gone, Permanent, SchemaViolation, SendFailed, SlowDown
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 from notification_sender.policy.limits import Limit
@@ -121,6 +121,8 @@ class Deliverer:
             return Dead.of(fault)
         except SendFailed as fault:
             return self._failed(notification, fault)
+        except SlowDown as wish:
+            return Deferred(wish.seconds, "slow_down")
         except ContextUnavailable as fault:
             return self._without_token(fault, age)
 

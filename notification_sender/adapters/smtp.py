@@ -10,13 +10,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
-from notification_sender.model.errors import ConfigurationFault, Rejected, SendFailed, Sent
+from notification_sender.adapters.smtp_answers import Answer, answer_of
+from notification_sender.model.errors import ClaimLost, ConfigurationFault, SendFailed, Sent, Unready
+from notification_sender.model.outcome import Receipt
+from notification_sender.ports import Begin
 
-AUTHENTICATION = frozenset({530, 534, 535, 538})
-"""RFC 4954: the server wants other credentials or none without TLS. Our trouble, so no message dies of it."""
-
-CLOSING = 421
-MAX_WORDS = 500
 _TROUBLE = (aiosmtplib.SMTPException, OSError, ValueError)
 
 
@@ -90,20 +88,23 @@ class Smtp:
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[aiosmtplib.SMTP] = []
 
-    async def send(self, sender: str, recipient: str, message: bytes) -> str:
-        """Hand one message over; what the server said when it took it.
+    async def send(self, sender: str, recipient: str, message: bytes, begin: Begin) -> Receipt:
+        """Hand one message over; what the server said when it took it. ``begin`` comes after the recipient was taken.
 
         Raises:
             Rejected: 5xx to the sender, the recipient or the message.
             SendFailed: 4xx (answered); no usable connection (nothing); no answer after DATA (unknown).
+            SlowDown: 4xx that means all of us.
+            ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
-        transfer = _Transfer(sender, recipient, message)
+        transfer = _Transfer(sender, recipient, message, begin)
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 return await self._send(transfer)
         except TimeoutError:
-            raise SendFailed(f"{self._server.host}: no end after {self._timeout:g} s", sent=transfer.sent) from None
+            words = f"{self._server.host}: no end after {self._timeout:g} s"
+            raise SendFailed(words, sent=transfer.sent, ill=True) from None
 
     async def close(self) -> None:
         """Say goodbye on the idle connections, a second for each at most."""
@@ -113,7 +114,7 @@ class Smtp:
                 await client.quit(timeout=1.0)
             client.close()
 
-    async def _send(self, transfer: "_Transfer") -> str:
+    async def _send(self, transfer: "_Transfer") -> Receipt:
         while self._idle:
             client = self._idle.pop()
             if await self._alive(client):
@@ -152,67 +153,60 @@ class Smtp:
                 await client.connect()
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()
+        except aiosmtplib.SMTPResponseException as answer:
+            client.close()
+            raise answer_of(answer).no_connection() from None
         except (TimeoutError, *_TROUBLE) as trouble:
             client.close()
-            raise SendFailed(f"{server.host}:{server.port}: {_said(trouble)}", sent=Sent.NOTHING) from None
+            words = f"{server.host}:{server.port}: {_said(trouble)}"
+            raise SendFailed(words, sent=Sent.NOTHING, ill=True) from None
         except BaseException:  # cancelled: the half-open connection must not stay behind
             client.close()
             raise
         return client
 
-    async def _transfer(self, client: aiosmtplib.SMTP, transfer: "_Transfer") -> str:
+    async def _transfer(self, client: aiosmtplib.SMTP, transfer: "_Transfer") -> Receipt:
         try:
-            words = await transfer.run(client)
-        except aiosmtplib.SMTPResponseException as answer:
-            if answer.code == CLOSING or transfer.in_doubt(answer):
+            receipt = await transfer.run(client)
+        except aiosmtplib.SMTPResponseException as refused:
+            answer = answer_of(refused, transfer.recipient)
+            if answer.ends:
                 client.close()
             else:
                 self._idle.append(client)
-            transfer.refused(answer)
+            raise answer.refusal(transfer.sent) from None
+        except (ClaimLost, Unready):
+            self._idle.append(client)
+            raise
         except _TROUBLE as trouble:
             client.close()
-            raise SendFailed(f"{self._server.host}: {_said(trouble)}", sent=transfer.sent) from None
+            raise SendFailed(f"{self._server.host}: {_said(trouble)}", sent=transfer.sent, ill=True) from None
         except BaseException:  # cancelled or timed out in the middle: the next message must not follow this one
             client.close()
             raise
         self._idle.append(client)
-        return words
+        return receipt
 
 
 class _Transfer:
     """One message on its way, and how far it got."""
 
-    def __init__(self, sender: str, recipient: str, message: bytes) -> None:
+    def __init__(self, sender: str, recipient: str, message: bytes, begin: Begin) -> None:
+        self.recipient = recipient
         self._sender = sender
-        self._recipient = recipient
         self._message = message
+        self._begin = begin
         self.sent = Sent.NOTHING
 
-    async def run(self, client: aiosmtplib.SMTP) -> str:
+    async def run(self, client: aiosmtplib.SMTP) -> Receipt:
         await client.mail(self._sender)
-        await client.rcpt(self._recipient)
+        await client.rcpt(self.recipient)
+        await self._begin()
         self.sent = Sent.UNKNOWN
-        return _plain((await client.data(self._message)).message)
-
-    def in_doubt(self, answer: aiosmtplib.SMTPResponseException) -> bool:
-        """Neither yes nor no: the conversation is out of step."""
-        return not 400 <= answer.code < 600  # noqa: PLR2004 - RFC 5321, section 4.2.1
-
-    def refused(self, answer: aiosmtplib.SMTPResponseException) -> NoReturn:
-        words = _plain(f"{answer.code} {answer.message}")
-        if self.in_doubt(answer):
-            raise SendFailed(words, sent=self.sent) from None
-        if answer.code in AUTHENTICATION:
-            raise SendFailed(words, sent=Sent.NOTHING) from None
-        if answer.code < 500:  # noqa: PLR2004 - RFC 5321, section 4.2.1
-            raise SendFailed(words, sent=Sent.ANSWERED) from None
-        raise Rejected(words) from None
+        code, words = await client.data(self._message)
+        return Answer(code, words, "message", self.recipient).receipt()
 
 
 def _said(trouble: BaseException) -> str:
-    return _plain(str(trouble)) or type(trouble).__name__
-
-
-def _plain(words: str) -> str:
-    """A server may say anything, as long as it likes: one line of text that can be written down."""
-    return " ".join(words.encode("utf-8", "replace").decode().split())[:MAX_WORDS]
+    """The library's words or the system's: what a server said is not among them."""
+    return str(trouble) or type(trouble).__name__

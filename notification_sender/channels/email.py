@@ -33,12 +33,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 class Mailer(Protocol):
     """What hands one finished message to a mail server."""
 
-    async def send(self, sender: str, recipient: str, message: bytes) -> str:
-        """The server's words of acceptance. ``message`` is ASCII with CRLF.
+    async def send(self, sender: str, recipient: str, message: bytes, begin: Begin) -> Receipt:
+        """What the server said when it accepted. ``message`` is ASCII with CRLF.
+
+        ``begin`` is awaited once the server takes the recipient, right before it gets the message.
 
         Raises:
             Rejected: the server said no for good.
             SendFailed: may work later; says whether bytes may have arrived.
+            SlowDown: the server wants less from us, whoever the recipient is.
 
         """
 
@@ -71,12 +74,12 @@ class Email:
     def host(self, address: str) -> str:  # noqa: ARG002 - all of it goes through the one mail server
         return "mail server"
 
-    async def send(self, notification: Notification, begin: Begin) -> Receipt:  # noqa: ARG002
+    async def send(self, notification: Notification, begin: Begin) -> Receipt:
         if self._mailer is None or self._sender is None:
             raise ChannelNotConfigured("no mail server: NS_SMTP_URL and NS_EMAIL_FROM are not both set")
         to = self.address(notification.destination)
         message = compose(notification, self._sender, to, datetime.fromtimestamp(self._clock.now(), UTC))
-        return Receipt(await self._mailer.send(self._sender.addr_spec, to, message))
+        return await self._mailer.send(self._sender.addr_spec, to, message, begin)
 
 
 def compose(notification: Notification, sender: Address, to: str, date: datetime) -> bytes:

@@ -12,9 +12,24 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from notification_sender.adapters.smtp import Server, Smtp
-from notification_sender.model.errors import ConfigurationFault, Rejected, SendFailed, Sent
+from notification_sender.model.errors import (
+    ClaimLost,
+    ConfigurationFault,
+    Rejected,
+    SendFailed,
+    Sent,
+    SlowDown,
+    Unready,
+)
 
 MESSAGE = b"Subject: x\r\n\r\n.dot\r\n"
+
+# What a scripted server answers to the lines of a message: nothing, until the dot.
+TAKING: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
+
+
+async def ours() -> None:
+    """The claim is still ours."""
 
 
 class Inbox:
@@ -123,7 +138,8 @@ def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 async def test_a_message_arrives_with_its_envelope_and_its_dots() -> None:
     async with served(inbox := Inbox()) as port:
         mailer = plain(port)
-        assert await mailer.send("noc@example.com", "to@example.com", MESSAGE) == "queued as 42"
+        receipt = await mailer.send("noc@example.com", "to@example.com", MESSAGE, ours)
+        assert (receipt.text, receipt.answer) == ("250 queued as 42", "250 queued as 42")
         await mailer.close()
     assert inbox.mails == [("noc@example.com", ["to@example.com"], MESSAGE)]
 
@@ -131,12 +147,12 @@ async def test_a_message_arrives_with_its_envelope_and_its_dots() -> None:
 async def test_one_connection_is_used_again_also_after_a_refusal() -> None:
     async with served(inbox := Inbox()) as port:
         mailer = plain(port)
-        await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
         inbox.rcpt = "550 no such user"
         with pytest.raises(Rejected):
-            await mailer.send("a@example.com", "c@example.com", MESSAGE)
+            await mailer.send("a@example.com", "c@example.com", MESSAGE, ours)
         inbox.rcpt = "250 OK"
-        await mailer.send("a@example.com", "d@example.com", MESSAGE)
+        await mailer.send("a@example.com", "d@example.com", MESSAGE, ours)
         await mailer.close()
     assert len(inbox.connections) == 1
     assert [to for _, to, _ in inbox.mails] == [["b@example.com"], ["d@example.com"]]
@@ -145,78 +161,160 @@ async def test_one_connection_is_used_again_also_after_a_refusal() -> None:
 async def test_at_most_so_many_connections_as_allowed() -> None:
     async with served(inbox := Inbox()) as port:
         mailer = plain(port, connections=2)
-        await asyncio.gather(*(mailer.send("a@example.com", f"u{n}@example.com", MESSAGE) for n in range(12)))
+        await asyncio.gather(*(mailer.send("a@example.com", f"u{n}@example.com", MESSAGE, ours) for n in range(12)))
         await mailer.close()
     assert len(inbox.mails) == 12
     assert len(inbox.connections) <= 2
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "outcome"),
+    ("stage", "code", "outcome", "ill"),
     [
-        (b"MAIL", 451, Sent.ANSWERED),
-        (b"RCPT", 450, Sent.ANSWERED),
-        (b"RCPT", 421, Sent.ANSWERED),
-        (b"DATA", 452, Sent.ANSWERED),
-        (b".", 451, Sent.ANSWERED),
-        (b"MAIL", 530, Sent.NOTHING),
-        (b"BANNER", 554, Sent.NOTHING),
-        (b"BANNER", 421, Sent.NOTHING),
-        (b"EHLO", 550, Sent.NOTHING),
-        (b"MAIL", 999, Sent.NOTHING),
-        (b".", 999, Sent.UNKNOWN),
-        (b"MAIL", 550, None),
-        (b"RCPT", 550, None),
-        (b"DATA", 554, None),
-        (b".", 554, None),
+        (b"MAIL", 451, Sent.ANSWERED, False),
+        (b"RCPT", 450, Sent.ANSWERED, False),
+        (b"RCPT", 421, Sent.ANSWERED, True),
+        (b"DATA", 452, Sent.ANSWERED, False),
+        (b".", 451, Sent.ANSWERED, False),
+        (b"MAIL", 530, Sent.NOTHING, True),
+        (b"BANNER", 554, Sent.NOTHING, True),
+        (b"BANNER", 421, Sent.NOTHING, True),
+        (b"EHLO", 550, Sent.NOTHING, True),
+        (b"MAIL", 999, Sent.NOTHING, True),
+        (b".", 999, Sent.UNKNOWN, True),
+        (b"MAIL", 550, None, None),
+        (b"RCPT", 550, None, None),
+        (b"DATA", 554, None, None),
+        (b".", 554, None, None),
     ],
 )
-async def test_an_answer_says_whether_to_try_again(stage: bytes, code: int, outcome: Sent | None) -> None:
-    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
-    async with scripted(dialogue(table | {stage: b"%d because\xff" % code})) as port:
+async def test_an_answer_says_whether_to_try_again(
+    stage: bytes, code: int, outcome: Sent | None, ill: bool | None
+) -> None:
+    async with scripted(dialogue(TAKING | {stage: b"%d because\xff" % code})) as port:
         mailer = plain(port)
-        with pytest.raises(SendFailed if outcome else Rejected, match="because") as caught:
-            await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        with pytest.raises(SendFailed if outcome else Rejected) as caught:
+            await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
         await mailer.close()
-    assert getattr(caught.value, "sent", None) == outcome
-    str(caught.value).encode()  # can be written down, whatever the server's bytes were
+    assert (getattr(caught.value, "sent", None), getattr(caught.value, "ill", None)) == (outcome, ill)
+    assert "because" in caught.value.answer
+    caught.value.answer.encode()  # can be written down, whatever the server's bytes were
 
 
 @pytest.mark.parametrize(
     ("stage", "sent"),
-    [(b"EHLO", Sent.NOTHING), (b"RCPT", Sent.NOTHING), (b"DATA", Sent.UNKNOWN), (b".", Sent.UNKNOWN)],
+    [
+        (b"EHLO", Sent.NOTHING),
+        (b"MAIL", Sent.NOTHING),
+        (b"RCPT", Sent.NOTHING),
+        (b"DATA", Sent.UNKNOWN),
+        (b"SUBJECT:", Sent.UNKNOWN),
+        (b".", Sent.UNKNOWN),
+    ],
 )
 async def test_a_drop_is_unknown_once_the_message_began(stage: bytes, sent: Sent) -> None:
-    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
-    async with scripted(dialogue(table | {stage: None})) as port:
+    async with scripted(dialogue(TAKING | {stage: None})) as port:
         with pytest.raises(SendFailed) as caught:
-            await plain(port).send("a@example.com", "b@example.com", MESSAGE)
-    assert caught.value.sent is sent
+            await plain(port).send("a@example.com", "b@example.com", MESSAGE, ours)
+    assert (caught.value.sent, caught.value.ill) == (sent, True)
 
 
-@pytest.mark.parametrize(("stage", "sent"), [(b"RCPT", Sent.NOTHING), (b".", Sent.UNKNOWN)])
+@pytest.mark.parametrize(("stage", "sent"), [(b"MAIL", Sent.NOTHING), (b"RCPT", Sent.NOTHING), (b".", Sent.UNKNOWN)])
 async def test_silence_ends_with_the_deadline(stage: bytes, sent: Sent) -> None:
-    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
-    async with scripted(dialogue(table | {stage: b""})) as port:
+    async with scripted(dialogue(TAKING | {stage: b""})) as port:
         with pytest.raises(SendFailed, match=r"no end after 0\.2 s") as caught:
-            await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE)
-    assert caught.value.sent is sent
+            await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE, ours)
+    assert (caught.value.sent, caught.value.ill) == (sent, True)
 
 
-async def test_a_server_that_does_not_greet_got_nothing() -> None:
-    async with scripted(lambda reader, _writer: reader.read()) as port:  # type: ignore[arg-type,return-value]
+async def hangs_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Takes the connection, and that is all."""
+
+
+async def says_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+@pytest.mark.parametrize("server", [hangs_up, says_nothing])
+async def test_a_server_that_does_not_greet_got_nothing(server: Script) -> None:
+    async with scripted(server) as port:
         with pytest.raises(SendFailed) as caught:
-            await plain(port, connect_timeout=0.1).send("a@example.com", "b@example.com", MESSAGE)
+            await plain(port, connect_timeout=0.1).send("a@example.com", "b@example.com", MESSAGE, ours)
+    assert (caught.value.sent, caught.value.ill) == (Sent.NOTHING, True)
+
+
+async def test_the_claim_is_looked_at_once_the_recipient_is_taken_and_before_the_message() -> None:
+    heard: list[bytes] = []
+
+    async def begin() -> None:
+        heard.append(b"begin")
+
+    async with scripted(dialogue(TAKING, heard)) as port:
+        mailer = plain(port)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE, begin)
+        await mailer.close()
+    assert heard[:5] == [b"EHLO", b"MAIL", b"RCPT", b"begin", b"DATA"]
+
+
+@pytest.mark.parametrize("lost", [ClaimLost("it ran out"), Unready("Redis is away")])
+async def test_without_the_claim_nothing_is_sent_and_the_connection_is_good_for_the_next(lost: Exception) -> None:
+    async def begin() -> None:
+        raise lost
+
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port)
+        with pytest.raises(type(lost)):
+            await mailer.send("a@example.com", "b@example.com", MESSAGE, begin)
+        assert inbox.mails == []
+        await mailer.send("a@example.com", "c@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert [to for _, to, _ in inbox.mails] == [["c@example.com"]]
+    assert len(inbox.connections) == 1
+
+
+async def test_the_look_at_the_claim_is_within_the_deadline() -> None:
+    async with served(inbox := Inbox()) as port:
+        with pytest.raises(SendFailed, match="no end") as caught:
+            await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE, asyncio.Event().wait)
     assert caught.value.sent is Sent.NOTHING
+    assert inbox.mails == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "connections"),
+    [
+        (b"BANNER", b"421 4.7.0 Too many connections", 2),
+        (b"MAIL", b"421 4.7.0 Too many messages on this connection", 2),
+        (b"MAIL", b"450 4.7.1 Too many messages", 1),
+        (b"RCPT", b"450 4.7.1 Too many recipients from 192.0.2.1", 1),
+        (b"DATA", b"454 Throttling failure: Maximum sending rate exceeded.", 1),
+        (b".", b"454 Throttling failure: Maximum sending rate exceeded.", 1),
+    ],
+)
+async def test_a_server_that_has_too_much_to_do_is_no_failure_of_the_message(
+    stage: bytes, answer: bytes, connections: int
+) -> None:
+    called: list[None] = []
+    conversation = dialogue(TAKING | {stage: answer})
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(None)
+        await conversation(reader, writer)
+
+    async with scripted(script) as port:
+        mailer = plain(port)
+        for _ in range(2):
+            with pytest.raises(SlowDown):
+                await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert len(called) == connections
 
 
 async def test_a_kept_connection_that_died_is_replaced() -> None:
-    table: dict[bytes, bytes | None] = {b"DATA": b"354 go on", b"SUBJECT:": b"", b"": b"", b"..DOT": b""}
     heard: list[bytes] = []
-    async with scripted(dialogue(table | {b"RSET": None}, heard)) as port:
+    async with scripted(dialogue(TAKING | {b"RSET": None}, heard)) as port:
         mailer = plain(port)
         for _ in range(2):
-            assert await mailer.send("a@example.com", "b@example.com", MESSAGE) == "ok"
+            assert (await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)).text == "250"
         await mailer.close()
     assert heard.count(b"EHLO") == 2
 
@@ -225,7 +323,7 @@ async def test_nobody_listening_is_nothing_sent() -> None:
     async with served(Inbox()) as port:
         pass
     with pytest.raises(SendFailed) as caught:
-        await plain(port).send("a@example.com", "b@example.com", MESSAGE)
+        await plain(port).send("a@example.com", "b@example.com", MESSAGE, ours)
     assert caught.value.sent is Sent.NOTHING
 
 
@@ -239,11 +337,11 @@ async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ss
     options = {"tls_context": server_tls, "require_starttls": True, "authenticator": check, "auth_required": True}
     async with served(inbox := Inbox(), **options) as port:
         right = Smtp(Server.parse(f"smtp://user:p%40ss%2Fword@localhost:{port}"), tls=trusting)
-        await right.send("a@example.com", "b@example.com", MESSAGE)
+        await right.send("a@example.com", "b@example.com", MESSAGE, ours)
         await right.close()
         wrong = Smtp(Server.parse(f"smtp://user:wrong@localhost:{port}"), tls=trusting)
         with pytest.raises(SendFailed) as caught:
-            await wrong.send("a@example.com", "b@example.com", MESSAGE)
+            await wrong.send("a@example.com", "b@example.com", MESSAGE, ours)
         await wrong.close()
     assert caught.value.sent is Sent.NOTHING
     assert seen[0] == (b"user", b"p@ss/word")
@@ -253,7 +351,7 @@ async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ss
 async def test_smtps(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     async with served(inbox := Inbox(), tls=server_tls) as port:
         mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), tls=trusting)
-        await mailer.send("a@example.com", "b@example.com", MESSAGE)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
         await mailer.close()
     assert len(inbox.mails) == 1
 
@@ -262,9 +360,19 @@ async def test_a_stripped_starttls_is_refused_and_nothing_goes_in_the_open() -> 
     heard: list[bytes] = []
     async with scripted(dialogue({}, heard)) as port:
         with pytest.raises(SendFailed, match="STARTTLS") as caught:
-            await Smtp(Server.parse(f"smtp://u:p@127.0.0.1:{port}")).send("a@example.com", "b@example.com", MESSAGE)
-    assert caught.value.sent is Sent.NOTHING
+            await Smtp(Server.parse(f"smtp://u:p@127.0.0.1:{port}")).send("a@e.com", "b@e.com", MESSAGE, ours)
+    assert (caught.value.sent, caught.value.ill) == (Sent.NOTHING, True)
     assert heard == [b"EHLO"]
+
+
+@pytest.mark.parametrize("answer", [b"454 4.7.0 TLS not available", b"500 what?", None])
+async def test_a_starttls_that_is_refused_ends_it_before_anything_goes_in_the_open(answer: bytes | None) -> None:
+    heard: list[bytes] = []
+    async with scripted(dialogue({b"EHLO": b"250 STARTTLS", b"STARTTLS": answer}, heard)) as port:
+        with pytest.raises(SendFailed) as caught:
+            await Smtp(Server.parse(f"smtp://u:p@127.0.0.1:{port}")).send("a@e.com", "b@e.com", MESSAGE, ours)
+    assert (caught.value.sent, caught.value.ill) == (Sent.NOTHING, True)
+    assert set(heard) <= {b"EHLO", b"STARTTLS", b"QUIT"}
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
@@ -272,7 +380,7 @@ async def test_a_self_signed_certificate_is_refused(scheme: str, server_tls: ssl
     options = {"tls": server_tls} if scheme == "smtps" else {"tls_context": server_tls}
     async with served(inbox := Inbox(), **options) as port:
         with pytest.raises(SendFailed, match="certificate") as caught:
-            await Smtp(Server.parse(f"{scheme}://localhost:{port}")).send("a@example.com", "b@example.com", MESSAGE)
+            await Smtp(Server.parse(f"{scheme}://localhost:{port}")).send("a@e.com", "b@e.com", MESSAGE, ours)
     assert caught.value.sent is Sent.NOTHING
     assert inbox.mails == []
 
@@ -280,7 +388,7 @@ async def test_a_self_signed_certificate_is_refused(scheme: str, server_tls: ssl
 async def test_a_certificate_of_another_name_is_refused(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     async with served(Inbox(), tls_context=server_tls) as port:
         with pytest.raises(SendFailed, match="certificate") as caught:
-            await Smtp(Server.parse(f"smtp://127.0.0.1:{port}"), tls=trusting).send("a@e.com", "b@e.com", MESSAGE)
+            await Smtp(Server.parse(f"smtp://127.0.0.1:{port}"), tls=trusting).send("a@e.com", "b@e.com", MESSAGE, ours)
     assert caught.value.sent is Sent.NOTHING
 
 

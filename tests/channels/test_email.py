@@ -15,6 +15,8 @@ from notification_sender.channels.email import Email, subject_line
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import ChannelNotConfigured, ConfigurationFault, SchemaViolation
 from notification_sender.model.notification import Notification
+from notification_sender.model.outcome import Receipt
+from notification_sender.ports import Begin
 
 NOW = datetime(2026, 3, 6, 8, 26, tzinfo=UTC).timestamp()
 ID = "5f0e6f6e-7d0b-5f0e-9d62-0d6f7e1c2a34"
@@ -40,9 +42,10 @@ class Outgoing:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, bytes]] = []
 
-    async def send(self, sender: str, recipient: str, message: bytes) -> str:
+    async def send(self, sender: str, recipient: str, message: bytes, begin: Begin) -> Receipt:
+        await begin()
         self.sent.append((sender, recipient, message))
-        return "queued as 42"
+        return Receipt("250 queued as 42")
 
 
 async def begin() -> None:
@@ -79,7 +82,7 @@ async def test_the_message_is_what_the_contract_says() -> None:
     outgoing = Outgoing()
     channel = Email(mailer=outgoing, sender="Jörg, NOC <noc@alerts.example>", clock=Still())
     receipt = await channel.send(to_send(unsubscribe_url="https://example.com/u/abc"), begin)
-    assert receipt.text == "queued as 42"
+    assert receipt.text == "250 queued as 42"
     sender, recipient, message = outgoing.sent[0]
     assert (sender, recipient) == ("noc@alerts.example", "noc@example.com")
     parsed = read(message)
