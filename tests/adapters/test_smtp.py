@@ -188,7 +188,10 @@ async def test_at_most_so_many_connections_as_allowed() -> None:
     ],
 )
 async def test_an_answer_says_whether_to_try_again(
-    stage: bytes, code: int, outcome: Sent | None, ill: bool | None
+    stage: bytes,
+    code: int,
+    outcome: Sent | None,
+    ill: bool | None,  # noqa: FBT001 - a row of the table
 ) -> None:
     async with scripted(dialogue(TAKING | {stage: b"%d because\xff" % code})) as port:
         mailer = plain(port)
