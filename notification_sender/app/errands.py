@@ -1,16 +1,18 @@
 """What the command line asks for besides running: one question, one answer, everything closed again."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.app.services import broker, store, topology
+from notification_sender.app.services import Store, broker, store, topology
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
 from notification_sender.compose import ORGANIZATION
 from notification_sender.context.explanation import explained, mermaid, text
+from notification_sender.model.destination import Suppression
 from notification_sender.model.errors import UnknownKind, Unready
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.audit import Audit
@@ -72,13 +74,8 @@ async def audit(settings: Settings, batch_id: str) -> Audit | None:
     Raises:
         Unready: the store is away.
     """
-    log.to_people()
-    opened = store(settings)
-    try:
-        await _soon(opened.redis.connect(), "Redis")
+    async with _reached(settings) as opened:
         return await opened.audit(batch_id)
-    finally:
-        await opened.redis.close()
 
 
 async def enable(settings: Settings, organization_id: str, destination_id: str) -> int:
@@ -87,13 +84,40 @@ async def enable(settings: Settings, organization_id: str, destination_id: str) 
     Raises:
         Unready: the store is away.
     """
-    log.to_people()
-    opened = store(settings)
-    try:
-        await _soon(opened.redis.connect(), "Redis")
+    async with _reached(settings) as opened:
         return await opened.ledger.enable(organization_id, destination_id)
-    finally:
-        await opened.redis.close()
+
+
+async def suppress(
+    settings: Settings, organization_id: str, recipients: Sequence[str], *, seconds: float, reason: str
+) -> None:
+    """Send nothing of the organization to these recipients, by their hashes, for so long.
+
+    Raises:
+        Unready: the store is away; some may be suppressed, and doing it again does no harm.
+    """
+    async with _reached(settings) as opened:
+        await opened.suppressions.suppress(organization_id, recipients, seconds=seconds, reason=reason)
+
+
+async def unsuppress(settings: Settings, organization_id: str, recipients: Sequence[str]) -> int:
+    """Send to them again; how many were suppressed.
+
+    Raises:
+        Unready: the store is away.
+    """
+    async with _reached(settings) as opened:
+        return await opened.suppressions.unsuppress(organization_id, recipients)
+
+
+async def suppressed(settings: Settings, organization_id: str) -> list[Suppression]:
+    """Whom the organization sends nothing.
+
+    Raises:
+        Unready: the store is away.
+    """
+    async with _reached(settings) as opened:
+        return await opened.suppressions.suppressed(organization_id)
 
 
 def preview(
@@ -140,6 +164,17 @@ def plan(
     subject = recipe.subject(unit or WorkUnit.model_validate(EXAMPLE | {"kind": kind}))
     lines = explained(recipe, subject if readers else None, readers)
     return mermaid(lines) if picture else text(lines)
+
+
+@asynccontextmanager
+async def _reached(settings: Settings) -> AsyncIterator[Store]:
+    log.to_people()
+    opened = store(settings)
+    try:
+        await _soon(opened.redis.connect(), "Redis")
+        yield opened
+    finally:
+        await opened.redis.close()
 
 
 async def _soon(step: Any, service: str) -> None:

@@ -11,6 +11,7 @@ from notification_sender.adapters.redis_fleet import RedisFleet
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.adapters.redis_news import RedisNews, channel
 from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.adapters.redis_suppressions import RedisSuppressions
 from notification_sender.adapters.topology import Topology
 from notification_sender.context.cache import TOPIC
 from notification_sender.context.guards import PERIOD
@@ -46,6 +47,7 @@ class Store:
     shelf: RedisShelf
     news: RedisNews | MemoryNews
     fleet: RedisFleet
+    suppressions: RedisSuppressions
 
     async def open(self) -> None:
         """Return when it is there.
@@ -82,4 +84,5 @@ def store(settings: Settings) -> Store:
     prefix = settings.topology_prefix
     news = RedisNews(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryNews()
     shelf = RedisShelf(redis=redis, channel=channel(prefix, TOPIC))
-    return Store(redis, ledger, shelf, news, RedisFleet(redis=redis, prefix=prefix, period=PERIOD))
+    fleet = RedisFleet(redis=redis, prefix=prefix, period=PERIOD)
+    return Store(redis, ledger, shelf, news, fleet, RedisSuppressions(redis=redis, prefix=prefix))

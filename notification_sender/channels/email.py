@@ -66,7 +66,7 @@ class Email:
 
     def address(self, destination: Destination) -> str:
         to = destination.extra.get("to")
-        if not isinstance(to, str) or not _ADDRESS.fullmatch(to) or _ENCODED_WORD in to:
+        if not isinstance(to, str) or not is_address(to):
             raise SchemaViolation(f"{destination.destination_id}: to is not one mail address (user@host, ASCII)")
         _unsubscribe(destination)
         return to
@@ -80,6 +80,11 @@ class Email:
         to = self.address(notification.destination)
         message = compose(notification, self._sender, to, datetime.fromtimestamp(self._clock.now(), UTC))
         return await self._mailer.send(self._sender.addr_spec, to, message, begin)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is one that we write to: no display name, quoted or literal part, list or comment."""
+    return _ADDRESS.fullmatch(text) is not None and _ENCODED_WORD not in text
 
 
 def compose(notification: Notification, sender: Address, to: str, date: datetime) -> bytes:
@@ -137,7 +142,7 @@ def _unsubscribe(destination: Destination) -> str | None:
 def _sender(text: str) -> Address:
     # Not parseaddr: of a list it takes the first and says nothing.
     name, _, address = text.removesuffix(">").rpartition("<") if text.endswith(">") else ("", "", text)
-    if not _ADDRESS.fullmatch(address) or _ENCODED_WORD in text or not text.isprintable():
+    if not is_address(address) or _ENCODED_WORD in text or not text.isprintable():
         raise ConfigurationFault(f"NS_EMAIL_FROM: {text!r} is no mail address, like Alerts <alerts@example.com>")
     return Address(name.strip().strip('"'), addr_spec=address)
 

@@ -15,6 +15,7 @@ from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
 from notification_sender.cli.run import demo, run
 from notification_sender.cli.settings import settings
+from notification_sender.cli.suppressions import suppressions
 from notification_sender.cli.topology import topology
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
 
@@ -34,6 +35,7 @@ program = typer.Typer(
 for command in (run, demo, check, settings, topology, publish, render, explain_plan, audit):
     program.command()(command)
 program.add_typer(destinations, name="destinations")
+program.add_typer(suppressions, name="suppressions")
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's

@@ -12,7 +12,7 @@ destinations = typer.Typer(help="Destinations that said they are gone.", no_args
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_:-]{1,128}")
 
 
-def _identifier(text: str) -> str:
+def identifier(text: str) -> str:
     """Anything else is the id of nothing, and would be a pattern to the store."""
     if not _IDENTIFIER.fullmatch(text):
         raise typer.BadParameter("1 to 128 of A-Z a-z 0-9 _ : -")
@@ -27,8 +27,8 @@ def group() -> None:
 @destinations.command()
 def enable(
     *,
-    organization: Annotated[str, typer.Option(metavar="ID", callback=_identifier, help="Whose destination it is.")],
-    destination: Annotated[str, typer.Option(metavar="ID", callback=_identifier, help="Its `destination_id`.")],
+    organization: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="Whose destination it is.")],
+    destination: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="Its `destination_id`.")],
 ) -> None:
     """Send to a destination again that answered 410, before its seven days are over; 1 if it was not off."""
     from notification_sender import app  # noqa: PLC0415 - not paid by --help

@@ -1,6 +1,7 @@
 """Where one recipient is told. What only one channel understands stays in ``extra`` and is that channel's to check."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,3 +40,14 @@ class Destination(BaseModel):
 def recipient_hash(address: str) -> str:
     """A mail address as the store knows it, 32 hex digits: the same however it is written, and never in the clear."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """A recipient who wants nothing of an organization."""
+
+    recipient: str
+    """As ``recipient_hash`` says."""
+    left: float
+    """Seconds until it ends."""
+    reason: str

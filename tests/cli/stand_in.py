@@ -41,6 +41,15 @@ class App:
     async def enable(self, _settings: object, organization: str, destination: str) -> Any:
         return self._say(organization, destination)
 
+    async def suppress(self, _settings: object, *question: object, **how: object) -> Any:
+        return self._say(*question, how)
+
+    async def unsuppress(self, _settings: object, *question: object) -> Any:
+        return self._say(*question)
+
+    async def suppressed(self, _settings: object, organization: str) -> Any:
+        return self._say(organization)
+
     def _say(self, *question: object) -> Any:
         self.asked.append(question if len(question) > 1 else question[0])
         if isinstance(self.answer, Exception):

@@ -18,6 +18,7 @@ COMMANDS = (
     "demo",
     "check",
     "destinations",
+    "suppressions",
     "settings",
     "topology",
     "publish",
