@@ -26,7 +26,7 @@ from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.heart import Heart, Outside, Pace
+from notification_sender.worker.heart import SETTLING, Heart, Outside, Pace
 
 _log = structlog.get_logger()
 
@@ -140,7 +140,7 @@ class App:
         _log.info("worker.ready", **self._settings.effective())
 
     async def stop(self) -> None:
-        """Take no more, finish or give back what is in hand, close every connection."""
+        """Take no more, finish or give back what is in hand, close every connection. Cancelled: finish nothing."""
         self._consuming = False
         try:
             async with asyncio.timeout(self._settings.grace):
@@ -176,7 +176,7 @@ class App:
 
 
 def run(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT. The exit code.
+    """Run a worker until SIGTERM or SIGINT; a second one cuts off what is being sent. The exit code.
 
     Raises:
         ConfigurationFault: it can never work like this.
@@ -187,23 +187,39 @@ def run(settings: Settings) -> int:
 
 
 async def _serve(app: App) -> int:
-    asked = asyncio.Event()
+    asked, hurried = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        (hurried if asked.is_set() else asked).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, ask)
     starting = asyncio.create_task(app.start())
-    stopping = asyncio.create_task(asked.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
+    if not await _before(asked, starting):
         # Asked to stop while it still waits for its broker or store: there is nothing to finish.
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await _before(hurried, starting)
         return 0
     await starting
     _settle_garbage()
-    await stopping
-    await app.stop()
+    await asked.wait()
+    stopping = asyncio.create_task(app.stop())
+    if await _before(hurried, stopping):
+        await stopping
+    else:
+        _log.warning("worker.hurried")
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=SETTLING)
     return 0
+
+
+async def _before(event: asyncio.Event, work: asyncio.Task[None]) -> bool:
+    """Whether ``work`` ends before the event comes; returns at whatever is first."""
+    coming = asyncio.create_task(event.wait())
+    await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
+    coming.cancel()
+    return work.done()
 
 
 def _settle_garbage() -> None:

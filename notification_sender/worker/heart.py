@@ -133,8 +133,10 @@ class Heart:
             self.lanes.begin()
 
     async def close(self, grace: float) -> None:
-        """Finish or give back everything within ``grace`` seconds."""
-        await self.lanes.close(max(grace - SETTLING, 0.0))
-        for task in self._beside:
-            task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
+        """Finish or give back everything within ``grace`` seconds; at once where this is cancelled."""
+        try:
+            await self.lanes.close(max(grace - SETTLING, 0.0))
+        finally:
+            for task in self._beside:
+                task.cancel()
+            await asyncio.gather(*self._beside, return_exceptions=True)

@@ -167,19 +167,29 @@ class Lanes:
             await self._intake.ack(envelope)
 
     async def close(self, grace: float) -> None:
-        """Take no more, give back what has no slot, let the rest finish; all of it within ``grace`` seconds."""
+        """Take no more, give back what has no slot, let the rest finish; all of it within ``grace`` seconds.
+
+        Whoever cancels this has no time: what is being done is cut off and given back at once.
+        """
         deadline = self._clock.monotonic() + grace
         stopping = asyncio.create_task(self._intake.stop())
-        await asyncio.wait({stopping}, timeout=min(STOPPING, grace))
-        # Not before: what is given back while we still consume would be ours again at once.
-        self._drain.begin(deadline)
-        self._give_back_waiting()
-        while (left := self._working | self._resting) and (time := deadline - self._clock.monotonic()) > 0:
-            await asyncio.wait(left, timeout=time)
+        try:
+            await asyncio.wait({stopping}, timeout=min(STOPPING, grace))
+            # Not before: what is given back while we still consume would be ours again at once.
+            self._drain.begin(deadline)
+            self._give_back_waiting()
+            while (left := self._working | self._resting) and (time := deadline - self._clock.monotonic()) > 0:
+                await asyncio.wait(left, timeout=time)
+        finally:
+            await self._cut_off(stopping)
+
+    async def _cut_off(self, stopping: asyncio.Task[None]) -> None:
+        self._drain.begin(self._clock.monotonic())
         late = [*self._working, *self._resting, stopping]
         for task in late:
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        self._give_back_waiting()
+        await asyncio.gather(*late, *self._resting, return_exceptions=True)
 
     def _give_back_waiting(self) -> None:
         for task in self._resting:

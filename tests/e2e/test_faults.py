@@ -1,6 +1,7 @@
 """Broker, store or worker go away in the middle of it: nothing is lost, nothing is sent unguarded."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,44 @@ async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_
             await sandbox.inbox.accepts(200)
     assert sandbox.inbox.duplicates == 0
     assert await broker.depth("dead") == 0
+
+
+async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_begun(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    slow = sandbox.inbox.behaviours["slow"]
+    slow.latency = 4.0
+    async with fleet(environment | {"NS_CONCURRENCY": "10"}) as (worker,):
+        await broker.publish([unit(destinations=[hook("slow")]) for _ in range(30)])
+        await sandbox.inbox.receives(10)
+        stopping = asyncio.create_task(worker.stop())
+        async with asyncio.timeout(1):
+            while await broker.depth("units") < 20:  # noqa: ASYNC110 - it cannot be awaited, only asked
+                await asyncio.sleep(0.05)
+        assert slow.in_flight == 10
+        assert await stopping == 0
+        await worker.says("notification.delivered", times=10)
+    assert len(sandbox.inbox.posts) == 10
+    assert await broker.depth("units") == 20
+
+
+async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_makes_it_good(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["noc"].script.append("hang")
+    impatient = environment | {"NS_SEND_TIMEOUT": "7s", "NS_LEASE": "8s", "NS_GRACE": "25s"}
+    async with fleet(impatient) as (leaving,):
+        await broker.publish([unit(destinations=[hook("noc")])])
+        await sandbox.inbox.receives(1)
+        leaving.process.send_signal(signal.SIGTERM)
+        await leaving.becomes(503)
+        leaving.process.send_signal(signal.SIGINT)
+        assert await leaving.ended(within=3) == 0
+        assert await broker.depth("units") == 1
+        async with fleet(impatient) as (heir,), asyncio.timeout(30):
+            await sandbox.inbox.accepts(1)
+            await heir.says("notification.delivered")
+    assert len({post.notification_id for post in sandbox.inbox.posts}) == 1
 
 
 async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
