@@ -84,6 +84,8 @@ class App:
         settings = self._settings
         return Pace(
             concurrency=settings.concurrency,
+            organization_share=settings.organization_share,
+            destination_share=settings.destination_share,
             lease=settings.lease,
             send_timeout=settings.send_timeout,
             max_age=settings.max_age,

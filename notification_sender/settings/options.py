@@ -36,6 +36,7 @@ from notification_sender.settings.forms import (
 from notification_sender.settings.relations import RELATIONS, broken
 
 Budget = Annotated[int | None, Field(ge=1, le=100_000), Form("1 to 100000")]
+Share = Annotated[float, Field(gt=0, le=1), Form("above 0, up to 1")]
 QueueName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$"), Form("letters, digits, `_.:-`")]
 
 
@@ -99,6 +100,12 @@ class Settings(BaseSettings):
     concurrency: int = _option(
         "200", "Deliveries in hand in one process: what the memory and the APIs behind it bear.", ge=1, le=10_000
     )
+    organization_share: Share = _option(
+        "0.5",
+        "How much of these one organization may hold while its work is slow; what is more is put off. Whose receivers "
+        "answer within half a second may hold all of them.",
+    )
+    destination_share: Share = _option("0.25", "The same for what is being sent to one destination.")
     throttle_webhook: Throttle = _option(
         "600/minute burst 60", "What one organization is sent by webhook at most, by the whole fleet together."
     )

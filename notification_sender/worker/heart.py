@@ -7,6 +7,7 @@ from functools import partial
 from notification_sender.compose import Composer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.deferral import Deferral
+from notification_sender.policy.shares import Shares
 from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Platform, Rollcall
 from notification_sender.relevance import Relevance
 from notification_sender.telemetry.journal import Journal
@@ -18,7 +19,7 @@ from notification_sender.worker.lanes import Lanes
 from notification_sender.worker.notifications import Notifications
 from notification_sender.worker.readiness import Readiness
 from notification_sender.worker.settle import Settler
-from notification_sender.worker.slots import Slots
+from notification_sender.worker.slots import Portions, Slots
 from notification_sender.worker.units import Units
 
 SETTLING = 2.0
@@ -40,9 +41,11 @@ class Outside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How much at once and how long; seconds."""
+    """How much at once and how long; seconds. The shares are parts of one, of the slots."""
 
     concurrency: int
+    organization_share: float
+    destination_share: float
     lease: float
     send_timeout: float
     max_age: float
@@ -68,6 +71,7 @@ class Heart:
         self._journal = Journal(metrics)
         self._platform = outside.platform
         self.slots = Slots(pace.concurrency, outside.platform)
+        self._organizations = self._portions(outside, pace.organization_share)
         settler = Settler(
             outbox=outside.outbox,
             ledger=outside.ledger,
@@ -91,6 +95,10 @@ class Heart:
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
+    def _portions(self, outside: Outside, share: float) -> Portions:
+        shares = Shares(self._pace.concurrency, share)
+        return Portions(shares, readiness=self._readiness, clock=outside.clock, dice=outside.dice)
+
     def _notifications(
         self, outside: Outside, deliverer: Deliverer, relevance: Relevance, settler: Settler
     ) -> Notifications:
@@ -99,6 +107,8 @@ class Heart:
             relevance=relevance,
             settler=settler,
             readiness=self._readiness,
+            organizations=self._organizations,
+            destinations=self._portions(outside, self._pace.destination_share),
             drain=self._drain,
             journal=self._journal,
             clock=outside.clock,
@@ -113,6 +123,7 @@ class Heart:
             ),
             settler=settler,
             held=self._held,
+            organizations=self._organizations,
             deferral=Deferral(self._pace.max_age),
             platform=outside.platform,
             journal=self._journal,

@@ -11,6 +11,7 @@ from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.readiness import Readiness
 from notification_sender.worker.settle import Settler, Work
+from notification_sender.worker.slots import Portions
 
 SHORT = 1.0
 """Seconds: a wait below this keeps its delivery and gives its slot back; a longer one is parked."""
@@ -26,6 +27,8 @@ class Notifications:
         relevance: Relevance,
         settler: Settler,
         readiness: Readiness,
+        organizations: Portions,
+        destinations: Portions,
         drain: Drain,
         journal: Journal,
         clock: Clock,
@@ -34,6 +37,8 @@ class Notifications:
         self._relevance = relevance
         self._settler = settler
         self._readiness = readiness
+        self._organizations = organizations
+        self._destinations = destinations
         self._drain = drain
         self._journal = journal
         self._clock = clock
@@ -47,8 +52,13 @@ class Notifications:
             return None
         if envelope.replayed:
             notification = notification.afresh()
-        composed = Composed(notification, await self._relevance.outdated(notification))
-        attempt = await self._attempt(composed, envelope)
+        if away := self._organizations.away(notification.organization_id):
+            return await self._end(Attempt(notification, Deferred(away, "organization_full")), envelope)
+        with self._organizations.held(notification.organization_id):
+            composed = Composed(notification, await self._relevance.outdated(notification))
+            return await self._end(await self._attempt(composed, envelope), envelope)
+
+    async def _end(self, attempt: Attempt, envelope: Envelope) -> float | None:
         if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT:
             return attempt.outcome.delay
         await self._settle(attempt, envelope)
@@ -74,8 +84,12 @@ class Notifications:
             return await self._deliverer.refuse(
                 notification, composed.end, token=envelope.token, replayed=envelope.replayed
             )
-        age = self._clock.now() - envelope.first_seen
-        return await self._deliverer.deliver(notification, token=envelope.token, replayed=envelope.replayed, age=age)
+        destination = f"{notification.organization_id}/{notification.destination.destination_id}"
+        if away := self._destinations.away(destination):
+            return Attempt(notification, Deferred(away, "destination_full"))
+        age, token = self._clock.now() - envelope.first_seen, envelope.token
+        with self._destinations.held(destination):
+            return await self._deliverer.deliver(notification, token=token, replayed=envelope.replayed, age=age)
 
     async def _settle(self, attempt: Attempt, envelope: Envelope) -> None:
         notification = attempt.notification

@@ -1,5 +1,6 @@
 """Our own broker and store may go away: a step is kept in hand and taken again when they are back."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -23,6 +24,13 @@ class Readiness:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self._kept = 0
+        self._until = -math.inf
+
+    @property
+    def troubled(self) -> float:
+        """Until when steps had to be kept, on the monotonic clock: until now, while one is."""
+        return self._clock.monotonic() if self._kept else self._until
 
     async def keep(self, step: Callable[[], Awaitable[Result]], longest: float = LONGEST) -> Result:
         """Take ``step`` until it is through. One step, never two: what went through before would be done again.
@@ -33,7 +41,12 @@ class Readiness:
         try:
             return await step()
         except Unready as fault:
-            return await self._insist(step, longest, fault)
+            self._kept += 1
+            try:
+                return await self._insist(step, longest, fault)
+            finally:
+                self._kept -= 1
+                self._until = self._clock.monotonic()
 
     async def _insist(self, step: Callable[[], Awaitable[Result]], longest: float, fault: Unready) -> Result:
         until = self._clock.monotonic() + longest

@@ -1,8 +1,11 @@
-"""How many deliveries are worked on at once, shared by the lanes."""
+"""How many deliveries are worked on at once, shared by the lanes, and by those whom they are for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
-from notification_sender.ports import Lane, Platform
+from notification_sender.policy.shares import Shares
+from notification_sender.ports import Clock, Dice, Lane, Platform
+from notification_sender.worker.readiness import Readiness
 
 
 class Slots:
@@ -43,3 +46,28 @@ class Slots:
         """Give one back."""
         self._free += 1
         self._held[lane] -= 1
+
+
+class Portions:
+    """What of the slots is for one organization, or for one destination."""
+
+    def __init__(self, shares: Shares, *, readiness: Readiness, clock: Clock, dice: Dice) -> None:
+        self._shares = shares
+        self._readiness = readiness
+        self._clock = clock
+        self._dice = dice
+
+    def away(self, name: str) -> float:
+        """Seconds to stay away for, 0.0 for none: asked before any work."""
+        self._shares.excuse(self._readiness.troubled)
+        return self._shares.asks(name, now=self._clock.monotonic(), dice=self._dice())
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Work for it, for the length of the block."""
+        ticket = self._shares.enters(name, now=self._clock.monotonic())
+        try:
+            yield
+        finally:
+            self._shares.excuse(self._readiness.troubled)
+            self._shares.leaves(name, ticket, now=self._clock.monotonic())

@@ -15,8 +15,9 @@ from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.held import Held
-from notification_sender.worker.notifications import Notifications
+from notification_sender.worker.notifications import SHORT, Notifications
 from notification_sender.worker.settle import Settler, Work
+from notification_sender.worker.slots import Portions
 
 AT_ONCE = 8
 """Notifications that one unit sends side by side, within its one slot."""
@@ -36,6 +37,7 @@ class Units:
         claims: Claims,
         settler: Settler,
         held: Held,
+        organizations: Portions,
         deferral: Deferral,
         platform: Platform,
         journal: Journal,
@@ -47,25 +49,30 @@ class Units:
         self._claims = claims
         self._settler = settler
         self._held = held
+        self._organizations = organizations
         self._deferral = deferral
         self._platform = platform
         self._journal = journal
         self._clock = clock
         self._dice = dice
 
-    async def handle(self, envelope: Envelope) -> None:
-        """Take a unit as far as it goes now; on return it may be acked."""
+    async def handle(self, envelope: Envelope) -> float | None:
+        """Take a unit as far as it goes now. Seconds to wait before asking again, or None: it may be acked."""
         try:
             unit = decode(envelope.body)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
-            return
+            return None
         await self._claims.enroll(unit)
         outcome = self._premature(unit)
-        if outcome is not None:
+        if outcome is None:
+            with self._organizations.held(unit.organization_id):
+                await self._claim(unit, envelope)
+        elif isinstance(outcome, Deferred) and outcome.delay < SHORT:
+            return outcome.delay
+        else:
             await self._settler.settle(_work(unit, envelope, stage="decode"), outcome)
-            return
-        await self._claim(unit, envelope)
+        return None
 
     def _premature(self, unit: WorkUnit) -> Outcome | None:
         """What is over before anybody need be asked whether it was done already."""
@@ -74,7 +81,10 @@ class Units:
         except Permanent as fault:
             return Dead.of(fault)
         early = unit.not_before.timestamp() - self._clock.now() if unit.not_before is not None else 0.0
-        return Deferred(early, "not_yet_due") if early > 0 else None
+        if early > 0:
+            return Deferred(early, "not_yet_due")
+        away = self._organizations.away(unit.organization_id)
+        return Deferred(away, "organization_full") if away else None
 
     async def _claim(self, unit: WorkUnit, envelope: Envelope) -> None:
         reply = await self._claims.claim(unit, envelope)

@@ -27,6 +27,15 @@ from notification_sender.relevance import Relevance
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
 
+PACE = {
+    "concurrency": 200,
+    "organization_share": 0.5,
+    "destination_share": 0.25,
+    "lease": 30.0,
+    "send_timeout": 15.0,
+    "max_age": 86_400.0,
+}
+
 
 class Channel:
     """Sends nowhere; ends as told, then accepts. ``ends`` holds errors to raise, or a callable to run first."""
@@ -38,6 +47,9 @@ class Channel:
         self._clock = clock
         self.ends: deque[Exception | Callable[[], Any]] = deque()
         self.sends: list[tuple[float, Notification]] = []
+        self.takes: Callable[[Notification], float] = lambda _: 0.0
+        """Seconds until the answer."""
+        self.in_flight = self.most_in_flight = 0
 
     def address(self, destination: Destination) -> str:
         return str(destination.extra["url"])
@@ -48,12 +60,22 @@ class Channel:
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         await begin()
         self.sends.append((self._clock.now(), notification))
+        if seconds := self.takes(notification):
+            await self._wait(seconds)
         if self.ends:
             end = self.ends.popleft()
             if isinstance(end, Exception):
                 raise end
             await end()
         return Receipt("200")
+
+    async def _wait(self, seconds: float) -> None:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self._clock.sleep(seconds)
+        finally:
+            self.in_flight -= 1
 
 
 class Composer:
@@ -151,19 +173,25 @@ class Body:
         )
         return Heart(
             outside=outside,
-            pace=Pace(**{"concurrency": 200, "lease": 30.0, "send_timeout": 15.0, "max_age": 86_400.0} | pace),
+            pace=Pace(**PACE | pace),
             composer=self.composer,  # type: ignore[arg-type]
             deliverer=deliverer,
             relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
             metrics=self.metrics,
         )
 
-    async def publish(self, *, destinations: int = 1, headers: dict[str, Any] | None = None, **fields: Any) -> None:
-        offered = [
-            {"destination_id": f"hook-{number}", "channel": "webhook", "url": "https://hooks.example/x"}
-            for number in range(destinations)
-        ]
-        unit = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1", "destinations": offered}
+    async def publish(
+        self, *, destinations: int | list[dict[str, Any]] = 1, headers: dict[str, Any] | None = None, **fields: Any
+    ) -> None:
+        if isinstance(destinations, int):
+            urls = {f"hook-{number}": "https://hooks.example/x" for number in range(destinations)}
+            destinations = [{"destination_id": it, "channel": "webhook", "url": url} for it, url in urls.items()]
+        unit = {
+            "work_unit_id": "wu-1",
+            "organization_id": "org-1",
+            "incident_id": "inc-1",
+            "destinations": destinations,
+        }
         await self.broker.publish(orjson.dumps(unit | fields), headers)
 
     not_found = SubjectNotFound("incident inc-1: 404")

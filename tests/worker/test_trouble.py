@@ -128,7 +128,7 @@ async def test_what_has_no_slot_is_given_back_at_once(body: Any) -> None:
     answer = asyncio.Event()
     body.channel.ends.extend([answer.wait] * 200)
     for number in range(300):
-        await body.publish(work_unit_id=f"wu-{number}")
+        await body.publish(work_unit_id=f"wu-{number}", organization_id=f"org-{number % 10}")
     await body.clock.until(lambda: len(body.channel.sends) == 200)
     closing = asyncio.create_task(body.heart.close(25.0))
     await body.clock.until(lambda: body.heart.lanes.in_hand == 200)

@@ -1,0 +1,161 @@
+"""Who holds how much: the slow leave room for others, the quick need not."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.policy.returns import LONGEST, Returns
+from notification_sender.policy.shares import KEPT, MOST_KEPT, QUICK, UNKNOWN, Shares
+
+TOTAL = 20
+OWN = 10
+SHARE = OWN / TOTAL
+
+
+class Crowd:
+    """Many who want the same shares, each for as long as told; a tick is 10 ms."""
+
+    def __init__(self) -> None:
+        self.shares = Shares(TOTAL, SHARE)
+        self.now = 1000.0
+        self.inside: deque[tuple[float, int]] = deque()
+
+    def ask(self) -> float:
+        return self.shares.asks("org", now=self.now, dice=0.5)
+
+    def enter(self, seconds: float) -> float:
+        """What it was told."""
+        if not (away := self.ask()):
+            self.inside.append((self.now + seconds, self.shares.enters("org", now=self.now)))
+        return away
+
+    def ticks(self, number: int) -> Iterator[int]:
+        for tick in range(number):
+            yield tick
+            self.now += 0.01
+            for held in [it for it in self.inside if it[0] <= self.now]:
+                self.inside.remove(held)
+                self.shares.leaves("org", held[1], now=self.now)
+
+
+def test_one_whose_work_is_quick_may_hold_everything() -> None:
+    crowd = Crowd()
+    most = 0
+    for _ in crowd.ticks(100):
+        while len(crowd.inside) < TOTAL and not crowd.enter(0.2):
+            pass
+        most = max(most, len(crowd.inside))
+    assert most == TOTAL
+
+
+def test_of_a_first_flood_a_share_enters_and_the_rest_asks_again_shortly_until_it_is_known_how_slow_it_is() -> None:
+    crowd = Crowd()
+    assert [crowd.enter(15.0) for _ in range(TOTAL)] == [0.0] * OWN + [UNKNOWN] * OWN
+    crowd.now += QUICK + 0.01
+    assert 0 < crowd.ask() < crowd.ask() != UNKNOWN
+
+
+def test_what_hangs_shows_before_it_ends_even_where_everything_was_quick_before() -> None:
+    crowd = Crowd()
+    for _ in crowd.ticks(100):
+        crowd.enter(0.02)
+    for _ in crowd.ticks(100):
+        crowd.enter(15.0)
+        crowd.enter(0.02)
+    assert len(crowd.inside) < TOTAL * 4
+    assert crowd.ask() > 0
+
+
+def test_those_sent_away_come_back_about_as_fast_as_room_is_made() -> None:
+    crowd = Crowd()
+    for tick in crowd.ticks(250):
+        if tick < OWN or (tick > 200 and len(crowd.inside) < OWN):
+            crowd.enter(2.0)
+    away = [crowd.ask() for _ in range(3)]
+    assert [round(later - sooner, 2) for sooner, later in itertools.pairwise(away)] == [0.2, 0.2]
+
+
+def test_one_that_is_slow_keeps_nobody_else_away() -> None:
+    crowd = Crowd()
+    while not crowd.enter(15.0):
+        pass
+    assert crowd.shares.asks("other", now=crowd.now, dice=0.5) == 0.0
+
+
+@given(
+    total=st.integers(1, 40),
+    share=st.floats(0.01, 1.0),
+    steps=st.lists(st.tuples(st.floats(0.0, 2.0), st.integers(0, 5)), max_size=60),
+    slowness=st.floats(QUICK * 1.01, 30.0),
+    dice=st.floats(0, 1, exclude_max=True),
+)
+def test_whoever_is_slow_never_holds_more_than_its_share_and_is_never_away_for_long(
+    total: int, share: float, steps: list[tuple[float, int]], slowness: float, dice: float
+) -> None:
+    shares, now, held = Shares(total, share), 0.0, deque[tuple[float, int]]()
+    for passes, asking in steps:
+        now += passes
+        while held and held[0][0] <= now:
+            ends, ticket = held.popleft()
+            shares.leaves("slow", ticket, now=ends)
+        for _ in range(asking):
+            away = shares.asks("slow", now=now, dice=dice)
+            assert 0 <= away <= LONGEST
+            if not away:
+                held.append((now + slowness, shares.enters("slow", now=now)))
+            assert away == 0 or len(held) >= max(1, int(total * share))
+        assert len(held) <= max(1, int(total * share))
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 5), st.floats(0, 1, exclude_max=True)), max_size=60))
+def test_returns_are_within_a_minute_and_in_order_unless_there_are_too_many(
+    steps: list[tuple[float, float, float]],
+) -> None:
+    returns, now, last = Returns(), 0.0, 0.0
+    for passes, step, dice in steps:
+        now += passes
+        away = returns.after(step, now=now, dice=dice)
+        assert 0 <= away <= LONGEST
+        assert now + away >= last or away >= LONGEST / 2
+        last = now + away
+
+
+def test_a_crowd_that_is_too_large_does_not_come_back_in_one_instant() -> None:
+    returns = Returns()
+    away = [returns.after(1.0, now=0.0, dice=number % 10 / 10) for number in range(1000)][LONGEST.__ceil__() + 1 :]
+    assert min(away) == LONGEST / 2
+    assert len(set(away)) == 10
+
+
+def test_nobody_comes_back_before_it_opens() -> None:
+    returns = Returns()
+    assert [returns.after(0.5, now=100.0, dice=0.5, opens=110.0) for _ in range(2)] == [10.5, 11.0]
+
+
+def test_names_that_hold_nothing_are_forgotten() -> None:
+    shares = Shares(TOTAL, SHARE)
+    for number in range(2 * MOST_KEPT):
+        shares.leaves(str(number), shares.enters(str(number), now=0.0), now=0.0)
+    assert len(shares._names) <= MOST_KEPT
+    shares.enters("held", now=0.0)
+    for number in (1, 2):
+        shares.enters(f"later-{number}", now=KEPT + 1)
+    assert set(shares._names) == {"held", "later-1", "later-2"}
+
+
+def test_what_was_held_for_reasons_of_ours_makes_nobody_slow() -> None:
+    crowd = Crowd()
+    while not crowd.enter(30.0):
+        pass
+    crowd.now += 29.99
+    crowd.shares.excuse(crowd.now)
+    assert crowd.ask() == 0.0
+    crowd.now += 0.001
+    assert crowd.ask() == UNKNOWN
+    for _ in crowd.ticks(2):
+        pass
+    for _ in range(TOTAL):
+        assert crowd.enter(1.0) == 0.0
