@@ -5,10 +5,13 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
 from notification_sender.adapters.door import Allow, Dial, Door, dialling
@@ -18,7 +21,12 @@ from notification_sender.ports import Begin
 
 KEEP_ALIVE = 15.0
 """Seconds that an unused connection is kept: many servers close theirs after 60, some after 20, and a request that
-meets the closing door ends unknown. An address is checked again with each new connection."""
+meets the closing door ends unknown."""
+
+LIFETIME = 60.0
+"""Seconds for which a connection takes requests, however busy it is: an address is checked when it is dialled, so this
+is how long a name may have moved, or a certificate have been withdrawn. To check the address of a kept connection
+again would find nothing: it does not change, and who may be dialled is settled when the process starts."""
 
 ROUTES = 4096
 """URLs of which it is kept what they say: to find that out costs as much as the rest of an exchange."""
@@ -57,6 +65,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._resolver = resolver
         self._connector: aiohttp.TCPConnector | None = None
+        self._born: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
         self._route = lru_cache(maxsize=ROUTES)(_Route.to)  # our own: a route belongs to a loop
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -92,10 +101,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         deadline: float | None = None,
         max_bytes: int | None = None,
         begin: Begin | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Answer:
         """Send, and read the whole answer. Host, content-length and accept-encoding are added to ``headers``.
 
-        ``begin`` is awaited, within the deadline, when all that is left is to write.
+        ``begin`` is awaited, within the deadline, when all that is left is to write. ``tls`` in place of the
+        transport's own: connections of different ones are kept apart.
 
         Raises:
             ForbiddenAddress: ``allow`` said no; nothing was sent.
@@ -107,7 +118,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         exchange = Exchange(max_bytes or self._max_bytes, clock, asked=clock())
         dial = Dial(tls=url.startswith("https:"))
         cause = "the answer is longer than may be read"
-        route = self._route(url)
+        route = self._route(url, tls)
         request = _head(method, route, headers, len(body)) + body
         token = dialling.set(dial)
         try:
@@ -130,9 +141,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await self._connector.close()
 
     async def _attempt(self, exchange: Exchange, route: "_Route", request: bytes, begin: Begin | None) -> None:
-        if self._connector is None:
-            self._connector = self._open()
-        connection = await self._connector.connect(route.origin, [], self._connect_timeout)
+        connection = await self._connection(route)
         try:
             await exchange.over(connection, request, begin)
         finally:
@@ -141,6 +150,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 connection.release()
             else:
                 connection.close()
+
+    async def _connection(self, route: "_Route") -> Connection:
+        """A kept one, or a new one."""
+        if self._connector is None:
+            self._connector = self._open()
+        while True:
+            connection = await self._connector.connect(route.origin, [], self._connect_timeout)
+            protocol, now = connection.protocol, asyncio.get_running_loop().time()
+            if protocol is None or now - self._born.setdefault(protocol, now) <= LIFETIME:
+                return connection
+            connection.close()
 
     def _open(self) -> aiohttp.TCPConnector:
         """Only now, because aiohttp wants a running loop.
@@ -167,11 +187,11 @@ class _Route:
     host: str
 
     @classmethod
-    def to(cls, text: str) -> "_Route":
+    def to(cls, text: str, tls: ssl.SSLContext | None) -> "_Route":
         """Raises SendFailed where it cannot be dialled."""
         try:
             url = URL(text, encoded=True)
-            origin = aiohttp.ClientRequest("GET", url)
+            origin = aiohttp.ClientRequest("GET", url, ssl=tls or True)
         except ValueError:
             raise SendFailed("the URL cannot be dialled", sent=Sent.NOTHING) from None
         if url.scheme not in {"http", "https"}:

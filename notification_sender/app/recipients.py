@@ -4,6 +4,7 @@ from notification_sender import __version__
 from notification_sender.adapters.http import AiohttpTransport
 from notification_sender.adapters.smtp import Server, Smtp
 from notification_sender.channels.addresses import Addresses
+from notification_sender.channels.authorities import Authorities
 from notification_sender.channels.email import Email
 from notification_sender.channels.signing import Secrets
 from notification_sender.channels.webhook import Tokens, Webhook
@@ -20,12 +21,13 @@ class Recipients:
 
     def __init__(self, settings: Settings, *, tokens: Tokens, clock: Clock) -> None:
         self._throttles = {"webhook": settings.throttle_webhook, "email": settings.throttle_email}
-        addresses = Addresses(allowed=map(str, settings.allowed_cidrs))
+        addresses = Addresses(allowed=map(str, settings.allowed_cidrs), ports=settings.webhook_ports)
         self._transport = AiohttpTransport(allow=addresses.check, deadline=settings.send_timeout, partial=True)
         self._smtp = self._mail_server(settings)
         webhook = Webhook(
             transport=self._transport,
             secrets=Secrets(settings.secrets_dir),
+            authorities=Authorities(settings.ca_dir),
             tokens=tokens,
             clock=clock,
             version=__version__,

@@ -9,8 +9,6 @@ import httpx
 
 from notification_sender.model.errors import ForbiddenAddress
 
-PORTS = frozenset({443, 8443})
-
 # IANA's special-purpose registries, multicast, and all that translates an IPv4 address in or out. ipaddress.is_global
 # is no filter: it lets NAT64, 6to4, IPv4-compatible and multicast addresses pass.
 _DENIED = [
@@ -33,7 +31,7 @@ class Addresses:
 
     """
 
-    def __init__(self, *, allowed: Iterable[str] = (), ports: Container[int] = PORTS) -> None:
+    def __init__(self, *, allowed: Iterable[str] = (), ports: Container[int] = (443, 8443)) -> None:
         self._allowed = [ip_network(network) for network in allowed]
         self._ports = ports
 

@@ -1,15 +1,17 @@
 """How a webhook is sent: one signed POST, and what each answer to it means."""
 
 import asyncio
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from notification_sender.channels.addresses import webhook_url
 from notification_sender.channels.answers import excerpt
+from notification_sender.channels.authorities import Authorities
 from notification_sender.channels.signing import Secrets, signature
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SchemaViolation, SendFailed, Sent
@@ -54,10 +56,18 @@ class Transport(Protocol):
     """One request, one answer. Plain values: to build what httpx has for them takes as long as the rest of a send."""
 
     async def exchange(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float, begin: Begin
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        deadline: float,
+        begin: Begin,
+        tls: ssl.SSLContext | None,
     ) -> Answer:
         """``headers``: those of HTTP itself (host, lengths, encodings) are the transport's. ``begin`` is awaited once
-        there is a connection, right before the first byte is written.
+        there is a connection, right before the first byte is written. ``tls``: in place of its own.
 
         Raises:
             ForbiddenAddress: nothing was sent, and never will be.
@@ -75,6 +85,7 @@ class _Target(BaseModel):
     url: str
     secret: Identifier | None = None
     auth: Literal["outbound_token"] | None = None
+    ca: Identifier | None = None
 
     @field_validator("url")
     @classmethod
@@ -82,9 +93,16 @@ class _Target(BaseModel):
         webhook_url(url)
         return url
 
+    @field_validator("ca")
+    @classmethod
+    def _with_tls(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and "url" in info.data and not webhook_url(info.data["url"]).startswith("https:"):
+            raise ValueError("goes with an https:// URL")
+        return name
+
 
 class Webhook:
-    """The channel ``webhook``: a destination has a ``url``, and may have a ``secret`` and an ``auth``.
+    """The channel ``webhook``: a destination has a ``url``, and may have a ``secret``, an ``auth`` and a ``ca``.
 
     ``transport`` hands over what it has where an answer does not end: the status is enough. ``deadline`` is for
     all of one send, in seconds; a second try with a fresh token shares it.
@@ -98,6 +116,7 @@ class Webhook:
         *,
         transport: Transport,
         secrets: Secrets,
+        authorities: Authorities,
         tokens: Tokens,
         clock: Clock,
         version: str,
@@ -105,6 +124,7 @@ class Webhook:
     ) -> None:
         self._transport = transport
         self._secrets = secrets
+        self._authorities = authorities
         self._tokens = tokens
         self._clock = clock
         self._user_agent = f"notification-sender/{version}"
@@ -154,8 +174,9 @@ class Webhook:
             authorization = [("authorization", f"Bearer {token}")]
         # Only now, because a token may take seconds to come.
         headers = self._headers(notification.notification_id, target, body) + authorization
+        tls = self._authorities.context(target.ca) if target.ca else None
         url, left = webhook_url(target.url), until - self._clock.monotonic()
-        return headers, await self._transport.exchange("POST", url, headers, body, deadline=left, begin=begin)
+        return headers, await self._transport.exchange("POST", url, headers, body, deadline=left, begin=begin, tls=tls)
 
     async def _token(self, notification: Notification, until: float, *, fresh: bool) -> str:
         """Within the deadline of the send: the claim on it does not last much longer."""

@@ -127,6 +127,16 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
 
 
+def _ports(text: str) -> frozenset[int]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if not (word.isascii() and word.isdecimal() and 0 < int(word) < 2**16):
+            raise ValueError(f"{word!r} is no port: 1 to 65535")
+    if not words:
+        raise ValueError("names no port")
+    return frozenset(map(int, words))
+
+
 AmqpUrl = Annotated[SecretUrl, AfterValidator(_amqp_url), Form("`amqp://` or `amqps://` URL")]
 RedisUrl = Annotated[SecretUrl, AfterValidator(_redis_url), Form("`redis://` or `rediss://` URL")]
 SmtpUrl = Annotated[SecretUrl | None, AfterValidator(_smtp_url), Form("`smtp://` or `smtps://` URL")]
@@ -139,3 +149,4 @@ Throttle = Annotated[Limit | None, BeforeValidator(_rate), Form("`600/minute bur
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks), Form("networks, separated by commas")
 ]
+Ports = Annotated[frozenset[int], BeforeValidator(_ports), Form("ports, separated by commas")]

@@ -27,6 +27,7 @@ from notification_sender.settings.forms import (
     Form,
     Mailbox,
     Networks,
+    Ports,
     RedisUrl,
     SecretUrl,
     SmtpUrl,
@@ -96,6 +97,10 @@ class Settings(BaseSettings):
     secrets_dir: Folder | None = _option(
         None, "Folder of signing secrets, a file each: destinations name them, so that no message holds one."
     )
+    ca_dir: Folder | None = _option(
+        None,
+        "Folder of certificate authorities, a PEM file each: a destination that names one trusts it and no other.",
+    )
     templates_dir: Folder | None = _option(None, "Folder of your own templates; else the shipped ones.")
     concurrency: int = _option(
         "200", "Deliveries in hand in one process: what the memory and the APIs behind it bear.", ge=1, le=10_000
@@ -126,6 +131,7 @@ class Settings(BaseSettings):
     allowed_cidrs: Networks = _option(
         "", "Private networks that webhooks may reach, `http://` included. All others are refused at connect."
     )
+    webhook_ports: Ports = _option("443, 8443", "Ports that webhooks may reach elsewhere.")
     aaa_budget: Budget = _option(
         None, "Calls to the AAA API that all processes together have under way at most; each has 200 at most."
     )

@@ -6,18 +6,18 @@ import re
 import socket
 import ssl
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from aiohttp.abc import AbstractResolver
+from services.certificates import Certificate
+from services.certificates import certificate as made_certificate
 
-from notification_sender.adapters import door
+from notification_sender.adapters import door, http
 from notification_sender.adapters.http import AiohttpTransport
 from notification_sender.model.errors import ClaimLost, ForbiddenAddress, SendFailed, Sent, Unready
 from notification_sender.ports import Begin
@@ -167,6 +167,16 @@ async def test_one_connection_serves_many_requests(transport: AiohttpTransport) 
         for _ in range(3):
             await transport.handle_async_request(post(server.url))
         assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_a_connection_that_is_busy_for_too_long_is_replaced(
+    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "LIFETIME", 0.0)
+    async with serving(polite) as server:
+        for _ in range(3):
+            await transport.handle_async_request(post(server.url))
+        assert (len(server.requests), server.connections) == (3, 3)
 
 
 async def test_what_is_http_s_own_is_not_the_caller_s_to_say(transport: AiohttpTransport) -> None:
@@ -568,23 +578,13 @@ async def test_every_new_connection_is_checked_again() -> None:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Self-signed, for hooks.example: certificate and key."""
-    cert, key = (str(tmp_path_factory.mktemp("tls") / name) for name in ("cert.pem", "key.pem"))
-    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=hooks.example"
-    subprocess.run(  # noqa: S603 - our own arguments
-        ["openssl", *made.split(), "-addext", "subjectAltName=DNS:hooks.example", "-keyout", key, "-out", cert],  # noqa: S607 - found on the path
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return made_certificate(tmp_path_factory.mktemp("tls"), "DNS:hooks.example")
 
 
 @pytest.fixture
-def server_tls(certificate: tuple[str, str]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
+def server_tls(certificate: Certificate) -> ssl.SSLContext:
+    return certificate.serving()
 
 
 @pytest.mark.parametrize(
@@ -592,11 +592,11 @@ def server_tls(certificate: tuple[str, str]) -> ssl.SSLContext:
     [(True, "hooks.example", True), (True, "other.example", False), (False, "hooks.example", False)],
 )
 async def test_tls_is_verified_against_the_name_in_the_url(
-    certificate: tuple[str, str], server_tls: ssl.SSLContext, *, trusted: bool, host: str, answered: bool
+    certificate: Certificate, server_tls: ssl.SSLContext, *, trusted: bool, host: str, answered: bool
 ) -> None:
     names: list[str | None] = []
     server_tls.sni_callback = lambda _socket, name, _context: names.append(name)
-    tls = ssl.create_default_context(cafile=Path(certificate[0])) if trusted else None
+    tls = ssl.create_default_context(cafile=certificate.certificate) if trusted else None
     async with (
         serving(polite, server_tls) as server,
         aclosing(AiohttpTransport(tls=tls, resolver=Names("127.0.0.1"), allow=Guard())) as transport,

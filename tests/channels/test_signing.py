@@ -1,7 +1,6 @@
 """Signatures, judged by the specification's own library."""
 
 import base64
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,45 +60,6 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(text: str, says: str
 def test_a_file_has_a_key_a_line(tmp_path: Path) -> None:
     (tmp_path / "noc").write_text(f"# since May\n{OTHER}\r\n\n  {KEY}  \n# the end")
     assert Secrets(tmp_path).keys("noc") == (signing_key(OTHER), signing_key(KEY))
-
-
-class Watch:
-    """Seconds that a test sets."""
-
-    time = 100.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-def test_a_file_is_read_again_when_it_changed_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, watch = tmp_path / "noc", Watch()
-    file.write_text(KEY)
-    secrets = Secrets(tmp_path, monotonic=watch)
-    assert secrets.keys("noc") == (signing_key(KEY),)
-    file.write_text(OTHER)
-    assert secrets.keys("noc") == (signing_key(KEY),)
-    watch.time += 1
-    assert secrets.keys("noc") == (signing_key(OTHER),)
-
-    watch.time += 1
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it had not changed"))
-    assert secrets.keys("noc") == (signing_key(OTHER),)
-
-
-def test_a_folder_that_is_swapped_as_kubernetes_does_is_noticed(tmp_path: Path) -> None:
-    for version, key in (("v1", KEY), ("v2", OTHER[: len(KEY)])):
-        (tmp_path / version).mkdir()
-        (tmp_path / version / "noc").write_text(key)
-        os.utime(tmp_path / version / "noc", (1, 1))
-    (tmp_path / "data").symlink_to("v1")
-    watch = Watch()
-    secrets = Secrets(tmp_path / "data", monotonic=watch)
-    assert secrets.keys("noc") == (signing_key(KEY),)
-    (tmp_path / "next").symlink_to("v2")
-    (tmp_path / "next").rename(tmp_path / "data")
-    watch.time += 1
-    assert secrets.keys("noc") == (signing_key(OTHER[: len(KEY)]),)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from notification_sender.adapters import door
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.http import AiohttpTransport, Answer
 from notification_sender.channels.addresses import Addresses
+from notification_sender.channels.authorities import Authorities
 from notification_sender.channels.signing import Secrets
 from notification_sender.channels.webhook import Transport, Webhook
 from notification_sender.model.destination import Destination
@@ -107,7 +109,7 @@ def notification(content: dict[str, str] | None = None, **fields: Any) -> Notifi
 
 
 def webhook(transport: Transport, secrets: Secrets, **others: Any) -> Webhook:
-    given = {"tokens": Tokens(), "clock": Watch(), "version": "1.2.3"} | others
+    given = {"authorities": Authorities(None), "tokens": Tokens(), "clock": Watch(), "version": "1.2.3"} | others
     return Webhook(transport=transport, secrets=secrets, **given)
 
 
@@ -118,12 +120,22 @@ class Recipient:
         self.answers = list(answers)
         self.asked: list[dict[str, str]] = []
         self.deadlines: list[float] = []
+        self.trusted: list[ssl.SSLContext | None] = []
 
     async def exchange(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, *, deadline: float, begin: Begin
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        deadline: float,
+        begin: Begin,
+        tls: ssl.SSLContext | None,
     ) -> Answer:
         assert (method, url, body) == ("POST", URL, BODY.encode())
         await begin()
+        self.trusted.append(tls)
         self.asked.append(dict(headers))
         self.deadlines.append(deadline)
         return self.answers.pop(0)
@@ -152,7 +164,8 @@ async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secret
     got: list[tuple[dict[str, str], bytes]] = []
 
     async def take(request: web.Request) -> web.Response:
-        got.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        as_written = {name.decode(): value.decode() for name, value in request.raw_headers}
+        got.append((as_written, await request.read()))
         return web.Response(status=202, text="queued\n as\t42")
 
     async with receiver(take) as url:
@@ -194,6 +207,26 @@ async def test_with_a_secret_that_is_missing_nothing_is_sent(secrets: Secrets) -
     with pytest.raises(SendFailed, match="'nok'") as caught:
         await webhook(recipient, secrets).send(notification(url=URL, secret="nok"), begin)
     assert (caught.value.sent, recipient.asked) == (Sent.NOTHING, [])
+
+
+async def test_the_authority_that_a_destination_names_is_the_one_that_is_trusted(secrets: Secrets) -> None:
+    class Known:
+        def context(self, name: str) -> ssl.SSLContext:
+            return contexts[name]
+
+    contexts = {"noc-ca": ssl.create_default_context()}
+    recipient = answering(200, 200)
+    channel = webhook(recipient, secrets, authorities=Known())
+    await channel.send(notification(url=URL, ca="noc-ca"), begin)
+    await channel.send(notification(url=URL), begin)
+    assert recipient.trusted == [contexts["noc-ca"], None]
+
+
+async def test_with_an_authority_that_is_missing_nothing_is_sent(secrets: Secrets) -> None:
+    recipient = answering(200)
+    with pytest.raises(SendFailed, match="'noc-ca' cannot be used: NS_CA_DIR is not set") as caught:
+        await webhook(recipient, secrets).send(notification(url=URL, ca="noc-ca"), begin)
+    assert (caught.value.sent, caught.value.ill, recipient.asked) == (Sent.NOTHING, False, [])
 
 
 # --- what an answer means ---------------------------------------------------------------------------------
@@ -414,6 +447,8 @@ def test_the_address_is_the_url(secrets: Secrets) -> None:
         ({"url": URL, "secret": "../../etc/passwd"}, "secret: "),
         ({"url": URL, "secret": ".."}, "secret: "),
         ({"url": URL, "secret": "noc\n"}, "secret: "),
+        ({"url": URL, "ca": "../ca"}, "ca: "),
+        ({"url": "HTTP://127.0.0.1/", "ca": "noc"}, "ca: .*goes with an https:// URL"),
     ],
 )
 def test_a_field_that_breaks_a_rule_is_named(secrets: Secrets, fields: dict[str, Any], says: str) -> None:
