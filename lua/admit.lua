@@ -2,60 +2,88 @@
 -- The arithmetic is policy/limits.py; `spend` there is what the tests hold this against.
 --
 -- KEYS[1]  the record
--- KEYS[2]  string, there while the destination is switched off
--- KEYS[3…] string, one for each limit: its theoretical arrival time, µs since the epoch; gone once that has passed
+-- KEYS[2]  the record of the destination: see settle.lua
+-- KEYS[3]  there while its recipient wants nothing
+-- KEYS[4…] string, one for each limit: three integers, µs by its own clock: `booked` and `sent` (theoretical arrival
+--          times after all that is spent or booked, and after what was really sent) and `skew`, how much its own clock
+--          is ahead of the server's; gone once `booked` has passed
 -- ARGV     1 token · 2 attempt of the message · 3 replayed, 1 or 0 · 4 lease, µs · 5 TTL of the record, ms
---          6 horizon, µs · then for each limit: name · interval, µs · tolerance, µs · grace of a booking, µs
+--          6 horizon, µs · 7 lateness that is borne, µs · then for each limit: name · interval, µs · tolerance, µs
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
---          {'throttled', µs, limit}    not before so long, because of this limit
+--          {'unsubscribed'}            its recipient wants nothing
+--          {'throttled', µs, limit}    not before so long, because of this limit, or by the destination's own wish
 
-local MARGIN = 1000  -- ms that a theoretical arrival time outlives itself
+local MARGIN = 1000  -- ms that a limit outlives its last booking
 
 local told = answer(unpack(ARGV, 1, 5))
 if told then return told end
-if redis.call('EXISTS', KEYS[2]) == 1 then return {'disabled'} end
+if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
+local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
+if tonumber(place[1] or 0) > now then return {'disabled'} end
 
-local horizon = tonumber(ARGV[6])
+local horizon, late = tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local function move(limit, tat)
-  redis.call('SET', limit.key, integer(tat), 'PX', integer(math.ceil((tat - now) / 1000) + MARGIN))
-end
-
--- A claim that ran out stays one: whoever claims next finds the outcome unknown.
-local function wait(limit, due, booked)
-  redis.call('HSET', KEYS[1], 'state', claimed and 'claimed' or 'waiting', 'attempt', ARGV[2])
-  redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications')
-  if not claimed then redis.call('HDEL', KEYS[1], 'lease', 'takeovers') end
-  if booked then redis.call('HSET', KEYS[1], 'limit', limit, 'due', integer(due)) end
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  return {'throttled', due - now, limit}
-end
-
--- What is further ahead than anything is booked was written before this server's clock was set back: a booking
--- is asked for anew, a limit counts as just spent.
-local booked = record.limit ~= nil and record.due <= now + horizon
-if booked and now < record.due then return wait(record.limit, record.due, true) end
-
-local unpaid, slowest = {}, nil
-for place = 3, #KEYS do
-  local at = 7 + (place - 3) * 4
-  local interval, tolerance, grace = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if not (booked and record.limit == ARGV[at] and now - record.due <= grace) then
-    local tat = math.max(tonumber(redis.call('GET', KEYS[place]) or 0), now)
-    if tat > now + horizon + tolerance + interval then tat = now + tolerance + interval end
-    local limit = {key = KEYS[place], name = ARGV[at], due = tat - tolerance, next = tat + interval}
-    unpaid[#unpaid + 1] = limit
-    if not slowest or limit.due > slowest.due then slowest = limit end
+-- A claim that ran out stays one: whoever claims next finds what it left.
+local function wait(delay, limit, slot)
+  redis.call('HSET', KEYS[1], 'attempt', ARGV[2], 'due', integer(now + delay))
+  if not claimed then
+    redis.call('HSET', KEYS[1], 'state', 'waiting')
+    redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt')
   end
+  redis.call('HDEL', KEYS[1], 'limit', 'slot', 'text', 'notifications')
+  if slot then redis.call('HSET', KEYS[1], 'limit', limit, 'slot', integer(slot)) end
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  return {'throttled', delay, limit}
 end
 
-if slowest and slowest.due > now then
-  if slowest.due - now > horizon then return wait(slowest.name, now + horizon, false) end
-  move(slowest, slowest.next)
-  return wait(slowest.name, slowest.due, true)
+-- What is longer than any wish that is kept was written before this server's clock was set back.
+local hold = tonumber(place[2] or 0) - now
+if hold > 0 and hold <= horizon then return wait(hold, 'retry_after') end
+
+local function write(limit)
+  local value = string.format('%.0f %.0f %.0f', limit.booked, limit.sent, limit.skew)
+  redis.call('SET', limit.key, value, 'PX', integer(math.ceil((limit.booked - limit.now) / 1000) + MARGIN))
 end
-for _, limit in ipairs(unpaid) do
-  move(limit, limit.next)
+
+local function read(number)
+  local at = 8 + (number - 4) * 3
+  local name, interval, tolerance = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local booked, sent, skew = string.match(redis.call('GET', KEYS[number]) or '', '^(%d+) (%d+) (%d+)$')
+  local limit = {key = KEYS[number], name = name, interval = interval, tolerance = tolerance, known = booked and true}
+  limit.booked, limit.sent, limit.skew = tonumber(booked or 0), tonumber(sent or 0), tonumber(skew or 0)
+  local ahead = limit.sent - tolerance - late - interval - now
+  limit.now = now + math.max(limit.skew, ahead)
+  if ahead > limit.skew then
+    -- More was never sent ahead of time: the server's clock was set back, and the limit's own goes on.
+    limit.skew = ahead
+    write(limit)
+  end
+  return limit
+end
+
+local limits, slowest, longest = {}, nil, 0
+for number = 4, #KEYS do
+  limits[#limits + 1] = read(number)
+end
+for _, limit in ipairs(limits) do
+  local ours = limit.known and record.limit == limit.name
+  if ours and record.slot > limit.now then return wait(record.slot - limit.now, limit.name, record.slot) end
+  limit.paid = ours and limit.sent - limit.tolerance - late <= limit.now
+  local delay = math.max(limit.booked, limit.now) - limit.tolerance - limit.now
+  if not limit.paid and delay > longest then slowest, longest = limit, delay end
+end
+
+if slowest then
+  if longest > horizon then return wait(horizon, slowest.name) end
+  slowest.booked = math.max(slowest.booked, slowest.now) + slowest.interval
+  write(slowest)
+  return wait(longest, slowest.name, slowest.now + longest)
+end
+for _, limit in ipairs(limits) do
+  if not limit.paid then limit.booked = math.max(limit.booked, limit.now) + limit.interval end
+  limit.sent = math.max(limit.sent, limit.now) + limit.interval
+  limit.booked = math.max(limit.booked, limit.sent)
+  write(limit)
 end
 return take(ARGV[1], ARGV[2], ARGV[4], ARGV[5])

@@ -5,6 +5,8 @@
 -- reply    {'settled', state}          over already; a replay opens what is dead again
 --          {'stale'}                   the record is past this attempt
 --          {'busy', µs}                somebody else holds it for so long
---          {'mine', fence, takeovers}  claimed; takeovers: so many before us, in a row, ended without an outcome
+--          {'mine', fence, takeovers, doubt}
+--                                      claimed; takeovers: so many before us, in a row, ended without an outcome;
+--                                      doubt: 1 where one of them may have been sending
 
 return answer(unpack(ARGV)) or take(ARGV[1], ARGV[2], ARGV[4], ARGV[5])

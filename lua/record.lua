@@ -1,13 +1,16 @@
 -- What became of one unit or notification, and what every verb does with it. This text goes before each of them.
 --
 -- KEYS[1]  hash, one record; it lives for the ledger's TTL after every change
---   state          claimed | waiting | delivered | suppressed | dead | done
+--   state          claimed | transmitting | waiting | delivered | suppressed | dead | done
+--                  transmitting: claimed, and the first byte may have left
 --   attempt        the number of the attempt; a message with a lower one is stale
 --   fence          how often it was claimed
 --   token          the delivery that claimed it last
 --   lease          µs since the epoch: until when that claim holds; only while claimed
 --   takeovers      claims in a row that ran out without an outcome
---   limit, due     the slot that is booked for it: on which limit, and when (µs since the epoch)
+--   doubt          there while one of these ran out while it was transmitting
+--   due            µs since the epoch: when its parked copy comes back; only while waiting
+--   limit, slot    what is booked for it: on which limit, and when, by that limit's own clock (see admit.lua)
 --   text           the receipt, or the reason; only once over
 --   notifications  ids with one space between; only of a unit that is over
 --
@@ -16,7 +19,8 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local stored = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'limit', 'due')
+local stored = redis.call('HMGET', KEYS[1],
+  'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot')
 local record = {
   state = stored[1] or nil,
   attempt = tonumber(stored[2] or 0),
@@ -24,10 +28,11 @@ local record = {
   token = stored[4] or nil,
   lease = tonumber(stored[5] or 0),
   takeovers = tonumber(stored[6] or 0),
-  limit = stored[7] or nil,
-  due = tonumber(stored[8] or 0),
+  doubt = stored[7] and true,
+  limit = stored[8] or nil,
+  slot = tonumber(stored[9] or 0),
 }
-local claimed = record.state == 'claimed'
+local claimed = record.state == 'claimed' or record.state == 'transmitting'
 local waiting = record.state == 'waiting'
 local over = record.state ~= nil and not claimed and not waiting
 
@@ -42,13 +47,16 @@ end
 -- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost.
 local function take(token, attempt, lease, ttl)
   local again = claimed and record.token == token
+  local taken = claimed and not again
   local fence = again and record.fence or record.fence + 1
-  local takeovers = (claimed and not again) and record.takeovers + 1 or record.takeovers
+  local takeovers = taken and record.takeovers + 1 or record.takeovers
+  local doubt = record.doubt or taken and record.state == 'transmitting'
   redis.call('HSET', KEYS[1], 'state', 'claimed', 'attempt', attempt, 'fence', integer(fence), 'token', token,
     'lease', integer(now + lease), 'takeovers', takeovers)
-  if record.limit or over then redis.call('HDEL', KEYS[1], 'limit', 'due', 'text', 'notifications') end
+  if record.state then redis.call('HDEL', KEYS[1], 'doubt', 'due', 'limit', 'slot', 'text', 'notifications') end
+  if doubt then redis.call('HSET', KEYS[1], 'doubt', 1) end
   redis.call('PEXPIRE', KEYS[1], ttl)
-  return {'mine', fence, takeovers}
+  return {'mine', fence, takeovers, doubt and 1 or 0}
 end
 
 -- What a claim is told whatever else it asks for, in this order; nil: the record is free.
@@ -59,7 +67,9 @@ local function answer(token, attempt, replayed, lease, ttl)
   end
   if tonumber(attempt) < record.attempt then return {'stale'} end
   -- A copy with a higher number was parked once its attempt had ended: the holder only had no time to say so.
-  if claimed and tonumber(attempt) > record.attempt then claimed, record.takeovers = false, 0 end
+  if claimed and tonumber(attempt) > record.attempt then
+    claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
+  end
   if claimed and record.token == token then return take(token, attempt, lease, ttl) end
   if claimed and record.lease > now then return {'busy', record.lease - now} end
   return nil

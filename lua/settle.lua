@@ -1,30 +1,73 @@
 -- Record how it ended, or give the claim up. Only whoever holds the claim may; saying it twice is no harm.
 --
 -- KEYS[1]  the record
--- KEYS[2]  where given: switches the destination off, for as long as it is there
+-- KEYS[2]  where an attempt was made: hash, the record of its destination, there while anything is wrong with it
+--            failing  µs since the epoch: since when nothing was accepted
+--            off      why it was switched off, gone or failing; until something is accepted again
+--            until    µs since the epoch: so long it is off
+--            hold     µs since the epoch: nothing before, by its own wish
+-- KEYS[3]  with it: list, the story of the attempts, oldest first
 -- ARGV     1 token · 2 fence, 0 for what was never claimed: then only where nobody holds it and nothing is over
---          3 new state · 4 attempt, of what is given up · 5 text · 6 notifications · 7 TTL of the record, ms
---          8 TTL of KEYS[2], ms
--- reply    1, or 0 if the claim is not ours any more: then nothing was written
+--          3 new state · 4 attempt, of what is given up · 5 delay until it comes back, µs · 6 text · 7 notifications
+--          8 TTL of the record, ms
+--          with KEYS[2]: 9 accepted, failed, gone or neither · 10 hold, µs, or 0 · 11 the attempt, for the story
+--          12 after so many µs of failing it is off · 13 for so many µs
+-- reply    ok, or lost if the claim is not ours any more: then nothing was written; or ok, and the destination was
+--          disabled by this, or has recovered
 
-local token, fence, state, attempt, text, notifications, ttl = unpack(ARGV, 1, 7)
+local STORY = 50  -- attempts that are kept
+
+local token, fence, state, attempt, delay, text, notifications, ttl = unpack(ARGV, 1, 8)
 
 if fence == '0' then
-  if over or claimed and record.lease > now then return 0 end
+  if over or claimed and record.lease > now then return 'lost' end
 else
-  if not owned(token, fence) then return 0 end
-  if not claimed then return record.state == state and 1 or 0 end
+  if not owned(token, fence) then return 'lost' end
+  if not claimed then return record.state == state and 'ok' or 'lost' end
 end
 
 -- First something that takes no memory: after that Redis lets a script go on even where it is full.
-redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'limit', 'due')
+redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot')
 redis.call('HSET', KEYS[1], 'state', state)
 if state == 'waiting' then
-  redis.call('HSET', KEYS[1], 'attempt', attempt)
+  redis.call('HSET', KEYS[1], 'attempt', attempt, 'due', integer(now + delay))
 else
   redis.call('HSET', KEYS[1], 'text', text)
 end
 if notifications ~= '' then redis.call('HSET', KEYS[1], 'notifications', notifications) end
 redis.call('PEXPIRE', KEYS[1], ttl)
-if KEYS[2] then redis.call('SET', KEYS[2], '1', 'PX', ARGV[8]) end
-return 1
+if not KEYS[2] then return 'ok' end
+
+local verdict, hold, story, patience, off = unpack(ARGV, 9, 13)
+redis.call('RPUSH', KEYS[3], story)
+redis.call('LTRIM', KEYS[3], -STORY, -1)
+redis.call('PEXPIRE', KEYS[3], ttl)
+
+local function switch_off(why)
+  redis.call('HSET', KEYS[2], 'off', why, 'until', integer(now + off))
+  -- Whoever is switched on again gets the whole time once more.
+  redis.call('HDEL', KEYS[2], 'failing')
+  return 'disabled'
+end
+
+local place = redis.call('HMGET', KEYS[2], 'failing', 'off', 'until')
+if verdict == 'accepted' then
+  if not (place[1] or place[2]) then return 'ok' end
+  redis.call('HDEL', KEYS[2], 'failing', 'off', 'until')
+  return place[2] and 'recovered' or 'ok'
+end
+if verdict == 'neither' then return 'ok' end
+
+local turned = 'ok'
+if tonumber(hold) > 0 then redis.call('HSET', KEYS[2], 'hold', integer(now + hold)) end
+if tonumber(place[3] or 0) <= now then
+  if verdict == 'gone' then
+    turned = switch_off('gone')
+  elseif not place[1] then
+    redis.call('HSET', KEYS[2], 'failing', integer(now))
+  elseif now - place[1] >= tonumber(patience) then
+    turned = switch_off('failing')
+  end
+end
+redis.call('PEXPIRE', KEYS[2], math.max(ttl, math.ceil(off / 1000)))
+return turned

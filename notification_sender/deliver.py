@@ -6,32 +6,48 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
-from notification_sender.model.errors import ContextUnavailable, Gone, Permanent, SchemaViolation, SendFailed, SlowDown
+from notification_sender.model.destination import recipient_hash
+from notification_sender.model.errors import (
+    ClaimLost,
+    ContextUnavailable,
+    Permanent,
+    SchemaViolation,
+    SendFailed,
+    Sent,
+    SlowDown,
+)
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
+from notification_sender.policy import story
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import Schedule, backoff
 from notification_sender.ports import (
     AdmitReply,
     Ask,
+    Begin,
     Busy,
     Channel,
     Claim,
     Clock,
     Crashed,
     Dice,
-    Disabled,
+    Holding,
     Key,
     Ledger,
     Mine,
     Settled,
     Stale,
     Throttled,
+    Tried,
+    Unwanted,
 )
 
 TOKEN_TROUBLE = 4
 """As after so many tries: trouble with a token for a destination backs off by up to eight seconds from the start. That
 costs the API nothing while it is out, because it is not asked then; a minute would be added to every recovery."""
+
+LOST = 1.0
+"""Seconds after which is asked again by whoever found, right before the first byte, that its claim had run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +57,8 @@ class Attempt:
     notification: Notification
     outcome: Outcome
     claim: Claim | None = None
-    destination: Key | None = None
-    """Its record in the ledger, for when the recipient wants no more."""
+    tried: Tried | None = None
+    """What was sent, or could not be; None where nothing was tried."""
 
 
 def key_of(notification: Notification) -> Key:
@@ -62,11 +78,14 @@ class Deliverer:
         schedule: Schedule,
         hold_unknown: Container[str],
         max_age: float,
+        held: Holding,
+        asked: Callable[[AdmitReply], None],
         clock: Clock,
         dice: Dice,
     ) -> None:
         """``hold_unknown``: the channels on which a try without a known end is not repeated. ``max_age`` (seconds):
-        how long trouble of our own platform is put up with, besides what the schedule takes.
+        how long trouble of our own platform is put up with, besides what the schedule takes. ``held`` renews the claim
+        while it is sent. ``asked`` is told every answer of the ledger.
         """
         self._ledger = ledger
         self._channels = channels
@@ -74,6 +93,8 @@ class Deliverer:
         self._schedule = schedule
         self._hold_unknown = hold_unknown
         self._patience = sum(schedule.delays) + max_age
+        self._held = held
+        self._asked = asked
         self._clock = clock
         self._dice = dice
 
@@ -89,19 +110,42 @@ class Deliverer:
             address = self._channel(notification).address(notification.destination)
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
-        ask = Ask(
+        ask = self._ask(notification, address, token=token, replayed=replayed)
+        reply = await self._ledger.admit(ask)
+        self._asked(reply)
+        if not isinstance(reply, Mine):
+            return _not_sent(notification, reply)
+        self._held.take(reply.claim)
+        try:
+            return await self._try(notification, ask, reply, age)
+        finally:
+            self._held.drop(reply.claim)
+
+    def _ask(self, notification: Notification, address: str, *, token: str, replayed: bool) -> Ask:
+        hashed, recipient = _hashes(address)
+        organization = notification.organization_id
+        return Ask(
             key=key_of(notification),
             token=token,
             attempt=notification.attempt,
             replayed=replayed,
-            destination=_destination_key(notification, address),
+            # A new address under the same id starts unblemished.
+            destination=Key(organization, "destination", f"{notification.destination.destination_id}:{hashed}"),
+            recipient=Key(organization, "recipient", recipient),
             limits=self._limits(notification),
         )
-        reply = await self._ledger.admit(ask)
-        if not isinstance(reply, Mine):
-            return _not_sent(notification, reply)
-        outcome = await self._send(notification, unknown=reply.unknown, age=age)
-        return Attempt(notification, outcome, reply.claim, ask.destination)
+
+    async def _try(self, notification: Notification, ask: Ask, mine: Mine, age: float) -> Attempt:
+        at, began = self._clock.now(), self._clock.monotonic()
+        try:
+            outcome = await self._send(notification, mine, age)
+        except ClaimLost:
+            # Somebody else has it, or the store lost it: parked all the same, for whoever has it may die with it.
+            return Attempt(notification, Deferred(LOST, "claim_lost"))
+        seconds = self._clock.monotonic() - began
+        line = story.line(outcome, attempt=notification.attempt, at=at, seconds=seconds)
+        tried = Tried(ask.destination, story.verdict(outcome), line, story.hold(outcome))
+        return Attempt(notification, outcome, mine.claim, tried)
 
     async def refuse(
         self, notification: Notification, end: Dead | Suppressed, *, token: str, replayed: bool
@@ -110,21 +154,29 @@ class Deliverer:
         reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
         return Attempt(notification, end, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 
-    async def _send(self, notification: Notification, *, unknown: bool, age: float) -> Outcome:
-        if unknown and notification.destination.channel in self._hold_unknown:
-            return Dead("unknown", "an earlier try ended without an answer; it may have arrived and is not repeated")
+    async def _send(self, notification: Notification, mine: Mine, age: float) -> Outcome:
+        channel = notification.destination.channel
+        if mine.unknown and channel in self._hold_unknown:
+            return _unknown("its worker ended while it was sending")
         try:
-            return Delivered(await self._channel(notification).send(notification, _begin))
-        except Gone as fault:
-            return Dead.of(fault, disables=True)
+            return Delivered(await self._channel(notification).send(notification, self._begin(mine.claim)))
         except Permanent as fault:
             return Dead.of(fault)
         except SendFailed as fault:
+            if fault.sent is Sent.UNKNOWN and channel in self._hold_unknown:
+                return _unknown(str(fault), fault)
             return self._failed(notification, fault)
         except SlowDown as wish:
             return Deferred(wish.seconds, "slow_down")
         except ContextUnavailable as fault:
             return self._without_token(fault, age)
+
+    def _begin(self, claim: Claim) -> Begin:
+        async def begin() -> None:
+            if not await self._ledger.begin(claim):
+                raise ClaimLost
+
+        return begin
 
     def _failed(self, notification: Notification, fault: SendFailed) -> Outcome:
         delay = self._schedule.after(notification.attempt, self._dice(), fault.retry_after)
@@ -145,8 +197,9 @@ class Deliverer:
         return channel
 
 
-async def _begin() -> None:
-    """Nothing is looked at yet."""
+def _unknown(how: str, error: SendFailed | None = None) -> Dead:
+    """A person decides: it may have arrived, and would arrive twice."""
+    return Dead("unknown", f"it may have arrived and is not repeated: {how}", error=error)
 
 
 def unclaimed(reply: AdmitReply) -> Outcome:
@@ -163,8 +216,8 @@ def unclaimed(reply: AdmitReply) -> Outcome:
             return Deferred(delay, "claimed_elsewhere")
         case Throttled(delay, limit):
             return Deferred(delay, f"throttled:{limit}")
-        case Disabled():
-            return Suppressed("destination_disabled")
+        case Unwanted(reason):
+            return Suppressed(reason)
         case Settled(state):
             return Suppressed(f"already_{state}", recorded=True)
         case Stale():
@@ -179,13 +232,7 @@ def _not_sent(notification: Notification, reply: AdmitReply) -> Attempt:
     return Attempt(notification, unclaimed(reply), reply.claim if isinstance(reply, Crashed) else None)
 
 
-def _destination_key(notification: Notification, address: str) -> Key:
-    """A new address under the same id starts unblemished."""
-    name = f"{notification.destination.destination_id}:{_hashed(address)}"
-    return Key(notification.organization_id, "destination", name)
-
-
 @lru_cache(maxsize=4096)
-def _hashed(address: str) -> str:
-    """A webhook's URL is often a secret itself: it is not what keys are made of."""
-    return hashlib.sha256(address.encode()).hexdigest()[:16]
+def _hashes(address: str) -> tuple[str, str]:
+    """Of the place and of its recipient. A webhook's URL is often a secret itself: keys are not made of it."""
+    return hashlib.sha256(address.encode()).hexdigest()[:16], recipient_hash(address)

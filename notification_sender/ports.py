@@ -12,6 +12,7 @@ from notification_sender.model.destination import Destination
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.policy.limits import Limit
+from notification_sender.policy.story import Verdict
 
 
 class Clock(Protocol):
@@ -129,7 +130,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """Claimed. ``unknown``: the lease of somebody before us ran out without an outcome."""
+    """Claimed. ``unknown``: the lease of somebody before us ran out after it had begun to send."""
 
     claim: Claim
     unknown: bool
@@ -170,12 +171,14 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class Disabled:
-    """Its destination is switched off."""
+class Unwanted:
+    """Nothing is sent there: its destination is switched off, or its recipient wants nothing."""
+
+    reason: Literal["destination_disabled", "unsubscribed"]
 
 
 ClaimReply = Mine | Crashed | Busy | Settled | Stale
-AdmitReply = ClaimReply | Throttled | Disabled
+AdmitReply = ClaimReply | Throttled | Unwanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,7 @@ class Ask:
     attempt: int
     replayed: bool
     destination: Key
+    recipient: Key
     limits: Sequence[Limit]
 
 
@@ -204,18 +208,51 @@ class Final:
     """Of a unit: the ids of what became of it, for the audit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt that was made: for the story of its notification, and for the record of its destination."""
+
+    destination: Key
+    verdict: Verdict
+    story: str
+    """The attempt as JSON."""
+    hold: float = 0.0
+    """Seconds for which the destination wants nothing at all."""
+
+
+Turn = Literal["disabled", "recovered"]
+"""What an attempt may do to its destination: switch it off, or be the first that is accepted after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """``ours``: the claim still was, else nothing was written. False where it is not."""
+
+    ours: bool
+    turn: Turn | None = None
+
+    def __bool__(self) -> bool:
+        return self.ours
+
+
 class Ledger(Protocol):
-    """What became of every unit and notification. All scripts: one round trip, one atomic step, the store's time."""
+    """What became of every unit and notification. All scripts: one round trip, one atomic step, the store's time.
+
+    A destination is switched off for a week where its recipient says that it is gone, or has accepted nothing for days.
+    """
 
     async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply: ...
     async def admit(self, ask: Ask) -> AdmitReply: ...
-    async def finish(self, claim: Claim, final: Final, *, disable: Key | None = None) -> bool:
-        """Record the end. False: the claim was not ours any more, nothing was written. ``disable``: the key of
-        the destination that wants no more; it is off for a week.
-        """
+    async def begin(self, claim: Claim) -> bool:
+        """The last look before the first byte leaves. False: it is not ours any more, nothing may be sent."""
 
-    async def release(self, claim: Claim, attempt: int) -> bool:
-        """Give the claim up; ``attempt`` is the one that the parked copy carries: this one, or the next."""
+    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
+        """Record the end."""
+
+    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
+        """Give the claim up; ``attempt`` is the one that the parked copy carries: this one, or the next. It comes back
+        in ``delay`` seconds.
+        """
 
     async def renew(self, claim: Claim) -> bool: ...
     async def note(self, key: Key, final: Final) -> None:
@@ -346,6 +383,13 @@ class News(Protocol):
 Begin = Callable[[], Awaitable[None]]
 """To be awaited right before the first byte that could make a recipient accept: the claim is looked at for the last
 time, and from then on an end without an answer is unknown. Raises ClaimLost and Unready: then nothing may be sent."""
+
+
+class Holding(Protocol):
+    """Claims on which there is work: they are renewed until they are dropped."""
+
+    def take(self, claim: Claim | None) -> bool: ...
+    def drop(self, claim: Claim | None) -> None: ...
 
 
 class Channel(Protocol):

@@ -1,10 +1,12 @@
 """The ledger in plain Python, on a clock that may jump: what the scripts are held against, and a store for tests."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from notification_sender.policy.limits import SECOND, Booking, Limit, Wait, spend
+from notification_sender.adapters.memory_places import Places
+from notification_sender.policy.limits import SECOND, Arrivals, Booking, Wait, spend
 from notification_sender.ports import (
     AdmitReply,
     Ask,
@@ -13,7 +15,6 @@ from notification_sender.ports import (
     ClaimReply,
     Clock,
     Crashed,
-    Disabled,
     Final,
     Key,
     Mine,
@@ -21,21 +22,26 @@ from notification_sender.ports import (
     Stale,
     State,
     Throttled,
+    Tried,
+    Unwanted,
+    Written,
 )
 
-DISABLED = 7 * 86_400 * SECOND
+LOST = Written(ours=False)
 
 
 @dataclass(slots=True)
 class Record:
     """As lua/record.lua has it. Times are µs since the epoch."""
 
-    state: Literal["waiting", "claimed"] | State = "waiting"
+    state: Literal["waiting", "claimed", "transmitting"] | State = "waiting"
     attempt: int = 0
     fence: int = 0
     token: str = ""
     lease: int = 0
     takeovers: int = 0
+    doubt: bool = False
+    due: int = 0
     booking: Booking | None = None
     text: str = ""
     notifications: Sequence[str] = ()
@@ -43,19 +49,27 @@ class Record:
     """When it is forgotten."""
 
     @property
+    def claimed(self) -> bool:
+        return self.state in {"claimed", "transmitting"}
+
+    @property
     def over(self) -> bool:
-        return self.state not in {"waiting", "claimed"}
+        return not self.claimed and self.state != "waiting"
 
     def held(self, now: int) -> bool:
         """Somebody works on it, or died with it a moment ago."""
-        return self.state == "claimed" and self.lease > now
+        return self.claimed and self.lease > now
 
     def held_by(self, claim: Claim) -> bool:
-        return self.state == "claimed" and (self.token, self.fence) == (claim.token, claim.fence)
+        return self.claimed and (self.token, self.fence) == (claim.token, claim.fence)
+
+    def free(self) -> None:
+        """Nobody holds it any more, and what it waited for is over."""
+        self.lease, self.takeovers, self.doubt, self.due, self.booking = 0, 0, False, 0, None
 
 
 class MemoryLedger:
-    """Ledger and Rollcall. ``lease``, ``ledger_ttl`` and ``horizon`` in seconds."""
+    """Ledger and Rollcall. ``lease``, ``ledger_ttl``, ``horizon`` and ``disable_after`` in seconds."""
 
     def __init__(
         self,
@@ -64,6 +78,7 @@ class MemoryLedger:
         lease: float,
         ledger_ttl: float,
         horizon: float,
+        disable_after: float,
         takeover_limit: int = 5,
     ) -> None:
         self._clock = clock
@@ -72,8 +87,10 @@ class MemoryLedger:
         self._horizon = round(horizon * SECOND)
         self._takeover_limit = takeover_limit
         self.records: dict[Key, Record] = {}
-        self.tats: dict[tuple[str, str], int] = {}
-        self._disabled: dict[Key, int] = {}
+        self.arrivals: dict[tuple[str, str], Arrivals] = {}
+        self.stories: dict[Key, list[str]] = defaultdict(list)
+        self.places = Places(patience=round(disable_after * SECOND), horizon=self._horizon)
+        self.unsubscribed: set[Key] = set()
         self._batches: dict[str, dict[Key, None]] = {}
         self._sizes: dict[str, int] = {}
 
@@ -86,46 +103,45 @@ class MemoryLedger:
         told = self._answer(ask.key, record, ask.token, ask.attempt, replayed=ask.replayed)
         if told is not None:
             return told
-        if self._disabled.get(ask.destination, 0) > self._now:
-            return Disabled()
-        refused = self._spend(ask, record)
+        if ask.recipient in self.unsubscribed:
+            return Unwanted("unsubscribed")
+        if self.places.off(ask.destination, self._now):
+            return Unwanted("destination_disabled")
+        hold = self.places.hold(ask.destination, self._now)
+        refused = Wait(hold, "retry_after", None, {}) if hold else self._spend(ask, record)
         if refused is None:
             return self._take(ask.key, record, ask.token, ask.attempt)
-        record.state = "claimed" if record.state == "claimed" else "waiting"
-        record.attempt, record.booking, record.text, record.notifications = ask.attempt, refused.booking, "", ()
-        self._keep(ask.key, record)
-        return Throttled((refused.until - self._now) / SECOND, refused.limit)
+        return self._wait(ask, record, refused)
 
-    async def finish(self, claim: Claim, final: Final, *, disable: Key | None = None) -> bool:
+    async def begin(self, claim: Claim) -> bool:
+        record = self._record(claim.key)
+        if record.held_by(claim):
+            record.state = "transmitting"
+        return self._renewed(claim, record)
+
+    async def renew(self, claim: Claim) -> bool:
+        return self._renewed(claim, self._record(claim.key))
+
+    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
         record = self._record(claim.key)
         if not record.held_by(claim):
             return _said_before(record, claim, final.state)
         self._end(claim.key, record, final)
-        if disable is not None:
-            self._disabled[disable] = self._now + DISABLED
-        return True
+        return self._judge(claim.key, tried)
 
-    async def release(self, claim: Claim, attempt: int) -> bool:
+    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
         record = self._record(claim.key)
         if not record.held_by(claim):
             return _said_before(record, claim, "waiting")
-        record.state, record.attempt = "waiting", attempt
-        record.lease, record.takeovers, record.booking = 0, 0, None
+        record.free()
+        record.state, record.attempt, record.due = "waiting", attempt, self._now + round(delay * SECOND)
         self._keep(claim.key, record)
-        return True
+        return self._judge(claim.key, tried)
 
     async def note(self, key: Key, final: Final) -> None:
         record = self._record(key)
         if not record.over and not record.held(self._now):
             self._end(key, record, final)
-
-    async def renew(self, claim: Claim) -> bool:
-        record = self._record(claim.key)
-        if not record.held_by(claim):
-            return False
-        record.lease = self._now + self._lease
-        self._keep(claim.key, record)
-        return True
 
     async def enroll(self, batch_id: str, size: int, key: Key) -> None:
         self._batches.setdefault(batch_id, {})[key] = None
@@ -162,16 +178,24 @@ class MemoryLedger:
         record.ends = self._now + self._ttl
         self.records[key] = record
 
+    def _renewed(self, claim: Claim, record: Record) -> bool:
+        if not record.held_by(claim):
+            return False
+        record.lease = self._now + self._lease
+        self._keep(claim.key, record)
+        return True
+
     def _answer(self, key: Key, record: Record, token: str, attempt: int, *, replayed: bool) -> ClaimReply | None:
         """What a claim is told whatever else it asks for, in this order; None: the record is free."""
         if record.over:
             return None if replayed and record.state == "dead" else Settled(record.state)
         if attempt < record.attempt:
             return Stale()
-        if record.state == "claimed" and attempt > record.attempt:
+        if record.claimed and attempt > record.attempt:
             # A copy with a higher number was parked once its attempt had ended: the holder only could not say so.
-            record.state, record.lease, record.takeovers = "waiting", 0, 0
-        if record.state == "claimed" and record.token == token:
+            record.free()
+            record.state = "waiting"
+        if record.claimed and record.token == token:
             return self._take(key, record, token, attempt)
         if record.held(self._now):
             return Busy((record.lease - self._now) / SECOND)
@@ -179,48 +203,47 @@ class MemoryLedger:
 
     def _take(self, key: Key, record: Record, token: str, attempt: int) -> Mine | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost."""
-        if record.state != "claimed":
+        if not record.claimed:
             record.fence += 1
         elif record.token != token:
             record.fence += 1
             record.takeovers += 1
+            record.doubt = record.doubt or record.state == "transmitting"
         record.state, record.attempt, record.token = "claimed", attempt, token
         record.lease = self._now + self._lease
-        record.booking, record.text, record.notifications = None, "", ()
+        record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)
         claim = Claim(key, token, record.fence)
-        return Crashed(claim) if record.takeovers >= self._takeover_limit else Mine(claim, record.takeovers > 0)
+        return Crashed(claim) if record.takeovers >= self._takeover_limit else Mine(claim, record.doubt)
+
+    def _wait(self, ask: Ask, record: Record, refused: Wait) -> Throttled:
+        if not record.claimed:
+            record.free()
+            record.state = "waiting"
+        record.attempt, record.booking, record.text, record.notifications = ask.attempt, refused.booking, "", ()
+        record.due = self._now + refused.delay
+        self._keep(ask.key, record)
+        return Throttled(refused.delay / SECOND, refused.limit)
 
     def _spend(self, ask: Ask, record: Record) -> Wait | None:
         """None: every limit let it pass."""
-        now = self._now
-        tats = {limit.name: self._tat(ask, limit, now) for limit in ask.limits}
-        booking = record.booking
-        if booking is not None and booking.due > now + self._horizon:
-            # Further ahead than anything is booked: the clock was set back since. It is asked for anew.
-            booking = None
-        verdict = spend(ask.limits, tats, now, booking, self._horizon)
-        if not isinstance(verdict, Wait):
-            self._move(ask, verdict.tats)
-            return None
-        if verdict.tat is not None:
-            self._move(ask, {verdict.limit: verdict.tat})
-        return verdict
-
-    def _tat(self, ask: Ask, limit: Limit, now: int) -> int:
-        tat = self.tats.get((ask.key.organization_id, limit.name), now)
-        spent = now + limit.tolerance + limit.interval
-        return tat if tat <= spent + self._horizon else spent
-
-    def _move(self, ask: Ask, tats: Mapping[str, int]) -> None:
-        for name, tat in tats.items():
-            self.tats[ask.key.organization_id, name] = tat
+        mine = ask.key.organization_id
+        known = {it.name: self.arrivals[mine, it.name] for it in ask.limits if (mine, it.name) in self.arrivals}
+        verdict = spend(ask.limits, known, self._now, record.booking, self._horizon)
+        self.arrivals |= {(mine, name): arrivals for name, arrivals in verdict.arrivals.items()}
+        return verdict if isinstance(verdict, Wait) else None
 
     def _end(self, key: Key, record: Record, final: Final) -> None:
+        record.free()
         record.state, record.text, record.notifications = final.state, final.text, final.notifications
-        record.lease, record.takeovers, record.booking = 0, 0, None
         self._keep(key, record)
 
+    def _judge(self, key: Key, tried: Tried | None) -> Written:
+        if tried is None:
+            return Written(ours=True)
+        self.stories[key].append(tried.story)
+        return Written(ours=True, turn=self.places.judge(tried, self._now))
 
-def _said_before(record: Record, claim: Claim, state: str) -> bool:
-    return record.state == state and (record.token, record.fence) == (claim.token, claim.fence)
+
+def _said_before(record: Record, claim: Claim, state: str) -> Written:
+    return Written(record.state == state and (record.token, record.fence) == (claim.token, claim.fence))

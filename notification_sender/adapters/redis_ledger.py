@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from notification_sender.adapters.redis import Store
-from notification_sender.adapters.scripts import load
-from notification_sender.policy.limits import SECOND
+from notification_sender.adapters.scripts import Script, load
+from notification_sender.policy.limits import LATE, SECOND
 from notification_sender.ports import (
     AdmitReply,
     Ask,
@@ -14,13 +14,15 @@ from notification_sender.ports import (
     Claim,
     ClaimReply,
     Crashed,
-    Disabled,
     Final,
     Key,
     Mine,
     Settled,
     Stale,
     Throttled,
+    Tried,
+    Unwanted,
+    Written,
 )
 
 DISABLED = 7 * 86_400
@@ -35,12 +37,13 @@ OVER = {b"delivered", b"suppressed", b"dead", b"done"}
 CLAIM = load("record", "claim")
 ADMIT = load("record", "admit")
 SETTLE = load("record", "settle")
+BEGIN = load("record", "begin")
 RENEW = load("record", "renew")
 ENROLL = load("enroll")
 
 
 class RedisLedger:
-    """Ledger and Rollcall. ``lease``, ``ledger_ttl`` and ``horizon`` in seconds.
+    """Ledger and Rollcall. ``lease``, ``ledger_ttl``, ``horizon`` and ``disable_after`` in seconds.
 
     Keys: ``<prefix>:1:{organization}:<kind>:<id>``; one organization is one slot of a cluster.
     """
@@ -53,6 +56,7 @@ class RedisLedger:
         lease: float,
         ledger_ttl: float,
         horizon: float,
+        disable_after: float,
         takeover_limit: int = 5,
     ) -> None:
         self._redis = redis
@@ -60,6 +64,7 @@ class RedisLedger:
         self._lease = round(lease * SECOND)
         self._ttl = round(ledger_ttl * 1000)
         self._horizon = round(horizon * SECOND)
+        self._disabling = (round(disable_after * SECOND), DISABLED * SECOND)
         self._takeover_limit = takeover_limit
 
     async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
@@ -67,31 +72,36 @@ class RedisLedger:
         return self._told(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
 
     async def admit(self, ask: Ask) -> AdmitReply:
-        keys = [self._at(ask.key), self._at(ask.destination)]
-        arguments = [ask.token, ask.attempt, int(ask.replayed), self._lease, self._ttl, self._horizon]
+        keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
+        arguments = [ask.token, ask.attempt, int(ask.replayed), self._lease, self._ttl, self._horizon, LATE]
         for limit in ask.limits:
             keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
-            arguments += (limit.name, limit.interval, limit.tolerance, limit.grace)
+            arguments += (limit.name, limit.interval, limit.tolerance)
         match await self._redis.run(ADMIT, keys, arguments):
             case [b"throttled", delay, name]:
                 return Throttled(delay / SECOND, name.decode())
             case [b"disabled"]:
-                return Disabled()
+                return Unwanted("destination_disabled")
+            case [b"unsubscribed"]:
+                return Unwanted("unsubscribed")
             case told:
                 return self._told(ask.key, ask.token, told)
 
-    async def finish(self, claim: Claim, final: Final, *, disable: Key | None = None) -> bool:
-        return await self._settle(claim, final=final, disable=disable)
-
-    async def release(self, claim: Claim, attempt: int) -> bool:
-        return await self._settle(claim, attempt=attempt)
-
-    async def note(self, key: Key, final: Final) -> None:
-        await self._settle(Claim(key, "", 0), final=final)
+    async def begin(self, claim: Claim) -> bool:
+        return await self._prolong(BEGIN, claim)
 
     async def renew(self, claim: Claim) -> bool:
-        arguments = (claim.token, claim.fence, self._lease, self._ttl)
-        return cast("int", await self._redis.run(RENEW, (self._at(claim.key),), arguments)) == 1
+        return await self._prolong(RENEW, claim)
+
+    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
+        end = (final.state, 0, 0, final.text, " ".join(final.notifications))
+        return await self._settle(claim, end, tried)
+
+    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
+        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), tried)
+
+    async def note(self, key: Key, final: Final) -> None:
+        await self.finish(Claim(key, "", 0), final)
 
     async def enroll(self, batch_id: str, size: int, key: Key) -> None:
         await self._redis.run(ENROLL, (self._batch(batch_id),), (_name(key), size, self._ttl))
@@ -110,17 +120,6 @@ class RedisLedger:
             fates |= zip(some, await asyncio.gather(*map(self._fate, some)), strict=True)
         return fates
 
-    async def enable(self, organization_id: str, destination_id: str) -> int:
-        """Switch a destination on again at every address; at how many it was off. Looks through all keys."""
-        pattern = self._at(Key(organization_id, "destination", f"{destination_id}:*"))
-        cursor, off = b"0", []
-        while True:
-            cursor, found = await self._redis.execute("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-            off += found
-            if int(cursor) == 0:
-                break
-        return cast("int", await self._redis.execute("DEL", *off)) if off else 0
-
     async def _fate(self, name: str) -> Sequence[str]:
         state, ids = await self._redis.execute("HMGET", f"{self._prefix}:1:{name}", "state", "notifications")
         if state != b"done":
@@ -131,21 +130,30 @@ class RedisLedger:
         keys = [f"{self._prefix}:1:{organization}}}:notification:{id_}" for id_ in ids.decode().split(" ")]
         return [_shown(it) for it in await asyncio.gather(*(self._redis.execute("HGET", key, "state") for key in keys))]
 
-    async def _settle(
-        self, claim: Claim, *, final: Final | None = None, attempt: int = 0, disable: Key | None = None
-    ) -> bool:
+    async def _prolong(self, script: Script, claim: Claim) -> bool:
+        arguments = (claim.token, claim.fence, self._lease, self._ttl)
+        return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
+
+    async def _settle(self, claim: Claim, end: tuple[str, int, int, str, str], tried: Tried | None) -> Written:
         keys = [self._at(claim.key)]
-        if disable is not None:
-            keys.append(self._at(disable))
-        state, text, ids = (final.state, final.text, " ".join(final.notifications)) if final else ("waiting", "", "")
-        arguments = (claim.token, claim.fence, state, attempt, text, ids, self._ttl, DISABLED * 1000)
-        return cast("int", await self._redis.run(SETTLE, keys, arguments)) == 1
+        arguments = [claim.token, claim.fence, *end, self._ttl]
+        if tried is not None:
+            keys += (self._at(tried.destination), f"{keys[0]}:story")
+            arguments += (tried.verdict, min(round(tried.hold * SECOND), self._horizon), tried.story, *self._disabling)
+        match await self._redis.run(SETTLE, keys, arguments):
+            case b"lost":
+                return Written(ours=False)
+            case b"disabled":
+                return Written(ours=True, turn="disabled")
+            case b"recovered":
+                return Written(ours=True, turn="recovered")
+        return Written(ours=True)
 
     def _told(self, key: Key, token: str, reply: Any) -> ClaimReply:
         match reply:
-            case [b"mine", fence, takeovers]:
+            case [b"mine", fence, takeovers, doubt]:
                 claim = Claim(key, token, fence)
-                return Crashed(claim) if takeovers >= self._takeover_limit else Mine(claim, unknown=takeovers > 0)
+                return Crashed(claim) if takeovers >= self._takeover_limit else Mine(claim, unknown=doubt == 1)
             case [b"busy", delay]:
                 return Busy(delay / SECOND)
             case [b"settled", state]:

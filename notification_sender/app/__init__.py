@@ -9,6 +9,7 @@ from notification_sender.app.errands import (
     publish,
     suppress,
     suppressed,
+    troubled,
     unsuppress,
 )
 from notification_sender.app.probe import Probe, probe
@@ -27,5 +28,6 @@ __all__ = [
     "run",
     "suppress",
     "suppressed",
+    "troubled",
     "unsuppress",
 ]

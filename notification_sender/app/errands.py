@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.redis_destinations import Trouble
 from notification_sender.app.services import Store, broker, store, topology
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
@@ -85,7 +86,7 @@ async def enable(settings: Settings, organization_id: str, destination_id: str) 
         Unready: the store is away.
     """
     async with _reached(settings) as opened:
-        return await opened.ledger.enable(organization_id, destination_id)
+        return await opened.destinations.enable(organization_id, destination_id)
 
 
 async def suppress(
@@ -118,6 +119,16 @@ async def suppressed(settings: Settings, organization_id: str) -> list[Suppressi
     """
     async with _reached(settings) as opened:
         return await opened.suppressions.suppressed(organization_id)
+
+
+async def troubled(settings: Settings, organization_id: str | None) -> list[Trouble]:
+    """The destinations that are off, failing, or want nothing for a while; of all organizations for None.
+
+    Raises:
+        Unready: the store is away.
+    """
+    async with _reached(settings) as opened:
+        return await opened.destinations.troubled(organization_id)
 
 
 def preview(

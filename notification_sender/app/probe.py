@@ -91,7 +91,7 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _lua(_: Settings) -> str:
-    ledger = ("record", "claim", "admit", "settle", "renew", "enroll")
+    ledger = ("record", "claim", "admit", "begin", "settle", "renew", "enroll")
     for name in (*ledger, "fact", "lease", "fill", "extend", "allot"):
         scripts.load(name)
     return "all scripts found"

@@ -27,6 +27,7 @@ from notification_sender.telemetry import log
 from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import SETTLING, Heart, Outside, Pace
+from notification_sender.worker.held import Held
 
 _log = structlog.get_logger()
 
@@ -58,12 +59,14 @@ class App:
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
         gatherers = self._upstreams.gatherers(self._cache)
+        self._held = Held(ledger=self._store.ledger, clock=self._clock, lease=settings.lease)
         self._heart = Heart(
             outside=self._outside(),
             pace=self._pace(),
             composer=self._composer(gatherers),
             deliverer=self._deliverer(),
             relevance=Relevance(gatherers=gatherers, clock=self._clock, metrics=self._metrics),
+            held=self._held,
             metrics=self._metrics,
         )
         self._consuming = False
@@ -110,6 +113,8 @@ class App:
             schedule=settings.retry_schedule,
             max_age=settings.max_age,
             hold_unknown={"email"} if settings.email_on_unknown == "hold" else set(),
+            held=self._held,
+            asked=self._metrics.admission,
             clock=self._clock,
             dice=random.random,
         )

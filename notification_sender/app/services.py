@@ -7,6 +7,7 @@ from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.memory_news import MemoryNews
 from notification_sender.adapters.rabbitmq import RabbitMQ
 from notification_sender.adapters.redis import Redis, store_at
+from notification_sender.adapters.redis_destinations import RedisDestinations
 from notification_sender.adapters.redis_fleet import RedisFleet
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.adapters.redis_news import RedisNews, channel
@@ -48,6 +49,7 @@ class Store:
     news: RedisNews | MemoryNews
     fleet: RedisFleet
     suppressions: RedisSuppressions
+    destinations: RedisDestinations
 
     async def open(self) -> None:
         """Return when it is there.
@@ -80,9 +82,17 @@ def store(settings: Settings) -> Store:
         lease=settings.lease,
         ledger_ttl=settings.ledger_ttl,
         horizon=settings.throttle_horizon,
+        disable_after=settings.disable_after,
     )
     prefix = settings.topology_prefix
     news = RedisNews(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryNews()
     shelf = RedisShelf(redis=redis, channel=channel(prefix, TOPIC))
-    fleet = RedisFleet(redis=redis, prefix=prefix, period=PERIOD)
-    return Store(redis, ledger, shelf, news, fleet, RedisSuppressions(redis=redis, prefix=prefix))
+    return Store(
+        redis=redis,
+        ledger=ledger,
+        shelf=shelf,
+        news=news,
+        fleet=RedisFleet(redis=redis, prefix=prefix, period=PERIOD),
+        suppressions=RedisSuppressions(redis=redis, prefix=prefix),
+        destinations=RedisDestinations(redis=redis, prefix=prefix),
+    )

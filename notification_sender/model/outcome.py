@@ -55,15 +55,13 @@ class Dead:
 
     reason: str
     detail: str
-    disables: bool = False
-    """The recipient asked us to stop: nothing more is sent to this destination for a week."""
-    error: SendFailed | None = None
-    """The attempt after which it was given up."""
+    error: SendFailed | Permanent | None = None
+    """After which it was given up."""
 
     @classmethod
-    def of(cls, error: Permanent, *, disables: bool = False) -> "Dead":
+    def of(cls, error: Permanent) -> "Dead":
         """The outcome that a permanent error is."""
-        return cls(error.reason, str(error), disables)
+        return cls(error.reason, str(error), error)
 
 
 Outcome = Delivered | Suppressed | Deferred | Failed | Dead

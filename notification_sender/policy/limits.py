@@ -7,12 +7,13 @@ spending moves the TAT by one interval. All times are integer microseconds on on
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 SECOND = 1_000_000
 LATE = SECOND // 4
-"""A booking may be redeemed this late at least: what the way back through the broker takes."""
+"""By so much may a booked slot come before its turn among what was really sent: what the way back through the broker
+varies by. It is what a receiver may see on top of burst and rate."""
 
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(second|minute|hour|day)(?:\s+burst\s+(\d+))?")
@@ -51,15 +52,23 @@ class Limit:
         """How far ahead of an even schedule a request may come, µs."""
         return (self.burst - 1) * self.interval
 
-    @property
-    def grace(self) -> int:
-        """How late a booked slot may still be redeemed, µs: later than a burst it would come on top of one."""
-        return max(self.burst * self.interval, LATE)
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Of one limit: theoretical arrival times, µs by its own clock, which is ``skew`` ahead of the store's.
+
+    ``booked``: after all that is spent or booked, so that who comes later waits its turn. ``sent``: after what was
+    really sent, so that slots which were redeemed late do not come on top of those that are in time.
+    """
+
+    booked: int
+    sent: int
+    skew: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One slot that a refusal reserved: on which limit, and when it is due (µs)."""
+    """One slot that a refusal reserved: on which limit, and when it is due (µs by that limit's own clock)."""
 
     limit: str
     due: int
@@ -67,42 +76,81 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """All limits let it pass; these are their new TATs (µs), by name, without the one a booking paid."""
+    """All limits let it pass; ``arrivals`` are theirs from now on, by name."""
 
-    tats: dict[str, int]
+    arrivals: dict[str, Arrivals]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Refused by ``limit``: come back at ``until`` (µs). ``booking`` was reserved, and moves that TAT to ``tat``."""
+    """Refused by ``limit``: come back in ``delay`` µs. ``booking`` is reserved; ``arrivals`` that changed, by name."""
 
-    until: int
+    delay: int
     limit: str
     booking: Booking | None
-    tat: int | None
+    arrivals: dict[str, Arrivals]
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """One limit at this moment, by its own clock."""
+
+    limit: Limit
+    arrivals: Arrivals
+    now: int
+    booked: bool
+    set_back: bool
+    """The store's clock was, since something was sent."""
+
+    @classmethod
+    def at(cls, limit: Limit, known: Arrivals | None, now: int, booking: Booking | None) -> "_Now":
+        arrivals = known or Arrivals(0, 0)
+        # More was never sent ahead of time: the store's clock was set back, and the limit's own goes on.
+        ahead = arrivals.sent - limit.tolerance - LATE - limit.interval - now
+        set_back = ahead > arrivals.skew
+        if set_back:
+            arrivals = replace(arrivals, skew=ahead)
+        booked = known is not None and booking is not None and booking.limit == limit.name
+        return cls(limit, arrivals, now + arrivals.skew, booked, set_back)
+
+    @property
+    def redeems(self) -> bool:
+        """A booked slot is good however late it is redeemed, unless more was sent meanwhile than is due."""
+        return self.booked and self.arrivals.sent - self.limit.tolerance - LATE <= self.now
+
+    @property
+    def delay(self) -> int:
+        """Until a slot is free that nobody has booked."""
+        return max(self.arrivals.booked, self.now) - self.limit.tolerance - self.now
+
+    @property
+    def after_booking(self) -> Arrivals:
+        return replace(self.arrivals, booked=max(self.arrivals.booked, self.now) + self.limit.interval)
+
+    @property
+    def after_sending(self) -> Arrivals:
+        arrivals = self.arrivals if self.redeems else self.after_booking
+        sent = max(arrivals.sent, self.now) + self.limit.interval
+        return replace(arrivals, booked=max(arrivals.booked, sent), sent=sent)
 
 
 def spend(
-    limits: Sequence[Limit], tats: dict[str, int], now: int, booking: Booking | None, horizon: int
+    limits: Sequence[Limit], arrivals: Mapping[str, Arrivals], now: int, booking: Booking | None, horizon: int
 ) -> Spent | Wait:
     """Spend every limit at once, or none and book a slot on the one that makes us wait longest.
 
     Booking on all of them would let one slow destination eat its organization's rate. Beyond ``horizon`` µs
-    nothing is booked: come back then and ask anew.
+    nothing is booked: come back then and ask anew. Of any window of ``w`` µs: at most burst + (w + LATE) / interval.
     """
-    if booking is not None and now < booking.due:
-        return Wait(booking.due, booking.limit, booking, None)
-    unpaid = [limit for limit in limits if not _redeems(limit, booking, now)]
-    current = {limit.name: max(tats.get(limit.name, now), now) for limit in unpaid}
-    allowed = {limit.name: current[limit.name] - limit.tolerance for limit in unpaid}
-    slowest = max(unpaid, key=lambda limit: allowed[limit.name], default=None)
-    if slowest is None or allowed[slowest.name] <= now:
-        return Spent({limit.name: current[limit.name] + limit.interval for limit in unpaid})
-    due = allowed[slowest.name]
-    if due - now > horizon:
-        return Wait(now + horizon, slowest.name, None, None)
-    return Wait(due, slowest.name, Booking(slowest.name, due), current[slowest.name] + slowest.interval)
-
-
-def _redeems(limit: Limit, booking: Booking | None, now: int) -> bool:
-    return booking is not None and booking.limit == limit.name and now - booking.due <= limit.grace
+    asked = [_Now.at(limit, arrivals.get(limit.name), now, booking) for limit in limits]
+    moved = {it.limit.name: it.arrivals for it in asked if it.set_back}
+    for it in asked:
+        if it.booked and booking is not None and booking.due > it.now:
+            return Wait(booking.due - it.now, booking.limit, booking, moved)
+    slowest = max((it for it in asked if not it.redeems), key=lambda it: it.delay, default=None)
+    if slowest is None or slowest.delay <= 0:
+        return Spent({it.limit.name: it.after_sending for it in asked})
+    if slowest.delay > horizon:
+        return Wait(horizon, slowest.limit.name, None, moved)
+    name, delay = slowest.limit.name, slowest.delay
+    return Wait(delay, name, Booking(name, slowest.now + delay), moved | {name: slowest.after_booking})

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
     throttle_horizon: Duration = _option(
         "1h", "How far ahead a slot is booked for what is throttled; later ones ask again at that time."
     )
+    disable_after: Duration = _option(
+        "5d",
+        "A destination that has accepted nothing for so long, though it was tried, is switched off for a week: what "
+        "comes meanwhile is suppressed.",
+    )
     retry_schedule: Delays = _option(
         "5s 5m 30m 2h 5h 10h 14h 20h 24h",
         "Delays between attempts, each spread by 10 %; after the last the notification is dead, `exhausted`.",

@@ -32,6 +32,10 @@ class Journal:
         self._outcome(what, "done", "").inc()
         self._log.debug(f"{what}.done", notifications=notifications, **facts)
 
+    def turned(self, turn: str, facts: Mapping[str, object]) -> None:
+        """An attempt has switched its destination off (``disabled``), or is the first accepted after that."""
+        self._log.warning(f"destination.{turn}", **facts)
+
     def unrecorded(self) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
         self._unrecorded.inc()

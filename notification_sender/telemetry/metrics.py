@@ -20,6 +20,7 @@ class Metrics:
         self._facts = self._counter(
             "facts", "Facts that were not at hand in the process, by how they came", "how", "fact"
         )
+        self.asked = self._counter("admissions", "Answers of the ledger to one that is to be sent", "answer")
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
         self.unasked = self._counter(
             "relevance_unknown", "Notifications sent although nobody could say whether they still matter", "kind"
@@ -30,6 +31,10 @@ class Metrics:
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
         )
+
+    def admission(self, answer: object) -> None:
+        """What the ledger said of one that is to be sent."""
+        self.asked.labels(type(answer).__name__.lower()).inc()
 
     def fact(self, kind: str, how: str) -> None:
         """A fact that was not at hand: how it came."""

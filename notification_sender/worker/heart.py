@@ -62,10 +62,12 @@ class Heart:
         composer: Composer,
         deliverer: Deliverer,
         relevance: Relevance,
+        held: Held,
         metrics: Metrics,
     ) -> None:
+        """``held``: the same that ``deliverer`` has its claims renewed by."""
         self._pace = pace
-        self._held = Held(ledger=outside.ledger, clock=outside.clock, lease=pace.lease)
+        self._held = held
         self._readiness = Readiness(clock=outside.clock)
         self._drain = Drain(clock=outside.clock, send_timeout=pace.send_timeout)
         self._journal = Journal(metrics)

@@ -32,11 +32,13 @@ class Held:
             self._claims.pop(_name(claim), None)
 
     async def renew_for_ever(self) -> None:
-        """To be run beside the work."""
+        """To be run beside the work. What is short is never renewed; a claim that is handed on while it is held, from
+        sending to settling, begins anew here: within half a lease of either a renewal comes.
+        """
         while True:
             await self._clock.sleep(self._pause)
             now = self._clock.monotonic()
-            due = [claim for claim, since in self._claims.values() if now - since >= self._pause]
+            due = [claim for claim, since in self._claims.values() if now - since >= self._pause / 2]
             await asyncio.gather(*map(self._renew, due))
 
     async def _renew(self, claim: Claim) -> None:

@@ -105,14 +105,14 @@ class Notifications:
             # Once claimed its record is open again, and that is all a replay is for.
             replayed=envelope.replayed and attempt.claim is None,
             again=lambda failed: notification.again(self._try(notification, failed.error)).encode(),
-            destination=attempt.destination,
+            tried=attempt.tried,
             facts=_facts(notification),
         )
         await self._settler.settle(work, attempt.outcome)
 
     def _told(self, notification: Notification, outcome: Outcome) -> Notification:
         """With its last try in its story, where it was given up after one."""
-        if isinstance(outcome, Dead) and outcome.error is not None:
+        if isinstance(outcome, Dead) and isinstance(outcome.error, SendFailed):
             return notification.tried(self._try(notification, outcome.error))
         return notification
 

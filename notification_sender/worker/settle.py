@@ -6,13 +6,26 @@ A crash between two steps repeats a step, and the ledger absorbs that; no order 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 import structlog
 
 from notification_sender.model.errors import Permanent, Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
-from notification_sender.ports import Claim, DeadLetter, Envelope, Final, Key, Lane, Ledger, Outbox, Parked
+from notification_sender.ports import (
+    Claim,
+    DeadLetter,
+    Envelope,
+    Final,
+    Key,
+    Lane,
+    Ledger,
+    Outbox,
+    Parked,
+    Tried,
+    Written,
+)
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.held import Held
 from notification_sender.worker.readiness import LONGEST, Readiness
@@ -48,8 +61,8 @@ class Work:
     """The copy is still a replay of a dead one: what that opens again is not all open yet."""
     again: Callable[[Failed], bytes] | None = None
     """The body of the next attempt, for what can fail."""
-    destination: Key | None = None
-    """Whom a recipient's "gone" switches off."""
+    tried: Tried | None = None
+    """The attempt that was made, for the ledger."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """For the event: ids."""
 
@@ -108,9 +121,9 @@ class Settler:
                 await self._park(work, delay, work.same(), work.attempt)
             case Failed(delay):
                 await self._park(work, delay, _next(work, outcome), work.attempt + 1)
-            case Dead(reason, detail, disables):
+            case Dead(reason, detail):
                 await self._bury(DeadLetter(work.same(), reason, detail, work.stage, work.first_seen))
-                await self._record(work, Final("dead", reason), disable=work.destination if disables else None)
+                await self._record(work, Final("dead", reason))
             case _:
                 assert_never(outcome)
 
@@ -123,16 +136,22 @@ class Settler:
         claim = work.claim
         if claim is not None:
             # Only now: a ledger ahead of its message would drop the message as stale.
-            await self._readiness.keep(lambda: self._ledger.release(claim, attempt))
+            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
+            self._written(work, await self._readiness.keep(release))
 
-    async def _record(self, work: Work, final: Final, *, disable: Key | None = None, longest: float = LONGEST) -> None:
-        async def record() -> None:
-            if work.claim is None:
-                await self._ledger.note(work.key, final)
-            elif not await self._ledger.finish(work.claim, final, disable=disable):
-                _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id, state=final.state)
+    async def _record(self, work: Work, final: Final, *, longest: float = LONGEST) -> None:
+        claim = work.claim
+        if claim is None:
+            await self._readiness.keep(lambda: self._ledger.note(work.key, final), longest)
+        else:
+            finish = partial(self._ledger.finish, claim, final, work.tried)
+            self._written(work, await self._readiness.keep(finish, longest))
 
-        await self._readiness.keep(record, longest)
+    def _written(self, work: Work, written: Written) -> None:
+        if not written.ours:
+            _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
+        if written.turn is not None:
+            self._journal.turned(written.turn, work.facts)
 
     async def _record_acceptance(self, work: Work, final: Final) -> None:
         recorded = False

@@ -14,12 +14,13 @@ from virtual import VirtualClock
 
 from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_ledger import MemoryLedger, Record
+from notification_sender.adapters.memory_places import Place
 from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.ports import Ask, Busy, Claim, Crashed, Final, Key, Mine, Throttled
+from notification_sender.ports import Ask, Busy, Claim, Crashed, Final, Key, Mine, Throttled, Tried
 
-LEASE, HORIZON = 30.0, 60.0
+LEASE, HORIZON, PATIENCE = 30.0, 60.0, 100.0
 DAY = 86_400.0
 # Records end in the server's own time: no history may last so long on the clock that jumps.
 LONGER_THAN_ANY_HISTORY = 1000 * DAY
@@ -97,12 +98,18 @@ def admitting(ask: Ask) -> Step:
     return lambda pair: pair.both(lambda it: it.admit(ask))
 
 
-def finishing(which: int, final: Final, disable: Key | None) -> Step:
-    return lambda pair: pair.both(lambda it: it.finish(pair.claims[which % len(pair.claims)], final, disable=disable))
+def beginning(which: int) -> Step:
+    return lambda pair: pair.both(lambda it: it.begin(pair.claims[which % len(pair.claims)]))
 
 
-def releasing(which: int, attempt: int) -> Step:
-    return lambda pair: pair.both(lambda it: it.release(pair.claims[which % len(pair.claims)], attempt))
+def finishing(which: int, final: Final, tried: Tried | None) -> Step:
+    return lambda pair: pair.both(lambda it: it.finish(pair.claims[which % len(pair.claims)], final, tried))
+
+
+def releasing(which: int, attempt: int, delay: float, tried: Tried | None) -> Step:
+    return lambda pair: pair.both(
+        lambda it: it.release(pair.claims[which % len(pair.claims)], attempt, delay=delay, tried=tried)
+    )
 
 
 def renewing(which: int) -> Step:
@@ -113,15 +120,19 @@ def noting(key: Key, final: Final) -> Step:
     return lambda pair: pair.both(lambda it: it.note(key, final))
 
 
-asks = st.builds(Ask, keys, tokens, attempts, replays, places, limits)
+recipients = st.just(Key("org-1", "recipient", "0123"))
+verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
+tries = st.builds(Tried, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+asks = st.builds(Ask, keys, tokens, attempts, replays, places, recipients, limits)
 latest = st.sampled_from([-1, -1, -1, -2, 0])
 weights = {
     st.builds(passing, pauses): 2,
     st.builds(waiting, shifts): 4,
     st.builds(claiming, keys, tokens, attempts, replays): 2,
     st.builds(admitting, asks): 12,
-    st.builds(finishing, latest, finals, st.none() | places): 1,
-    st.builds(releasing, latest, attempts): 5,
+    st.builds(beginning, latest): 3,
+    st.builds(finishing, latest, finals, st.none() | tries): 1,
+    st.builds(releasing, latest, attempts, st.sampled_from([0.0, 7.5]), st.none() | tries): 5,
     st.builds(renewing, latest): 1,
     st.builds(noting, keys, finals): 1,
 }
@@ -139,11 +150,18 @@ def fields(record: Record) -> dict[str, str]:
         "token": record.token,
         "lease": record.lease,
         "takeovers": record.takeovers,
+        "doubt": int(record.doubt),
+        "due": record.due,
         "limit": booking and booking.limit,
-        "due": booking and booking.due,
+        "slot": booking and booking.due,
         "text": record.text,
         "notifications": " ".join(record.notifications),
     }
+    return {name: str(value) for name, value in shown.items() if value}
+
+
+def place_fields(place: Place) -> dict[str, str]:
+    shown = {"failing": place.failing, "off": place.off, "until": place.until, "hold": place.hold}
     return {name: str(value) for name, value in shown.items() if value}
 
 
@@ -160,17 +178,29 @@ class Bench:
 
     async def _compare(self, history: list[Step]) -> None:
         clock, prefix = VirtualClock(), f"t{next(self._prefixes)}"
-        times: dict[str, Any] = {"lease": LEASE, "ledger_ttl": LONGER_THAN_ANY_HISTORY, "horizon": HORIZON}
+        times: dict[str, Any] = {
+            "lease": LEASE,
+            "ledger_ttl": LONGER_THAN_ANY_HISTORY,
+            "horizon": HORIZON,
+            "disable_after": PATIENCE,
+        }
         scripts = RedisLedger(redis=Steered(self._store, clock), prefix=prefix, **times)
         pair = Pair(clock, MemoryLedger(clock=clock, **times), scripts)
         for step in history:
             await step(pair)
         for key, record in pair.plain.records.items():
-            flat = await self._store.execute("HGETALL", scripts._at(key))
-            stored = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-            assert {name: value for name, value in stored.items() if value not in {"", "0"}} == fields(record)
-        for (organization, name), tat in pair.plain.tats.items():
-            assert await self._store.execute("GET", f"{prefix}:1:{{{organization}}}:limit:{name}") == b"%d" % tat
+            assert await self._hash(scripts._at(key)) == fields(record)
+            assert await self._store.execute("LLEN", f"{scripts._at(key)}:story") == len(pair.plain.stories[key])
+        for key, place in pair.plain.places.places.items():
+            assert await self._hash(scripts._at(key)) == place_fields(place)
+        for (organization, name), known in pair.plain.arrivals.items():
+            told = b"%d %d %d" % (known.booked, known.sent, known.skew)
+            assert await self._store.execute("GET", f"{prefix}:1:{{{organization}}}:limit:{name}") == told
+
+    async def _hash(self, key: str) -> dict[str, str]:
+        flat = await self._store.execute("HGETALL", key)
+        stored = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        return {name: value for name, value in stored.items() if value not in {"", "0"}}
 
 
 @pytest.fixture(scope="module", params=["embedded", "redis"])

@@ -21,25 +21,40 @@ from notification_sender.ports import (
     Busy,
     Claim,
     Crashed,
-    Disabled,
     Final,
     Key,
     Mine,
     Settled,
     Stale,
     Throttled,
+    Tried,
+    Unwanted,
+    Verdict,
+    Written,
 )
 
 LEASE, WEEK, HORIZON = 30.0, 604_800.0, 3600.0
+DAY = 86_400.0
+TIMES = {"lease": LEASE, "ledger_ttl": WEEK, "horizon": HORIZON, "disable_after": 5 * DAY}
 UNIT = Key("org-1", "unit", "wu-1@0123456789abcdef")
 HOOK = Key("org-1", "destination", "noc:https://hooks.example/{x}")
+READER = Key("org-1", "recipient", "0123456789abcdef")
+OFF = Unwanted("destination_disabled")
 DELIVERED = Final("delivered", "200 OK")
 DEAD = Final("dead", "rejected")
 SLOW = Limit("webhook", 10 * SECOND, 1)
 
 
+def tried(verdict: Verdict, hold: float = 0.0) -> Tried:
+    return Tried(HOOK, verdict, '{"class":"…"}', hold)
+
+
 def notification(number: int = 1) -> Key:
     return Key("org-1", "notification", f"n-{number}")
+
+
+def ask(number: int, token: str, *limits: Limit) -> Ask:
+    return Ask(notification(number), token, 1, replayed=False, destination=HOOK, recipient=READER, limits=limits)
 
 
 @dataclass
@@ -56,12 +71,11 @@ class Stand:
         return reply.claim
 
     async def admit(self, number: int = 1, *limits: Limit, **changed: Any) -> AdmitReply:
-        ask = Ask(notification(number), f"t-{number}", 1, replayed=False, destination=HOOK, limits=limits)
-        return await self.ledger.admit(replace(ask, **changed))
+        return await self.ledger.admit(replace(ask(number, f"t-{number}", *limits), **changed))
 
 
 def on_redis(store: Store, clock: VirtualClock) -> Stand:
-    ledger = RedisLedger(redis=Steered(store, clock), prefix="ns", lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+    ledger = RedisLedger(redis=Steered(store, clock), prefix="ns", **TIMES)
     return Stand(clock, ledger)
 
 
@@ -69,7 +83,7 @@ def on_redis(store: Store, clock: VirtualClock) -> Stand:
 async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
     clock = VirtualClock()
     if request.param == "memory":
-        ledger = MemoryLedger(clock=clock, lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+        ledger = MemoryLedger(clock=clock, **TIMES)
         yield Stand(clock, ledger)
         return
     store = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
@@ -97,17 +111,38 @@ async def test_asking_again_under_the_same_token_gets_the_same_claim_for_longer(
     assert await stand.mine() == first
 
 
-async def test_a_claim_that_ran_out_is_taken_over_as_unknown_and_its_holder_may_write_no_more(stand: Stand) -> None:
+async def test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_write_no_more(stand: Stand) -> None:
     lost = await stand.mine()
     stand.clock.jump(LEASE)
-    ours = await stand.mine(token="t-2", unknown=True)
+    ours = await stand.mine(token="t-2")
+    assert not await stand.ledger.begin(lost)
     assert ours.fence > lost.fence
-    assert not await stand.ledger.finish(lost, DEAD, disable=HOOK)
+    assert not await stand.ledger.finish(lost, DEAD, tried("gone"))
     assert not await stand.ledger.release(lost, 2)
     assert not await stand.ledger.renew(lost)
     assert await stand.ledger.finish(ours, DELIVERED)
     assert await stand.ledger.claim(UNIT, "t-3", 1, replayed=False) == Settled("delivered")
     assert isinstance(await stand.admit(), Mine)
+
+
+async def test_what_was_being_sent_when_its_claim_ran_out_is_unknown_until_it_has_an_outcome(stand: Stand) -> None:
+    assert await stand.ledger.begin(await stand.mine())
+    for token in ("t-2", "t-3"):
+        stand.clock.jump(LEASE)
+        claim = await stand.mine(token=token, unknown=True)
+    assert await stand.ledger.release(claim, 2)
+    await stand.mine(token="t-4", attempt=2)
+
+
+async def test_a_claim_that_ran_out_and_that_nobody_took_may_still_be_sent(stand: Stand) -> None:
+    claim = await stand.mine()
+    stand.clock.jump(LEASE + 1)
+    assert await stand.ledger.begin(claim)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(LEASE)
+
+
+async def test_what_the_store_lost_is_not_sent(stand: Stand) -> None:
+    assert not await stand.ledger.begin(Claim(UNIT, "t-1", 1))
 
 
 async def test_a_renewed_claim_stays_ours(stand: Stand) -> None:
@@ -120,7 +155,7 @@ async def test_a_renewed_claim_stays_ours(stand: Stand) -> None:
 
 async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand: Stand) -> None:
     for copy in range(5):
-        await stand.mine(token=f"t-{copy}", unknown=copy > 0)
+        await stand.mine(token=f"t-{copy}")
         stand.clock.jump(LEASE)
     for token in ("t-5", "t-5"):
         reply = await stand.ledger.claim(UNIT, token, 1, replayed=False)
@@ -130,9 +165,9 @@ async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand:
 
 async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:
     for copy in range(7):
-        await stand.mine(token=f"lost-{copy}", unknown=False)
+        await stand.mine(token=f"lost-{copy}")
         stand.clock.jump(LEASE)
-        claim = await stand.mine(token=f"t-{copy}", unknown=True)
+        claim = await stand.mine(token=f"t-{copy}")
         assert await stand.ledger.release(claim, 1)
 
 
@@ -211,10 +246,52 @@ async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> Non
 
 
 async def test_a_destination_that_wants_no_more_is_off_at_this_address_for_a_week(stand: Stand) -> None:
-    assert await stand.ledger.finish(await stand.mine(notification()), Final("dead", "gone"), disable=HOOK)
-    assert await stand.admit(2) == Disabled()
+    said = await stand.ledger.finish(await stand.mine(notification()), Final("dead", "gone"), tried("gone"))
+    assert said == Written(ours=True, turn="disabled")
+    assert await stand.admit(2) == OFF
     elsewhere = replace(HOOK, id="noc:https://hooks.example/y")
-    assert isinstance(await stand.admit(2, destination=elsewhere), Mine)
+    assert isinstance(await stand.admit(3, destination=elsewhere), Mine)
+    stand.clock.jump(7 * DAY)
+    assert isinstance(await stand.admit(2), Mine)
+
+
+async def failing(stand: Stand, number: int, verdict: Verdict = "failed") -> Written:
+    """One more attempt at the destination that ends so."""
+    claim = await stand.mine(notification(number), f"t-{number}")
+    return await stand.ledger.release(claim, 2, tried=tried(verdict))
+
+
+async def test_a_destination_that_accepts_nothing_for_five_days_is_off_until_something_is_accepted(
+    stand: Stand,
+) -> None:
+    for number in range(5):
+        assert await failing(stand, number) == Written(ours=True)
+        stand.clock.jump(DAY)
+    assert await failing(stand, 5) == Written(ours=True, turn="disabled")
+    assert await failing(stand, 6) == Written(ours=True)
+    assert await stand.admit(9) == OFF
+    stand.clock.jump(7 * DAY)
+    assert await failing(stand, 7) == Written(ours=True)
+    assert isinstance(await stand.admit(9), Mine)
+    assert await failing(stand, 8, "accepted") == Written(ours=True, turn="recovered")
+    assert await failing(stand, 10, "accepted") == Written(ours=True)
+
+
+async def test_one_acceptance_in_five_days_keeps_a_destination_on(stand: Stand) -> None:
+    for number, verdict in enumerate(("failed", "accepted", "neither", "failed", "failed")):
+        assert await failing(stand, number, verdict) == Written(ours=True)
+        stand.clock.jump(2 * DAY)
+    assert isinstance(await stand.admit(9), Mine)
+
+
+async def test_a_destination_that_asks_us_to_wait_gets_nothing_until_then(stand: Stand) -> None:
+    claim = await stand.mine(notification(1))
+    assert await stand.ledger.release(claim, 2, delay=90.0, tried=tried("failed", hold=60.0))
+    assert await stand.admit(2) == Throttled(60.0, "retry_after")
+    stand.clock.jump(59.0)
+    assert await stand.admit(2) == Throttled(1.0, "retry_after")
+    stand.clock.jump(1.0)
+    assert isinstance(await stand.admit(2), Mine)
 
 
 async def test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice(stand: Stand) -> None:
@@ -231,13 +308,15 @@ async def test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice(sta
     assert await stand.admit(6, limit) == Throttled(10.0, "webhook")
 
 
-async def test_whoever_misses_a_booked_slot_asks_anew(stand: Stand) -> None:
+async def test_a_booked_slot_is_good_however_late_unless_more_was_sent_than_is_due(stand: Stand) -> None:
     assert isinstance(await stand.admit(1, SLOW), Mine)
-    assert await stand.admit(2, SLOW) == Throttled(10.0, "webhook")
-    assert await stand.admit(3, SLOW) == Throttled(20.0, "webhook")
-    stand.clock.jump(20.000_001)
-    assert await stand.admit(2, SLOW) == Throttled(9.999_999, "webhook")
-    assert isinstance(await stand.admit(3, SLOW), Mine)
+    for number in (2, 3, 4):
+        assert await stand.admit(number, SLOW) == Throttled(10.0 * (number - 1), "webhook")
+    stand.clock.jump(25.0)
+    assert isinstance(await stand.admit(2, SLOW), Mine)
+    assert await stand.admit(3, SLOW) == Throttled(15.0, "webhook")
+    stand.clock.jump(10.0)
+    assert isinstance(await stand.admit(4, SLOW), Mine)
 
 
 async def test_asking_again_under_the_same_token_spends_nothing(stand: Stand) -> None:
@@ -270,18 +349,23 @@ async def test_nothing_is_booked_beyond_the_horizon(stand: Stand) -> None:
     assert await stand.admit(3, slow) == Throttled(0.2 * HORIZON, "webhook")
 
 
-async def test_after_a_clock_was_set_back_waits_are_as_short_as_ever(stand: Stand) -> None:
+async def test_after_a_clock_was_set_back_the_booked_are_late_by_no_more_than_a_burst_takes(stand: Stand) -> None:
     limit = replace(SLOW, burst=2)
     for number in (1, 2):
         assert isinstance(await stand.admit(number, limit), Mine)
-    assert await stand.admit(3, limit) == Throttled(10.0, "webhook")
-    stand.clock.jump(-86_400.0)
-    for number in (3, 4):
+    for number in (3, 4, 5):
         assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
+    stand.clock.jump(10.0 - 1800.0)
+    assert await stand.admit(3, limit) == Throttled(10.25, "webhook")
+    stand.clock.jump(10.25)
+    for number in (3, 4, 5):
+        assert isinstance(await stand.admit(number, limit), Mine)
+        stand.clock.jump(10.0)
 
 
 async def test_a_wait_keeps_in_mind_that_a_claim_ran_out(stand: Stand) -> None:
     lost = await stand.mine(notification(1))
+    assert await stand.ledger.begin(lost)
     assert isinstance(await stand.admit(2, SLOW), Mine)
     stand.clock.jump(LEASE)
     assert isinstance(await stand.admit(3, SLOW), Mine)
@@ -343,7 +427,7 @@ async def redis(redis_server: str) -> AsyncIterator[Redis]:
 
 
 def unsteered(redis: Redis) -> RedisLedger:
-    return RedisLedger(redis=redis, prefix="ns", lease=LEASE, ledger_ttl=WEEK, horizon=HORIZON)
+    return RedisLedger(redis=redis, prefix="ns", **TIMES)
 
 
 async def test_scripts_that_the_server_forgot_are_told_again(redis: Redis) -> None:
@@ -358,19 +442,19 @@ async def test_scripts_that_the_server_forgot_are_told_again(redis: Redis) -> No
 async def test_every_key_ends_some_day(redis: Redis) -> None:
     ledger = unsteered(redis)
     for number in (1, 2):
-        await ledger.admit(Ask(notification(number), "t", 1, replayed=False, destination=HOOK, limits=[SLOW]))
-    assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, disable=HOOK)
+        await ledger.admit(ask(number, "t", SLOW))
+    assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, tried("gone"))
     await ledger.note(notification(3), DEAD)
     await ledger.enroll("b-1", 1, UNIT)
     keys = await redis.execute("KEYS", "*")
-    assert len(keys) == 6
+    assert len(keys) == 7
     for key in keys:
         assert 0 < await redis.execute("PTTL", key) <= WEEK * 1000
 
 
 async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis) -> None:
     ledger = unsteered(redis)
-    asks = [Ask(notification(it), "t", 1, replayed=False, destination=HOOK, limits=[SLOW]) for it in range(3)]
+    asks = [ask(it, "t", SLOW) for it in range(3)]
     reply = await ledger.admit(asks[0])
     assert isinstance(reply, Mine)
     await redis.execute("CONFIG", "SET", "maxmemory", "1")
@@ -379,10 +463,10 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
             with pytest.raises(Unready, match="OutOfMemoryError"):
                 await refused
         assert await ledger.renew(reply.claim)
-        assert await ledger.finish(reply.claim, DEAD, disable=HOOK)
+        assert await ledger.finish(reply.claim, DEAD, tried("gone"))
         await ledger.note(notification(2), DEAD)
     finally:
         await redis.execute("CONFIG", "SET", "maxmemory", "0")
     assert await ledger.admit(asks[0]) == Settled("dead")
-    assert await ledger.admit(asks[1]) == Disabled()
+    assert await ledger.admit(asks[1]) == OFF
     assert await ledger.admit(asks[2]) == Settled("dead")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notification_sender.policy.limits import LATE, SECOND, Booking, Limit, Spent, Wait, spend
+from notification_sender.policy.limits import LATE, SECOND, Arrivals, Booking, Limit, Spent, Wait, spend
 
 HORIZON = 3600 * SECOND
 ASKS = 2000
@@ -20,7 +20,7 @@ pauses = st.lists(st.integers(0, 30 * SECOND), min_size=1, max_size=40)
 
 def sent(limits: list[Limit], pauses: list[int], lateness: list[int], horizon: int = HORIZON) -> list[int]:
     """When each request passes. All come back when they are told to, and as late as ``lateness`` says, in turn."""
-    tats: dict[str, int] = {}
+    arrivals: dict[str, Arrivals] = {}
     late = cycle(lateness)
     numbers = count()
     due: list[tuple[int, int, Booking | None]] = []
@@ -33,23 +33,20 @@ def sent(limits: list[Limit], pauses: list[int], lateness: list[int], horizon: i
         if not due:
             break
         now, _, booking = heapq.heappop(due)
-        verdict = spend(limits, tats, now, booking, horizon)
+        verdict = spend(limits, arrivals, now, booking, horizon)
+        arrivals |= verdict.arrivals
         if isinstance(verdict, Spent):
-            tats |= verdict.tats
             passed.append(now)
             continue
-        if verdict.tat is not None:
-            tats[verdict.limit] = verdict.tat
-        heapq.heappush(due, (verdict.until + next(late), next(numbers), verdict.booking))
+        heapq.heappush(due, (now + verdict.delay + next(late), next(numbers), verdict.booking))
     return passed
 
 
 def assert_owed(limit: Limit, moments: list[int]) -> None:
-    """A burst and the rate, and what comes late beside what comes in time: a quarter of a second of it, or one."""
+    """A burst, and the rate for as long as the window is and a quarter of a second."""
     for first, begin in enumerate(moments):
         for last in range(first, len(moments)):
-            window = moments[last] - begin + max(LATE, limit.interval)
-            assert last - first + 1 <= limit.burst + window / limit.interval
+            assert last - first + 1 <= limit.burst + (moments[last] - begin + LATE) / limit.interval
 
 
 @settings(deadline=None)
@@ -94,17 +91,58 @@ def test_a_crowd_that_comes_back_in_time_is_served_at_the_full_rate(limit: Limit
     assert passed == [max(0, place - limit.burst + 1) * limit.interval for place in range(crowd)]
 
 
+@given(st.integers(1, 3 * SECOND), st.integers(1, 5), st.integers(SECOND, 300 * SECOND))
+def test_a_crowd_that_is_always_late_is_served_at_the_full_rate_all_the_same(
+    interval: int, burst: int, lateness: int
+) -> None:
+    moments = sent([Limit("own", interval, burst)], [0] * 40, [lateness])
+    assert len(moments) == 40
+    assert moments[-1] <= 40 * interval + lateness
+
+
+@given(limit, st.integers(1, 40), st.integers(1, 86_400 * SECOND))
+def test_when_the_clock_is_set_back_the_booked_are_late_by_no_more_than_a_burst_takes(
+    limit: Limit, crowd: int, back: int
+) -> None:
+    arrivals: dict[str, Arrivals] = {}
+    waiting: list[Wait] = []
+    start = 100_000 * SECOND
+    for _ in range(limit.burst + crowd):
+        verdict = spend([limit], arrivals, start, None, 2**62)
+        arrivals |= verdict.arrivals
+        if isinstance(verdict, Wait):
+            waiting.append(verdict)
+    late = 0
+    for wait in waiting:
+        while isinstance(
+            verdict := spend([limit], arrivals, start + wait.delay + late - back, wait.booking, 2**62), Wait
+        ):
+            arrivals |= verdict.arrivals
+            late += verdict.delay
+            assert late <= (limit.burst + 1) * limit.interval + LATE
+        arrivals |= verdict.arrivals
+
+
 def test_a_wait_books_on_the_slowest_limit_alone() -> None:
     quick, slow = Limit("quick", SECOND, 1), Limit("slow", 10 * SECOND, 1)
-    tats = {"quick": SECOND, "slow": 10 * SECOND}
+    arrivals = {"quick": Arrivals(SECOND, SECOND), "slow": Arrivals(10 * SECOND, 10 * SECOND)}
     booking = Booking("slow", 10 * SECOND)
-    assert spend([quick, slow], tats, 0, None, HORIZON) == Wait(10 * SECOND, "slow", booking, 20 * SECOND)
-    assert spend([quick, slow], {"slow": 20 * SECOND}, 10 * SECOND, booking, HORIZON) == Spent({"quick": 11 * SECOND})
+    after = Arrivals(20 * SECOND, 10 * SECOND)
+    assert spend([quick, slow], arrivals, 0, None, HORIZON) == Wait(10 * SECOND, "slow", booking, {"slow": after})
+    assert spend([quick, slow], {"slow": after}, 10 * SECOND, booking, HORIZON) == Spent(
+        {"quick": Arrivals(11 * SECOND, 11 * SECOND), "slow": Arrivals(20 * SECOND, 20 * SECOND)}
+    )
+
+
+def test_a_booking_on_a_limit_that_holds_no_more_is_none() -> None:
+    own = Limit("own", 10 * SECOND, 1)
+    assert isinstance(spend([own], {}, 0, Booking("another", 60 * SECOND), HORIZON), Spent)
 
 
 def test_beyond_the_horizon_nothing_is_booked() -> None:
     slow = Limit("slow", 10 * SECOND, 1)
-    assert spend([slow], {"slow": 2 * HORIZON}, 0, None, HORIZON) == Wait(HORIZON, "slow", None, None)
+    far = {"slow": Arrivals(2 * HORIZON, SECOND)}
+    assert spend([slow], far, 0, None, HORIZON) == Wait(HORIZON, "slow", None, {})
 
 
 @pytest.mark.parametrize(

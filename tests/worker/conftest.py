@@ -26,6 +26,7 @@ from notification_sender.ports import Begin
 from notification_sender.relevance import Relevance
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
+from notification_sender.worker.held import Held
 
 PACE = {
     "concurrency": 200,
@@ -139,7 +140,9 @@ class Body:
     def __init__(self, clock: VirtualClock, **pace: Any) -> None:
         self.clock = clock
         self.broker = MemoryBroker(clock=clock)
-        self.memory = MemoryLedger(clock=clock, lease=30.0, ledger_ttl=604_800.0, horizon=3600.0)
+        self.memory = MemoryLedger(
+            clock=clock, lease=30.0, ledger_ttl=604_800.0, horizon=3600.0, disable_after=5 * 86_400.0
+        )
         self.ledger = Away(self.memory)
         self.channel = Channel(clock)
         self.composer = Composer(clock)
@@ -161,6 +164,7 @@ class Body:
             clock=self.clock,
             dice=lambda: 0.5,
         )
+        held = Held(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(
             ledger=self.ledger,  # type: ignore[arg-type]
             channels={"webhook": self.channel},
@@ -168,6 +172,8 @@ class Body:
             schedule=Schedule.parse("5s 5m 30m"),
             hold_unknown=frozenset(),
             max_age=86_400.0,
+            held=held,
+            asked=self.metrics.admission,
             clock=self.clock,
             dice=lambda: 0.5,
         )
@@ -177,6 +183,7 @@ class Body:
             composer=self.composer,  # type: ignore[arg-type]
             deliverer=deliverer,
             relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
+            held=held,
             metrics=self.metrics,
         )
 
