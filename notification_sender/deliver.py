@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import assert_never
 
@@ -20,8 +20,9 @@ from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 from notification_sender.policy import story
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import Schedule, backoff
+from notification_sender.policy.retry import JITTER, Schedule, backoff
 from notification_sender.ports import (
+    HOLD,
     AdmitReply,
     Ask,
     Begin,
@@ -113,6 +114,9 @@ class Deliverer:
         ask = self._ask(notification, address, token=token, replayed=replayed)
         reply = await self._ledger.admit(ask)
         self._asked(reply)
+        if isinstance(reply, Throttled) and reply.limit == HOLD:
+            # Whoever asked for time is not to get all that waited for it at once.
+            reply = replace(reply, delay=reply.delay * (1 + JITTER * self._dice()))
         if not isinstance(reply, Mine):
             return _not_sent(notification, reply)
         self._held.take(reply.claim)

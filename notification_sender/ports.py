@@ -150,6 +150,10 @@ class Busy:
     delay: float
 
 
+HOLD = "retry_after"
+"""In place of a limit's name: the destination itself asked for time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Throttled:
     """A limit says not before ``delay`` seconds; ``limit`` is its name."""

@@ -64,6 +64,7 @@ DEFAULTS = {
     "throttle_webhook": Limit("webhook", 100_000, 60),
     "throttle_email": Limit("email", 100_000, 60),
     "throttle_horizon": 3600.0,
+    "disable_after": 432_000.0,
     "max_distance": 5,
     "current_incidents": "auto",
     "allowed_cidrs": (),

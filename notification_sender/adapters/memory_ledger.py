@@ -8,6 +8,7 @@ from typing import Literal
 from notification_sender.adapters.memory_places import Places
 from notification_sender.policy.limits import SECOND, Arrivals, Booking, Wait, spend
 from notification_sender.ports import (
+    HOLD,
     AdmitReply,
     Ask,
     Busy,
@@ -108,7 +109,7 @@ class MemoryLedger:
         if self.places.off(ask.destination, self._now):
             return Unwanted("destination_disabled")
         hold = self.places.hold(ask.destination, self._now)
-        refused = Wait(hold, "retry_after", None, {}) if hold else self._spend(ask, record)
+        refused = Wait(hold, HOLD, None, {}) if hold else self._spend(ask, record)
         if refused is None:
             return self._take(ask.key, record, ask.token, ask.attempt)
         return self._wait(ask, record, refused)

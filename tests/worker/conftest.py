@@ -46,6 +46,8 @@ class Channel:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
+        self.before: deque[Callable[[], Any]] = deque()
+        """Run between the claim and the first byte."""
         self.ends: deque[Exception | Callable[[], Any]] = deque()
         self.sends: list[tuple[float, Notification]] = []
         self.takes: Callable[[Notification], float] = lambda _: 0.0
@@ -59,6 +61,8 @@ class Channel:
         return address
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
+        if self.before:
+            await self.before.popleft()()
         await begin()
         self.sends.append((self._clock.now(), notification))
         if seconds := self.takes(notification):
@@ -150,6 +154,7 @@ class Body:
         """What a notification that comes back may be asked by, by kind."""
         self.platform = Platform()
         self.limits: list[Limit] = []
+        self.hold_unknown: set[str] = set()
         self.metrics = Metrics()
         self.heart = self.another(**pace)
 
@@ -170,7 +175,7 @@ class Body:
             channels={"webhook": self.channel},
             limits=lambda _: self.limits,
             schedule=Schedule.parse("5s 5m 30m"),
-            hold_unknown=frozenset(),
+            hold_unknown=self.hold_unknown,
             max_age=86_400.0,
             held=held,
             asked=self.metrics.admission,
