@@ -149,7 +149,7 @@ class Accounts:
         accepted, letters = self.accepted.get(id_, 0), self.letters.get(id_, [])
         checks = {
             "neither accepted nor dead": accepted or letters,
-            f"accepted and dead ({letters})": not (accepted and letters),
+            "accepted and dead": not (accepted and letters),
             f"dead {len(letters)} times": len(letters) <= 1,
             f"accepted {accepted} times": accepted <= bounds.copies,
             f"sent {len(posts)} times": len(posts) <= bounds.sends,
@@ -160,10 +160,13 @@ class Accounts:
         return [wrong for wrong, well in checks.items() if not well]
 
     async def _states(self) -> dict[str, str | None]:
+        """How each ended; a unit that ended before it was rendered speaks for its notifications."""
         async with Redis.from_url(self._redis_url, decode_responses=True) as redis, redis.pipeline() as asked:
             for id_, one in self.confirmed.items():
                 asked.hget(self._key(one.unit, "notification", id_), "state")
-            return dict(zip(self.confirmed, await asked.execute(), strict=True))
+                asked.hget(self._key(one.unit, "unit", identity(one.unit)), "state")
+            states = await asked.execute()
+        return {id_: states[2 * n] or states[2 * n + 1] for n, id_ in enumerate(self.confirmed)}
 
     def _key(self, unit: WorkUnit, kind: str, id_: str) -> str:
         return f"{self._prefix}:1:{{{unit.organization_id}}}:{kind}:{id_}"
@@ -171,7 +174,7 @@ class Accounts:
     async def story(self, id_: str) -> str:
         """All that is known of one notification."""
         lines = [f"{post.arrived:.3f} sent, answered {post.answered}" for post in self.posts()[id_]]
-        lines += [f"dead letter: {reason}" for reason in self.letters.get(id_, ())]
+        lines += [f"dead letters: {times} × {reason}" for reason, times in Counter(self.letters.get(id_)).items()]
         one = self.confirmed.get(id_)
         if one is not None:
             lines.insert(0, f"{one.at:.3f} published as {one.unit.work_unit_id} for {one.destination_id}")

@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -200,7 +199,8 @@ class Proxy:
         self._target = target
         self._speaks = speaks
         self._rules: list[Rule] = []
-        self._lines: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
+        self._lines: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
+        self._said_all: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -225,8 +225,9 @@ class Proxy:
 
     def half_close(self) -> None:
         """The service says no more, and still listens."""
-        for to_worker, *_ in self._lines.values():
+        for to_worker, _ in self._lines.values():
             to_worker.write_eof()
+            self._said_all.add(to_worker)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, HOST, 0)
@@ -305,8 +306,7 @@ class Proxy:
             await asyncio.sleep(due - time.monotonic())
             await self._flowing.wait()
             if not data:
-                with suppress(OSError):  # half closed already
-                    writer.write_eof()
+                writer.write_eof()
                 return
             for passing in understand(data):
                 await self._pass_on(writer, await self._judge(passing))
@@ -316,13 +316,14 @@ class Proxy:
         return await acting[0].act(passing) if acting else passing.raw
 
     async def _pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        for start in range(0, len(data), self.slice):
-            piece = data[start : start + self.slice]
+        size = self.slice if self.rate is None else min(self.slice, max(1, int(self.rate / 20)))
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            await asyncio.sleep(len(piece) / self.rate if self.rate else 0)
             await self._flowing.wait()
-            writer.write(piece)
-            await writer.drain()
-            if self.rate or self.slice < CHUNK:
-                await asyncio.sleep(len(piece) / self.rate if self.rate else 0)
+            if writer not in self._said_all:
+                writer.write(piece)
+                await writer.drain()
 
 
 def abort(writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """Everything that a row of the fault matrix needs: services, workers that may be broken, a publisher, the account."""
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -62,6 +63,8 @@ class Rig:
         self._prefix = environment["NS_TOPOLOGY_PREFIX"]
         self._unit = unit
         self._workers: list[Worker] = []
+        self.deaths = 0
+        """Of workers that were started anew."""
         self.accounts = Accounts(inbox=self.inbox, broker=broker, redis_url=redis.url, prefix=self._prefix)
         write_keys(Path(environment["NS_SECRETS_DIR"]), [SECRET])
 
@@ -86,23 +89,32 @@ class Rig:
     @asynccontextmanager
     async def restarted(self, size: int = 1, **variables: str) -> AsyncIterator[None]:
         """Workers of which each is started anew when it dies, as Kubernetes does it."""
-        async with asyncio.TaskGroup() as group:
-            keepers = [group.create_task(self._keep_one(variables)) for _ in range(size)]
+        first = await asyncio.gather(*(self._start(variables) for _ in range(size)))
+        await asyncio.gather(*(worker.says("worker.ready") for worker in first))
+        keepers = [asyncio.create_task(self._keep(worker, variables)) for worker in first]
+        try:
             yield
+        finally:
             for keeper in keepers:
                 keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
 
-    async def _keep_one(self, variables: dict[str, str]) -> None:
-        while True:
-            worker = Worker(self.environment | variables)
-            await worker.start()
-            self._workers.append(worker)
-            try:
-                await worker.process.wait()
-            finally:
-                if worker.process.returncode is None:
-                    worker.kill()
-                await worker.ended()
+    async def _start(self, variables: dict[str, str]) -> Worker:
+        worker = Worker(self.environment | variables)
+        await worker.start()
+        self._workers.append(worker)
+        return worker
+
+    async def _keep(self, worker: Worker, variables: dict[str, str]) -> None:
+        try:
+            while True:
+                await worker.ended(within=math.inf)
+                self.deaths += 1
+                worker = await self._start(variables)
+        finally:
+            if worker.process.returncode is None:
+                worker.kill()
+            await worker.ended()
 
     # --- what is published -----------------------------------------------------------------------------------------
 
@@ -151,6 +163,11 @@ class Rig:
         return urlsplit(self.inbox.webhook_url("any")).port or 0
 
     # --- the account -----------------------------------------------------------------------------------------------
+
+    def most_within(self, seconds: float) -> int:
+        """Webhooks that arrived in the fullest window of this length."""
+        times = [post.arrived for post in self.inbox.posts]
+        return max(sum(start <= it < start + seconds for it in times) for start in times)
 
     @property
     def in_flight(self) -> int:

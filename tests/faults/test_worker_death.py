@@ -6,7 +6,7 @@ It is accepted twice only where the worker died between the acceptance and its r
 import asyncio
 
 import pytest
-from faults.proxy import Sight, asked, kill, told
+from faults.proxy import Proxy, Sight, asked, kill, told
 from faults.rig import Rig
 
 NOTIFICATION = ":notification:"
@@ -43,3 +43,35 @@ async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_u
         async with rig.workers(1):
             await rig.account(since=fault.at, duplicates=4, copies=2, sends=2)
     assert rig.inbox.duplicates
+
+
+async def test_killed_before_it_has_the_answers_only_what_was_under_way_is_sent_again(rig: Rig) -> None:
+    async with Proxy(rig.inbox_port) as receiver, rig.victim(NS_CONCURRENCY="4") as victim:
+        fault = receiver.when(told("bytes", nth=3), kill(victim.worker))
+        await rig.publish(rig.units(20, port=receiver.port))
+        async with asyncio.timeout(20):
+            await fault.happened.wait()
+        async with rig.workers(2):
+            await rig.account(since=fault.at, duplicates=4, copies=2, sends=2)
+    assert rig.inbox.duplicates
+
+
+PARKING = {
+    "its copy is confirmed": ("broker", told("confirm", ".delay.", nth=3)),
+    "the ledger has moved on": ("store", told("settle", NOTIFICATION, "waiting", nth=3)),
+    "the ack is on its way": ("broker", asked("basic.ack", nth=3)),
+}
+
+
+@pytest.mark.parametrize(("proxy", "step"), PARKING.values(), ids=PARKING)
+async def test_killed_between_parking_and_the_ack_there_is_one_chain_of_attempts(
+    rig: Rig, proxy: str, step: Sight
+) -> None:
+    async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
+        fault = getattr(victim, proxy).when(step, kill(victim.worker))
+        await rig.publish(rig.units(20, script=[500, 503]))
+        async with asyncio.timeout(20):
+            await fault.happened.wait()
+        async with rig.workers(1):
+            figures = await rig.account(since=fault.at, sends=3)
+    assert figures.amplification == 3
