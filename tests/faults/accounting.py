@@ -174,7 +174,7 @@ class Accounts:
     async def story(self, id_: str) -> str:
         """All that is known of one notification."""
         lines = [f"{post.arrived:.3f} sent, answered {post.answered}" for post in self.posts()[id_]]
-        lines += [f"dead letters: {times} × {reason}" for reason, times in Counter(self.letters.get(id_)).items()]
+        lines += [f"dead letters: {times} of {reason}" for reason, times in Counter(self.letters.get(id_)).items()]
         one = self.confirmed.get(id_)
         if one is not None:
             lines.insert(0, f"{one.at:.3f} published as {one.unit.work_unit_id} for {one.destination_id}")
