@@ -50,6 +50,7 @@ APIS = ("AAA", "INCIDENTS", "INTEL_REQUESTS", "ASSETS", "GEOCODING")
 
 DEFAULTS = {
     "environment": "production",
+    "accept_eviction": None,
     "topology_prefix": "notification-sender",
     "units_queue": None,
     "smtp_url": None,
@@ -92,6 +93,7 @@ def test_what_is_required_is_enough_and_the_rest_has_its_documented_default() ->
 
 ACCEPTED = [
     ("NS_ENVIRONMENT", "development", "development"),
+    ("NS_ACCEPT_EVICTION", "allkeys-lru", "allkeys-lru"),
     ("NS_TOPOLOGY_PREFIX", "fleet-2", "fleet-2"),
     ("NS_UNITS_QUEUE", "their.queue", "their.queue"),
     ("NS_INCIDENTS_URL", "http://10.0.0.1:8000/v1/", "http://10.0.0.1:8000/v1"),
@@ -164,6 +166,7 @@ REFUSED = [
     ("NS_REDIS_URL", "redis+sentinel://a,b/main", "not supported yet"),
     ("NS_REDIS_URL", "redis+cluster://a,b", "not supported yet"),
     ("NS_REDIS_URL", "memory://", "NS_ENVIRONMENT=development"),
+    ("NS_ACCEPT_EVICTION", "yes please", "pattern"),
     ("NS_TOPOLOGY_PREFIX", "my fleet", "pattern"),
     ("NS_UNITS_QUEUE", "a/b", "pattern"),
     ("NS_INCIDENTS_URL", "incidents.internal", "http://"),

@@ -29,6 +29,12 @@ PASSING = ("OOM", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CL
 _log = structlog.get_logger()
 
 
+class Inspect(Protocol):
+    """Looks at a server before it is used, ``first`` at start; may raise ConfigurationFault then."""
+
+    async def __call__(self, connection: Connection, *, first: bool) -> None: ...
+
+
 class Store(Protocol):
     """What the ledger and the shelf need: Redis, or the embedded one."""
 
@@ -68,6 +74,7 @@ class Redis:
         self._wire: Wire | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._reached = asyncio.Event()
+        self._inspect: Inspect | None = None
 
     @property
     def ready(self) -> bool:
@@ -79,12 +86,14 @@ class Redis:
             self._reached.clear()
             await self._reached.wait()
 
-    async def connect(self) -> None:
-        """Return when it is there; a server that is not there yet is waited for.
+    async def connect(self, inspect: Inspect | None = None) -> None:
+        """Return when it is there; a server that is not there yet is waited for. ``inspect``: now, and whenever it
+        comes back.
 
         Raises:
-            ConfigurationFault: the server is there and refuses us, or we refuse its certificate.
+            ConfigurationFault: the server is there and refuses us, or we refuse its certificate, or ``inspect`` it.
         """
+        self._inspect = inspect
         wire = await self._reach(first=True)
         self._keeper = asyncio.create_task(self._keep(wire), name="redis")
         _log.info("store.connected")
@@ -151,7 +160,7 @@ class Redis:
         told = ""
         while True:
             try:
-                self._wire = await self._open()
+                self._wire = await self._open(first=first)
             except (RedisError, OSError) as fault:
                 if first:
                     _refuse_to_wait(fault)
@@ -163,12 +172,14 @@ class Redis:
                 self._reached.set()
                 return self._wire
 
-    async def _open(self) -> Wire:
+    async def _open(self, *, first: bool) -> Wire:
         connection: Any = await self.another()
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.send_command(*PROBE)
                 await connection.read_response()
+                if self._inspect is not None:
+                    await self._inspect(connection, first=first)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

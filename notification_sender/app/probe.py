@@ -67,7 +67,7 @@ async def _rabbitmq(settings: Settings) -> str:
 async def _redis(settings: Settings) -> str:
     opened = store(settings)
     try:
-        await opened.redis.connect()
+        await opened.connect()
     finally:
         await opened.redis.close()
     return "connected; runs scripts"

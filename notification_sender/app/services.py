@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from notification_sender.adapters.eviction import Eviction
 from notification_sender.adapters.memory_broker import MemoryBroker
 from notification_sender.adapters.memory_news import MemoryNews
 from notification_sender.adapters.rabbitmq import RabbitMQ
@@ -50,15 +51,21 @@ class Store:
     fleet: RedisFleet
     suppressions: RedisSuppressions
     destinations: RedisDestinations
+    eviction: Eviction
 
     async def open(self) -> None:
         """Return when it is there.
 
         Raises:
-            ConfigurationFault: it refuses us.
+            ConfigurationFault: it refuses us, or would forget what was delivered.
         """
-        await self.redis.connect()
+        await self.connect()
         await self.news.start()
+
+    async def connect(self) -> None:
+        """Return when it is there, and may be trusted to remember; raises as ``open``."""
+        if isinstance(self.redis, Redis):
+            await self.redis.connect(self.eviction.inspect)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -95,4 +102,5 @@ def store(settings: Settings) -> Store:
         fleet=RedisFleet(redis=redis, prefix=prefix, period=PERIOD),
         suppressions=RedisSuppressions(redis=redis, prefix=prefix),
         destinations=RedisDestinations(redis=redis, prefix=prefix),
+        eviction=Eviction(accepted=settings.accept_eviction, strict=settings.environment == "production"),
     )

@@ -38,6 +38,7 @@ from notification_sender.settings.relations import RELATIONS, broken
 
 Budget = Annotated[int | None, Field(ge=1, le=100_000), Form("1 to 100000")]
 Share = Annotated[float, Field(gt=0, le=1), Form("above 0, up to 1")]
+EvictionPolicy = Annotated[str | None, Field(pattern=r"^[a-z-]+$"), Form("name of a policy, such as `allkeys-lru`")]
 QueueName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$"), Form("letters, digits, `_.:-`")]
 
 
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
     )
     redis_url: RedisUrl = _required(
         "Redis: the ledger, the limits, the cache of the whole fleet. `memory://` in development only."
+    )
+    accept_eviction: EvictionPolicy = _option(
+        None,
+        "A `maxmemory-policy` of Redis that is put up with although it may forget what was delivered. `noeviction` and "
+        "`volatile-ttl` need no leave; any other is refused at start in production, and warned of in development.",
     )
     topology_prefix: QueueName = _option(
         "notification-sender", "Begins the name of every queue and exchange, so that two fleets can share a broker."

@@ -12,6 +12,7 @@ from e2e.broker import Broker
 from e2e.command import command
 from e2e.fleet import fleet
 from services.program import free_port
+from services.redis import running_redis
 
 from notification_sender.sandbox.sandbox import Sandbox
 
@@ -79,6 +80,15 @@ async def test_check_reaches_everything_and_says_what_it_could_not(environment: 
     faults = [line.split()[:2] for line in unwell.out.splitlines() if not line.startswith("ok ")]
     assert faults == [["FAULT", "geocoding"]]
     assert "not supported yet" in faulty.out
+
+
+async def test_a_store_that_forgets_when_it_is_full_is_no_place_for_a_ledger(environment: dict[str, str]) -> None:
+    with running_redis(**{"maxmemory-policy": "allkeys-lru"}) as forgetful:
+        live = environment | {"NS_ENVIRONMENT": "production", "NS_REDIS_URL": forgetful.url}
+        live = {name: value for name, value in live.items() if name not in {"NS_SMTP_URL", "NS_EMAIL_FROM"}}
+        started, checked = await asyncio.gather(command(live, "run"), command(live, "check"))
+    assert (started.code, checked.code) == (78, 1)
+    assert all("maxmemory-policy noeviction" in it for it in (started.err, checked.out))
 
 
 @pytest.mark.parametrize("channel", ["webhook", "email"])

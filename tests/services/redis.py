@@ -12,10 +12,10 @@ from .program import HOST, Program, answer, find, free_port
 class Redis:
     """``stop`` and ``kill`` lose what it holds: it writes nothing down."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
-        options = {"port": str(self.port), "bind": HOST, "dir": str(folder), "save": "", "appendonly": "no"}
+        options = {"port": str(self.port), "bind": HOST, "dir": str(folder), "save": "", "appendonly": "no"} | more
         command = [find("redis-server")]
         for name, value in options.items():
             command += [f"--{name}", value]
@@ -45,14 +45,14 @@ class Redis:
 
 
 @contextmanager
-def running_redis() -> Iterator[Redis]:
-    """A redis-server for the length of the block.
+def running_redis(**more: str) -> Iterator[Redis]:
+    """A redis-server for the length of the block; ``more`` are options by name.
 
     Raises:
         MissingProgramError: it is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        redis = Redis(Path(folder))
+        redis = Redis(Path(folder), **more)
         redis.start()
         try:
             yield redis
