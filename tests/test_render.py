@@ -85,8 +85,17 @@ def test_a_folder_without_templates_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_channel_wants_all_its_parts_or_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"^a/email\.subject\.j2 is missing: .*\na/email\.txt\.j2 is missing"):
-        renderer(tmp_path, CHANNELS, a__email_html="x", b__webhook_json="{}")
+    with pytest.raises(ConfigurationFault, match=r"^a/email\.html\.j2 is missing: .*\na/email\.subject\.j2 is missing"):
+        renderer(tmp_path, CHANNELS, a__email_txt="x", b__webhook_json="{}")
+
+
+def test_text_that_nobody_wrote_is_made_from_the_html_and_what_is_written_stands(tmp_path: Path) -> None:
+    page = "<STYLE>.x { display: none }</STYLE><p class=x>preview<p>{{ x }} <a href='https://e.com/{{ x }}'>more</a>"
+    files = {"a__email_subject": "", "a__email_html": page, "b__email_subject": "", "b__email_html": page}
+    made = renderer(tmp_path, CHANNELS, **files, b__email_txt="by hand: {{ x }}")
+    assert made.render("a", "email", {"x": "<&>"})["txt"] == "<&> more (https://e.com/<&>)\n"
+    assert made.render("b", "email", {"x": "<&>"})["txt"] == "by hand: <&>"
+    assert made.names("a", "email") == {"x"}
 
 
 def test_text_that_is_not_escaped_does_not_enter_html(tmp_path: Path) -> None:

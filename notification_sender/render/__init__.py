@@ -1,6 +1,7 @@
 """Context and templates become what a recipient reads; also, which names a template reads."""
 
 import posixpath
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from jinja2 import Template
 
 from notification_sender.model.errors import ConfigurationFault, RenderFault
 from notification_sender.render.filters import tojson
+from notification_sender.render.plain import plain
 from notification_sender.render.sandbox import Channels, Sandbox
 
 MAX_BYTES = 1024 * 1024
@@ -25,6 +27,11 @@ _PACKAGE = Path(__file__).parent.parent
 # Mail clients drop <style>; at-rules (dark mode) cannot be inlined and stay. Never fetches anything.
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
+_STYLED = re.compile("<style", re.IGNORECASE)
+
+MADE = {"txt": "html"}
+"""Parts that need no file: where a template has none, it is made from the other part."""
+
 
 def shipped() -> Path:
     """The templates that come with the package: inside a wheel, beside the package in a working tree."""
@@ -37,8 +44,9 @@ class Renderer:
 
     ``<folder>/<template>/<channel>.<part>.j2`` is one part of a channel's message; any other ``.j2`` file is there
     to be included, imported or extended, by a path relative to the file that names it. A part called ``json`` is
-    the ``data`` of a webhook payload. Templates are the operator's code: the sandbox keeps them from the
-    interpreter, a clock and dice, but limits only their output, not their CPU time.
+    the ``data`` of a webhook payload; one called ``txt`` may be left out where there is ``html``. Templates are the
+    operator's code: the sandbox keeps them from the interpreter, a clock and dice, but limits only their output, not
+    their CPU time.
 
     Raises:
         ConfigurationFault: all that is wrong with the folder, with files and lines.
@@ -48,6 +56,7 @@ class Renderer:
     def __init__(self, *, folder: Path, channels: Channels) -> None:
         self._folder = folder
         self._sandbox = Sandbox(folder, channels)
+        self._channels = channels
         self._templates: dict[tuple[str, str], dict[str, Template]] = {}
         self._names: dict[tuple[str, str], frozenset[str]] = {}
         self.names_of: Callable[[frozenset[tuple[str, str]]], frozenset[str]] = lru_cache(COMBINATIONS)(self._names_of)
@@ -68,7 +77,7 @@ class Renderer:
         files = set(self._files())
         templates = sorted({posixpath.dirname(file) for file in files})
         wanted = {
-            (template, channel): {part: f"{template}/{channel}.{part}.j2" for part in parts}
+            (template, channel): _written({part: f"{template}/{channel}.{part}.j2" for part in parts}, files)
             for template in templates
             for channel, parts in channels.items()
         }
@@ -120,7 +129,11 @@ class Renderer:
         if parts is None:
             raise self._unknown(template, channel)
         content = {part: self._part(part, compiled, context) for part, compiled in parts.items()}
-        size = sum(_bytes(text, parts[part]) for part, text in content.items())
+        for part in self._channels[channel].keys() - parts.keys():
+            source = MADE[part]
+            # Once more through the parser of a browser: what comes out of it is well-formed, and read in linear time.
+            content[part] = plain(_inlined(content[source], parts[source]))
+        size = sum(_bytes(text, parts.get(part) or parts[MADE[part]]) for part, text in content.items())
         if size > MAX_BYTES:
             raise RenderFault(f"{template}: {size} bytes for {channel}, at most {MAX_BYTES}")
         return content
@@ -129,13 +142,18 @@ class Renderer:
         text = _text(template, context)
         if part == "json":
             return _sealed(text, template, context)
-        if self._sandbox.is_html(template.name) and "<style" in text:
+        if self._sandbox.is_html(template.name) and _STYLED.search(text):
             return _inlined(text, template)
         return text
 
     def _unknown(self, template: str, channel: str) -> RenderFault:
         known = ", ".join(sorted({name for name, _ in self._templates})) or "none"
         return RenderFault(f"no template {template!r} for {channel} in {self._folder} (there are: {known})")
+
+
+def _written(named: dict[str, str], files: set[str]) -> dict[str, str]:
+    """Without the parts that need no file and have none."""
+    return {part: file for part, file in named.items() if file in files or MADE.get(part) not in named}
 
 
 def _text(template: Template, context: Mapping[str, Any]) -> str:
@@ -168,7 +186,7 @@ def _where(fault: BaseException, template: Template) -> str:
 def _inlined(html: str, template: Template) -> str:
     try:
         return _INLINER.inline(html)
-    except css_inline.InlineError as fault:
+    except (css_inline.InlineError, UnicodeEncodeError) as fault:
         raise RenderFault(f"{template.name}: {fault}") from None
 
 
