@@ -15,6 +15,7 @@ STEPS = {
     "before the claim of the unit": asked("claim", ":unit:", nth=3),
     "after the claim of the unit": told("claim", ":unit:", nth=3),
     "after the claim of the notification": told("admit", nth=3),
+    "right before the first byte": told("begin", nth=3),
     "after the record, before the ack": told("settle", NOTIFICATION, "delivered", nth=3),
     "after the record of the unit, before the ack": told("settle", ":unit:", "done", nth=3),
 }
