@@ -60,6 +60,8 @@ class Attempt:
     claim: Claim | None = None
     tried: Tried | None = None
     """What was sent, or could not be; None where nothing was tried."""
+    seconds: float | None = None
+    """How long that took."""
 
 
 def key_of(notification: Notification) -> Key:
@@ -149,7 +151,7 @@ class Deliverer:
         seconds = self._clock.monotonic() - began
         line = story.line(outcome, attempt=notification.attempt, at=at, seconds=seconds)
         tried = Tried(ask.destination, story.verdict(outcome), line, story.hold(outcome))
-        return Attempt(notification, outcome, mine.claim, tried)
+        return Attempt(notification, outcome, mine.claim, tried, seconds)
 
     async def refuse(
         self, notification: Notification, end: Dead | Suppressed, *, token: str, replayed: bool

@@ -107,6 +107,15 @@ class Outbox(Protocol):
     async def bury(self, letter: DeadLetter) -> None: ...
 
 
+class Events(Protocol):
+    """Where it is told how attempts ended, to whoever wants to know. Nobody waits for that, and nobody fails of it:
+    what cannot be sent in time is dropped, and counted.
+    """
+
+    def tell(self, topic: str, event: bytes) -> None:
+        """``topic`` is what readers choose by (``webhook.delivered``), ``event`` a CloudEvent in JSON."""
+
+
 # --- the ledger -------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,9 @@ from notification_sender.adapters.messages import envelope, letter_headers, park
 from notification_sender.policy.ladder import whole_seconds
 from notification_sender.ports import Clock, DeadLetter, Envelope, Lane, Parked
 
+EVENTS = 10_000
+"""Events that are kept to be looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -30,10 +33,11 @@ class _Queue:
 
 
 class MemoryBroker:
-    """Intake and Outbox. ``dead`` is where the dead letters are, in their order."""
+    """Intake, Outbox and Events. ``dead`` is where the dead letters are, ``events`` the last events by topic."""
 
     def __init__(self, *, clock: Clock) -> None:
         self.dead: list[Message] = []
+        self.events: deque[tuple[str, bytes]] = deque(maxlen=EVENTS)
         self._clock = clock
         self._queues = {lane: _Queue() for lane in Lane}
         self._delayed: list[tuple[float, int, Lane, Message]] = []
@@ -103,6 +107,9 @@ class MemoryBroker:
 
     async def bury(self, letter: DeadLetter) -> None:
         self.dead.append(Message(letter.body, letter_headers(letter)))
+
+    def tell(self, topic: str, event: bytes) -> None:
+        self.events.append((topic, event))
 
     async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None, lane: Lane = Lane.UNITS) -> None:
         """As a publisher does, or an operator who moves a dead letter back."""

@@ -11,6 +11,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
 from notification_sender.adapters.amqp import RETRY, Link, within
 from notification_sender.adapters.messages import Headers, letter_headers, parked_headers
+from notification_sender.adapters.rabbitmq_events import RabbitmqEvents
 from notification_sender.adapters.subscription import Subscription
 from notification_sender.adapters.topology import Address, Topology
 from notification_sender.model.errors import ConfigurationFault, Unready
@@ -29,7 +30,10 @@ _log = structlog.get_logger()
 
 
 class RabbitMQ:
-    """Intake and Outbox. Two connections: an alarm that blocks publishers must not hold back the acks."""
+    """Intake, Outbox and Events. A connection for each: an alarm that blocks publishers must not hold back the acks.
+
+    ``lost`` is told how many events were not sent, or perhaps not.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class RabbitMQ:
         clock: Clock,
         timeout: float = TIMEOUT,
         quiet: float = QUIET,
+        lost: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._topology = topology
         self._clock = clock
@@ -46,6 +51,8 @@ class RabbitMQ:
         self._quiet = quiet
         self._consuming = Link(url=url, purpose="consume", clock=clock)
         self._publishing = Link(url=url, purpose="publish", clock=clock, returned=self._mend)
+        self._events = RabbitmqEvents(url=url, exchange=topology.events, clock=clock, lost=lost, mend=self._mend)
+        self.tell = self._events.tell
         self._outgoing: AbstractRobustChannel | None = None
         self._subscriptions: dict[Lane, Subscription] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -88,6 +95,7 @@ class RabbitMQ:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
+        await self._events.close()
         await self._consuming.close()
         await self._publishing.close()
 

@@ -74,7 +74,7 @@ class Answer:
         """Of an answer that accepts: the codes, and the number under which the server's own log has it."""
         found = _QUEUE_ID.search(_hidden(self._words, self.recipient))
         number = f" queued as {found[1] or found[2]}" if found else ""
-        return Receipt(f"{self._codes}{number}", self._kept)
+        return Receipt(f"{self._codes}{number}", self._kept, self.code)
 
     def refusal(self, sent: Sent) -> NotificationSenderError:
         """Of any other answer: what the heart is told. ``sent``: what is known before this answer is understood."""
@@ -82,20 +82,22 @@ class Answer:
         if self.in_doubt:
             return SendFailed(f"no answer of SMTP to the {self.step}", sent=sent, ill=True, answer=self._kept)
         if self.code in AUTHENTICATION:
-            return SendFailed(text, sent=Sent.NOTHING, ill=True, answer=self._kept)
+            return SendFailed(text, sent=Sent.NOTHING, ill=True, answer=self._kept, status=self.code)
         if self.code >= 500:  # noqa: PLR2004 - RFC 5321, section 4.2.1
-            return Rejected(text, answer=self._kept)
+            return Rejected(text, answer=self._kept, status=self.code)
         wish = _wish(self._words)
         if self._too_fast:
             return SlowDown(f"{text}, too fast", seconds=min(wish or PAUSE, LONGEST_PAUSE))
-        return SendFailed(text, sent=Sent.ANSWERED, retry_after=wish, ill=self.ends, answer=self._kept)
+        return SendFailed(
+            text, sent=Sent.ANSWERED, retry_after=wish, ill=self.ends, answer=self._kept, status=self.code
+        )
 
     def no_connection(self) -> NotificationSenderError:
         """Of a refusal before any message was spoken of: it is meant for none, so none dies of it."""
         refusal = self.refusal(Sent.NOTHING)
         if isinstance(refusal, SlowDown):
             return refusal
-        return SendFailed(str(refusal), sent=Sent.NOTHING, ill=True, answer=self._kept)
+        return SendFailed(str(refusal), sent=Sent.NOTHING, ill=True, answer=self._kept, status=self.code)
 
     @property
     def _codes(self) -> str:

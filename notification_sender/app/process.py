@@ -24,6 +24,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
+from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import SETTLING, Heart, Outside, Pace
@@ -44,7 +45,7 @@ class App:
         self._settings = settings
         self._clock = SystemClock()
         self._metrics = Metrics()
-        self._broker = broker(settings, self._clock)
+        self._broker = broker(settings, self._clock, lost=self._metrics.events_dropped.inc)
         self._store = store(settings)
         self._upstreams = Upstreams(settings, store=self._store, clock=self._clock, metrics=self._metrics)
         self._cache = Cache(
@@ -81,7 +82,12 @@ class App:
             platform=self._upstreams.outages,
             clock=self._clock,
             dice=random.random,
+            events=self._events(),
         )
+
+    def _events(self) -> CloudEvents | None:
+        settings = self._settings
+        return CloudEvents(self._broker, prefix=settings.topology_prefix) if settings.events == "on" else None
 
     def _pace(self) -> Pace:
         settings = self._settings

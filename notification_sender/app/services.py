@@ -1,5 +1,6 @@
 """Our own broker and store, by their URLs: RabbitMQ and Redis, or the embedded default."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,12 @@ def topology(settings: Settings) -> Topology:
     return Topology(prefix=settings.topology_prefix, units_queue=settings.units_queue)
 
 
-def broker(settings: Settings, clock: Clock) -> Broker:
-    """Where messages come from and go to; not connected yet."""
+def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None) -> Broker:
+    """Where messages come from and go to; not connected yet. ``lost`` is told how many events were not sent."""
     if settings.amqp_url.scheme == "memory":
         return MemoryBroker(clock=clock)
-    return RabbitMQ(url=settings.amqp_url.get_secret_value(), topology=topology(settings), clock=clock)
+    url = settings.amqp_url.get_secret_value()
+    return RabbitMQ(url=url, topology=topology(settings), clock=clock, lost=lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,11 +205,11 @@ class Webhook:
         """``said``, the recipient's words, goes nowhere but into ``answer``."""
         status = answer.status
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
-            return Receipt(str(status), answer=said)
+            return Receipt(str(status), answer=said, status=status)
         if status == HTTPStatus.GONE:
-            raise Gone("answered 410", answer=said)
+            raise Gone("answered 410", answer=said, status=status)
         if 400 <= status < 500 and status not in _LATER:  # noqa: PLR2004 - HTTP's own border
-            raise Rejected(f"answered {status}", answer=said)
+            raise Rejected(f"answered {status}", answer=said, status=status)
         redirect = ", a redirect, which is never followed" if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
         values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
         raise SendFailed(
@@ -218,6 +218,7 @@ class Webhook:
             retry_after=retry_after(values[0] if values else None, self._clock.now()),
             ill=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
             answer=said,
+            status=status,
         )
 
 

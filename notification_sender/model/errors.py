@@ -43,14 +43,15 @@ class Permanent(NotificationSenderError):
     """Never will work. ``reason`` is what ``x-reason`` says, ``str()`` what ``x-detail`` says.
 
     ``answer``: the recipient's own words, redacted, 1 KiB at most. They may repeat what it was sent: they are for the
-    ledger alone: never in ``str()``, a log, a header or an event.
+    ledger alone: never in ``str()``, a log, a header or an event. ``status``: the number that its answer began with.
     """
 
     reason: ClassVar[str]
 
-    def __init__(self, message: str, *, answer: str = "") -> None:
+    def __init__(self, message: str, *, answer: str = "", status: int | None = None) -> None:
         super().__init__(message)
         self.answer = answer
+        self.status = status
 
 
 class Malformed(Permanent):
@@ -125,17 +126,26 @@ class Sent(StrEnum):
 class SendFailed(Transient):
     """One attempt failed. ``retry_after`` is the recipient's own wish, in seconds, where it has one.
 
-    ``ill``: it says that the whole host is unwell (no answer, a 5xx), not this one message. ``answer`` as of Permanent.
+    ``ill``: it says that the whole host is unwell (no answer, a 5xx), not this one message. ``answer`` and ``status``
+    as of Permanent.
     """
 
     def __init__(
-        self, message: str, *, sent: Sent, retry_after: float | None = None, ill: bool = False, answer: str = ""
+        self,
+        message: str,
+        *,
+        sent: Sent,
+        retry_after: float | None = None,
+        ill: bool = False,
+        answer: str = "",
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.sent = sent
         self.retry_after = retry_after
         self.ill = ill
         self.answer = answer
+        self.status = status
 
 
 class ClaimLost(Transient):

@@ -72,7 +72,10 @@ class Notification:
     tries: tuple[Try, ...] = ()
     sources: dict[str, Provenance] = field(default_factory=dict)
     """By source that was read."""
+    degraded: tuple[str, ...] = ()
+    """What was missing or old, as the recipient was told."""
     template_version: str = ""
+    """A hash of the files that it was rendered by."""
     composed_at: float | None = None
     """Seconds since the epoch."""
     unit: dict[str, Any] | None = None

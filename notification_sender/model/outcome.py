@@ -15,6 +15,8 @@ class Receipt:
 
     text: str
     answer: str = ""
+    status: int | None = None
+    """Of HTTP, or of the mail server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     units_queue: QueueName | None = _option(
         None, "Another input queue, where publishers already have one; else `<prefix>.units`."
     )
+    events: Literal["on", "off"] = _option(
+        "on", "Tell on the exchange `<prefix>.events` how every attempt ended. `off` saves a connection a process."
+    )
     incidents_url: ApiUrl = _required("Incidents API: the subject of most units.")
     intel_requests_url: ApiUrl = _required("Intel requests API.")
     assets_url: ApiUrl = _required("Assets API.")

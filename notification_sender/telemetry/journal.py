@@ -1,18 +1,28 @@
-"""One wide event at the end of every attempt; the metrics derive from the same record."""
+"""One wide record at the end of every attempt: its log line, its metrics and its event are made of the same facts."""
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import structlog
 
+from notification_sender.model.errors import SendFailed
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
+from notification_sender.policy.story import Verdict
+from notification_sender.ports import Clock, Turn
+from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
+
+Facts = Mapping[str, object]
+"""Ids, figures, and where things came from: no secrets, no addresses, no content, no words of a recipient."""
 
 
 class Journal:
-    """Steps add facts to one event instead of logging each for itself. ``facts`` are ids: no secrets, no content."""
+    """Steps add facts to one record instead of logging each for itself. ``events`` None: there are none."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, clock: Clock, events: CloudEvents | None = None) -> None:
+        self._clock = clock
+        self._events = events
         self._unrecorded = metrics.unrecorded
         # Bound once: a logger that is looked up for each event costs a tenth of the event.
         self._log = structlog.get_logger().bind()
@@ -20,21 +30,28 @@ class Journal:
         self._outcome = cache(metrics.outcomes.labels)
         self._stage = cache(metrics.stages.labels)
 
-    def ended(self, what: str, outcome: Outcome, facts: Mapping[str, object]) -> None:
-        """``what`` is ``unit`` or ``notification``."""
-        word, reason, detail = _words(outcome)
+    def ended(self, what: str, outcome: Outcome, facts: Facts, *, subject: str, first_seen: float) -> None:
+        """``what`` is ``unit`` or ``notification``, ``subject`` which one, ``first_seen`` epoch time."""
+        now = self._clock.now()
+        said, detail = _words(outcome)
+        word, reason = said["outcome"], said["reason"]
         self._outcome(what, word, reason).inc()
-        speak = self._log.warning if word in {"dead", "failed"} else self._log.info
-        speak(f"{what}.{word}", reason=reason, **detail, **facts)
+        record = {**facts, **said, "age_ms": _ms(now - first_seen)}
+        if self._events is not None and word != "deferred":
+            self._events.tell(what, subject, record, now)
+        self._say(f"{what}.{word}", record | detail, warn=word in {"dead", "failed"})
 
-    def done(self, what: str, facts: Mapping[str, object], notifications: int) -> None:
+    def turned(self, turn: Turn, verdict: Verdict, facts: Facts) -> None:
+        """An attempt has switched its destination off, or is the first accepted after that; ``facts`` are its own."""
+        record = {**facts, "outcome": turn, "reason": verdict}
+        if self._events is not None:
+            self._events.tell("destination", str(facts["destination_id"]), record, self._clock.now())
+        self._say(f"destination.{turn}", record, warn=True)
+
+    def done(self, what: str, facts: Facts, notifications: int) -> None:
         """A unit whose notifications are all over or parked: each of them has said how it ended."""
         self._outcome(what, "done", "").inc()
-        self._log.debug(f"{what}.done", notifications=notifications, **facts)
-
-    def turned(self, turn: str, facts: Mapping[str, object]) -> None:
-        """An attempt has switched its destination off (``disabled``), or is the first accepted after that."""
-        self._log.warning(f"destination.{turn}", **facts)
+        self._log.debug(f"{what}.done", notifications=notifications, **_logged(facts))
 
     def unrecorded(self) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
@@ -44,16 +61,35 @@ class Journal:
         """Wall time of one stage."""
         self._stage(stage).observe(seconds)
 
+    def _say(self, name: str, record: Mapping[str, Any], *, warn: bool) -> None:
+        (self._log.warning if warn else self._log.info)(name, **_logged(record))
 
-def _words(outcome: Outcome) -> tuple[str, str, dict[str, object]]:
+
+def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
+    """In a log line ``event`` is what the line is about."""
+    return {"unit_event" if name == "event" else name: value for name, value in record.items()}
+
+
+def _words(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What everybody may know of an outcome, and what is for the log alone: texts that are not ours from end to end."""
     match outcome:
         case Delivered(receipt):
-            return "delivered", "", {"receipt": receipt.text[:80]}
+            return _said("delivered", "", status=receipt.status), {"receipt": receipt.text[:80]}
         case Suppressed(reason):
-            return "suppressed", reason.partition(":")[0], {"because": reason}
+            return _said("suppressed", reason.partition(":")[0], because=reason), {}
         case Deferred(delay, reason):
-            return "deferred", reason.partition(":")[0], {"delay": round(delay, 3), "because": reason}
+            return _said("deferred", reason.partition(":")[0], delay_ms=_ms(delay)), {"because": reason}
         case Failed(delay, error):
-            return "failed", f"sent_{error.sent}", {"delay": round(delay, 3), "error": str(error)}
-        case Dead(reason, detail):
-            return "dead", reason, {"detail": detail}
+            said = _said("failed", f"sent_{error.sent}", sent=error.sent, status=error.status, delay_ms=_ms(delay))
+            return said, {"error": str(error)}
+        case Dead(reason, detail, error):
+            sent = error.sent if isinstance(error, SendFailed) else None
+            return _said("dead", reason, sent=sent, status=error and error.status), {"detail": detail}
+
+
+def _said(outcome: str, reason: str, **more: Any) -> dict[str, Any]:
+    return {"outcome": outcome, "reason": reason} | {name: value for name, value in more.items() if value is not None}
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)

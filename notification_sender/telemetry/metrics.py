@@ -26,6 +26,7 @@ class Metrics:
             "relevance_unknown", "Notifications sent although nobody could say whether they still matter", "kind"
         )
         self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger could not be told")
+        self.events_dropped = self._counter("events_dropped", "Events that were not sent, or perhaps not")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
         self.lag = self._histogram("loop_lag_seconds", "How late the event loop wakes what it should wake")
         self.in_hand = Gauge(

@@ -10,6 +10,7 @@ from notification_sender.policy.deferral import Deferral
 from notification_sender.policy.shares import Shares
 from notification_sender.ports import Clock, Dice, Intake, Lane, Ledger, Outbox, Platform, Rollcall
 from notification_sender.relevance import Relevance
+from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.journal import Journal
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.claims import Claims
@@ -37,6 +38,7 @@ class Outside:
     platform: Platform
     clock: Clock
     dice: Dice
+    events: CloudEvents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Heart:
         self._held = held
         self._readiness = Readiness(clock=outside.clock)
         self._drain = Drain(clock=outside.clock, send_timeout=pace.send_timeout)
-        self._journal = Journal(metrics)
+        self._journal = Journal(metrics, clock=outside.clock, events=outside.events)
         self._platform = outside.platform
         self.slots = Slots(pace.concurrency, outside.platform)
         self._organizations = self._portions(outside, pace.organization_share)

@@ -127,5 +127,12 @@ def _facts(notification: Notification) -> dict[str, object]:
         "notification_id": notification.notification_id,
         "destination_id": notification.destination.destination_id,
         "channel": notification.destination.channel,
+        "kind": notification.kind,
+        "event": notification.event,
         "attempt": notification.attempt,
+        "try": len(notification.tries) + 1,
+        "template": notification.destination.template or notification.kind,
+        "template_version": notification.template_version,
+        "sources": notification.sources,
+        "degraded": notification.degraded,
     }

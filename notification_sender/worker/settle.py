@@ -3,8 +3,9 @@
 A crash between two steps repeats a step, and the ledger absorbs that; no order of steps loses anything.
 """
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
@@ -26,7 +27,7 @@ from notification_sender.ports import (
     Tried,
     Written,
 )
-from notification_sender.telemetry.journal import Journal
+from notification_sender.telemetry.journal import Facts, Journal
 from notification_sender.worker.held import Held
 from notification_sender.worker.readiness import LONGEST, Readiness
 
@@ -63,8 +64,8 @@ class Work:
     """The body of the next attempt, for what can fail."""
     tried: Tried | None = None
     """The attempt that was made, for the ledger."""
-    facts: Mapping[str, object] = field(default_factory=dict)
-    """For the event: ids."""
+    facts: Facts = field(default_factory=dict)
+    """For the journal."""
 
 
 class Settler:
@@ -94,7 +95,7 @@ class Settler:
         finally:
             if took:
                 self._held.drop(work.claim)
-        self._journal.ended(work.what, outcome, work.facts)
+        self._journal.ended(work.what, outcome, work.facts, subject=work.key.id, first_seen=work.first_seen)
 
     async def finish(self, work: Work, notifications: tuple[str, ...]) -> None:
         """A unit whose notifications, by id, are all settled."""
@@ -108,7 +109,8 @@ class Settler:
     async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
         """What cannot be read has no record: it goes to the dead letters as it came."""
         await self._bury(DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen))
-        self._journal.ended(envelope.lane.value.removesuffix("s"), Dead.of(fault), {})
+        what, subject = envelope.lane.value.removesuffix("s"), hashlib.sha256(envelope.body).hexdigest()
+        self._journal.ended(what, Dead.of(fault), {}, subject=subject, first_seen=envelope.first_seen)
 
     async def _make_durable(self, work: Work, outcome: Outcome) -> None:
         match outcome:
@@ -150,8 +152,8 @@ class Settler:
     def _written(self, work: Work, written: Written) -> None:
         if not written.ours:
             _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
-        if written.turn is not None:
-            self._journal.turned(written.turn, work.facts)
+        if written.turn is not None and work.tried is not None:
+            self._journal.turned(written.turn, work.tried.verdict, work.facts)
 
     async def _record_acceptance(self, work: Work, final: Final) -> None:
         recorded = False

@@ -182,6 +182,7 @@ def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, sta
         "organization_id": unit.organization_id,
         "work_unit_id": unit.work_unit_id,
         "kind": unit.kind,
+        "event": unit.event,
         "attempt": envelope.attempt,
     }
     return Work(

@@ -171,7 +171,7 @@ async def test_what_the_recipient_gets(engine: AiohttpTransport, secrets: Secret
     async with receiver(take) as url:
         sent = await webhook(engine, secrets, clock=SystemClock()).send(notification(url=url, secret="noc"), begin)
 
-    assert sent == Receipt("202", answer="queued as 42")
+    assert sent == Receipt("202", answer="queued as 42", status=202)
     ((headers, body),) = got
     assert body == BODY.encode()
     for key in (KEY, OTHER):
@@ -239,7 +239,7 @@ REJECTED = [400, 401, 402, 403, 404, 405, 409, 413, 415, 418, 422, 451, 499]
 @pytest.mark.parametrize("status", ACCEPTED)
 async def test_2xx_is_a_receipt(secrets: Secrets, status: int) -> None:
     receipt = await webhook(answering(status, body=b"well\x00 done"), secrets).send(notification(url=URL), begin)
-    assert receipt == Receipt(str(status), answer="well? done")
+    assert receipt == Receipt(str(status), answer="well? done", status=status)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import Schedule
 from notification_sender.ports import Begin
 from notification_sender.relevance import Relevance
+from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import Heart, Outside, Pace
 from notification_sender.worker.held import Held
@@ -168,6 +169,7 @@ class Body:
             platform=self.platform,
             clock=self.clock,
             dice=lambda: 0.5,
+            events=CloudEvents(self.broker, prefix="fleet"),
         )
         held = Held(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(

@@ -1,0 +1,94 @@
+"""What is told of an end, and of which."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from notification_sender.model.errors import ContextUnavailable, Gone, SendFailed, Sent
+from notification_sender.ports import Lane
+
+REFUSED = SendFailed("503 from hooks.example", sent=Sent.ANSWERED, status=503)
+
+
+def told(body: Any) -> list[tuple[str, dict[str, Any]]]:
+    return [(topic, orjson.loads(event)) for topic, event in body.broker.events]
+
+
+def topics(body: Any) -> list[str]:
+    return [topic for topic, _ in body.broker.events]
+
+
+async def test_each_attempt_tells_how_it_ended(body: Any) -> None:
+    body.channel.ends.append(REFUSED)
+    await body.publish()
+    await body.clock.until(body.idle)
+    (_, failed), (_, delivered) = told(body)
+    assert topics(body) == ["webhook.failed", "webhook.delivered"]
+    assert failed["type"] == "notification-sender.notification.failed"
+    assert failed["subject"] == delivered["subject"] == body.channel.sends[0][1].notification_id
+    assert {"attempt": 1, "sent": "answered", "status": 503, "delay_ms": 5000.0}.items() <= failed["data"].items()
+    assert {"attempt": 2, "work_unit_id": "wu-1", "event": "incident.updated"}.items() <= delivered["data"].items()
+    assert delivered["data"]["age_ms"] == 5000.0
+
+
+async def test_what_is_given_up_is_told_with_its_last_answer(body: Any) -> None:
+    body.channel.ends.extend([REFUSED] * 4)
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert topics(body) == ["webhook.failed"] * 3 + ["webhook.dead"]
+    data = told(body)[-1][1]["data"]
+    assert (data["outcome"], data["reason"], data["sent"], data["status"]) == ("dead", "exhausted", "answered", 503)
+
+
+async def test_a_unit_has_no_channel(body: Any) -> None:
+    body.composer.refusals["wu-bad"] = "incident_id: missing"
+    await body.publish(work_unit_id="wu-bad")
+    await body.publish(destinations=0)
+    await body.broker.publish(b"nonsense")
+    await body.clock.until(body.idle)
+    reasons = sorted((topic, event["data"]["reason"]) for topic, event in told(body))
+    assert reasons == [("unit.dead", "malformed"), ("unit.dead", "schema"), ("unit.suppressed", "no_destinations")]
+
+
+async def test_what_is_only_put_off_is_not_told(body: Any) -> None:
+    body.composer.faults.append(ContextUnavailable("aaa: 503"))
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert topics(body) == ["webhook.delivered"]
+
+
+async def test_the_same_end_told_twice_has_one_id_and_another_end_another(body: Any) -> None:
+    for _ in range(3):
+        await body.publish()
+    await body.publish(organization_id="org-2")
+    await body.clock.until(body.idle)
+    ids = [event["id"] for _, event in told(body)]
+    assert sorted(topics(body)) == ["unit.suppressed"] * 2 + ["webhook.delivered"] * 2
+    assert len(set(ids)) == 3
+
+
+async def test_tries_are_counted_on_when_a_dead_letter_is_moved_back(body: Any) -> None:
+    body.channel.ends.extend([REFUSED] * 5)
+    await body.publish()
+    await body.clock.until(body.idle)
+    [letter] = body.broker.dead
+    await body.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
+    await body.clock.until(body.idle)
+    events = [event for _, event in told(body)]
+    assert [(event["data"]["attempt"], event["data"]["try"]) for event in events[-2:]] == [(1, 5), (2, 6)]
+    assert len({event["id"] for event in events}) == len(events) == 6
+
+
+@pytest.mark.parametrize("end", [None, REFUSED, Gone("410 whsec_canary")])
+async def test_an_event_says_nothing_that_only_the_recipient_knows(body: Any, end: Exception | None) -> None:
+    if end is not None:
+        body.channel.ends.append(end)
+    hook = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.example/canary", "secret": "canary"}
+    unit = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1", "destinations": [hook]}
+    await body.broker.publish(orjson.dumps(unit))
+    await body.clock.until(body.idle)
+    assert body.broker.events
+    for _, event in body.broker.events:
+        for word in (b"canary", b"hooks.example", b"whsec", b"composition"):
+            assert word not in event
