@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import assert_never
 
+from notification_sender.channels.hosts import Hosts, Visit
 from notification_sender.model.destination import recipient_hash
 from notification_sender.model.errors import (
     ClaimLost,
@@ -77,6 +78,7 @@ class Deliverer:
         *,
         ledger: Ledger,
         channels: Mapping[str, Channel],
+        hosts: Hosts,
         limits: Callable[[Notification], list[Limit]],
         schedule: Schedule,
         hold_unknown: Container[str],
@@ -92,6 +94,7 @@ class Deliverer:
         """
         self._ledger = ledger
         self._channels = channels
+        self._hosts = hosts
         self._limits = limits
         self._schedule = schedule
         self._hold_unknown = hold_unknown
@@ -110,10 +113,23 @@ class Deliverer:
         if notification.expires_at is not None and notification.expires_at.timestamp() <= self._clock.now():
             return Attempt(notification, Suppressed("expired"))
         try:
-            address = self._channel(notification).address(notification.destination)
+            channel = self._channel(notification)
+            address = channel.address(notification.destination)
+            visit = await self._hosts.enter(channel.host(address))
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
-        ask = self._ask(notification, address, token=token, replayed=replayed)
+        if visit.away and age > self._patience:
+            end = Dead("exhausted", f"{visit.host} has been out for longer than the schedule lasts")
+            return await self.refuse(notification, end, token=token, replayed=replayed)
+        if visit.away:
+            return Attempt(notification, Deferred(visit.away, "host_out"))
+        try:
+            ask = self._ask(notification, address, token=token, replayed=replayed)
+            return await self._admit(notification, ask, visit, age)
+        finally:
+            await self._hosts.leave(visit)
+
+    async def _admit(self, notification: Notification, ask: Ask, visit: Visit, age: float) -> Attempt:
         reply = await self._ledger.admit(ask)
         self._asked(reply)
         if isinstance(reply, Throttled) and reply.limit == HOLD:
@@ -123,7 +139,7 @@ class Deliverer:
             return _not_sent(notification, reply)
         self._held.take(reply.claim)
         try:
-            return await self._try(notification, ask, reply, age)
+            return await self._try(notification, ask, reply, visit, age)
         finally:
             self._held.drop(reply.claim)
 
@@ -141,10 +157,10 @@ class Deliverer:
             limits=self._limits(notification),
         )
 
-    async def _try(self, notification: Notification, ask: Ask, mine: Mine, age: float) -> Attempt:
+    async def _try(self, notification: Notification, ask: Ask, mine: Mine, visit: Visit, age: float) -> Attempt:
         at, began = self._clock.now(), self._clock.monotonic()
         try:
-            outcome = await self._send(notification, mine, age)
+            outcome = await self._send(notification, mine, visit, age)
         except ClaimLost:
             # Somebody else has it, or the store lost it: parked all the same, for whoever has it may die with it.
             return Attempt(notification, Deferred(LOST, "claim_lost"))
@@ -160,12 +176,13 @@ class Deliverer:
         reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
         return Attempt(notification, end, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 
-    async def _send(self, notification: Notification, mine: Mine, age: float) -> Outcome:
+    async def _send(self, notification: Notification, mine: Mine, visit: Visit, age: float) -> Outcome:
         channel = notification.destination.channel
         if mine.unknown and channel in self._hold_unknown:
             return _unknown("its worker ended while it was sending")
         try:
-            return Delivered(await self._channel(notification).send(notification, self._begin(mine.claim)))
+            send = self._channel(notification).send(notification, self._begin(mine.claim))
+            return Delivered(await visit.watch(send))
         except Permanent as fault:
             return Dead.of(fault)
         except SendFailed as fault:

@@ -349,7 +349,9 @@ class Share:
 
 
 class Fleet(Protocol):
-    """What the processes of a fleet settle between them about the APIs they call. Raises Unready."""
+    """What the processes of a fleet settle between them about the APIs they call, and about the hosts they send to
+    (as ``host:<name>``). Raises Unready.
+    """
 
     async def allot(self, api: str, pod: str, share: Share) -> int:
         """What the process holds from now on; all of them together never more than the budget."""

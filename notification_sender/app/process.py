@@ -12,7 +12,7 @@ import structlog
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.health import Health
-from notification_sender.app.recipients import Recipients
+from notification_sender.app.recipients import Recipients, hosts
 from notification_sender.app.services import broker, store
 from notification_sender.app.upstreams import Upstreams
 from notification_sender.compose import Composer
@@ -58,6 +58,8 @@ class App:
             count=self._metrics.fact,
         )
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
+        self._hosts = hosts(settings, self._store, self._clock)
+        self._metrics.hosts_out.set_function(lambda: self._hosts.out)
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
         gatherers = self._upstreams.gatherers(self._cache)
         self._held = Held(ledger=self._store.ledger, clock=self._clock, lease=settings.lease)
@@ -115,6 +117,7 @@ class App:
         return Deliverer(
             ledger=self._store.ledger,
             channels=self._recipients.channels,
+            hosts=self._hosts,
             limits=self._recipients.limits,
             schedule=settings.retry_schedule,
             max_age=settings.max_age,
@@ -176,7 +179,13 @@ class App:
         """What ``/status`` says."""
         slots = {lane.value: held for lane, held in self._heart.slots.held.items()}
         apis = self._upstreams.summary()
-        return {"ready": self.ready(), "in_hand": self._heart.lanes.in_hand, "slots": slots, "apis": apis}
+        return {
+            "ready": self.ready(),
+            "in_hand": self._heart.lanes.in_hand,
+            "slots": slots,
+            "apis": apis,
+            "hosts_out": self._hosts.summary(),
+        }
 
     async def publish(self, bodies: list[bytes]) -> None:
         """Work units, as a publisher would."""

@@ -1,11 +1,15 @@
 """The channels: how each kind of destination is told, and the limits they share."""
 
+import random
+
 from notification_sender import __version__
 from notification_sender.adapters.http import AiohttpTransport
 from notification_sender.adapters.smtp import Server, Smtp
+from notification_sender.app.services import Store
 from notification_sender.channels.addresses import Addresses
 from notification_sender.channels.authorities import Authorities
 from notification_sender.channels.email import Email
+from notification_sender.channels.hosts import Hosts
 from notification_sender.channels.signing import Secrets
 from notification_sender.channels.webhook import Tokens, Webhook
 from notification_sender.model.notification import Notification
@@ -55,3 +59,8 @@ class Recipients:
         await self._transport.aclose()
         if self._smtp is not None:
             await self._smtp.close()
+
+
+def hosts(settings: Settings, store: Store, clock: Clock) -> Hosts:
+    """What the fleet knows of recipients' hosts. Whoever tries one that is out has as long as a claim lasts."""
+    return Hosts(fleet=store.fleet, news=store.news, clock=clock, dice=random.random, timeout=settings.lease)

@@ -29,6 +29,9 @@ class Metrics:
         self.events_dropped = self._counter("events_dropped", "Events that were not sent, or perhaps not")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
         self.lag = self._histogram("loop_lag_seconds", "How late the event loop wakes what it should wake")
+        self.hosts_out = Gauge(
+            "notification_sender_hosts_out", "Hosts of recipients that are left alone for now", registry=self.registry
+        )
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
         )

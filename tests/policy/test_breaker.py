@@ -1,20 +1,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.breaker import FAILURES, LAST, LONGEST, LONGEST_WISH, SHARE, Breaker
+from notification_sender.policy.breaker import API, HOST, LONGEST_WISH, Breaker
 
 
 def broken(at: float = 0.0) -> Breaker:
     breaker = Breaker()
-    for _ in range(FAILURES):
+    for _ in range(API.failures):
         breaker.ended(well=False, now=at, dice=0.5)
     return breaker
 
 
 def test_it_opens_at_the_fifth_failure_and_is_due_a_second_later() -> None:
     breaker = Breaker()
-    opened = [breaker.ended(well=False, now=0.0, dice=0.5) for _ in range(FAILURES)]
-    assert opened == [None] * (FAILURES - 1) + [1.0]
+    opened = [breaker.ended(well=False, now=0.0, dice=0.5) for _ in range(API.failures)]
+    assert opened == [None] * (API.failures - 1) + [1.0]
     assert [breaker.state(now) for now in (0.0, 0.9, 1.0)] == ["open", "open", "due"]
 
 
@@ -30,9 +30,9 @@ def test_good_answers_of_a_busy_moment_before_do_not_keep_it_closed() -> None:
     breaker = Breaker()
     for _ in range(10_000):
         breaker.ended(well=True, now=0.0, dice=0.5)
-    opened = [breaker.ended(well=False, now=0.1, dice=0.5) for _ in range(LAST)]
+    opened = [breaker.ended(well=False, now=0.1, dice=0.5) for _ in range(API.last)]
     assert [it for it in opened if it]
-    assert opened.index(1.0) <= LAST * SHARE
+    assert opened.index(1.0) <= API.last * API.share
 
 
 def test_failures_of_long_ago_do_not_count() -> None:
@@ -44,7 +44,7 @@ def test_failures_of_long_ago_do_not_count() -> None:
 def test_each_pause_in_a_row_is_twice_as_long_up_to_ten_seconds_and_a_good_probe_ends_that() -> None:
     breaker = broken()
     pauses = [breaker.pause(now=0.0, dice=0.5) for _ in range(6)]
-    assert pauses == [2.0, 4.0, 8.0, LONGEST, LONGEST, LONGEST]
+    assert pauses == [2.0, 4.0, 8.0, API.longest, API.longest, API.longest]
     breaker.close()
     assert breaker.state(0.0) == "closed"
     assert breaker.pause(now=0.0, dice=0.5) == 1.0
@@ -56,10 +56,41 @@ def test_whatever_an_api_wishes_it_is_asked_again_within_minutes(wish: float, di
     breaker.hold(wish, now=0.0)
     assert breaker.left(0.0) <= LONGEST_WISH
     assert breaker.state(0.5) == "open"
-    assert 0.8 * LONGEST <= [breaker.pause(now=0.0, dice=dice) for _ in range(9)][-1] <= 1.2 * LONGEST
+    assert 0.8 * API.longest <= [breaker.pause(now=0.0, dice=dice) for _ in range(9)][-1] <= 1.2 * API.longest
 
 
 def test_what_ends_while_it_is_open_changes_nothing() -> None:
     breaker = broken()
     assert breaker.ended(well=False, now=0.1, dice=0.5) is None
     assert breaker.left(0.0) == 1.0
+
+
+def test_a_host_is_out_only_once_nearly_everything_fails() -> None:
+    breaker, now = Breaker(HOST), 0.0
+    for _ in range(50):
+        for well in (False, False, False, True):
+            now += 0.1
+            assert breaker.ended(well=well, now=now, dice=0.5) is None
+    opened = [breaker.ended(well=False, now=now, dice=0.5) for _ in range(HOST.failures)]
+    assert [it for it in opened if it] == [1.0]
+
+
+def test_pauses_of_several_processes_are_one_row() -> None:
+    ours, theirs = Breaker(HOST), Breaker(HOST)
+    pauses = [ours.pause(now=0.0, dice=0.5)]
+    for _, other in [(ours, theirs), (theirs, ours)] * 4:
+        other.follow(pauses[-1], now=0.0)
+        pauses.append(other.pause(now=0.0, dice=0.5))
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+def test_one_that_nothing_speaks_against_need_not_be_kept() -> None:
+    breaker = Breaker(HOST)
+    breaker.ended(well=False, now=0.0, dice=0.5)
+    assert not breaker.spotless
+    breaker.ended(well=True, now=HOST.window + 1, dice=0.5)
+    assert breaker.spotless
+    breaker.hold(1.0, now=100.0)
+    assert not breaker.spotless
+    breaker.close()
+    assert breaker.spotless

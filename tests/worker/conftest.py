@@ -10,7 +10,10 @@ from virtual import VirtualClock
 from worker.platform import Platform
 
 from notification_sender.adapters.memory_broker import MemoryBroker
+from notification_sender.adapters.memory_fleet import MemoryFleet
 from notification_sender.adapters.memory_ledger import MemoryLedger
+from notification_sender.adapters.memory_news import MemoryNews
+from notification_sender.channels.hosts import Hosts
 from notification_sender.compose import Composed
 from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
@@ -53,6 +56,8 @@ class Channel:
         self.sends: list[tuple[float, Notification]] = []
         self.takes: Callable[[Notification], float] = lambda _: 0.0
         """Seconds until the answer."""
+        self.fails: Callable[[Notification], Exception | None] = lambda _: None
+        """The answer, if it is none."""
         self.in_flight = self.most_in_flight = 0
 
     def address(self, destination: Destination) -> str:
@@ -68,6 +73,8 @@ class Channel:
         self.sends.append((self._clock.now(), notification))
         if seconds := self.takes(notification):
             await self._wait(seconds)
+        if fault := self.fails(notification):
+            raise fault
         if self.ends:
             end = self.ends.popleft()
             if isinstance(end, Exception):
@@ -157,6 +164,8 @@ class Body:
         self.limits: list[Limit] = []
         self.hold_unknown: set[str] = set()
         self.metrics = Metrics()
+        self.fleet = MemoryFleet(clock=clock, period=1.0)
+        self.news = MemoryNews()
         self.heart = self.another(**pace)
 
     def another(self, **pace: Any) -> Heart:
@@ -175,6 +184,7 @@ class Body:
         deliverer = Deliverer(
             ledger=self.ledger,  # type: ignore[arg-type]
             channels={"webhook": self.channel},
+            hosts=Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0),
             limits=lambda _: self.limits,
             schedule=Schedule.parse("5s 5m 30m"),
             hold_unknown=self.hold_unknown,

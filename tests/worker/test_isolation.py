@@ -1,13 +1,18 @@
 """Whoever is slow waits for itself, and nobody else waits for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from virtual import START
 
+from notification_sender.model.errors import SendFailed, Sent, SlowDown
 from notification_sender.model.notification import Notification
+from notification_sender.policy.limits import Limit
 
 OTHERS = 20
 """Units of other organizations, published behind the flood of one."""
@@ -16,6 +21,10 @@ OTHERS = 20
 def took(body: Any, organization: str) -> list[float]:
     """When its sends began, in seconds from the start."""
     return [moment - START for moment, it in body.channel.sends if it.organization_id.startswith(organization)]
+
+
+def reasons(body: Any) -> list[str]:
+    return [message.headers["x-reason"] for message in body.broker.dead]
 
 
 def slow(organization: str, seconds: float) -> Callable[[Notification], float]:
@@ -80,3 +89,94 @@ async def test_one_destination_that_hangs_leaves_the_others_of_its_organization_
     assert len(waits) == 1000
     assert max(waits) < 0.01
     assert 50 <= body.channel.most_in_flight <= 60
+
+
+DOWN = SendFailed("no answer", sent=Sent.NOTHING, ill=True)
+
+
+class Host:
+    """What hook-0 is at: fails after ``seconds`` while it is ``down``. Who came, by time."""
+
+    def __init__(self, body: Any, seconds: float = 0.0) -> None:
+        self._clock = body.clock
+        self._seconds = seconds
+        self.down: Exception | None = DOWN
+        self.came: list[float] = []
+        body.channel.takes, body.channel.fails = self._takes, self._fails
+
+    def _takes(self, notification: Notification) -> float:
+        if notification.destination.destination_id != "hook-0":
+            return 0.0
+        self.came.append(self._clock.now() - START)
+        return self._seconds if self.down else 0.0
+
+    def _fails(self, notification: Notification) -> Exception | None:
+        return self.down if notification.destination.destination_id == "hook-0" else None
+
+
+async def test_a_host_that_fails_is_left_alone_by_the_whole_fleet_but_for_one_probe_and_comes_back(body: Any) -> None:
+    host, other = Host(body, seconds=5.0), body.another()
+    await other.start()
+    await flood(body, 200, hooks=2)
+    await body.clock.until(lambda: body.clock.now() - START > 600)
+    assert len(took(body, "org-flood")) - len(host.came) == 100
+    probes = [it for it in host.came if it > 120]
+    assert 5 <= len(probes) <= 8
+    assert min(later - sooner for sooner, later in pairwise(probes)) > 55
+    host.down = None
+    await body.clock.until(body.idle)
+    assert len({it.notification_id for _, it in body.channel.sends}) == 200
+    assert reasons(body) == []
+    assert body.clock.now() - START < 1000
+    await other.close(0.0)
+
+
+async def test_those_who_wait_for_a_host_use_no_attempt_and_do_not_come_back_in_one_instant(body: Any) -> None:
+    host = Host(body)
+    await flood(body, 150, hooks=1)
+    await body.clock.until(lambda: body.clock.now() - START > 20)
+    host.down, back = None, body.clock.now()
+    await body.clock.until(body.idle)
+    came = [(at, it) for at, it in body.channel.sends if at >= back]
+    assert len([it for _, it in came if it.attempt == 1]) >= 150 - 40
+    per_second = Counter(int(at) for at, _ in came)
+    assert max(per_second.values()) <= 51
+
+
+async def test_a_probe_whose_turn_is_not_used_is_given_back(body: Any) -> None:
+    host = Host(body)
+    await flood(body, 60, hooks=1)
+    await body.clock.until(lambda: body.clock.now() - START > 20)
+    body.limits.append(Limit.per("webhook", 1, 3600, 1))
+    host.down = None
+    before = len(host.came)
+    await body.clock.until(lambda: len(host.came) > before + 1)
+    body.limits.clear()
+    await body.clock.until(body.idle)
+
+
+async def test_a_service_that_asks_for_less_is_left_alone_by_all_for_so_long(body: Any) -> None:
+    host, other = Host(body), body.another()
+    await other.start()
+    host.down = SlowDown("421 too much", seconds=30.0)
+    await flood(body, 1, hooks=1)
+    await body.clock.until(lambda: len(host.came) == 1)
+    host.down = None
+    await flood(body, 50, "another", hooks=1)
+    await body.clock.until(body.idle)
+    assert [it for it in host.came if it < 30] == [0.0]
+    assert len(host.came) == 52
+    assert max(it.attempt for _, it in body.channel.sends) == 1
+    await other.close(0.0)
+
+
+async def test_what_waits_for_a_host_for_longer_than_its_schedule_lasts_is_dead(body: Any) -> None:
+    host = Host(body)
+    await flood(body, 60, hooks=1)
+    await body.clock.until(lambda: body.clock.now() - START > 20)
+    tried = len(host.came)
+    long_ago = datetime.fromtimestamp(START - 2 * 86_400, UTC).isoformat()
+    await body.publish(work_unit_id="old", destinations=[hook("hook-0")], headers={"x-first-seen": long_ago})
+    await body.clock.until(lambda: body.broker.dead)
+    assert reasons(body) == ["exhausted"]
+    assert len(host.came) <= tried + 1

@@ -1,0 +1,189 @@
+"""Which hosts of recipients are out, for the whole fleet: nothing is sent there but one notification, to find out."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import structlog
+
+from notification_sender.model.errors import Gone, Rejected, SendFailed, SlowDown, Unready
+from notification_sender.model.outcome import Receipt
+from notification_sender.policy.breaker import HOST, Breaker
+from notification_sender.policy.returns import Returns
+from notification_sender.ports import Clock, Dice, Fleet, News
+
+TOPIC = "hosts"
+"""Of the news that a host is out, or well again."""
+
+BETWEEN = 1.0
+"""Seconds between two questions of a process whether it is its turn to try a host."""
+
+STEP = 0.02
+"""Seconds between two that come back to a host: what waited for it must not be what it dies of again."""
+
+LONGEST = 600.0
+"""Seconds that one waits at most before it looks again: a backlog that looks too often is work for nothing."""
+
+MOST = 2000
+"""Hosts that are remembered, for something speaks against them: about 4 MB."""
+
+LISTED = 20
+"""Hosts that ``summary`` names."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Visit:
+    """One notification on its way to a host: ``away`` for so many seconds, or to be sent now."""
+
+    host: str
+    away: float = 0.0
+    probe: bool = False
+    """It is the one of the fleet that finds out."""
+    well: bool | None = None
+    """What it says of the host. None: nothing was sent, or it did not come to an end, for reasons of ours."""
+    wish: float | None = None
+    """Seconds for which the host asks us to stay away."""
+
+    async def watch(self, send: Awaitable[Receipt]) -> Receipt:
+        """``send``, and what its end says of the host."""
+        try:
+            receipt = await send
+        except (Gone, Rejected):
+            self.well = True
+            raise
+        except SendFailed as fault:
+            self.well = not fault.ill
+            raise
+        except SlowDown as fault:
+            self.wish = fault.seconds
+            raise
+        self.well = True
+        return receipt
+
+
+@dataclass(slots=True)
+class _Host:
+    """One that something speaks against."""
+
+    breaker: Breaker = field(default_factory=lambda: Breaker(HOST))
+    returns: Returns = field(default_factory=lambda: Returns(LONGEST))
+    since: float | None = None
+    """When it went out, epoch time."""
+
+
+class Hosts:
+    """Who is well is not remembered, and costs nothing. ``timeout`` s has whoever tries a host that is out."""
+
+    def __init__(self, *, fleet: Fleet, news: News, clock: Clock, dice: Dice, timeout: float) -> None:
+        self._fleet = fleet
+        self._news = news
+        self._clock = clock
+        self._dice = dice
+        self._timeout = timeout
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        news.hear(TOPIC, self._hear)
+
+    @property
+    def out(self) -> int:
+        """How many are out."""
+        return sum(known.since is not None for known in self._hosts.values())
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Those that are out, for people: not more than a screen of them."""
+        now = self._clock.monotonic()
+        out = ((host, known, known.since) for host, known in self._hosts.items() if known.since is not None)
+        return [
+            {
+                "host": host,
+                "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
+                "probe_in": round(known.breaker.left(now), 1),
+            }
+            for host, known, since in islice(out, LISTED)
+        ]
+
+    async def enter(self, host: str) -> Visit:
+        """Ask before anything is spent on a send; whoever is not sent away says how it went, by ``leave``."""
+        known = self._hosts.get(host)
+        if known is None:
+            return Visit(host)
+        now = self._clock.monotonic()
+        state = known.breaker.state(now)
+        if state == "closed":
+            return Visit(host)
+        if state == "due" and await self._chosen(host, known, now):
+            return Visit(host, probe=True)
+        opens = now + known.breaker.left(now)
+        return Visit(host, away=known.returns.after(STEP, now=now, dice=self._dice(), opens=opens))
+
+    async def leave(self, visit: Visit) -> None:
+        """The send has ended, or did not come about."""
+        if visit.wish is not None:
+            await self._tell("out", visit.wish, visit.host)
+        elif visit.well is not None and (visit.probe or not visit.well or visit.host in self._hosts):
+            await self._judge(visit)
+        if visit.probe:
+            await self._probed(visit.host)
+
+    async def _chosen(self, host: str, known: _Host, now: float) -> bool:
+        # Also where it is ours: until it is known how it went, the others of this process need not ask.
+        known.breaker.hold(BETWEEN, now=now)
+        try:
+            return await self._fleet.probe(_key(host), self._timeout)
+        except Unready:
+            return False
+
+    async def _probed(self, host: str) -> None:
+        try:
+            await self._fleet.probed(_key(host))
+        except Unready:
+            return  # its time ends by itself
+
+    async def _judge(self, visit: Visit) -> None:
+        now, well = self._clock.monotonic(), bool(visit.well)
+        breaker = self._known(visit.host).breaker
+        if visit.probe and well:
+            await self._tell("well", 0.0, visit.host)
+            return
+        dice = self._dice()
+        seconds = breaker.pause(now=now, dice=dice) if visit.probe else breaker.ended(well=well, now=now, dice=dice)
+        if seconds is not None:
+            await self._tell("out", seconds, visit.host)
+        elif breaker.spotless:
+            del self._hosts[visit.host]
+
+    def _known(self, host: str) -> _Host:
+        known = self._hosts.setdefault(host, _Host())
+        self._hosts.move_to_end(host)
+        if len(self._hosts) > MOST:
+            self._hosts.popitem(last=False)
+        return known
+
+    async def _tell(self, state: str, seconds: float, host: str) -> None:
+        self._heard(state, seconds, host)
+        await self._news.tell(TOPIC, f"{state} {seconds:.3f} {host}")
+
+    def _hear(self, text: str) -> None:
+        match text.split(" ", 2):
+            case ["out" | "well" as state, seconds, host]:
+                self._heard(state, float(seconds), host)
+
+    def _heard(self, state: str, seconds: float, host: str) -> None:
+        if state == "well":
+            if self._hosts.pop(host, None) is not None:
+                _log.warning("host.well", host=host)
+            return
+        known = self._known(host)
+        known.breaker.follow(seconds, now=self._clock.monotonic())
+        if known.since is None:
+            known.since = self._clock.now()
+            _log.warning("host.out", host=host, seconds=round(seconds, 1))
+
+
+def _key(host: str) -> str:
+    """What it is tried under: the fleet tries APIs, too."""
+    return f"host:{host}"
