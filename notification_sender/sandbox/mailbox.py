@@ -68,9 +68,10 @@ class Mailbox:
         self, server: "_Connection", _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.stage == "rcpt":
-            async with self._behaviour(address).call() as said:
+            behaviour = self._behaviour(address)
+            async with behaviour.call() as said:
                 if said not in (None, 250):
-                    return await server.refuse(said)
+                    return await server.refuse(said, behaviour.body)
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
@@ -78,9 +79,10 @@ class Mailbox:
     async def handle_DATA(self, server: "_Connection", _session: Session, envelope: Envelope) -> str:  # noqa: N802
         async with AsyncExitStack() as calls:
             for address in envelope.rcpt_tos if self.stage == "data" else ():
-                said = await calls.enter_async_context(self._behaviour(str(address)).call())
+                behaviour = self._behaviour(str(address))
+                said = await calls.enter_async_context(behaviour.call())
                 if said not in (None, 250):
-                    return await server.refuse(said)
+                    return await server.refuse(said, behaviour.body)
             letter = _letter(envelope)
             self._keep(letter)
         return f"250 2.0.0 kept as {letter.notification_id}"
@@ -108,12 +110,14 @@ class _Connection(SMTP):
         if self.transport is not None:
             self.transport.close()
 
-    async def refuse(self, said: Any) -> str:
+    async def refuse(self, said: Any, words: bytes | None) -> str:
         """The reply for an answer that is not 250; ``hang`` never replies, ``close`` drops the connection."""
         if said == "close":
             self.drop()
         if said in ("hang", "close"):
             await asyncio.Event().wait()  # ends with the connection
+        if words is not None:
+            return f"{said} {words.decode()}"
         temporary = isinstance(said, int) and said < 500  # noqa: PLR2004 - SMTP's own border
         return f"{said} {'4.3.0 try again later' if temporary else '5.1.1 not wanted here'}"
 

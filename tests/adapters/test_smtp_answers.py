@@ -148,6 +148,7 @@ def test_a_server_may_say_as_much_as_it_likes() -> None:
             "250 2.6.0 queued as 901943132341",
         ),
         ("250 2.1.5 OK bob.smith@example.com and his mail", "250 2.1.5"),
+        ("250 2.0.0 kept as 5f0e6f6e-7d0b", "250 2.0.0 queued as 5f0e6f6e-7d0b"),
         ("250 ok", "250"),
     ],
 )

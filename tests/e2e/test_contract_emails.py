@@ -6,6 +6,7 @@ from email.utils import parseaddr, parsedate_to_datetime
 from typing import Any
 
 from e2e.broker import Broker
+from e2e.command import command
 from e2e.fleet import fleet
 from e2e.reading import reasons
 
@@ -62,6 +63,37 @@ async def test_a_4xx_of_the_mail_server_is_tried_again_and_a_5xx_is_dead(
         "dropped": 2,
         "nobody": 1,
     }
+
+
+async def test_who_is_on_the_suppression_list_gets_nothing_until_taken_off(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, mail: Make
+) -> None:
+    noc, ops = mail("noc", to="NOC@example.com"), mail("ops")
+    first = unit(channels=None, destinations=[noc, ops])
+    organization = ("--organization", first["organization_id"])
+    added = await command(environment, "suppressions", "add", *organization, "-", stdin=b"noc@example.com\n")
+    async with fleet(environment) as (worker,), asyncio.timeout(30):
+        await broker.publish([first])
+        await worker.says("notification.suppressed", reason="unsubscribed")
+        await sandbox.inbox.accepts(1)
+        removed = [await command(environment, "suppressions", "remove", *organization, "noc@example.com") for _ in "12"]
+        await broker.publish([unit(channels=None, destinations=[noc])])
+        await sandbox.inbox.accepts(2)
+    assert [letter.recipients for letter in sandbox.inbox.letters] == [("ops@example.com",), ("NOC@example.com",)]
+    assert [ended.code for ended in (added, *removed)] == [0, 0, 1]
+    assert [line for line in worker.raw if "noc@example" in line.lower()] == []
+
+
+async def test_a_server_that_is_asked_too_much_is_asked_again_without_an_attempt(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, mail: Make
+) -> None:
+    behaviour = sandbox.inbox.behaviours["noc@example.com"]
+    behaviour.turn(script=[454], body=b"4.7.0 Throttled, try again in 1 second")
+    async with fleet(hasty) as (worker,), asyncio.timeout(30):
+        await broker.publish([unit(channels=None, destinations=[mail("noc")])])
+        await worker.says("notification.deferred", reason="slow_down")
+        await sandbox.inbox.accepts(1)
+    assert behaviour.calls == 2
 
 
 async def test_without_a_mail_server_emails_are_dead_and_webhooks_are_sent(
