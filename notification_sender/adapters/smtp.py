@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -11,9 +12,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import aiosmtplib
 
 from notification_sender.adapters.smtp_answers import Answer, answer_of
-from notification_sender.model.errors import ClaimLost, ConfigurationFault, SendFailed, Sent, Unready
+from notification_sender.model.errors import ClaimLost, ConfigurationFault, SendFailed, Sent, SlowDown, Unready
 from notification_sender.model.outcome import Receipt
 from notification_sender.ports import Begin
+
+BACKLOG = 5.0
+"""Seconds without more, where the server takes less than is waiting for it: nothing is wrong with what waits."""
 
 _TROUBLE = (aiosmtplib.SMTPException, OSError, ValueError)
 
@@ -69,7 +73,8 @@ def _fault(what: str) -> NoReturn:
 class Smtp:
     """A mail server behind ``connections`` connections at most. ``tls`` replaces the system's trust.
 
-    ``timeout`` is the deadline of one message from waiting for a connection to the server's last word, in seconds.
+    ``timeout`` is the deadline of one message from waiting for a connection to the server's last word, in seconds; half
+    of it may go into the waiting.
     """
 
     def __init__(
@@ -94,13 +99,13 @@ class Smtp:
         Raises:
             Rejected: 5xx to the sender, the recipient or the message.
             SendFailed: 4xx (answered); no usable connection (nothing); no answer after DATA (unknown).
-            SlowDown: 4xx that means all of us.
+            SlowDown: 4xx that means all of us; or no connection became free.
             ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
         transfer = _Transfer(sender, recipient, message, begin)
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
+            async with asyncio.timeout(self._timeout), self._place():
                 return await self._send(transfer)
         except TimeoutError:
             words = f"{self._server.host}: no end after {self._timeout:g} s"
@@ -113,6 +118,20 @@ class Smtp:
             with suppress(TimeoutError, *_TROUBLE):
                 await client.quit(timeout=1.0)
             client.close()
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the connections, within half of the deadline: with less than the rest nothing had better be begun."""
+        try:
+            async with asyncio.timeout(self._timeout / 2):
+                await self._slots.acquire()
+        except TimeoutError:
+            words = f"{self._server.host}: no connection became free for {self._timeout / 2:g} s"
+            raise SlowDown(words, seconds=BACKLOG) from None
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _send(self, transfer: "_Transfer") -> Receipt:
         while self._idle:

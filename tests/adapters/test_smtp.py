@@ -229,6 +229,17 @@ async def test_silence_ends_with_the_deadline(stage: bytes, sent: Sent) -> None:
     assert (caught.value.sent, caught.value.ill) == (sent, True)
 
 
+async def test_who_gets_no_connection_in_time_has_used_no_attempt_and_begins_nothing() -> None:
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port, timeout=0.2, connections=1)
+        async with mailer._place():
+            with pytest.raises(SlowDown):
+                await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        await mailer.send("a@example.com", "c@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert [to for _, to, _ in inbox.mails] == [["c@example.com"]]
+
+
 async def hangs_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """Takes the connection, and that is all."""
 
