@@ -79,7 +79,7 @@ async def run(stage: Stage, runner: Runner, messages: int, delay: float) -> Run:
         FailedError: a process ended by itself.
 
     """
-    async with _receiver(stage, delay) as receiver:
+    async with receiving(stage, delay) as receiver:
         units = stage.load.units(messages, receiver.url)
         await stage.publisher.publish(runner.queue, units)
         log = stage.folder / f"{runner.name}.log"
@@ -95,7 +95,7 @@ async def run(stage: Stage, runner: Runner, messages: int, delay: float) -> Run:
 
 async def paced(stage: Stage, runner: Runner, messages: int, rate: float) -> list[float]:
     """Seconds from publishing to arrival, of messages published evenly to a worker with nothing else to do."""
-    async with _receiver(stage, 0.0) as receiver:
+    async with receiving(stage, 0.0) as receiver:
         warm, units = stage.load.units(messages, receiver.url), stage.load.units(messages, receiver.url)
         await stage.publisher.publish(runner.queue, warm)
         log = stage.folder / f"{runner.name}.log"
@@ -103,14 +103,14 @@ async def paced(stage: Stage, runner: Runner, messages: int, rate: float) -> lis
             runner.command(receiver.url), cores=[stage.cores.worker], log=log, environment=stage.environment
         ) as worker:
             await _until_arrived(worker, receiver, messages)
-            published = await _publish_evenly(stage, runner.queue, units, rate)
+            published = await publish_evenly(stage, runner.queue, units, rate)
             await _until_arrived(worker, receiver, 2 * messages)
         return [
             at - published[webhook_id] for webhook_id, at, _ in await receiver.arrivals() if webhook_id in published
         ]
 
 
-async def _publish_evenly(stage: Stage, queue: str, units: Sequence[Unit], rate: float) -> dict[str, float]:
+async def publish_evenly(stage: Stage, queue: str, units: Sequence[Unit], rate: float) -> dict[str, float]:
     published = {}
     began = time.monotonic()
     for number, unit in enumerate(units):
@@ -134,7 +134,7 @@ async def _until_arrived(worker: Running, receiver: Receiver, messages: int) -> 
 
 
 @asynccontextmanager
-async def _receiver(stage: Stage, delay: float) -> AsyncIterator[Receiver]:
+async def receiving(stage: Stage, delay: float) -> AsyncIterator[Receiver]:
     command = [sys.executable, "-m", "bench.receiver", str(delay)]
     log = stage.folder / "receiver.log"
     async with (

@@ -152,9 +152,9 @@ class RabbitMQ:
         A queue that is deleted and made anew within milliseconds forgets its consumers without a word.
         """
         for lane in self._subscriptions.values():
-            if lane.wanted and (not lane.alive or lane.quiet(self._quiet)):
+            if lane.lost(self._quiet):
                 try:
-                    await lane.renew()
+                    await lane.renew(self._quiet)
                 except Unready as fault:
                     return str(fault)
         return ""

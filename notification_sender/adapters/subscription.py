@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 class Subscription:
-    """``renew`` whenever it is not ``alive``, and now and then while it is ``quiet``.
+    """``renew`` whenever it is ``lost``: not ``alive``, or quiet for too long.
 
     The library's own consumers would be restored by themselves, but cost a second task for every message, do not
     say whether they consume, and are forgotten for ever with a queue that is made anew at once.
@@ -43,13 +43,14 @@ class Subscription:
 
     @property
     def alive(self) -> bool:
-        """The channel is open and the broker has not cancelled us. It may still have forgotten us: ``quiet``."""
+        """The channel is open and the broker has not cancelled us. It may still have forgotten us."""
         channel = self._channel
         return channel is not None and not channel.is_closed and self._tag in channel.consumers
 
-    def quiet(self, seconds: float) -> bool:
-        """Nothing came for so long and nothing is in hand."""
-        return self._unsettled == 0 and self._clock.monotonic() - self._heard >= seconds
+    def lost(self, quiet: float) -> bool:
+        """It is wanted and not alive, or nothing came for ``quiet`` seconds while nothing is in hand."""
+        forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet
+        return self.wanted and (forgotten or not self.alive)
 
     async def start(self, prefetch: int, take: Callable[[Envelope], None]) -> None:
         """Subscribe.
@@ -62,14 +63,15 @@ class Subscription:
             await self._unsubscribe()
             await self._subscribe()
 
-    async def renew(self) -> None:
+    async def renew(self, quiet: float) -> None:
         """Subscribe again, on a new channel: the broker keeps on the old one what it believes of the old queue.
 
         Raises:
             Unready: the broker is away.
         """
         async with self._turn, within(self._timeout):
-            if self.wanted:
+            # Whoever was waited for may just have subscribed: to do it again would hand out twice what is in hand.
+            if self.lost(quiet):
                 channel, self._channel = self._channel, None
                 if channel is not None and not channel.is_closed:
                     await channel.close()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 SECOND = 1_000_000
-LATE = SECOND // 4
+LATE = SECOND // 5
 """By so much may a booked slot come before its turn among what was really sent: what the way back through the broker
 varies by. It is what a receiver may see on top of burst and rate."""
 

@@ -356,8 +356,8 @@ async def test_after_a_clock_was_set_back_the_booked_are_late_by_no_more_than_a_
     for number in (3, 4, 5):
         assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
     stand.clock.jump(10.0 - 1800.0)
-    assert await stand.admit(3, limit) == Throttled(10.25, "webhook")
-    stand.clock.jump(10.25)
+    assert await stand.admit(3, limit) == Throttled(10.2, "webhook")
+    stand.clock.jump(10.2)
     for number in (3, 4, 5):
         assert isinstance(await stand.admit(number, limit), Mine)
         stand.clock.jump(10.0)
