@@ -21,7 +21,7 @@ from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 from notification_sender.policy import story
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import JITTER, Schedule, backoff
+from notification_sender.policy.retry import JITTER, Patience, backoff
 from notification_sender.ports import (
     HOLD,
     AdmitReply,
@@ -80,7 +80,7 @@ class Deliverer:
         channels: Mapping[str, Channel],
         hosts: Hosts,
         limits: Callable[[Notification], list[Limit]],
-        schedule: Schedule,
+        patience: Patience,
         hold_unknown: Container[str],
         max_age: float,
         held: Holding,
@@ -96,13 +96,20 @@ class Deliverer:
         self._channels = channels
         self._hosts = hosts
         self._limits = limits
-        self._schedule = schedule
+        self._patience = patience
         self._hold_unknown = hold_unknown
-        self._patience = sum(schedule.delays) + max_age
+        self._max_age = max_age
         self._held = held
         self._asked = asked
         self._clock = clock
         self._dice = dice
+
+    def given_up(self, notification: Notification, age: float) -> Dead | None:
+        """What is too old is neither tried nor put off again, whatever held it up."""
+        if not self._patience.over(age):
+            return None
+        last = notification.tries[-1].error if notification.tries else "none, it was never its turn"
+        return Dead("exhausted", f"{notification.attempt - 1} attempts in {age:.0f} s; the last: {last}")
 
     async def deliver(self, notification: Notification, *, token: str, replayed: bool, age: float) -> Attempt:
         """One attempt under ``token``. ``age``: seconds since its unit was first seen.
@@ -118,9 +125,6 @@ class Deliverer:
             visit = await self._hosts.enter(channel.host(address))
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
-        if visit.away and age > self._patience:
-            end = Dead("exhausted", f"{visit.host} has been out for longer than the schedule lasts")
-            return await self.refuse(notification, end, token=token, replayed=replayed)
         if visit.away:
             return Attempt(notification, Deferred(visit.away, "host_out"))
         try:
@@ -188,11 +192,11 @@ class Deliverer:
         except SendFailed as fault:
             if fault.sent is Sent.UNKNOWN and channel in self._hold_unknown:
                 return _unknown(str(fault), fault)
-            return self._failed(notification, fault)
+            return self._failed(notification, fault, age)
         except SlowDown as wish:
             return Deferred(wish.seconds, "slow_down")
         except ContextUnavailable as fault:
-            return self._without_token(fault, age)
+            return self._without_token(channel, fault, age)
 
     def _begin(self, claim: Claim) -> Begin:
         async def begin() -> None:
@@ -201,15 +205,16 @@ class Deliverer:
 
         return begin
 
-    def _failed(self, notification: Notification, fault: SendFailed) -> Outcome:
-        delay = self._schedule.after(notification.attempt, self._dice(), fault.retry_after)
+    def _failed(self, notification: Notification, fault: SendFailed, age: float) -> Outcome:
+        channel, attempt = notification.destination.channel, notification.attempt
+        delay = self._patience.after(channel, attempt, age=age, dice=self._dice(), retry_after=fault.retry_after)
         if delay is None:
-            return Dead("exhausted", f"{notification.attempt} attempts; the last: {fault}", error=fault)
+            return Dead("exhausted", f"{attempt} attempts in {age:.0f} s; the last: {fault}", error=fault)
         return Failed(delay, fault)
 
-    def _without_token(self, fault: ContextUnavailable, age: float) -> Outcome:
+    def _without_token(self, channel: str, fault: ContextUnavailable, age: float) -> Outcome:
         """The token for a destination comes from our own platform: its trouble uses no attempt, but has an end."""
-        if age > self._patience:
+        if age > sum(self._patience.schedules[channel].delays) + self._max_age:
             return Dead("context_unavailable", str(fault))
         return Deferred(backoff(TOKEN_TROUBLE, self._dice()), "context_unavailable")
 

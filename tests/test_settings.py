@@ -10,6 +10,7 @@ import pytest
 from notification_sender.cli.settings import page
 from notification_sender.model.errors import ConfigurationFault
 from notification_sender.policy.limits import Limit
+from notification_sender.policy.retry import Schedule
 from notification_sender.settings import Settings
 from notification_sender.settings.forms import redacted
 from notification_sender.settings.options import secrets, variables
@@ -67,6 +68,9 @@ DEFAULTS = {
     "throttle_email": Limit("email", 100_000, 60),
     "throttle_horizon": 3600.0,
     "disable_after": 432_000.0,
+    "retry_schedule_webhook": None,
+    "retry_schedule_email": None,
+    "delivery_max_age": 604_800.0,
     "max_distance": 5,
     "current_incidents": "auto",
     "allowed_cidrs": (),
@@ -114,6 +118,9 @@ ACCEPTED = [
     ("NS_THROTTLE_EMAIL", "10/second", Limit("email", 100_000, 1)),
     ("NS_THROTTLE_HORIZON", "5m", 300.0),
     ("NS_DISABLE_AFTER", "3d", 259_200.0),
+    ("NS_RETRY_SCHEDULE_WEBHOOK", "5s 1h", Schedule((5.0, 3600.0))),
+    ("NS_RETRY_SCHEDULE_EMAIL", "1h", Schedule((3600.0,))),
+    ("NS_DELIVERY_MAX_AGE", "2h", 7200.0),
     ("NS_MAX_DISTANCE", "1", 1),
     *((f"NS_{api}_BUDGET", "40", 40) for api in APIS),
     ("NS_MAX_DISTANCE", "10", 10),
@@ -198,6 +205,9 @@ REFUSED = [
     ("NS_DISABLE_AFTER", "5", "duration"),
     ("NS_RETRY_SCHEDULE", "5s then 5m", "duration"),
     ("NS_RETRY_SCHEDULE", " ", "empty schedule"),
+    ("NS_RETRY_SCHEDULE_WEBHOOK", "soon", "duration"),
+    ("NS_RETRY_SCHEDULE_EMAIL", " ", "empty schedule"),
+    ("NS_DELIVERY_MAX_AGE", "long", "duration"),
     ("NS_MAX_DISTANCE", "0", "1"),
     *((f"NS_{api}_BUDGET", "0", "1") for api in APIS),
     ("NS_MAX_DISTANCE", "11", "10"),
@@ -261,6 +271,11 @@ def test_missing_invalid_unknown_and_unrelated_are_reported_in_one_message() -> 
 )
 def test_a_span_that_must_be_longer_than_another_is(name: str, text: str, other: str) -> None:
     assert other in faults(REQUIRED | {name: text})[name]
+
+
+def test_every_channels_schedule_is_remembered_to_its_end() -> None:
+    said = faults(REQUIRED | {"NS_RETRY_SCHEDULE_EMAIL": "1h 10d"})["NS_LEDGER_TTL"]
+    assert "NS_RETRY_SCHEDULE_EMAIL (950400s)" in said
 
 
 def test_every_relation_stands_below_what_it_is_compared_with() -> None:

@@ -20,6 +20,7 @@ from notification_sender.context.cache import Cache
 from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.audit import Audit
+from notification_sender.policy.retry import Patience
 from notification_sender.relevance import Relevance
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
@@ -119,7 +120,7 @@ class App:
             channels=self._recipients.channels,
             hosts=self._hosts,
             limits=self._recipients.limits,
-            schedule=settings.retry_schedule,
+            patience=Patience(self._recipients.schedules, settings.delivery_max_age),
             max_age=settings.max_age,
             hold_unknown={"email"} if settings.email_on_unknown == "hold" else set(),
             held=self._held,

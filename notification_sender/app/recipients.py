@@ -25,6 +25,10 @@ class Recipients:
 
     def __init__(self, settings: Settings, *, tokens: Tokens, clock: Clock) -> None:
         self._throttles = {"webhook": settings.throttle_webhook, "email": settings.throttle_email}
+        self.schedules = {
+            "webhook": settings.retry_schedule_webhook or settings.retry_schedule,
+            "email": settings.retry_schedule_email or settings.retry_schedule,
+        }
         addresses = Addresses(allowed=map(str, settings.allowed_cidrs), ports=settings.webhook_ports)
         self._transport = AiohttpTransport(allow=addresses.check, deadline=settings.send_timeout, partial=True)
         self._smtp = self._mail_server(settings)

@@ -1,6 +1,7 @@
 """When to try again: the schedule between attempts, the backoff while our own platform is unwell, others' wishes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
@@ -64,6 +65,25 @@ class Schedule:
             return None
         delay = self.delays[attempt - 1] * (1 + JITTER * (2 * dice - 1))
         return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a notification is tried: by the schedule of its channel, and in no case once it is ``max_age`` s old."""
+
+    schedules: Mapping[str, Schedule]
+    max_age: float
+
+    def over(self, age: float) -> bool:
+        """Whether it is too old for anything. ``age``: seconds since its unit was first seen, and due."""
+        return age > self.max_age
+
+    def after(
+        self, channel: str, attempt: int, *, age: float, dice: float, retry_after: float | None = None
+    ) -> float | None:
+        """Seconds as ``Schedule.after``; None also where the next attempt would come too late."""
+        delay = self.schedules[channel].after(attempt, dice, retry_after)
+        return None if delay is None or self.over(age + delay) else delay
 
 
 BACKOFF_BASE = 1.0

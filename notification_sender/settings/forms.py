@@ -119,6 +119,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _delays_if_any(text: str | None) -> Schedule | None:
+    return Schedule.parse(text) if text is not None else None
+
+
 def _rate(text: str, info: ValidationInfo) -> Limit | None:
     return Limit.parse(str(info.field_name).removeprefix("throttle_"), text)
 
@@ -145,6 +149,7 @@ Mailbox = Annotated[str | None, AfterValidator(_mailbox), Form("mail address, wi
 Folder = Annotated[DirectoryPath, Form("folder that exists")]
 Duration = Annotated[float, BeforeValidator(_seconds), Form("duration: `250ms` `5s` `1.5h` `7d`")]
 Delays = Annotated[Schedule, BeforeValidator(Schedule.parse), Form("durations, separated by spaces")]
+OwnDelays = Annotated[Schedule | None, BeforeValidator(_delays_if_any), Form("durations, separated by spaces")]
 Throttle = Annotated[Limit | None, BeforeValidator(_rate), Form("`600/minute burst 60`, `10/second`, `off`")]
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks), Form("networks, separated by commas")

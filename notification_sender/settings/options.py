@@ -27,6 +27,7 @@ from notification_sender.settings.forms import (
     Form,
     Mailbox,
     Networks,
+    OwnDelays,
     Ports,
     RedisUrl,
     SecretUrl,
@@ -135,6 +136,13 @@ class Settings(BaseSettings):
     retry_schedule: Delays = _option(
         "5s 5m 30m 2h 5h 10h 14h 20h 24h",
         "Delays between attempts, each spread by 10 %; after the last the notification is dead, `exhausted`.",
+    )
+    retry_schedule_webhook: OwnDelays = _option(None, "Another schedule for webhooks; else `NS_RETRY_SCHEDULE`.")
+    retry_schedule_email: OwnDelays = _option(None, "Another schedule for emails; else `NS_RETRY_SCHEDULE`.")
+    delivery_max_age: Duration = _option(
+        "7d",
+        "A notification that is so old, from when its unit was first seen or due, is neither tried nor put off again, "
+        "whatever held it up and whatever the schedule has left: it is dead, `exhausted`.",
     )
     max_distance: int = _option(
         "5", "How deep the APIs follow dependents: each level multiplies what one unit costs them.", ge=1, le=10

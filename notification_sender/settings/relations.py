@@ -21,10 +21,11 @@ class Longer:
         return seconds > least or (self.equal and seconds == least)
 
 
+SCHEDULES = ("retry_schedule", "retry_schedule_webhook", "retry_schedule_email")
 RELATIONS = (
     Longer("gather_timeout", "api_timeout", "no call could ever use its time", equal=True),
     Longer("lease", "send_timeout", "a second worker would send what the first one is still sending"),
-    Longer("ledger_ttl", "retry_schedule", "what waits for its next attempt would be forgotten", equal=True),
+    *(Longer("ledger_ttl", it, "what waits for its next attempt would be forgotten", equal=True) for it in SCHEDULES),
     Longer("grace", "send_timeout", "every stop would cut off what is being sent"),
 )
 
@@ -35,7 +36,7 @@ def broken(option: str, seconds: float, others: Mapping[str, Any]) -> list[str]:
         f"must be {'at least' if relation.equal else 'longer than'} NS_{relation.other.upper()} ({least:g}s), "
         f"else {relation.why}"
         for relation in RELATIONS
-        if relation.option == option and relation.other in others
+        if relation.option == option and others.get(relation.other) is not None
         for least in [_length(others[relation.other])]
         if not relation.holds(seconds, least)
     ]

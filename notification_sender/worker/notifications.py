@@ -52,6 +52,8 @@ class Notifications:
             return None
         if envelope.replayed:
             notification = notification.afresh()
+        if end := self._deliverer.given_up(notification, self._age(envelope)):
+            return await self._end(await self._attempt(Composed(notification, end), envelope), envelope)
         if away := self._organizations.away(notification.organization_id):
             return await self._end(Attempt(notification, Deferred(away, "organization_full")), envelope)
         with self._organizations.held(notification.organization_id):
@@ -87,9 +89,13 @@ class Notifications:
         destination = f"{notification.organization_id}/{notification.destination.destination_id}"
         if away := self._destinations.away(destination):
             return Attempt(notification, Deferred(away, "destination_full"))
-        age, token = self._clock.now() - envelope.first_seen, envelope.token
         with self._destinations.held(destination):
-            return await self._deliverer.deliver(notification, token=token, replayed=envelope.replayed, age=age)
+            return await self._deliverer.deliver(
+                notification, token=envelope.token, replayed=envelope.replayed, age=self._age(envelope)
+            )
+
+    def _age(self, envelope: Envelope) -> float:
+        return self._clock.now() - envelope.first_seen
 
     async def _settle(self, attempt: Attempt, envelope: Envelope) -> None:
         notification = attempt.notification

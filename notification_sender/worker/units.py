@@ -87,6 +87,9 @@ class Units:
         return Deferred(away, "organization_full") if away else None
 
     async def _claim(self, unit: WorkUnit, envelope: Envelope) -> None:
+        if unit.not_before is not None:
+            # Its age, and that of its notifications, counts from when it was due.
+            envelope = replace(envelope, first_seen=max(envelope.first_seen, unit.not_before.timestamp()))
         reply = await self._claims.claim(unit, envelope)
         if isinstance(reply, Mine):
             await self._work_on(unit, envelope, reply.claim)
@@ -130,11 +133,10 @@ class Units:
 
     def _unavailable(self, unit: WorkUnit, envelope: Envelope, cause: str) -> Deferred | Dead:
         now = self._clock.now()
-        since = max(envelope.first_seen, unit.not_before.timestamp() if unit.not_before is not None else 0.0)
         return self._deferral.unavailable(
             cause,
             attempt=envelope.attempt,
-            age=now - since,
+            age=now - envelope.first_seen,
             expires_in=None if unit.expires_at is None else unit.expires_at.timestamp() - now,
             dice=self._dice(),
         )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.retry import BACKOFF_CAP, MAX_RETRY_AFTER, Schedule, backoff, duration
+from notification_sender.policy.retry import BACKOFF_CAP, MAX_RETRY_AFTER, Patience, Schedule, backoff, duration
 
 SCHEDULE = Schedule.parse("5s 5m 30m 2h 5h 10h 14h 20h 24h")
 dice = st.floats(0, 1, exclude_max=True)
@@ -59,3 +59,20 @@ def test_another_form_is_refused_with_an_example(text: str) -> None:
 def test_an_empty_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one delay"):
         Schedule.parse("  ")
+
+
+@given(st.integers(1, 20), st.floats(0, 1e7), dice, st.none() | st.floats(0, 1e6))
+def test_no_attempt_comes_after_the_age_limit_and_none_before_it_is_kept_from_its_rung(
+    attempt: int, age: float, throw: float, wish: float | None
+) -> None:
+    patience = Patience({"webhook": SCHEDULE}, max_age=604_800.0)
+    delay = patience.after("webhook", attempt, age=age, dice=throw, retry_after=wish)
+    alone = SCHEDULE.after(attempt, throw, wish)
+    assert delay == (None if alone is None or age + alone > 604_800.0 else alone)
+    assert not patience.over(age + (delay or 0.0)) or delay is None
+
+
+def test_each_channel_has_a_schedule_of_its_own() -> None:
+    patience = Patience({"webhook": Schedule((5.0,)), "email": Schedule((60.0, 60.0))}, max_age=604_800.0)
+    after = [patience.after(it, attempt, age=0.0, dice=0.5) for it in ("webhook", "email") for attempt in (1, 2)]
+    assert after == [5.0, None, 60.0, 60.0]

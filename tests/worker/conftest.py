@@ -24,7 +24,7 @@ from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import WorkUnit, told_about
 from notification_sender.policy.destinations import told
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import Schedule
+from notification_sender.policy.retry import Patience, Schedule
 from notification_sender.ports import Begin
 from notification_sender.relevance import Relevance
 from notification_sender.telemetry.events import CloudEvents
@@ -186,7 +186,7 @@ class Body:
             channels={"webhook": self.channel},
             hosts=Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0),
             limits=lambda _: self.limits,
-            schedule=Schedule.parse("5s 5m 30m"),
+            patience=Patience({"webhook": Schedule.parse("5s 5m 30m")}, max_age=7 * 86_400.0),
             hold_unknown=self.hold_unknown,
             max_age=86_400.0,
             held=held,
