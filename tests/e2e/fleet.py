@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,21 @@ STOP_SECONDS = 40.0
 
 
 class Worker:
-    """One process. ``events`` is every line of its log so far, ``raw`` everything that it wrote."""
+    """One process. ``events`` is every line of its log so far, ``raw`` everything that it wrote.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    ``under``: a command that becomes the one it is given (``unshare``).
+    """
+
+    def __init__(self, environment: Mapping[str, str], under: Sequence[str] = ()) -> None:
         self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._command = (*under, COMMAND, "run")
         self._said = asyncio.Condition()
         self.events: list[dict[str, Any]] = []
         self.raw: list[str] = []
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            COMMAND, "run", env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+            *self._command, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
         )
         self._reading = asyncio.create_task(self._read())
 
@@ -91,9 +95,11 @@ class Worker:
 
 
 @asynccontextmanager
-async def fleet(environment: Mapping[str, str], size: int = 1) -> AsyncIterator[list[Worker]]:
+async def fleet(
+    environment: Mapping[str, str], size: int = 1, *, under: Sequence[str] = ()
+) -> AsyncIterator[list[Worker]]:
     """``size`` workers, ready; killed at the end if the test did not stop them."""
-    workers = [Worker(environment) for _ in range(size)]
+    workers = [Worker(environment, under) for _ in range(size)]
     try:
         await asyncio.gather(*(worker.start() for worker in workers))
         await asyncio.gather(*(worker.says("worker.ready") for worker in workers))
