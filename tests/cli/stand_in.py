@@ -41,6 +41,9 @@ class App:
     async def enable(self, _settings: object, organization: str, destination: str) -> Any:
         return self._say(organization, destination)
 
+    async def troubled(self, _settings: object, organization: str | None) -> Any:
+        return self._say(organization)
+
     async def suppress(self, _settings: object, *question: object, **how: object) -> Any:
         return self._say(*question, how)
 

@@ -8,6 +8,7 @@ import pytest
 from cli.stand_in import App, Command
 
 from notification_sender import sandbox
+from notification_sender.adapters.redis_destinations import Trouble
 from notification_sender.cli import program
 from notification_sender.model.errors import ConfigurationFault, RenderFault, Unready
 from notification_sender.policy.audit import Audit
@@ -103,6 +104,22 @@ def test_a_destination_is_switched_on_again(command: Command, app: App, addresse
     ended = command("destinations", "enable", "--organization", "org-1", "--destination", "noc")
     assert ended.code == code
     assert app.asked == [("org-1", "noc")]
+
+
+def test_what_is_wrong_with_destinations_is_listed_in_words(command: Command, app: App) -> None:
+    future = 4_000_000_000.0
+    app.answer = [
+        Trouble("org-1", "noc", "3f0c9a1e", off="gone", until=future, failing_since=0.0, hold_until=0.0),
+        Trouble("org-1", "sms", "91b2e7d0", off="failing", until=1.0, failing_since=1.0, hold_until=future),
+    ]
+    assert command("destinations", "list", "--organization", "org-1").out.splitlines() == [
+        "org-1  noc (3f0c9a1e)  off until 2096-10-02T07:06:40Z: gone",
+        (
+            "org-1  sms (91b2e7d0)  on again, was off: failing, nothing accepted since 1970-01-01T00:00:01Z, "
+            "asked us to wait until 2096-10-02T07:06:40Z"
+        ),
+    ]
+    assert app.asked == ["org-1"]
 
 
 def test_what_is_no_id_is_refused_before_it_is_a_pattern(command: Command, app: App) -> None:

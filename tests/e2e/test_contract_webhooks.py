@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from e2e.broker import Broker
 from e2e.command import command
 from e2e.fleet import fleet
@@ -104,10 +106,16 @@ async def test_who_is_gone_is_left_alone_at_this_address(
         await worker.says("notification.suppressed", reason="destination_disabled")
         await inbox.accepts(2)
         await worker.says("unit.done", times=4)
+        [listed] = json.loads((await command(environment, "destinations", "list", "--json")).out)
+        assert (listed["organization_id"], listed["destination_id"]) == (made["organization_id"], "gone")
+        assert listed["off"] == "gone"
+        assert listed["until"] == pytest.approx(time.time() + 7 * 86_400, abs=60)
         enable = ("destinations", "enable", "--destination", "gone", "--organization")
         assert (await command(environment, *enable, made["organization_id"])).code == 0
         await broker.publish([unit(destinations=[gone])])
         await inbox.accepts(3)
+        await worker.says("destination.recovered", destination_id="gone")
+        assert json.loads((await command(environment, "destinations", "list", "--json")).out) == []
     assert reasons(letters) == {"gone": "gone"}
     assert [post.answered for post in posts_at(inbox, "gone")] == [410, 200, 200]
     assert payload(posts_at(inbox, "gone")[1])["data"]["organization_id"] == other["organization_id"]
