@@ -1,12 +1,13 @@
 """One work unit → its notifications: gather what the message needs to say, render it for each destination."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from notification_sender.context.gather import Context, Gatherer, Session, timestamp
+from notification_sender.context.provenance import provenance
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import Permanent, SchemaViolation, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
@@ -28,6 +29,8 @@ class Composed:
 
     notification: Notification
     end: Dead | Suppressed | None = None
+    seconds: float | None = None
+    """From the beginning of its unit until it was composed, where that was now."""
 
 
 class Composer:
@@ -66,6 +69,7 @@ class Composer:
             ContextUnavailable, SubjectNotFound: later, perhaps.
             Permanent: never.
         """
+        began = self._clock.monotonic()
         async with self._gatherer(unit).begin(unit) as gathering:
             offered, dead = await self._offered(unit, gathering)
             destinations = told(unit, offered)
@@ -73,7 +77,12 @@ class Composer:
                 return dead
             context = await gathering.context(self._read_by(unit, destinations))
         about = told_about(unit) if self._gatherer(unit).may_be_outdated else None
-        return [self._composed(unit, context, destination, about) for destination in destinations] + dead
+        same = {"composed_at": self._clock.now(), "degraded": tuple(context.degraded), "unit": about}
+        composed = []
+        for destination in destinations:
+            notification, end = self._composed(unit, context, destination, same)
+            composed.append(Composed(notification, end, self._clock.monotonic() - began))
+        return composed + dead
 
     async def _offered(self, unit: WorkUnit, gathering: Session) -> tuple[Sequence[Destination], list[Composed]]:
         """Whom the unit could be told to: those that it names, or its organization's own."""
@@ -91,14 +100,23 @@ class Composer:
         return self._renderer.names_of(frozenset((it.template or unit.kind, it.channel) for it in destinations))
 
     def _composed(
-        self, unit: WorkUnit, context: Context, destination: Destination, about: dict[str, Any] | None
-    ) -> Composed:
+        self, unit: WorkUnit, context: Context, destination: Destination, same: Mapping[str, Any]
+    ) -> tuple[Notification, Dead | None]:
+        """``same``: what the notifications of a unit have in common besides what is the unit's."""
+        content, end = {}, None
         try:
             content = self._render(unit, context, destination)
         except Permanent as fault:
-            return Composed(_notification(unit, destination, {}), Dead.of(fault))
-        notification = _notification(unit, destination, content)
-        return Composed(replace(notification, composed_at=self._clock.now(), unit=about))
+            end = Dead.of(fault)
+        template, channel, now = destination.template or unit.kind, destination.channel, same["composed_at"]
+        read = self._renderer.reads(template, channel)
+        sources = {
+            name: provenance(came, now)
+            for name, came in context.came.items()
+            if name in read or name == context.subject
+        }
+        version = self._renderer.version(template, channel)
+        return _notification(unit, destination, content, sources=sources, template_version=version, **same), end
 
     def _render(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, str]:
         self._channel(destination.channel)
@@ -146,7 +164,7 @@ def _unreadable(place: int, fault: str) -> tuple[Destination, Dead]:
     return unnamed, Dead("schema", f"destination {place} of the organization: {fault}")
 
 
-def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str]) -> Notification:
+def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str], /, **more: Any) -> Notification:
     return Notification(
         notification_id=notification_id(unit, destination.destination_id),
         organization_id=unit.organization_id,
@@ -156,4 +174,5 @@ def _notification(unit: WorkUnit, destination: Destination, content: dict[str, s
         destination=destination,
         content=content,
         expires_at=unit.expires_at,
+        **more,
     )

@@ -78,3 +78,13 @@ async def test_the_unit_goes_along_only_where_somebody_may_ask_again(tmp_path: P
     assert WorkUnit.model_validate(decode(along.notification.encode()).unit) == told.model_copy(
         update={"destinations": None}
     )
+
+
+async def test_a_notification_says_where_each_fact_that_it_was_made_of_came_from(tmp_path: Path) -> None:
+    bench = Bench(small_world(fast=False))
+    composing = composer(bench, templates(tmp_path, bare="{}", full='{"n": {{ assets | length }}}'))
+    told = [HOOK | {"template": "bare"}, HOOK | {"destination_id": "b", "template": "full"}]
+    bare, full = [it.notification for it in await composing.compose(unit(destinations=told))]
+    assert {name: it.how for name, it in bare.sources.items()} == {"incident": "fetched"}
+    assert {name: it.how for name, it in full.sources.items()} == {"incident": "fetched", "assets": "fetched"}
+    assert decode(full.encode()) == full

@@ -43,6 +43,14 @@ def test_names_are_found_through_all_that_a_template_refers_to(tmp_path: Path) -
     assert made.names("a", "note") == {"incident", "organization", "address", "assets", "zone_of"}
 
 
+def test_a_version_changes_with_any_file_that_a_template_consists_of_and_with_no_other(tmp_path: Path) -> None:
+    files = {"a__note_txt": "{% include '../b/row.j2' %}", "b__row": "{{ x }}", "b__note_txt": "other"}
+    version = renderer(tmp_path, **files).version("a", "note")
+    assert version == renderer(tmp_path, b__note_txt="changed").version("a", "note") != ""
+    assert version != renderer(tmp_path, b__row="{{ x }}!").version("a", "note")
+    assert renderer(tmp_path).version("a", "pager") == ""
+
+
 @pytest.mark.parametrize(
     "text",
     [

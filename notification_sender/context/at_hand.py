@@ -29,18 +29,21 @@ class AtHand:
         copy, until = self._held.get((organization_id, kind.name, id_), _NEVER)
         return copy if until > self._clock.monotonic() else None
 
-    def many(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-        """The values of those that are at hand, None where there is none; the ids of the others."""
-        now, name = self._clock.monotonic(), kind.name
+    def many(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> tuple[dict[str, Any], list[str], float]:
+        """The values of those that are at hand, None where there is none; the ids of the others; when the fetch of the
+        oldest copy began.
+        """
+        now, name, oldest = self._clock.monotonic(), kind.name, math.inf
         values: dict[str, Any] = {}
         others = []
         for id_ in ids:
             copy, until = self._held.get((organization_id, name, id_), _NEVER)
             if copy is not None and until > now:
                 values[id_] = copy.value
+                oldest = min(oldest, copy.fetched_at)
             else:
                 others.append(id_)
-        return values, others
+        return values, others, oldest
 
     def hold(self, kind: Kind, organization_id: str, id_: str, copy: Copy, hard: float) -> None:
         """One that may be served for ``hard`` s more, at most."""

@@ -55,8 +55,10 @@ class Cache:
         """A copy in this process: costs no wait."""
         return self._at_hand.one(kind, organization_id, id_)
 
-    def all_at_hand(self, kind: Kind, organization_id: str, ids: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-        """The values of those that are at hand, None where there is none; the ids of the others."""
+    def all_at_hand(
+        self, kind: Kind, organization_id: str, ids: Iterable[str]
+    ) -> tuple[dict[str, Any], list[str], float]:
+        """As ``AtHand.many``."""
         return self._at_hand.many(kind, organization_id, ids)
 
     async def find(self, wanted: Wanted, ids: Sequence[str]) -> Found:

@@ -1,7 +1,7 @@
 """One unit → its context: each source starts the moment what it needs is there, all under one deadline."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
@@ -12,6 +12,7 @@ from notification_sender.context.facts import CountForeign
 from notification_sender.context.gathering import FRESHNESS, Gathering
 from notification_sender.context.graph import Recipe, Source
 from notification_sender.context.moments import moment, rfc3339
+from notification_sender.context.provenance import Came, traced
 from notification_sender.model.errors import ContextUnavailable, RenderFault
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 
@@ -29,6 +30,8 @@ class Context:
     """What is missing or old: names of sources, and ``freshness`` where the subject is older than the event."""
     subject: str
     """The source that the unit is about."""
+    came: Mapping[str, Came]
+    """By source: how it came, and when."""
 
 
 def timestamp(unit: WorkUnit, context: Context) -> str:
@@ -68,6 +71,7 @@ class Gatherer:
         self._resources = dict(resources)
         self._cache = cache
         self._timeout = timeout
+        self._made_of = {name: [*(it.needs & recipe.sources.keys())] for name, it in recipe.sources.items()}
         # By names; a few, but a publisher may think of many.
         self.plan: Callable[[frozenset[str]], tuple[Source, ...]] = lru_cache(PLANS)(recipe.plan)
 
@@ -107,9 +111,8 @@ class Gatherer:
 
         """
         subject = self._recipe.subject(unit)
-        return Session(
-            Gathering(unit, subject, self._resources, self._cache, self._bulk), subject, self.plan, self._timeout
-        )
+        gathering = Gathering(unit, subject, self._resources, self._cache, self._bulk)
+        return Session(gathering, subject, self.plan, self._made_of, self._timeout)
 
     async def gather(self, unit: WorkUnit, names: frozenset[str] | None = None) -> Context:
         """The sources of these names (None: all), what they need, and the subject. Raises as ``Session.context``."""
@@ -121,11 +124,17 @@ class Session:
     """Gathering for one unit, step by step: what is wanted may become known only after something is there."""
 
     def __init__(
-        self, gathering: Gathering, subject: str, plan: Callable[[frozenset[str]], tuple[Source, ...]], timeout: float
+        self,
+        gathering: Gathering,
+        subject: str,
+        plan: Callable[[frozenset[str]], tuple[Source, ...]],
+        made_of: Mapping[str, Sequence[str]],
+        timeout: float,
     ) -> None:
         self._gathering = gathering
         self._subject = subject
         self._plan = plan
+        self._made_of = made_of
         self._timeout = timeout
         self._deadline: float | None = None
         self._wanted: frozenset[str] = frozenset()
@@ -175,7 +184,7 @@ class Session:
             await self._until([source.name for source in plan])
         values = {source.name: gathering.facts[source.name] for source in plan}
         degraded = gathering.degraded and sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
-        return Context(values, degraded, self._subject)
+        return Context(values, degraded, self._subject, traced(values, self._made_of, gathering.came))
 
     async def _until(self, names: Iterable[str]) -> None:
         """Until these are there, within the time of the whole."""

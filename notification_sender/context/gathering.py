@@ -1,6 +1,7 @@
 """The state of gathering for one unit: what is there, what runs, what is left."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from notification_sender.context.bulk import Bulk
 from notification_sender.context.cache import Cache
 from notification_sender.context.facts import Copy, Kind, Wanted, accepted
 from notification_sender.context.graph import MISSING, Call, Source
+from notification_sender.context.provenance import HOW, NEVER, Came
 from notification_sender.context.upstream import Foreign, NotFound
 from notification_sender.model.errors import ContextUnavailable, SubjectNotFound, TenantMismatch
 from notification_sender.model.unit import WorkUnit, fingerprint_time
@@ -30,6 +32,8 @@ class Gathering:
         self.facts: dict[str, Any] = {**resources, "unit": unit}
         """What there is to call a source with; in the end all that is wanted, by source."""
         self.degraded: list[str] = []
+        self.came: dict[str, Came] = {}
+        """Of what was looked up."""
         self.running: dict[asyncio.Task[None], Source] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -111,6 +115,7 @@ class Gathering:
         if copy.words:
             self._fail(source, NotFound(copy.words))
         else:
+            self.came[source.name] = ("hit", copy.fetched_at)
             self._settle(source, copy.value)
         return True
 
@@ -121,8 +126,10 @@ class Gathering:
         missing: list[str] = []
         if len(values) < len(ids):
             unknown = [id_ for id_ in ids if id_ not in values] if values else ids
-            at_hand, missing = self._cache.all_at_hand(kind, self._organization_id, unknown)
-            values |= at_hand
+            at_hand, missing, oldest = self._cache.all_at_hand(kind, self._organization_id, unknown)
+            if at_hand:
+                values |= at_hand
+                self.came[source.name] = ("hit", oldest)
         if missing:
             self._start(source, kind, missing, ids | values)
             return False
@@ -152,6 +159,8 @@ class Gathering:
         found = await self._cache.find(wanted, ids)
         if found.origin == "stale":
             self.degraded.append(source.name)
+        oldest = min((copy.fetched_at for copy in found.copies.values()), default=math.inf)
+        self.came[source.name] = (HOW[found.origin], min(oldest, self.came.get(source.name, NEVER)[1]))
         if source.batch is None:
             self._settle_one(source, found.copies.get(ids[0]))
             return
@@ -196,6 +205,7 @@ class Gathering:
 
     def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)
+        self.came[source.name] = NEVER
         self._settle(source, source.default)
 
     def _fail(self, source: Source, error: Exception) -> None:

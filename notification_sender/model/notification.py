@@ -41,14 +41,19 @@ class Try:
     sent: str
 
 
+How = Literal["given", "hit", "fetched", "stale", "missing"]
+"""``given``: by the unit, or made of other facts; ``hit``: a fresh copy; ``fetched``: for this unit, or for one at
+the same time; ``stale``: an old copy in place of a fetch that failed; ``missing``: there is none, or it could not be
+had."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where a fact of the context came from when it was rendered."""
 
-    how: Literal["given", "hit", "fetched", "stale", "missing"]
-    """``hit``: a copy that was fresh; ``stale``: an old one in place of a fetch that failed."""
+    how: How
     age: float = 0.0
-    """Seconds from its fetch to the rendering."""
+    """Seconds from its fetch to the rendering; of what was made of others, from the first of theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

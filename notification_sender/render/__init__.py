@@ -1,5 +1,6 @@
 """Context and templates become what a recipient reads; also, which names a template reads."""
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -59,6 +60,7 @@ class Renderer:
         self._channels = channels
         self._templates: dict[tuple[str, str], dict[str, Template]] = {}
         self._names: dict[tuple[str, str], frozenset[str]] = {}
+        self._versions: dict[tuple[str, str], str] = {}
         self.names_of: Callable[[frozenset[tuple[str, str]]], frozenset[str]] = lru_cache(COMBINATIONS)(self._names_of)
         """The names that several read, each a template and a channel. One that is not there reads nothing."""
         faults = self._compile()
@@ -84,7 +86,8 @@ class Renderer:
         for key, parts in wanted.items():
             if files.issuperset(parts.values()):
                 self._templates[key] = {part: self._sandbox.get_template(file) for part, file in parts.items()}
-                self._names[key] = frozenset().union(*map(self._sandbox.reads, parts.values()))
+                self._names[key] = self._sandbox.reads(*parts.values())
+                self._versions[key] = _version(self._sandbox.texts(*parts.values()))
         return [
             f"{missing} is missing: {channel} wants {', '.join(parts)}"
             for (_, channel), parts in wanted.items()
@@ -109,8 +112,16 @@ class Renderer:
         except KeyError:
             raise self._unknown(template, channel) from None
 
+    def reads(self, template: str, channel: str) -> frozenset[str]:
+        """As ``names``; one that is not there reads nothing."""
+        return self._names.get((template, channel), frozenset())
+
     def _names_of(self, templates: frozenset[tuple[str, str]]) -> frozenset[str]:
         return frozenset().union(*(self._names.get(it, ()) for it in templates))
+
+    def version(self, template: str, channel: str) -> str:
+        """A hash of all files that the template consists of for this channel; empty where there is no such template."""
+        return self._versions.get((template, channel), "")
 
     def common(self, channels: Collection[str] | None) -> frozenset[str]:
         """What every template reads for these channels (None: for all)."""
@@ -154,6 +165,10 @@ class Renderer:
 def _written(named: dict[str, str], files: set[str]) -> dict[str, str]:
     """Without the parts that need no file and have none."""
     return {part: file for part, file in named.items() if file in files or MADE.get(part) not in named}
+
+
+def _version(texts: Mapping[str, str]) -> str:
+    return hashlib.sha256(orjson.dumps(sorted(texts.items()))).hexdigest()[:12]
 
 
 def _text(template: Template, context: Mapping[str, Any]) -> str:

@@ -25,8 +25,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._html = {f"{channel}.{part}" for channel, parts in channels.items() for part in parts if parts[part]}
         self._html_parts = {name.partition(".")[2] for name in self._html}
         self._known = {f"{channel}.{part}" for channel, parts in channels.items() for part in parts}
+        self._folder = FileSystemLoader(folder)
         super().__init__(
-            loader=FileSystemLoader(folder),
+            loader=self._folder,
             undefined=StrictUndefined,
             autoescape=self.is_html,
             auto_reload=False,
@@ -63,16 +64,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         except (TemplateError, UnicodeDecodeError, ConfigurationFault) as fault:
             yield f"{file}: {fault}"
 
-    def reads(self, file: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
-        """The names that a file and all it refers to look up in the context."""
-        if file in seen or self.loader is None:
-            return frozenset()
-        source, path, _ = self.loader.get_source(self, file)
-        tree = self.parse(source, file, path)
-        found = frozenset(meta.find_undeclared_variables(tree)) - self.globals.keys()
-        for name in meta.find_referenced_templates(tree):
-            found |= self.reads(self._referenced(name, file), seen | {file})
-        return found
+    def texts(self, *files: str) -> dict[str, str]:
+        """What stands in these files and in all that they refer to, by file."""
+        texts: dict[str, str] = {}
+        more = [*files]
+        while more:
+            file = more.pop()
+            if file not in texts:
+                texts[file], _, _ = self._folder.get_source(self, file)
+                tree = self.parse(texts[file], file)
+                more += [self._referenced(name, file) for name in meta.find_referenced_templates(tree)]
+        return texts
+
+    def reads(self, *files: str) -> frozenset[str]:
+        """The names that these files and all that they refer to look up in the context."""
+        trees = [self.parse(text, file) for file, text in self.texts(*files).items()]
+        return frozenset().union(*map(meta.find_undeclared_variables, trees)).difference(self.globals)
 
     def _referenced(self, name: str | None, file: str) -> str:
         if name is None:

@@ -36,6 +36,9 @@ class CloudEvents:
 
 
 def _id(subject: str, data: Mapping[str, Any]) -> str:
-    """Work units of two organizations may share a name, and tries are counted on when a dead one is replayed."""
+    """Work units of two organizations may share a name, tries are counted on when a dead one is replayed, and a
+    destination may be switched off more than once.
+    """
+    whose, which = data.get("organization_id", ""), data.get("notification_id", subject)
     number = data.get("try", data.get("attempt", 1))
-    return ":".join((data.get("organization_id", ""), subject, str(number), data["outcome"], data["reason"]))
+    return f"{whose}:{which}:{number}:{data['outcome']}:{data['reason']}"

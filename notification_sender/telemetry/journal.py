@@ -36,7 +36,7 @@ class Journal:
         said, detail = _words(outcome)
         word, reason = said["outcome"], said["reason"]
         self._outcome(what, word, reason).inc()
-        record = {**facts, **said, "age_ms": _ms(now - first_seen)}
+        record = {**facts, **said, **timings(age=now - first_seen)}
         if self._events is not None and word != "deferred":
             self._events.tell(what, subject, record, now)
         self._say(f"{what}.{word}", record | detail, warn=word in {"dead", "failed"})
@@ -65,6 +65,11 @@ class Journal:
         (self._log.warning if warn else self._log.info)(name, **_logged(record))
 
 
+def timings(**seconds: float | None) -> dict[str, float]:
+    """Facts in ms, without those that nobody knows."""
+    return {f"{name}_ms": round(1000 * it, 1) for name, it in seconds.items() if it is not None}
+
+
 def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
     """In a log line ``event`` is what the line is about."""
     return {"unit_event" if name == "event" else name: value for name, value in record.items()}
@@ -78,9 +83,9 @@ def _words(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
         case Suppressed(reason):
             return _said("suppressed", reason.partition(":")[0], because=reason), {}
         case Deferred(delay, reason):
-            return _said("deferred", reason.partition(":")[0], delay_ms=_ms(delay)), {"because": reason}
+            return _said("deferred", reason.partition(":")[0], **timings(delay=delay)), {"because": reason}
         case Failed(delay, error):
-            said = _said("failed", f"sent_{error.sent}", sent=error.sent, status=error.status, delay_ms=_ms(delay))
+            said = _said("failed", f"sent_{error.sent}", sent=error.sent, status=error.status, **timings(delay=delay))
             return said, {"error": str(error)}
         case Dead(reason, detail, error):
             sent = error.sent if isinstance(error, SendFailed) else None
@@ -89,7 +94,3 @@ def _words(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _said(outcome: str, reason: str, **more: Any) -> dict[str, Any]:
     return {"outcome": outcome, "reason": reason} | {name: value for name, value in more.items() if value is not None}
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 1)

@@ -7,7 +7,7 @@ from notification_sender.model.notification import Notification, Try, decode
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.ports import Clock, Envelope, Lane
 from notification_sender.relevance import Relevance
-from notification_sender.telemetry.journal import Journal
+from notification_sender.telemetry.journal import Journal, timings
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.readiness import Readiness
 from notification_sender.worker.settle import Settler, Work
@@ -68,7 +68,7 @@ class Notifications:
 
     async def first(self, composed: Composed, envelope: Envelope) -> None:
         """The first attempt, in the slot of its unit: whatever is left of it becomes a message of its own."""
-        await self._settle(await self._attempt(composed, envelope), envelope)
+        await self._settle(await self._attempt(composed, envelope), envelope, composed.seconds)
 
     async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
         began = self._clock.monotonic()
@@ -97,7 +97,7 @@ class Notifications:
     def _age(self, envelope: Envelope) -> float:
         return self._clock.now() - envelope.first_seen
 
-    async def _settle(self, attempt: Attempt, envelope: Envelope) -> None:
+    async def _settle(self, attempt: Attempt, envelope: Envelope, compose: float | None = None) -> None:
         notification = attempt.notification
         work = Work(
             what="notification",
@@ -112,7 +112,7 @@ class Notifications:
             replayed=envelope.replayed and attempt.claim is None,
             again=lambda failed: notification.again(self._try(notification, failed.error)).encode(),
             tried=attempt.tried,
-            facts=_facts(notification),
+            facts=_facts(notification) | timings(compose=compose, send=attempt.seconds),
         )
         await self._settler.settle(work, attempt.outcome)
 

@@ -276,13 +276,13 @@ async def test_what_is_not_asked_for_is_missing_and_not_degraded() -> None:
     ],
 )
 def test_when_it_happened(fields: dict[str, str], modified: str | None, expected: str) -> None:
-    context = Context({"incident": {"modified": modified}}, [], "incident")
+    context = Context({"incident": {"modified": modified}}, [], "incident", {})
     assert timestamp(unit(**fields), context) == expected
 
 
 def test_when_nobody_knows_is_a_fault() -> None:
     with pytest.raises(RenderFault, match="neither the unit nor its incident says when"):
-        timestamp(unit(), Context({"incident": MISSING}, [], "incident"))
+        timestamp(unit(), Context({"incident": MISSING}, [], "incident", {}))
 
 
 async def test_what_stands_in_for_something_optional_is_said_by_its_source_and_is_not_kept() -> None:

@@ -53,6 +53,12 @@ class Broker:
             while await self.depth(name):  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
 
+    async def hear(self) -> None:
+        """Bind the queue ``heard`` to all events."""
+        async with self._channel() as channel:
+            queue = await channel.declare_queue(f"{self._prefix}.heard", durable=True)
+            await queue.bind(f"{self._prefix}.events", "#")
+
     async def dead(self, count: int) -> list[AbstractIncomingMessage]:
         """The next ``count`` dead letters, taken out."""
         return await self.take("dead", count)

@@ -1,22 +1,42 @@
 """What is told of an end, and of which."""
 
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import orjson
 import pytest
 
 from notification_sender.model.errors import ContextUnavailable, Gone, SendFailed, Sent
 from notification_sender.ports import Lane
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+SCHEMA = orjson.loads((REFERENCE / "event.schema.json").read_bytes())
+ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"}
 REFUSED = SendFailed("503 from hooks.example", sent=Sent.ANSWERED, status=503)
 
 
 def told(body: Any) -> list[tuple[str, dict[str, Any]]]:
-    return [(topic, orjson.loads(event)) for topic, event in body.broker.events]
+    """Each is as the reference says, and says nothing else."""
+    events = [(topic, orjson.loads(event)) for topic, event in body.broker.events]
+    for _, event in events:
+        check(event)
+    return events
+
+
+def check(event: dict[str, Any]) -> None:
+    jsonschema.validate(event["data"], SCHEMA)
+    assert event["data"].keys() <= SCHEMA["properties"].keys()
+    assert event.keys() == ATTRIBUTES
 
 
 def topics(body: Any) -> list[str]:
     return [topic for topic, _ in body.broker.events]
+
+
+def test_the_example_in_the_reference_is_one() -> None:
+    _, _, example = (REFERENCE / "events.md").read_text().partition("```json")
+    check(orjson.loads(example.partition("```")[0]))
 
 
 async def test_each_attempt_tells_how_it_ended(body: Any) -> None:
@@ -49,6 +69,22 @@ async def test_a_unit_has_no_channel(body: Any) -> None:
     await body.clock.until(body.idle)
     reasons = sorted((topic, event["data"]["reason"]) for topic, event in told(body))
     assert reasons == [("unit.dead", "malformed"), ("unit.dead", "schema"), ("unit.suppressed", "no_destinations")]
+
+
+async def test_a_destination_that_turns_is_told_beside_the_attempt_that_turned_it(body: Any) -> None:
+    body.channel.ends.extend([Gone("410", status=410)] * 2)
+    for unit in ("wu-1", "wu-2", "wu-3"):
+        await body.publish(work_unit_id=unit)
+        await body.clock.until(body.idle)
+        body.clock.jump(8 * 86_400)
+    off = ["webhook.disabled", "webhook.dead"]
+    assert topics(body) == [*off, *off, "webhook.recovered", "webhook.delivered"]
+    (_, disabled), _, (_, again), _, (_, recovered), _ = told(body)
+    assert disabled["id"] != again["id"]
+    assert disabled["type"] == "notification-sender.destination.disabled"
+    assert disabled["subject"] == recovered["subject"] == "hook-0"
+    assert [it["data"]["reason"] for it in (disabled, recovered)] == ["gone", "accepted"]
+    assert disabled["data"]["organization_id"] == "org-1"
 
 
 async def test_what_is_only_put_off_is_not_told(body: Any) -> None:
