@@ -91,12 +91,14 @@ async def insist(step: Callable[[], Awaitable[None]]) -> None:
                 await SystemClock().sleep(0.05)
 
 
-async def delete_queue(url: str, name: str, *, then: Topology | None = None) -> None:
+async def delete_queue(url: str, name: str, *, then: Topology | None = None, gap: float = 0.0) -> None:
+    """``then``: declared again ``gap`` seconds later."""
     connection = await aio_pika.connect(url)
     async with connection, connection.channel() as channel:
         underlay = await channel.get_underlay_channel()
         await underlay.queue_delete(name)
         if then is not None:
+            await SystemClock().sleep(gap)
             await underlay.queue_declare(name, durable=True, arguments=then.lane_arguments())
 
 
@@ -222,13 +224,16 @@ async def test_a_lane_whose_queue_was_deleted_consumes_again(
     assert (await next_of(taken)).body == b"1"
 
 
-async def test_a_consumer_that_the_broker_forgot_is_renewed(make: Make, amqp_url: str, topology_prefix: str) -> None:
+@pytest.mark.parametrize("gap", [0.0, 0.2, 3.0])
+async def test_a_consumer_that_the_broker_forgot_is_renewed(
+    make: Make, amqp_url: str, topology_prefix: str, gap: float
+) -> None:
     broker = make(quiet=1.0)
     await broker.connect()
     taken = await taking(broker)
     topology = Topology(topology_prefix)
-    await delete_queue(amqp_url, topology.queue(Lane.UNITS), then=topology)
-    await broker.publish(b"1")
+    await delete_queue(amqp_url, topology.queue(Lane.UNITS), then=topology, gap=gap)
+    await insist(lambda: broker.publish(b"1"))
     assert (await next_of(taken)).body == b"1"
 
 
@@ -248,14 +253,24 @@ async def test_a_channel_that_the_broker_closed_consumes_again_with_the_same_pre
     assert {second.body, (await next_of(taken)).body} == {b"2", b"3"}
 
 
-async def test_an_alarm_blocks_publishing_and_not_the_acks(make: Make, rabbitmq: Node) -> None:
+@pytest.mark.parametrize(
+    ("full", "well"),
+    [
+        (("set_vm_memory_high_watermark", "absolute", "1"), ("set_vm_memory_high_watermark", "absolute", "2GB")),
+        (("set_disk_free_limit", "999GB"), ("set_disk_free_limit", "1MB")),
+    ],
+    ids=["memory", "disk"],
+)
+async def test_an_alarm_blocks_publishing_and_not_the_acks(
+    make: Make, rabbitmq: Node, full: tuple[str, ...], well: tuple[str, ...]
+) -> None:
     broker = make(timeout=1.0)
     await broker.connect()
     taken = await taking(broker)
     for body in (b"1", b"2"):
         await broker.publish(body)
     first, second = await next_of(taken), await next_of(taken)
-    await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "1")
+    await asyncio.to_thread(rabbitmq.ctl, *full)
     try:
         with pytest.raises(Unready, match="within 1 s"):
             await broker.publish(b"3")
@@ -263,7 +278,7 @@ async def test_an_alarm_blocks_publishing_and_not_the_acks(make: Make, rabbitmq:
         await broker.give_back(second)
         assert (await next_of(taken)).body == b"2"
     finally:
-        await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "2GB")
+        await asyncio.to_thread(rabbitmq.ctl, *well)
     assert (await next_of(taken)).body == b"3"
 
 

@@ -1,0 +1,67 @@
+"""The broker drops us or takes nothing more, while webhooks are under way: they are finished, and made once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from e2e.broker import Broker
+from e2e.fleet import fleet
+from e2e.reading import posts_at
+from services.rabbitmq import RabbitMQ
+
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+
+async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["slow"].latency = 6.0
+    async with fleet(environment | {"NS_SEND_TIMEOUT": "8s", "NS_LEASE": "9s"}) as (worker,):
+        await broker.publish([unit(destinations=[hook("slow")]) for _ in range(20)])
+        await sandbox.inbox.receives(20)
+        await asyncio.to_thread(rabbitmq.drop_connections)
+        assert sandbox.inbox.behaviours["slow"].in_flight == 20
+        await worker.says("notification.delivered", times=20)
+        await worker.says("unit.suppressed", times=20, reason="already_done")
+        assert await worker.stop() == 0
+    assert len(sandbox.inbox.posts) == len(sandbox.inbox.accepted) == 20
+    assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]
+
+
+async def test_while_the_broker_is_out_of_memory_what_is_done_is_acked_and_what_is_to_be_parked_waits(  # noqa: PLR0917 - fixtures
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
+) -> None:
+    for name in ("well", "unwell"):
+        sandbox.inbox.behaviours[name].latency = 2.5
+    sandbox.inbox.behaviours["unwell"].script.append(500)
+    async with fleet(hasty) as (worker,):
+        await broker.publish([unit(destinations=[hook(it)]) for it in ("well", "unwell")])
+        await sandbox.inbox.receives(2)
+        async with out_of_memory(rabbitmq):
+            await worker.says("unit.done")
+            await worker.says("step.kept")
+            assert await unsettled(rabbitmq, hasty["NS_TOPOLOGY_PREFIX"]) == 1
+            assert len(sandbox.inbox.posts) == 2
+        async with asyncio.timeout(30):
+            await sandbox.inbox.accepts(2)
+        await worker.says("unit.done", times=2)
+    assert [len(posts_at(sandbox.inbox, it)) for it in ("well", "unwell")] == [1, 2]
+    assert await broker.depth("dead") == 0
+
+
+@asynccontextmanager
+async def out_of_memory(rabbitmq: RabbitMQ) -> AsyncIterator[None]:
+    await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "2GB")
+
+
+async def unsettled(rabbitmq: RabbitMQ, prefix: str) -> int:
+    """Units that the broker has given out and that are not acked."""
+    said = await asyncio.to_thread(rabbitmq.ctl, "list_queues", "name", "messages_unacknowledged")
+    return {name: int(count) for name, count in map(str.split, said.splitlines()[1:])}[f"{prefix}.units"]
