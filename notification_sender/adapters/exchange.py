@@ -15,6 +15,10 @@ FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises. A deadline is a TimeoutError, and with it an OSError; a name that cannot be encoded is a
 ValueError."""
 
+INTERIM = 16
+"""Heads of an answer that are read, the last with a status of 200 or more. Nobody has use for so many hints; without an
+end to them a recipient could keep us reading until the deadline, and at full speed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -59,9 +63,12 @@ class Exchange:
         no_body = request.startswith(b"HEAD ")
         protocol.set_response_params(skip_payload=no_body, read_until_eof=True, auto_decompress=False)
         transport.write(request)
-        message, content = await protocol.read()
-        while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+        for _ in range(INTERIM):
             message, content = await protocol.read()
+            if message.code >= HTTPStatus.OK or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+                break
+        else:
+            raise aiohttp.ClientPayloadError("interim answers without an end")
         self.answered = self.clock()
         self.status, self.headers = message.code, message.raw_headers
         while chunk := await content.readany():

@@ -394,6 +394,18 @@ async def test_nothing_was_sent_where_a_kept_connection_closed_during_the_look(t
         assert (caught.value.sent, caught.value.ill, server.connections) == (Sent.NOTHING, False, 1)
 
 
+async def test_a_few_hints_before_an_answer_are_no_answer(transport: AiohttpTransport) -> None:
+    async with serving(says(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 15, OK)) as server:
+        assert (await transport.handle_async_request(post(server.url))).status_code == 200
+
+
+async def test_hints_without_an_end_are_not_read_until_the_deadline(transport: AiohttpTransport) -> None:
+    async with serving(informs_for_ever) as server:
+        assert "not HTTP" in str(await failure(transport, post(server.url)))
+        while server.running:  # it has been hung up on
+            await asyncio.gather(*server.running)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_never_followed(transport: AiohttpTransport, status: int) -> None:
     async with serving(polite) as elsewhere:
