@@ -39,7 +39,7 @@ class Journal:
         record = {**facts, **said, **timings(age=now - first_seen)}
         if self._events is not None and word != "deferred":
             self._events.tell(what, subject, record, now)
-        self._say(f"{what}.{word}", record | detail, warn=word in {"dead", "failed"})
+        self._say(f"{what}.{word}", {**record, **detail}, warn=word in {"dead", "failed"})
 
     def turned(self, turn: Turn, verdict: Verdict, facts: Facts) -> None:
         """An attempt has switched its destination off, or is the first accepted after that; ``facts`` are its own."""
@@ -51,7 +51,7 @@ class Journal:
     def done(self, what: str, facts: Facts, notifications: int) -> None:
         """A unit whose notifications are all over or parked: each of them has said how it ended."""
         self._outcome(what, "done", "").inc()
-        self._log.debug(f"{what}.done", notifications=notifications, **_logged(facts))
+        self._log.debug(f"{what}.done", notifications=notifications, **_logged({**facts}))
 
     def unrecorded(self) -> None:
         """Accepted by the recipient, and the ledger could not be told: a redelivery elsewhere would send it again."""
@@ -61,7 +61,7 @@ class Journal:
         """Wall time of one stage."""
         self._stage(stage).observe(seconds)
 
-    def _say(self, name: str, record: Mapping[str, Any], *, warn: bool) -> None:
+    def _say(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
         (self._log.warning if warn else self._log.info)(name, **_logged(record))
 
 
@@ -70,9 +70,11 @@ def timings(**seconds: float | None) -> dict[str, float]:
     return {f"{name}_ms": round(1000 * it, 1) for name, it in seconds.items() if it is not None}
 
 
-def _logged(record: Mapping[str, Any]) -> dict[str, Any]:
+def _logged(record: dict[str, Any]) -> dict[str, Any]:
     """In a log line ``event`` is what the line is about."""
-    return {"unit_event" if name == "event" else name: value for name, value in record.items()}
+    if "event" in record:
+        record["unit_event"] = record.pop("event")
+    return record
 
 
 def _words(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
