@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import orjson
+import redis.asyncio
 from e2e.broker import Broker
 from e2e.fleet import Worker, fleet
 from faults import resp
@@ -60,12 +61,12 @@ class Rig:
         self.broker = broker
         self.rabbitmq = rabbitmq
         self.redis = redis
-        self._prefix = environment["NS_TOPOLOGY_PREFIX"]
-        self._unit = unit
+        self.prefix = environment["NS_TOPOLOGY_PREFIX"]
+        self.unit = unit
         self._workers: list[Worker] = []
         self.deaths = 0
         """Of workers that were started anew."""
-        self.accounts = Accounts(inbox=self.inbox, broker=broker, redis_url=redis.url, prefix=self._prefix)
+        self.accounts = Accounts(inbox=self.inbox, broker=broker, redis_url=redis.url, prefix=self.prefix)
         write_keys(Path(environment["NS_SECRETS_DIR"]), [SECRET])
 
     # --- workers ---------------------------------------------------------------------------------------------------
@@ -79,10 +80,8 @@ class Rig:
     @asynccontextmanager
     async def victim(self, **variables: str) -> AsyncIterator[Victim]:
         async with Proxy(self.rabbitmq.port, Amqp) as broker, Proxy(self.redis.port, resp.Redis) as store:
-            urls = {
-                "NS_AMQP_URL": self.rabbitmq.url.replace(f":{self.rabbitmq.port}/", f":{broker.port}/"),
-                "NS_REDIS_URL": self.redis.url.replace(f":{self.redis.port}/", f":{store.port}/"),
-            }
+            own = {"NS_AMQP_URL": (self.rabbitmq.port, broker.port), "NS_REDIS_URL": (self.redis.port, store.port)}
+            urls = {name: self.environment[name].replace(f":{was}/", f":{port}/") for name, (was, port) in own.items()}
             async with self.workers(1, **urls, **variables) as (worker,):
                 yield Victim(worker, broker, store)
 
@@ -138,7 +137,7 @@ class Rig:
             behaviour = self.inbox.behaviours[destination["destination_id"]]
             behaviour.script.extend(script)
             behaviour.latency = latency
-            made.append(self._unit(destinations=[destination]))
+            made.append(self.unit(destinations=[destination]))
         return made
 
     async def publish(self, units: Sequence[Record], *, copies: int = 1) -> None:
@@ -151,7 +150,7 @@ class Rig:
                 body, mode = orjson.dumps(unit), aio_pika.DeliveryMode.PERSISTENT
                 message = aio_pika.Message(body, content_type="application/json", delivery_mode=mode)
                 async with under_way:
-                    await channel.default_exchange.publish(message, f"{self._prefix}.units")
+                    await channel.default_exchange.publish(message, f"{self.prefix}.units")
                 for id_, one in owed(unit, time.time()).items():
                     self.accounts.confirmed.setdefault(id_, one)
 
@@ -161,6 +160,11 @@ class Rig:
     def inbox_port(self) -> int:
         """Of the webhooks, to put a proxy before it."""
         return urlsplit(self.inbox.webhook_url("any")).port or 0
+
+    async def ask(self, *command: str) -> Any:
+        """The store, past every proxy."""
+        async with redis.asyncio.Redis.from_url(self.redis.url, decode_responses=True) as store:
+            return await store.execute_command(*command)
 
     # --- the account -----------------------------------------------------------------------------------------------
 
@@ -181,7 +185,7 @@ class Rig:
             async with asyncio.timeout(within):
                 await self.accounts.settled()
                 while held:
-                    held = await asyncio.to_thread(self.rabbitmq.held, self._prefix)
+                    held = await asyncio.to_thread(self.rabbitmq.held, self.prefix)
         allowed = Bounds(**bounds)
         faults = await self.accounts.faults(allowed)
         assert not faults, await self.accounts.told(faults)
