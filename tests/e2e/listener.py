@@ -1,6 +1,7 @@
 """Whoever waits on ports of this machine for what should never come, and for what should."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -28,8 +29,10 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(port: int, *hosts: str, statuses: Sequence[int] = ()) -> AsyncIterator[Listener]:
+async def listening(
+    port: int, *hosts: str, statuses: Sequence[int] = (), tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Listener]:
     """On ``hosts``, all with the same ``port``."""
     listener = Listener(port, statuses)
-    async with await asyncio.start_server(listener.take, list(hosts), port):
+    async with await asyncio.start_server(listener.take, list(hosts), port, ssl=tls):
         yield listener

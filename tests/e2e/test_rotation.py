@@ -1,0 +1,89 @@
+"""Keys and certificate authorities are changed by the operator while the worker is busy, and nobody restarts it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from e2e.broker import Broker
+from e2e.fleet import fleet
+from e2e.listener import listening
+from e2e.reading import headers, reasons
+from services.certificates import certificate
+from services.program import free_port
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from notification_sender.sandbox.inbox import Post
+from notification_sender.sandbox.keys import signing_key
+from notification_sender.sandbox.sandbox import Sandbox
+
+Make = Callable[..., dict[str, Any]]
+
+OLD, NEW = signing_key("old"), signing_key("new")
+POSTS = 400
+
+
+def put(file: Path, *lines: str) -> None:
+    """At once: whoever reads it sees it as it was or as it is."""
+    draft = file.with_suffix(".draft")
+    draft.write_text("\n".join(lines))
+    draft.replace(file)
+
+
+def verified_by(post: Post) -> set[str]:
+    found = set()
+    for key in (OLD, NEW):
+        try:
+            Webhook(key).verify(post.body, headers(post))
+        except WebhookVerificationError:
+            continue
+        found.add(key)
+    return found
+
+
+async def test_a_key_is_rotated_under_load_and_each_post_is_good_to_who_has_either(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    inbox, file = sandbox.inbox, Path(environment["NS_SECRETS_DIR"]) / "rotated"
+    put(file, OLD)
+    told = hook("noc", secret="rotated", rate={"per_minute": 6000, "burst": 10})
+    async with fleet(environment), asyncio.timeout(60):
+        await broker.publish([unit(destinations=[told]) for _ in range(POSTS)])
+        await inbox.receives(20)
+        put(file, NEW, OLD)
+        while verified_by(inbox.posts[-1]) != {OLD, NEW}:
+            await inbox.receives(len(inbox.posts) + 1)
+        await inbox.receives(len(inbox.posts) + 50)
+        known_to_all = len(inbox.posts)
+        put(file, NEW)
+        await inbox.accepts(POSTS)
+    by = [verified_by(post) for post in inbox.posts]
+    assert set() not in by
+    assert {OLD, NEW} in by
+    assert all(OLD in keys for keys in by[:known_to_all])
+    assert all(NEW in keys for keys in by[known_to_all:])
+    assert by[-1] == {NEW}
+    assert inbox.duplicates == 0
+
+
+async def test_an_authority_that_is_put_there_late_is_trusted_at_the_next_try(
+    *, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make, tmp_path: Path
+) -> None:
+    port, made = free_port(), certificate(tmp_path / "made", "DNS:localhost")
+    (tmp_path / "ca").mkdir()
+    url = f"https://localhost:{port}/"
+    told = [hook("trusting", url=url, ca="intranet"), hook("public", url=url)]
+    async with (
+        listening(port, "127.0.0.1", tls=made.serving()) as receiver,
+        fleet(hasty | {"NS_CA_DIR": str(tmp_path / "ca")}) as (worker,),
+        asyncio.timeout(40),
+    ):
+        await broker.publish([unit(destinations=told)])
+        failed = await worker.says("notification.failed", destination_id="trusting")
+        assert "'intranet' cannot be used: No such file" in failed["error"]
+        put(tmp_path / "ca" / "intranet", made.certificate.read_text())
+        await worker.says("notification.delivered", destination_id="trusting")
+        letters = await broker.dead(1)
+    assert reasons(letters) == {"public": "exhausted"}
+    assert "certificate" in str(letters[0].headers["x-detail"])
+    assert len(receiver.dialled) == 1
