@@ -19,18 +19,16 @@ from tests.services.rabbitmq import running_rabbitmq
 
 AT_ONCE = 500
 PREFETCH = 2000
-SPREAD = 120
-"""Seconds over which they come due, so that what is measured is not how fast one process takes them."""
 
 
-async def park(broker: RabbitMQ, number: int, first: float) -> None:
-    """All of them due between ``first`` (monotonic) and ``SPREAD`` seconds later."""
+async def park(broker: RabbitMQ, number: int, first: float, spread: float) -> None:
+    """All of them due between ``first`` (monotonic) and ``spread`` seconds later."""
     dice = Random(number)
     places = iter(range(number))
 
     async def some() -> None:
         for place in places:
-            delay = round(first + dice.random() * SPREAD - time.monotonic())
+            delay = round(first + dice.random() * spread - time.monotonic())
             body = b'{"place":%d}' % place
             await broker.park(Parked(Lane.NOTIFICATIONS, body, float(delay), time.time()))
 
@@ -59,12 +57,12 @@ async def returned(broker: RabbitMQ, number: int, patience: float) -> dict[bytes
     return late
 
 
-async def measure(node: Node, number: int, parking: float) -> int:
+async def measure(node: Node, number: int, parking: float, spread: float) -> int:
     """0, or 1 where one was lost."""
     broker = RabbitMQ(url=node.url, topology=Topology("parked"), clock=SystemClock())
     await broker.connect()
     began = time.monotonic()
-    await park(broker, number, began + parking)
+    await park(broker, number, began + parking, spread)
     took = time.monotonic() - began
     print(f"{number} parked in {took:.1f} s, {number / took:.0f} a second")
     await asyncio.to_thread(node.kill)
@@ -73,7 +71,7 @@ async def measure(node: Node, number: int, parking: float) -> int:
     await broker.wait_ready()
     print(f"broker killed, and there again after {time.monotonic() - killed:.1f} s")
     print(f"the first is due {began + parking - time.monotonic():.0f} s later")
-    late = await returned(broker, number, parking + SPREAD + 120)
+    late = await returned(broker, number, parking + spread + 120)
     seconds = list(late.values())
     p50, p99 = percentile(seconds, 50), percentile(seconds, 99)
     print(
@@ -88,9 +86,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.parked", description=__doc__)
     parser.add_argument("--number", type=int, default=100_000)
     parser.add_argument("--parking", type=float, default=120.0, help="seconds until the first is due")
+    parser.add_argument(
+        "--spread",
+        type=float,
+        default=480.0,
+        help="seconds over which they come due: in too few, what is measured is how many a second a broker moves",
+    )
     chosen = parser.parse_args()
     with running_rabbitmq() as node:
-        return asyncio.run(measure(node, chosen.number, chosen.parking))
+        return asyncio.run(measure(node, chosen.number, chosen.parking, chosen.spread))
 
 
 if __name__ == "__main__":
