@@ -24,7 +24,7 @@ class Metrics:
         )
         self.asked = self._counter("admissions", "Answers of the ledger to one that is to be sent", "answer")
         # By class: to look a series up by its label costs more than to count on it.
-        self._answer = cache(lambda kind: self.asked.labels(kind.__name__.lower()))
+        self._answer = cache(self.asked.labels)
         self.foreign = self._counter("foreign_records", "Records of another organization, dropped", "source")
         self.unasked = self._counter(
             "relevance_unknown", "Notifications sent although nobody could say whether they still matter", "kind"
@@ -42,7 +42,7 @@ class Metrics:
 
     def admission(self, answer: object) -> None:
         """What the ledger said of one that is to be sent."""
-        self._answer(type(answer)).inc()
+        self._answer(type(answer).__name__.lower()).inc()
 
     def fact(self, kind: str, how: str) -> None:
         """A fact that was not at hand: how it came."""

@@ -15,6 +15,7 @@ from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.model.errors import Unready
 from notification_sender.policy.limits import SECOND, Limit
+from notification_sender.policy.story import Verdict
 from notification_sender.ports import (
     AdmitReply,
     Ask,
@@ -29,7 +30,6 @@ from notification_sender.ports import (
     Throttled,
     Tried,
     Unwanted,
-    Verdict,
     Written,
 )
 
