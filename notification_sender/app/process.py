@@ -5,6 +5,7 @@ import gc
 import random
 import signal
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -30,6 +31,10 @@ from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.heart import SETTLING, Heart, Outside, Pace
 from notification_sender.worker.held import Held
+
+LOOKUPS = 64
+"""Names that are looked up at once, each in a thread: by default there are six on two cores, and a few customers whose
+name servers hang would keep all others from being dialled."""
 
 _log = structlog.get_logger()
 
@@ -212,6 +217,7 @@ def run(settings: Settings) -> int:
 async def _serve(app: App) -> int:
     asked, hurried = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
 
     def ask() -> None:
         (hurried if asked.is_set() else asked).set()
