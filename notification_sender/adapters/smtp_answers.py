@@ -25,9 +25,11 @@ HIDDEN = "<address>"
 
 _STATUS = r"[245]\.\d{1,3}\.\d{1,3}\b"  # RFC 3463
 _HEADS = re.compile(rf"^\s*{_STATUS}", re.MULTILINE)
-_ADDRESS = re.compile(r"""[^\s<>"'(),;:\[\]]+(?:@|%40|=40|\+40)[^\s<>"'(),;:\[\]]+""")
+# These meet what a stranger wrote, in the loop. Looked for at the start of each word alone, and with no two parts that
+# may both take the same letters: a KiB of one letter would cost a second otherwise.
+_ADDRESS = re.compile(r"""(?<![^\s<>"'(),;:\[\]])[^\s<>"'(),;:\[\]]+(?:@|%40|=40|\+40)[^\s<>"'(),;:\[\]]+""")
 _QUEUE_ID = re.compile(
-    r"\b(?:as +|(?:internal)?id= *|ok:? +)([\w.-]*\d[\w.-]*)|^(\w*\d\w*) message accepted", re.IGNORECASE
+    r"\b(?:as +|(?:internal)?id= *|ok:? +)([\w.-]*\d[\w.-]*)|^(?=\w*\d)(\w+) message accepted", re.IGNORECASE
 )
 
 # There is no code for "too fast": providers say it in words. What speaks of one mailbox or one message is not it,

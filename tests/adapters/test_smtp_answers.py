@@ -1,8 +1,13 @@
 """What mail servers say, word for word, and what it means to us."""
 
-import pytest
+import math
+import time
 
-from notification_sender.adapters.smtp_answers import LONGEST_PAUSE, PAUSE, Answer
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.adapters.smtp_answers import LONGEST_PAUSE, MAX_ANSWER, PAUSE, Answer
 from notification_sender.model.errors import Rejected, SendFailed, Sent, SlowDown
 
 BOB = "bob.smith@example.com"
@@ -156,3 +161,60 @@ def test_a_receipt_has_the_number_in_the_queue_and_nothing_personal(line: str, t
     receipt = answer(line).receipt()
     assert receipt.text == text
     assert "bob" not in receipt.answer
+
+
+WORDS = [
+    *(
+        "4.7.0 ",
+        "rate ",
+        "exceeded ",
+        "limit ",
+        "again in ",
+        "5 ",
+        "minutes",
+        "300s",
+        "00:05:00",
+        "99:99:99",
+        "999999h",
+    ),
+    *("for ", "\u0663s", "\u0663\u0663:\u0663\u0663:\u0663\u0663", "id=", "as ", "ok: ", "1234567", "message accepted"),
+    *(BOB, BOB.upper(), f"<{BOB}>", BOB.replace("@", "%40"), "@", "\n", "\r", "\x00", "\x85", "\ud800", "\xe9", "("),
+]
+SAID = st.text() | st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+
+
+@given(
+    st.integers(-1, 1000),
+    SAID,
+    st.sampled_from(["recipient", "message", "sender", "connection"]),
+    st.sampled_from(Sent),
+)
+def test_whatever_a_server_says_it_is_understood_and_tells_no_address(
+    code: int, said: str, step: str, sent: Sent
+) -> None:
+    spoken = Answer(code, said, step, BOB)
+    receipt, refusals = spoken.receipt(), (spoken.refusal(sent), spoken.no_connection())
+    for kept in (receipt.answer, *(getattr(it, "answer", "") for it in refusals)):
+        assert len(kept.encode()) <= MAX_ANSWER
+        assert kept == " ".join(kept.split())
+    told = " ".join(
+        [receipt.text, receipt.answer, *map(str, refusals), *(getattr(it, "answer", "") for it in refusals)]
+    )
+    assert "bob" not in told.lower()
+    for refusal in refusals:
+        assert isinstance(refusal, Rejected | SendFailed | SlowDown)
+        pause = refusal.seconds if isinstance(refusal, SlowDown) else getattr(refusal, "retry_after", None) or 0.0
+        assert math.isfinite(pause)
+        assert pause >= 0
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "1", "as ", "as 1", "=", "id=", "@", "a@", "retry ", "exceeded ", "for  ", "9 "]
+)
+def test_no_answer_takes_long_to_understand(piece: str) -> None:
+    said = (piece * 4 * MAX_ANSWER)[: 4 * MAX_ANSWER]
+    begun = time.process_time()
+    for step in ("recipient", "connection"):
+        Answer(450, said, step, BOB).refusal(Sent.NOTHING)
+        Answer(250, said, step, BOB).receipt()
+    assert time.process_time() - begun < 0.25
