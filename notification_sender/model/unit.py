@@ -3,10 +3,10 @@
 import hashlib
 import json
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import Malformed, SchemaViolation
@@ -17,6 +17,17 @@ LARGEST = 2**53 - 1
 """What every reader of JSON takes for the same integer (RFC 8259, section 6)."""
 MAX_DIGITS = 20
 _WHOM = {"channels", "destination_ids", "destinations", "batch"}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # An hour before the year 1 is a time with an offset, and cannot be written without one.
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Batch(BaseModel):
@@ -42,9 +53,9 @@ class WorkUnit(BaseModel):
     intel_request_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     asset_ids: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
     fingerprint: Annotated[str, Field(max_length=1024)] | None = None
-    occurred_at: AwareDatetime | None = None
-    not_before: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
+    not_before: Moment | None = None
+    expires_at: Moment | None = None
     channels: tuple[Identifier, ...] | None = None
     destination_ids: tuple[str, ...] | None = None
     destinations: tuple[Destination, ...] | None = None
@@ -73,9 +84,9 @@ def fingerprint_time(unit: WorkUnit) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(unit.fingerprint)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
 
 
 def told_about(unit: WorkUnit) -> dict[str, Any]:

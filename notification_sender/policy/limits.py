@@ -15,8 +15,10 @@ LATE = SECOND // 5
 """By so much may a booked slot come before its turn among what was really sent: what the way back through the broker
 varies by. It is what a receiver may see on top of burst and rate."""
 
+MOST_BURST = 1_000_000
+LONGEST_INTERVAL = 366 * 86_400 * SECOND
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(second|minute|hour|day)(?:\s+burst\s+(\d+))?")
+_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*/\s*(second|minute|hour|day)(?:\s+burst\s+(\d{1,12}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,12 @@ class Limit:
         if text.strip() == "off":
             return None
         match = _RATE.fullmatch(text.strip())
-        if match is None or float(match[1]) <= 0 or match[3] == "0":
+        if match is None or float(match[1]) <= 0:
             raise ValueError(f"{text!r} is no rate: write it like 600/minute burst 60, or off")
-        return cls.per(name, float(match[1]), PERIODS[match[2]], int(match[3] or 1))
+        limit = cls.per(name, float(match[1]), PERIODS[match[2]], int(match[3] or 1))
+        if not 1 <= limit.burst <= MOST_BURST or limit.interval > LONGEST_INTERVAL:
+            raise ValueError(f"{text!r}: a burst is 1 to {MOST_BURST:,}, and a rate at least one in a year")
+        return limit
 
     @property
     def tolerance(self) -> int:

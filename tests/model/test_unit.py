@@ -2,13 +2,16 @@
 
 import json
 from contextlib import suppress
+from datetime import timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from notification_sender.model.destination import Destination, Rate
 from notification_sender.model.errors import Malformed, SchemaViolation
-from notification_sender.model.unit import MAX_BYTES, decode, fingerprint_time, identity
+from notification_sender.model.unit import MAX_BYTES, Batch, WorkUnit, decode, fingerprint_time, identity, told_about
 
 GOOD = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1"}
 
@@ -68,6 +71,8 @@ BREAKS_A_RULE = {
     "version a string": encoded(schema_version="1"),
     "version true": encoded(schema_version=True),
     "time without zone": encoded(occurred_at="2026-03-06T08:26:00"),
+    "time before the year 1 in UTC": encoded(occurred_at="0001-01-01T00:00:00+01:00"),
+    "time after the year 9999 in UTC": encoded(not_before="9999-12-31T23:59:59-01:00"),
     "time nonsense": encoded(expires_at="tomorrow"),
     "asset ids a string": encoded(asset_ids="a-1"),
     "asset ids numbers": encoded(asset_ids=[1]),
@@ -137,6 +142,52 @@ def test_no_fields_crash_the_decoder(fields: dict[str, object]) -> None:
         decode(json.dumps({**GOOD, **fields}).encode())
 
 
+IDS = st.from_regex(r"[A-Za-z0-9_:-]{1,128}", fullmatch=True)
+TIMES = st.datetimes(timezones=st.integers(-1439, 1439).map(lambda it: timezone(timedelta(minutes=it))))
+DESTINATIONS = st.builds(
+    Destination,
+    destination_id=IDS,
+    channel=IDS,
+    template=st.none() | IDS,
+    rate=st.none() | st.builds(Rate, per_minute=st.floats(0.001, 6e6), burst=st.integers(1, 10**6)),
+    events=st.none() | st.lists(st.text(), max_size=2),
+    enabled=st.booleans(),
+    url=st.text(),
+)
+UNITS = st.fixed_dictionaries(
+    {"work_unit_id": IDS, "organization_id": IDS},
+    optional={
+        "incident_id": st.text(min_size=1, max_size=256),
+        "asset_ids": st.lists(st.text(min_size=1), max_size=2),
+        "fingerprint": st.text() | TIMES.map(str),
+        "occurred_at": TIMES,
+        "not_before": TIMES,
+        "expires_at": TIMES,
+        "channels": st.lists(IDS, max_size=2),
+        "destinations": st.lists(DESTINATIONS, max_size=2, unique_by=lambda it: it.destination_id),
+        "batch": st.builds(Batch, id=IDS, size=st.integers(1, 2**53 - 1)),
+    },
+)
+
+
+@given(UNITS)
+def test_whatever_is_a_unit_is_the_same_unit_when_it_is_written_down_and_read(fields: dict[str, object]) -> None:
+    try:
+        unit = WorkUnit.model_validate(fields)
+    except ValidationError as fault:
+        assert "outside the years" in str(fault)  # noqa: PT017 - all that may be wrong with it
+        return
+    assert decode(unit.model_dump_json().encode()) == unit
+    about = decode(json.dumps(told_about(unit)).encode())
+    assert (identity(about), about.occurred_at, about.expires_at) == (
+        identity(unit),
+        unit.occurred_at,
+        unit.expires_at,
+    )
+    for moment in (unit.occurred_at, unit.not_before, unit.expires_at, fingerprint_time(unit)):
+        assert moment is None or moment.utcoffset() == timedelta()
+
+
 def test_the_fingerprint_is_part_of_the_identity() -> None:
     first, same, other = (decode(encoded(fingerprint=it)) for it in ("v1", "v1", "v2"))
     assert identity(first) == identity(same) != identity(other)
@@ -149,6 +200,7 @@ def test_the_fingerprint_is_part_of_the_identity() -> None:
         ("2026-03-06T08:26:00Z", True),
         ("2026-03-06T09:26:00+01:00", True),
         ("2026-03-06T08:26:00", False),
+        ("0001-01-01T00:00:00+01:00", False),
         ("v7", False),
     ],
 )

@@ -163,7 +163,40 @@ def test_off_is_no_limit() -> None:
     assert Limit.parse("webhook", "off") is None
 
 
-@pytest.mark.parametrize("text", ["", "600", "0/minute", "0.0/second", "1/week", "-1/minute", "1/minute burst 0"])
+ODD_RATES = ["1/second burst 00", "1/second burst 1000001", "0.000000000001/day", f"{'9' * 400}/second"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "600", "0/minute", "0.0/second", "1/week", "-1/minute", "1/minute burst 0", *ODD_RATES]
+)
 def test_what_is_no_rate_is_refused_in_its_own_words(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         Limit.parse("webhook", text)
+
+
+PIECES = [
+    "1",
+    "9" * 400,
+    "0",
+    "00",
+    f"0.{'0' * 330}1",
+    "0.000001",
+    "/",
+    "second",
+    "day",
+    " burst ",
+    "600",
+    "-",
+    "\u0663",
+]
+FORMS = st.tuples(*[st.sampled_from(PIECES)] * 2).map(lambda it: f"{it[0]}/day burst {it[1]}")
+
+
+@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | FORMS)
+def test_any_text_is_a_rate_that_can_be_kept_or_is_refused(text: str) -> None:
+    try:
+        limit = Limit.parse("webhook", text)
+    except ValueError:
+        return
+    assert limit is None or (limit.interval >= 1 <= limit.burst <= 1_000_000)
+    assert limit is None or isinstance(spend([limit], {}, 0, None, HORIZON), Spent)

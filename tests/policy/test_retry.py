@@ -1,10 +1,23 @@
 """Delays stay within their bounds, whatever the dice say."""
 
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.retry import BACKOFF_CAP, MAX_RETRY_AFTER, Patience, Schedule, backoff, duration
+from notification_sender.policy.retry import (
+    BACKOFF_CAP,
+    LONGEST,
+    MAX_RETRY_AFTER,
+    Patience,
+    Schedule,
+    backoff,
+    duration,
+    retry_after,
+)
 
 SCHEDULE = Schedule.parse("5s 5m 30m 2h 5h 10h 14h 20h 24h")
 dice = st.floats(0, 1, exclude_max=True)
@@ -54,6 +67,45 @@ def test_durations(text: str, seconds: float) -> None:
 def test_another_form_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"as in 5s"):
         duration(text)
+
+
+PIECES = ["1", "9" * 400, "0", ".", f"0.{'0' * 330}1", "s", "m", "ms", "d", " ", "-", "e9", "\n", "\u0663"]
+
+
+@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_any_text_is_a_duration_that_can_be_waited_or_is_refused(text: str) -> None:
+    try:
+        seconds = duration(text)
+    except ValueError:
+        return
+    assert 0 <= seconds <= LONGEST
+
+
+DATES = [
+    *("Sun,", "Sun", "06", "6", "-1", "99", "Nov", "Jan", "1994", "94", "0", "0001", "9999", "99999", "9" * 5000),
+    *("08:49:37", "24:00:00", "08:49", "8.4.3", "GMT", "EST", "Z", "+0000", "-2400", "+9999", "AM"),
+    *(",", "-", ":", " ", "\t", "(", "\x00", "\xe9", "\u0663", "06-Nov-94", "1e9", "inf", "nan"),
+]
+WISHES = (
+    st.text()
+    | st.lists(st.sampled_from(DATES), max_size=8).map(" ".join)
+    | st.lists(st.sampled_from(DATES), max_size=8).map("".join)
+    | st.integers().map(str)
+)
+
+
+@given(WISHES, st.floats(0, 4e9))
+def test_whatever_a_retry_after_says_it_is_some_seconds_or_nothing(wish: str, now: float) -> None:
+    seconds = retry_after(wish, now)
+    assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)), st.integers(1, 10**9))  # noqa: DTZ001 - hypothesis adds the zone
+def test_a_date_is_read_as_what_is_left_until_then(moment: datetime, early: int) -> None:
+    moment = moment.replace(microsecond=0)
+    text = format_datetime(moment, usegmt=True)
+    assert retry_after(text, moment.timestamp() - early) == early
+    assert retry_after(text, moment.timestamp() + early) is None
 
 
 def test_an_empty_schedule_is_refused() -> None:
