@@ -79,9 +79,10 @@ def lets(fence: Fence | None, copy: Copy) -> bool:
         return True
     if copy.value is None:
         return not precedes(copy, fence)
-    cached = moment(copy.value.get("cached_at"))
-    fetched = cached or datetime.fromtimestamp(copy.fetched_at, UTC)
-    return fence.lets(modified=moment(copy.value.get("modified")), fetched=fetched)
+    # On the shelf may lie what another version wrote there.
+    told = copy.value if isinstance(copy.value, Mapping) else {}
+    fetched = moment(told.get("cached_at")) or datetime.fromtimestamp(copy.fetched_at, UTC)
+    return fence.lets(modified=moment(told.get("modified")), fetched=fetched)
 
 
 def precedes(copy: Copy, fence: Fence) -> bool:
