@@ -196,7 +196,11 @@ class _Route:
             raise SendFailed("the URL cannot be dialled", sent=Sent.NOTHING) from None
         if url.scheme not in {"http", "https"}:
             raise SendFailed("the URL is neither http nor https", sent=Sent.NOTHING)
-        return cls(origin, url.raw_path_qs, url.host_port_subcomponent or "")
+        route = cls(origin, url.raw_path_qs, url.host_port_subcomponent or "")
+        if " " in route.target + route.host:
+            # The rest would be read as the version of HTTP.
+            raise SendFailed("the URL holds a space", sent=Sent.NOTHING)
+        return route
 
 
 def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length: int) -> bytes:
