@@ -1,11 +1,15 @@
 """Who may be dialled: every denied network from its first to its last address, and every way to write one."""
 
 import ipaddress
+import socket
 from contextlib import suppress
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from notification_sender.channels.addresses import _DENIED, Addresses, webhook_url
 from notification_sender.model.errors import ForbiddenAddress
@@ -135,3 +139,108 @@ def test_any_text_is_a_url_or_is_refused(text: str) -> None:
     for url in (text, f"https://{text}/"):
         with suppress(ValueError, ForbiddenAddress):
             assert webhook_url(url).startswith(("https://", "http://"))
+
+
+PIECES = [
+    *(
+        "a",
+        "hooks.example",
+        "127.0.0.1",
+        "[::1]",
+        "[",
+        "]",
+        "::ffff:1.2.3.4",
+        "fe80::1%25eth0",
+        "1",
+        "0x7f",
+        "2130706433",
+    ),
+    *(
+        ".",
+        "..",
+        "-",
+        "_",
+        "@",
+        ":",
+        "8",
+        "443",
+        "/",
+        "\\",
+        "?",
+        "#",
+        "%",
+        "%2e",
+        "%00",
+        "%C3%A9",
+        "user",
+        "xn--",
+        "xn--a",
+    ),
+    *(" ", "\t", "\n", "\x00", "\u200b", "\uff0e", "\u3002", "\uff11", "\xe9", "\xdf", "\ufb00", "\u0130", "\ud800"),
+    *("*", "&", "=", "~", "|", "^", "<", '"', "{", "+"),
+]
+ARRANGED = st.lists(st.sampled_from(PIECES), max_size=9).map("".join)
+
+
+@given(ARRANGED.map(lambda it: f"https://{it}") | ARRANGED.map(lambda it: f"https://hooks.example/{it}"))
+def test_everybody_who_reads_a_url_that_passes_dials_the_same_host(text: str) -> None:
+    with suppress(ValueError, ForbiddenAddress):
+        url = webhook_url(text)
+        assert webhook_url(url) == url
+        # Of the name (for the breaker), of the connection, and of the request: three readers.
+        read = urlsplit(url).hostname, URL(url, encoded=True).raw_host, httpx.URL(url).raw_host.decode().strip("[]")
+        assert len(set(read)) == 1
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def stands_for(address: Address) -> Address:
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def denied(address: Address) -> bool:
+    return any(stands_for(address) in network for network in _DENIED)
+
+
+def part(number: int, form: str) -> str:
+    return {"octal": f"0{number:o}", "hex": f"0x{number:x}", "HEX": f"0X{number:04X}"}.get(form, str(number))
+
+
+@st.composite
+def notations(draw: st.DrawFn, address: Address) -> str:
+    """As some system or other would read it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        whole = address.exploded
+        return draw(st.sampled_from([f"[{it}]" for it in (str(address), whole, whole.upper(), f"{address}%25lo")]))
+    parts = list(address.packed)
+    cut = draw(st.integers(1, 4))
+    parts = [*parts[: cut - 1], int.from_bytes(bytes(parts[cut - 1 :]))]
+    text = ".".join(part(it, draw(st.sampled_from(["", "octal", "hex", "HEX"]))) for it in parts)
+    wide = str.maketrans({digit: chr(0xFF10 + place) for place, digit in enumerate("0123456789")})
+    mapped = f"[::ffff:{address}]"
+    return draw(st.sampled_from([text, f"{text}.", text.translate(wide), text.replace(".", "\u3002"), mapped]))
+
+
+ADDRESSES = st.ip_addresses() | st.sampled_from(_DENIED).flatmap(lambda it: st.ip_addresses(network=it))
+
+
+@given(ADDRESSES.flatmap(lambda it: st.tuples(st.just(it), notations(it))))
+def test_in_no_notation_is_an_address_dialled_that_is_denied(
+    written: tuple[Address, str],
+) -> None:
+    address, notation = written
+    with suppress(ValueError, ForbiddenAddress):
+        host = urlsplit(webhook_url(f"https://{notation}/")).hostname
+        [(_, _, _, _, place)] = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        Addresses().check(str(place[0]), 443, tls=True)
+        dialled = ipaddress.ip_address(place[0])
+        assert stands_for(dialled) == stands_for(address)
+        assert not denied(dialled)
+
+
+@given(st.text() | st.ip_addresses().map(str).flatmap(lambda it: st.text(max_size=3).map(lambda end: it + end)))
+def test_any_text_is_an_address_or_is_refused(text: str) -> None:
+    with suppress(ForbiddenAddress):
+        Addresses().check(text, 443, tls=True)
+        assert not denied(ipaddress.ip_address(text))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.channels.email import Email, subject_line
+from notification_sender.channels.email import Email, is_address, subject_line
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import ChannelNotConfigured, ConfigurationFault, SchemaViolation
 from notification_sender.model.notification import Notification
@@ -237,6 +237,26 @@ async def test_no_arrangement_of_dangerous_pieces_is_injected(text: str) -> None
     except SchemaViolation:
         return
     assert read(await wire(to_send(to=to)))["To"].addresses == (email.headerregistry.Address(addr_spec=to),)
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([*BITS, "a", ".", "@", "x.example", "%0d%0a", "&"]), max_size=9).map("".join)
+)
+async def test_any_link_to_unsubscribe_is_one_header_as_it_is_or_is_refused(text: str) -> None:
+    link = f"https://x{text}"
+    sent = to_send(unsubscribe_url=link)
+    try:
+        Email(mailer=None, sender=None, clock=Still()).address(sent.destination)
+    except SchemaViolation:
+        return
+    message = await wire(sent)
+    assert message.count(f"\r\nList-Unsubscribe: <{link}>\r\n".encode("ascii")) == 1
+    assert read(message).keys() == [*HEADERS[:6], "List-Unsubscribe", "List-Unsubscribe-Post", *HEADERS[6:]]
+
+
+@given(st.lists(st.sampled_from([*BITS, "a", ".", "@", "x.example", "b"]), max_size=9).map("".join))
+def test_what_is_taken_for_an_address_is_one_to_everybody(text: str) -> None:
+    assert not is_address(text) or email.utils.getaddresses([text]) == [("", text)]
 
 
 async def test_the_text_arrives_as_it_was() -> None:
