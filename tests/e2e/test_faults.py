@@ -15,6 +15,9 @@ from notification_sender.sandbox.sandbox import Sandbox
 
 Make = Callable[..., dict[str, Any]]
 
+TEN_FOR_ONE = {"NS_CONCURRENCY": "10", "NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
+"""All slots of a worker are full, although there is one destination alone."""
+
 
 @pytest.mark.parametrize("window", ["before its answer", "after its answer"])
 async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_under_the_same_id(  # noqa: PLR0917 - fixtures
@@ -95,7 +98,7 @@ async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_be
 ) -> None:
     slow = sandbox.inbox.behaviours["slow"]
     slow.latency = 4.0
-    async with fleet(environment | {"NS_CONCURRENCY": "10"}) as (worker,):
+    async with fleet(environment | TEN_FOR_ONE) as (worker,):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(30)])
         await sandbox.inbox.receives(10)
         stopping = asyncio.create_task(worker.stop())
@@ -132,7 +135,7 @@ async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["slow"].latency = 0.5
-    async with fleet(hasty | {"NS_CONCURRENCY": "10"}, 2) as (leaving, staying):
+    async with fleet(hasty | TEN_FOR_ONE, 2) as (leaving, staying):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(100)])
         await sandbox.inbox.receives(10)
         assert await leaving.stop() == 0
