@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle, islice
+from typing import Any
 
 import aio_pika
 import orjson
@@ -34,23 +35,33 @@ class Unit:
 class Load:
     """Makes work units that no run before has seen: the ledger would not let them through again."""
 
-    def __init__(self) -> None:
-        self._world = World(organizations=ORGANIZATIONS, incidents=INCIDENTS)
+    def __init__(self, organizations: int, incidents: int) -> None:
+        self._world = World(organizations=organizations, incidents=incidents)
         self._batches = count()
         self._secret = self._world.secret_names[0]
 
     def units(self, number: int, url: str) -> list[Unit]:
         """``number`` of them, each for one signed webhook to ``url``."""
         batch = next(self._batches)
+        return [self._unit(record, batch, url) for record in self._world.work_units(number)]
+
+    def organizations(self) -> list[str]:
+        """By id, those that anything happens to."""
+        return list(dict.fromkeys(it["organization_id"] for it in self._world.incidents.values()))
+
+    def units_of(self, organization: str, number: int, url: str) -> list[Unit]:
+        """As ``units``, of one organization alone."""
+        records = self._world.work_units(len(self._world.incidents))
+        own = [record for record in records if record["organization_id"] == organization]
+        return [self._unit(dict(record), next(self._batches), url) for record in islice(cycle(own), number)]
+
+    def _unit(self, record: dict[str, Any], batch: int, url: str) -> Unit:
+        # Without a batch: it is for the audit, and most units have none.
+        del record["batch"]
+        record["work_unit_id"] += f"-{batch}"
         destination = {"destination_id": DESTINATION, "channel": "webhook", "url": url, "secret": self._secret}
-        units = []
-        for record in self._world.work_units(number):
-            # Without a batch: it is for the audit, and most units have none.
-            del record["batch"]
-            record["work_unit_id"] += f"-{batch}"
-            body = orjson.dumps(record | {"destinations": [destination]})
-            units.append(Unit(body, notification_id(decode(body), DESTINATION)))
-        return units
+        body = orjson.dumps(record | {"destinations": [destination]})
+        return Unit(body, notification_id(decode(body), DESTINATION))
 
 
 class Publisher:

@@ -135,6 +135,7 @@ async def _until_arrived(worker: Running, receiver: Receiver, messages: int) -> 
 
 @asynccontextmanager
 async def receiving(stage: Stage, delay: float) -> AsyncIterator[Receiver]:
+    """A receiver that answers after ``delay`` s, for the length of the block."""
     command = [sys.executable, "-m", "bench.receiver", str(delay)]
     log = stage.folder / "receiver.log"
     async with (

@@ -17,7 +17,6 @@ from tests.services.rabbitmq import running_rabbitmq
 from tests.services.redis import running_redis
 
 PLATFORM = (sys.executable, "-m", "notification_sender.sandbox", "--port", "0")
-WORLD = ("--organizations", str(ORGANIZATIONS), "--incidents", str(INCIDENTS))
 WORKER = str(Path(sys.executable).with_name("notification-sender"))
 UNITS = "notification-sender.units"
 FLOOR = "bench.floor"
@@ -38,22 +37,26 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncIterator[Stage]:
+async def stage(folder: Path, organizations: int = ORGANIZATIONS, incidents: int = INCIDENTS) -> AsyncIterator[Stage]:
     """Everything up and the queues declared, for the length of the block."""
-    cores = Cores.of_this_machine()
+    world = ("--organizations", str(organizations), "--incidents", str(incidents))
+    cores, mine = Cores.of_this_machine(), os.sched_getaffinity(0)
     # The services are our children and inherit this.
     os.sched_setaffinity(0, cores.services)
-    with running_rabbitmq() as rabbitmq, running_redis() as redis:
-        async with (
-            running([*PLATFORM, *WORLD], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
-            await aio_pika.connect(rabbitmq.url) as connection,
-        ):
-            environment = without_ours() | CHOSEN | exported(await platform.lines_until("#"))
-            environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
-            await finished([WORKER, "topology"], environment)
-            publishing = await publisher(connection)
-            await publishing.declare(FLOOR)
-            yield Stage(folder, cores, rabbitmq.url, environment, Load(), publishing)
+    try:
+        with running_rabbitmq() as rabbitmq, running_redis() as redis:
+            async with (
+                running([*PLATFORM, *world], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
+                await aio_pika.connect(rabbitmq.url) as connection,
+            ):
+                environment = without_ours() | CHOSEN | exported(await platform.lines_until("#"))
+                environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
+                await finished([WORKER, "topology"], environment)
+                publishing = await publisher(connection)
+                await publishing.declare(FLOOR)
+                yield Stage(folder, cores, rabbitmq.url, environment, Load(organizations, incidents), publishing)
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def without_ours() -> dict[str, str]:

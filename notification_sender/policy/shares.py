@@ -7,16 +7,25 @@ import math
 from collections import OrderedDict
 from itertools import count, islice
 
-from notification_sender.policy.returns import Returns
+from notification_sender.policy.returns import LONGEST, Returns
 
-QUICK = 0.5
-"""Seconds. Who gives back what it holds within these keeps nobody out for long, however much it holds."""
+QUICK = 1.0
+"""Seconds. Who gives back what it holds within these keeps nobody out for long, however much it holds. Even what waits
+for nobody may take half of that, on a machine that has more to do than it can.
+"""
 
 UNKNOWN = 0.25
-"""Seconds after which somebody asks again of whom nothing has ended so far: soon it is known how slow it is."""
+UNTRIED = 2 * UNKNOWN
+"""Seconds after which somebody asks again of whom nothing has ended so far, and for how long it may do so."""
+
+ARREARS = 0.5
+BEHIND = 4
+"""Who is behind: less than this share of what it wanted went out, the rest is put off. It gets one part of so many of
+its own share: what it is given now is only put off, too, and that is work all the same.
+"""
 
 WEIGHT = 1 / 8
-"""Of the latest hold in the mean."""
+"""Of the latest in a mean."""
 
 KEPT = 60.0
 MOST_KEPT = 10_000
@@ -43,7 +52,11 @@ class Shares:
         about as fast as there is room for them.
         """
         holder = self._names.get(name)
-        if holder is None or len(holder.holds) < self._own or now <= self._excused:
+        if holder is None or now <= self._excused:
+            return 0.0
+        if (arrears := holder.arrears(now)) > 0 and len(holder.holds) >= self._own / BEHIND:
+            return min(arrears, LONGEST) * (1 + dice) / 2
+        if len(holder.holds) < self._own:
             return 0.0
         if (hold := holder.expected(self._own, now, self._excused)) is None:
             return UNKNOWN
@@ -68,6 +81,14 @@ class Shares:
         if not holder.holds:
             self._idle[name] = now
 
+    def went(self, name: str, *, put_off: float, now: float) -> None:
+        """Something of what it holds went out (0.0), or was put off for so many seconds: for a limit, for its receiver.
+
+        Who is behind need not be looked at before that: it would only be put off, too.
+        """
+        if holder := self._names.get(name):
+            holder.went(put_off, now)
+
     def excuse(self, before: float) -> None:
         """What is held until that moment is held for reasons of ours: it says nothing of anybody, and nobody is sent
         away for it.
@@ -83,16 +104,27 @@ class Shares:
 class _Holder:
     """What one name holds: since when, by ticket, the oldest first."""
 
-    __slots__ = ("_mean", "holds", "returns")
+    __slots__ = ("_mean", "_put_off", "_sent", "holds", "returns")
 
     def __init__(self) -> None:
         self.holds: dict[int, float] = {}
         self.returns = Returns()
         self._mean = math.nan
         """Of its holds that ended, s."""
+        self._sent, self._put_off = 1.0, 0.0
+        """The share that went out, of late; and until when the rest is put off."""
 
     def ended(self, seconds: float) -> None:
         self._mean = seconds if math.isnan(self._mean) else self._mean + WEIGHT * (seconds - self._mean)
+
+    def went(self, put_off: float, now: float) -> None:
+        self._sent += WEIGHT * ((put_off == 0) - self._sent)
+        self._put_off = max(self._put_off, now + put_off)
+
+    def arrears(self, now: float) -> float:
+        """For how many seconds it is behind, 0.0 if it is not, or hardly."""
+        wait = self._put_off - now
+        return wait if self._sent < ARREARS and wait > QUICK else 0.0
 
     def expected(self, own: int, now: float, excused: float) -> float | None:
         """How long it holds what it is given, s; None: not known yet.
@@ -100,6 +132,6 @@ class _Holder:
         The mean speaks of the past, and of those who ended: what hangs shows by its age, once it is half a share.
         """
         age = now - max(next(islice(self.holds.values(), own // 2, None), now), excused)
-        if age > QUICK:
-            return age if math.isnan(self._mean) else max(age, self._mean)
-        return None if math.isnan(self._mean) else self._mean
+        if math.isnan(self._mean):
+            return QUICK + age if age > UNTRIED else None
+        return max(age, self._mean) if age > QUICK else self._mean

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     organization_share: Share = _option(
         "0.5",
         "How much of these one organization may hold while its work is slow; what is more is put off. Whose receivers "
-        "answer within half a second may hold all of them.",
+        "answer within a second may hold all of them.",
     )
     destination_share: Share = _option("0.25", "The same for what is being sent to one destination.")
     throttle_webhook: Throttle = _option(

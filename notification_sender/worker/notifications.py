@@ -99,6 +99,7 @@ class Notifications:
 
     async def _settle(self, attempt: Attempt, envelope: Envelope, compose: float | None = None) -> None:
         notification = attempt.notification
+        self._organizations.went(notification.organization_id, put_off=_put_off(attempt))
         work = Work(
             what="notification",
             stage="deliver",
@@ -124,6 +125,14 @@ class Notifications:
 
     def _try(self, notification: Notification, error: SendFailed) -> Try:
         return Try(attempt=notification.attempt, at=self._clock.now(), error=str(error)[:500], sent=error.sent)
+
+
+def _put_off(attempt: Attempt) -> float:
+    """Seconds until the limit of its organization lets it out: one that holds for all that it sends on this channel."""
+    match attempt.outcome:
+        case Deferred(delay, reason) if reason == f"throttled:{attempt.notification.destination.channel}":
+            return delay
+    return 0.0
 
 
 def _facts(notification: Notification) -> dict[str, object]:

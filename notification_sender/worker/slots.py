@@ -62,6 +62,10 @@ class Portions:
         self._shares.excuse(self._readiness.troubled)
         return self._shares.asks(name, now=self._clock.monotonic(), dice=self._dice())
 
+    def went(self, name: str, *, put_off: float) -> None:
+        """Something for it went out, or was put off for so many seconds."""
+        self._shares.went(name, put_off=put_off, now=self._clock.monotonic())
+
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
         """Work for it, for the length of the block."""

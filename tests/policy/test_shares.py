@@ -4,6 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,10 +63,10 @@ def test_what_hangs_shows_before_it_ends_even_where_everything_was_quick_before(
     crowd = Crowd()
     for _ in crowd.ticks(100):
         crowd.enter(0.02)
-    for _ in crowd.ticks(100):
+    for _ in crowd.ticks(1000):
         crowd.enter(15.0)
         crowd.enter(0.02)
-    assert len(crowd.inside) < TOTAL * 4
+    assert len(crowd.inside) <= QUICK / 0.01 + OWN
     assert crowd.ask() > 0
 
 
@@ -159,3 +160,26 @@ def test_what_was_held_for_reasons_of_ours_makes_nobody_slow() -> None:
         pass
     for _ in range(TOTAL):
         assert crowd.enter(1.0) == 0.0
+
+
+def behind(crowd: Crowd, *, put_off: float, of_ten: int) -> None:
+    """Quick, but what it wants to send is put off, so many times of ten."""
+    for tick in crowd.ticks(100):
+        crowd.enter(0.01)
+        crowd.shares.went("org", put_off=put_off if tick % 10 < of_ten else 0.0, now=crowd.now)
+    for _ in range(OWN // 2):
+        crowd.shares.enters("org", now=crowd.now)
+
+
+@pytest.mark.parametrize(("put_off", "least", "most"), [(20.0, 10, 20), (300.0, LONGEST / 2, LONGEST)])
+def test_one_whose_work_is_put_off_comes_back_before_that_is_due(put_off: float, least: float, most: float) -> None:
+    crowd = Crowd()
+    behind(crowd, put_off=put_off, of_ten=9)
+    assert least - 1 <= crowd.ask() <= most
+
+
+def test_one_of_whose_work_little_is_put_off_or_only_shortly_is_not_behind() -> None:
+    for put_off, of_ten in ((20.0, 2), (0.9, 9)):
+        crowd = Crowd()
+        behind(crowd, put_off=put_off, of_ten=of_ten)
+        assert crowd.ask() == 0.0

@@ -12,6 +12,7 @@ from virtual import START
 
 from notification_sender.model.errors import SendFailed, Sent, SlowDown
 from notification_sender.model.notification import Notification
+from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.limits import Limit
 
 OTHERS = 20
@@ -50,6 +51,21 @@ async def test_a_flood_of_a_slow_organization_holds_up_nobody_else(body: Any) ->
     await body.clock.until(lambda: len(took(body, "other")) == OTHERS)
     assert max(took(body, "other")) < 1.0
     assert body.channel.most_in_flight <= 100
+
+
+async def test_a_throttled_backlog_of_one_organization_loses_nothing_of_its_rate(body: Any) -> None:
+    body.limits.append(Limit.per("webhook", 50, 1, 1))
+    compose = body.composer.compose
+
+    async def slowly(unit: WorkUnit) -> Any:
+        await body.clock.sleep(0.02)
+        return await compose(unit)
+
+    body.composer.compose = slowly
+    await flood(body, 2000)
+    await body.clock.until(body.idle)
+    assert "organization_full" in body.metrics.expose().decode()
+    assert body.clock.now() - START < 1.05 * 2000 / 50
 
 
 @pytest.mark.parametrize(("hooks", "slots"), [(4, 100), (1, 50)])
