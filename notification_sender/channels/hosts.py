@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from notification_sender.model.errors import Gone, Rejected, SendFailed, SlowDown, Unready
+from notification_sender.model.errors import Gone, Rejected, SendFailed, Sent, SlowDown, Unready
 from notification_sender.model.outcome import Receipt
 from notification_sender.policy.breaker import HOST, Breaker
 from notification_sender.policy.returns import Returns
@@ -26,6 +26,10 @@ STEP = 0.02
 
 LONGEST = 600.0
 """Seconds that one waits at most before it looks again: a backlog that looks too often is work for nothing."""
+
+BEARABLE = 300.0
+"""Seconds for which a host may answer with nothing but errors: it is there, and may only dislike what it was sent. How
+often each is tried is the retry schedule's business until then."""
 
 MOST = 2000
 """Hosts that are remembered, for something speaks against them: about 4 MB."""
@@ -46,6 +50,8 @@ class Visit:
     """It is the one of the fleet that finds out."""
     well: bool | None = None
     """What it says of the host. None: nothing was sent, or it did not come to an end, for reasons of ours."""
+    answered: bool = False
+    """Where it is not well: it answered all the same, with an error."""
     wish: float | None = None
     """Seconds for which the host asks us to stay away."""
 
@@ -57,7 +63,7 @@ class Visit:
             self.well = True
             raise
         except SendFailed as fault:
-            self.well = not fault.ill
+            self.well, self.answered = not fault.ill, fault.sent is Sent.ANSWERED
             raise
         except SlowDown as fault:
             self.wish = fault.seconds
@@ -74,6 +80,16 @@ class _Host:
     returns: Returns = field(default_factory=lambda: Returns(LONGEST))
     since: float | None = None
     """When it went out, epoch time."""
+    errors: float | None = None
+    """Since when it answers with nothing but errors, monotonic, s."""
+
+    def bears(self, visit: Visit, now: float) -> bool:
+        """Whether what a visit found is no reason to leave the host alone."""
+        if not visit.answered or visit.well:
+            self.errors = None
+            return bool(visit.well)
+        self.errors = now if self.errors is None else self.errors
+        return now - self.errors < BEARABLE
 
 
 class Hosts:
@@ -144,8 +160,8 @@ class Hosts:
             return  # its time ends by itself
 
     async def _judge(self, visit: Visit) -> None:
-        now, well = self._clock.monotonic(), bool(visit.well)
-        breaker = self._known(visit.host).breaker
+        now, known = self._clock.monotonic(), self._known(visit.host)
+        well, breaker = known.bears(visit, now), known.breaker
         if visit.probe and well:
             await self._tell("well", 0.0, visit.host)
             return
@@ -153,7 +169,7 @@ class Hosts:
         seconds = breaker.pause(now=now, dice=dice) if visit.probe else breaker.ended(well=well, now=now, dice=dice)
         if seconds is not None:
             await self._tell("out", seconds, visit.host)
-        elif breaker.spotless:
+        elif breaker.spotless and known.errors is None:
             del self._hosts[visit.host]
 
     def _known(self, host: str) -> _Host:

@@ -5,13 +5,17 @@ from virtual import VirtualClock
 
 from notification_sender.adapters.memory_fleet import MemoryFleet
 from notification_sender.adapters.memory_news import MemoryNews
-from notification_sender.channels.hosts import LISTED, MOST, Hosts
+from notification_sender.channels.hosts import BEARABLE, LISTED, MOST, Hosts
 from notification_sender.policy.breaker import HOST
 
 
 @pytest.fixture
-def hosts() -> Hosts:
-    clock = VirtualClock()
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def hosts(clock: VirtualClock) -> Hosts:
     return Hosts(
         fleet=MemoryFleet(clock=clock, period=1.0), news=MemoryNews(), clock=clock, dice=lambda: 0.5, timeout=30.0
     )
@@ -31,6 +35,21 @@ async def test_one_that_is_well_is_not_remembered_and_one_that_recovered_is_forg
     for _ in range(HOST.last):
         await end(hosts, "once", well=True)
     assert not hosts._hosts
+
+
+async def test_one_that_answers_is_left_alone_only_after_five_minutes_of_nothing_but_errors(
+    hosts: Hosts, clock: VirtualClock
+) -> None:
+    begin, away = clock.now(), []
+    while clock.now() < begin + 600:
+        visit = await hosts.enter("host")
+        if visit.away:
+            away.append(clock.now() - begin)
+        else:
+            visit.well, visit.answered = round(clock.now() - begin) == 180, True
+            await hosts.leave(visit)
+        clock.jump(1.0)
+    assert 180 + BEARABLE < min(away) < 180 + BEARABLE + HOST.last
 
 
 async def test_of_too_many_that_fail_the_latest_are_remembered(hosts: Hosts) -> None:
