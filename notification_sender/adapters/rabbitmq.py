@@ -91,11 +91,12 @@ class RabbitMQ:
 
     async def close(self) -> None:
         """What is still unsettled goes back to its queue."""
+        # First: what is sent at the end may find that something is missing, and have it mended.
+        await self._events.close()
         for task in (self._watching, self._mending):
             if task is not None:
                 task.cancel()
-                await asyncio.wait([task])
-        await self._events.close()
+                await asyncio.gather(task, return_exceptions=True)
         await self._consuming.close()
         await self._publishing.close()
 

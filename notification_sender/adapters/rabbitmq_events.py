@@ -18,8 +18,8 @@ from notification_sender.ports import Clock
 WAITING = 10_000
 """Events that wait at most, about 10 MB: a broker that is out of memory stops reading for as long as it likes."""
 
-TOGETHER = 0.02
-"""Seconds in which events are collected for one write: alone, each would cost ten times as much."""
+TOGETHER = 0.1
+"""Seconds in which events are collected for one write: alone, each would cost ten times as much, or more."""
 
 ONE_WRITE = 64 * 1024
 """Bytes after which no further event is added to a write."""
