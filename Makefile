@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check format bench incident docs lock services clean
+.PHONY: help demo test faults check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -24,6 +24,9 @@ services: ## RabbitMQ and Redis from Debian's packages, for the tests (started p
 
 test: $(READY) services ## every test, on a private RabbitMQ and Redis
 	$(BIN)/pytest
+
+faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25 SEED=7 NIGHT=1
+	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)
 
 check: $(READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_runtest_makereport
 from services.program import MissingProgramError
 from services.rabbitmq import RabbitMQ, running_rabbitmq
 from services.redis import Redis, running_redis
 
 from notification_sender.telemetry import log
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 
 @contextmanager

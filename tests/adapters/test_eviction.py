@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from faults.rows import row
 from services.redis import running_redis
 from structlog.testing import capture_logs
 
@@ -30,6 +31,7 @@ async def said(url: str, eviction: Eviction) -> list[str]:
     return [entry["event"] for entry in logs]
 
 
+@row(23, "allkeys-lru")
 @pytest.mark.parametrize("accepted", [None, "volatile-lru"])
 async def test_in_production_it_is_refused_with_what_to_do(url: str, accepted: str | None) -> None:
     with pytest.raises(ConfigurationFault) as fault:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 import aio_pika
 import pytest
 from aiormq.abc import DeliveredMessage
+from faults.rows import row
 from services.program import free_port
 from services.rabbitmq import RabbitMQ as Node
 from structlog.testing import capture_logs
@@ -142,6 +143,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for_and_said_once(make: 
     assert not broker.ready
 
 
+@row(15, "wrong credentials")
 @pytest.mark.parametrize("wrong", ["guest:wrong@", "nobody:guest@"], ids=["password", "user"])
 async def test_credentials_that_are_refused_are_a_fault(make: Make, amqp_url: str, wrong: str) -> None:
     broker = make(amqp_url.replace("guest:guest@", wrong))
@@ -149,12 +151,14 @@ async def test_credentials_that_are_refused_are_a_fault(make: Make, amqp_url: st
         await broker.connect()
 
 
+@row(15, "no such virtual host")
 async def test_a_virtual_host_that_is_not_there_is_a_fault(make: Make, amqp_url: str) -> None:
     broker = make(amqp_url + "nowhere")
     with pytest.raises(ConfigurationFault, match=r"virtual host.*nowhere"):
         await broker.connect()
 
 
+@row(15, "wrong arguments")
 async def test_a_queue_that_differs_is_a_fault_that_says_how(make: Make, amqp_url: str, topology_prefix: str) -> None:
     topology = Topology(topology_prefix)
     name = topology.queue(Lane.NOTIFICATIONS)
@@ -203,6 +207,7 @@ async def test_a_queue_that_is_missing_loses_nothing_and_is_made_again(
     assert await broker.dead_depth() == 1
 
 
+@row(11, "delay queue deleted")
 async def test_a_rung_that_is_missing_loses_nothing_and_is_made_again(
     broker: RabbitMQ, amqp_url: str, topology_prefix: str
 ) -> None:
@@ -215,6 +220,7 @@ async def test_a_rung_that_is_missing_loses_nothing_and_is_made_again(
     assert (await next_of(taken)).body == b"1"
 
 
+@row(7, "queue deleted")
 async def test_a_lane_whose_queue_was_deleted_consumes_again(
     broker: RabbitMQ, amqp_url: str, topology_prefix: str
 ) -> None:
@@ -224,6 +230,7 @@ async def test_a_lane_whose_queue_was_deleted_consumes_again(
     assert (await next_of(taken)).body == b"1"
 
 
+@row(7, "the broker forgets a consumer")
 @pytest.mark.parametrize("gap", [0.0, 0.2, 3.0])
 async def test_a_consumer_that_the_broker_forgot_is_renewed(
     make: Make, amqp_url: str, topology_prefix: str, gap: float
@@ -256,10 +263,19 @@ async def test_a_channel_that_the_broker_closed_consumes_again_with_the_same_pre
 @pytest.mark.parametrize(
     ("full", "well"),
     [
-        (("set_vm_memory_high_watermark", "absolute", "1"), ("set_vm_memory_high_watermark", "absolute", "2GB")),
-        (("set_disk_free_limit", "999GB"), ("set_disk_free_limit", "1MB")),
+        pytest.param(
+            ("set_vm_memory_high_watermark", "absolute", "1"),
+            ("set_vm_memory_high_watermark", "absolute", "2GB"),
+            id="memory",
+            marks=row(9, "memory alarm"),
+        ),
+        pytest.param(
+            ("set_disk_free_limit", "999GB"),
+            ("set_disk_free_limit", "1MB"),
+            id="disk",
+            marks=row(10, "disk alarm"),
+        ),
     ],
-    ids=["memory", "disk"],
 )
 async def test_an_alarm_blocks_publishing_and_not_the_acks(
     make: Make, rabbitmq: Node, full: tuple[str, ...], well: tuple[str, ...]

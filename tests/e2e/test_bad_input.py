@@ -7,6 +7,7 @@ from typing import Any
 
 from e2e.broker import Broker
 from e2e.fleet import fleet
+from faults.rows import row
 from model.test_unit import BREAKS_A_RULE, MALFORMED
 
 from notification_sender.sandbox.sandbox import Sandbox
@@ -14,6 +15,9 @@ from notification_sender.sandbox.sandbox import Sandbox
 Make = Callable[..., dict[str, Any]]
 
 
+@row(75, "not JSON, not UTF-8, a byte order mark")
+@row(76, "breaks the schema")
+@row(77, "nesting, digits, NaN, surrogates")
 async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_delivered(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.reading import posts_at
+from faults.rows import row
 from services.rabbitmq import RabbitMQ
 
 from notification_sender.sandbox.sandbox import Sandbox
@@ -15,6 +16,7 @@ from notification_sender.sandbox.sandbox import Sandbox
 Make = Callable[..., dict[str, Any]]
 
 
+@row(5, "every connection is closed in mid-send")
 async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
 ) -> None:
@@ -31,6 +33,7 @@ async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  
     assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]
 
 
+@row(9, "memory alarm")
 async def test_while_the_broker_is_out_of_memory_what_is_done_is_acked_and_what_is_to_be_parked_waits(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
 ) -> None:

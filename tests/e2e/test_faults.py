@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from e2e.broker import Broker
 from e2e.fleet import fleet
+from faults.rows import row
 from services.rabbitmq import RabbitMQ
 from services.redis import Redis
 
@@ -19,6 +20,7 @@ TEN_FOR_ONE = {"NS_CONCURRENCY": "10", "NS_ORGANIZATION_SHARE": "1", "NS_DESTINA
 """All slots of a worker are full, although there is one destination alone."""
 
 
+@row(32, "SIGKILL between the POST and its record")
 @pytest.mark.parametrize("window", ["before its answer", "after its answer"])
 async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_under_the_same_id(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox,
@@ -49,6 +51,7 @@ async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_unde
     assert await broker.depth("dead") == 0
 
 
+@row(21, "Redis is away")
 async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_everything(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, redis_service: Redis, unit: Make
 ) -> None:
@@ -71,6 +74,7 @@ async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_ever
     assert await broker.depth("dead") == 0
 
 
+@row(2, "kill -9 under load")
 async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_is_back(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make
 ) -> None:
@@ -93,6 +97,7 @@ async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_
     assert await broker.depth("dead") == 0
 
 
+@row(37, "SIGTERM")
 async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_begun(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
@@ -112,6 +117,7 @@ async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_be
     assert await broker.depth("units") == 20
 
 
+@row(38, "SIGTERM and a receiver that hangs, then another one")
 async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_makes_it_good(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
@@ -131,6 +137,7 @@ async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_ma
     assert len({post.notification_id for post in sandbox.inbox.posts}) == 1
 
 
+@row(37, "SIGTERM under load")
 async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

@@ -14,6 +14,7 @@ from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.listener import listening
 from e2e.reading import reasons
+from faults.rows import row
 from services.names import A, naming
 from services.program import free_port
 
@@ -67,6 +68,7 @@ def table(port: int) -> list[str]:
     return [f"https://{host}:{port}/" for host in hosts] + [url.format(port=port) for url in ODD]
 
 
+@row(67, "every notation of every address that is inside")
 async def test_no_notation_of_an_inside_address_is_dialled(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
 ) -> None:
@@ -128,6 +130,7 @@ def own_resolver(tmp_path: Path) -> tuple[str, list[str]]:
     return host, ["unshare", "-m", "sh", "-c", become, "sh"]
 
 
+@row(68, "names that point inside, now or later")
 async def test_a_name_that_points_inside_is_not_dialled_today_or_tomorrow(
     environment: dict[str, str], broker: Broker, unit: Make, own_resolver: tuple[str, list[str]]
 ) -> None:

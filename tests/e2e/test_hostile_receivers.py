@@ -11,6 +11,7 @@ from typing import Any
 from e2e.broker import Broker
 from e2e.fleet import Worker, fleet
 from e2e.reading import posts_at
+from faults.rows import row
 
 from notification_sender.sandbox.sandbox import Sandbox
 
@@ -160,6 +161,7 @@ def forget_peak(worker: Worker) -> None:
     Path(f"/proc/{worker.process.pid}/clear_refs").write_text("5")
 
 
+@row(65, "hostile receivers")
 async def test_a_hostile_receiver_costs_its_deadline_and_no_memory(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

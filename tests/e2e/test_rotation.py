@@ -9,6 +9,7 @@ from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.listener import listening
 from e2e.reading import headers, reasons
+from faults.rows import row
 from services.certificates import certificate
 from services.program import free_port
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -41,6 +42,7 @@ def verified_by(post: Post) -> set[str]:
     return found
 
 
+@row(70, "key rotation under load")
 async def test_a_key_is_rotated_under_load_and_each_post_is_good_to_who_has_either(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import math
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from faults import resp
 from faults.accounting import Accounts, Bounds, Figures, owed
 from faults.amqp import Amqp
 from faults.proxy import Proxy
+from faults.rows import record, seed
 from services.rabbitmq import RabbitMQ
 from services.redis import Redis
 
@@ -64,6 +66,7 @@ class Rig:
         self.prefix = environment["NS_TOPOLOGY_PREFIX"]
         self.unit = unit
         self._workers: list[Worker] = []
+        self.dice = random.Random(seed())
         self.deaths = 0
         """Of workers that were started anew."""
         self.accounts = Accounts(inbox=self.inbox, broker=broker, redis_url=redis.url, prefix=self.prefix)
@@ -193,6 +196,7 @@ class Rig:
         assert dict(self.accounts.reasons) == dict(allowed.dead)
         figures = self.accounts.figures(since or time.time(), self._alive())
         print(figures)  # noqa: T201 - the row of the table
+        record(figures=asdict(figures), allowed=allowed.duplicates)
         return figures
 
     def _alive(self) -> list[int]:

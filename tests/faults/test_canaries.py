@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from e2e.fleet import Worker
 from faults.parrots import Parrot, mail_parrot
 from faults.rig import Rig
+from faults.rows import row
 from services.program import HOST, free_port
 
 from notification_sender.sandbox.platform import CLIENT_SECRET
@@ -120,6 +121,7 @@ async def shown(worker: Worker) -> list[str]:
     return [*worker.raw, (await worker.get("/metrics")).text, (await worker.get("/status")).text]
 
 
+@row(87, "canaries in every secret, token, address and body")
 async def test_none_is_seen_whatever_fails(rig: Rig, canaries: Canaries, parrot: Parrot) -> None:
     texts = await locked_out(rig, NS_AAA_URL=parrot.url("turns"), NS_SMTP_URL=canaries.smtp_url)
     texts += await locked_out(rig, NS_INTEL_REQUESTS_URL=parrot.url("turns"))
@@ -159,6 +161,7 @@ async def locked_out(rig: Rig, **variables: str) -> list[str]:
         return await shown(worker)
 
 
+@row(87, "canaries in refused passwords")
 @pytest.mark.parametrize("variable", ["NS_AMQP_URL", "NS_REDIS_URL"])
 async def test_a_refused_password_is_not_said(rig: Rig, canaries: Canaries, variable: str) -> None:
     right = canaries["amqp" if variable == "NS_AMQP_URL" else "redis"]

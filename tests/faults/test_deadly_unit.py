@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from faults.rig import Rig
+from faults.rows import row
 
 RECIPE = '''\
 """Ends the process that gathers for it, as what exhausts its memory does."""
@@ -43,6 +44,8 @@ def installed(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "site"), "NS_TEMPLATES_DIR": str(tmp_path / "templates")}
 
 
+@row(13, "a unit that kills every worker")
+@row(40, "a unit that kills every worker, as what exhausts its memory does")
 async def test_it_is_dead_after_five_and_its_neighbours_are_delivered(rig: Rig, installed: dict[str, str]) -> None:
     deadly, *neighbours = rig.units(11)
     short = {"NS_LEASE": "1100ms", "NS_SEND_TIMEOUT": "1s"}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from faults.rig import Rig
+from faults.rows import row
 from services.redis import Redis
 
 RATE, BURST = 100, 20
@@ -16,7 +17,13 @@ def restart(redis: Redis) -> None:
     redis.start()
 
 
-@pytest.mark.parametrize("forget", [Redis.flush, restart])
+@pytest.mark.parametrize(
+    "forget",
+    [
+        pytest.param(restart, id="restart", marks=row(18, "restart without its data")),
+        pytest.param(Redis.flush, id="flush", marks=row(19, "FLUSHALL")),
+    ],
+)
 async def test_it_costs_the_sends_under_way_and_one_burst_at_most(rig: Rig, forget: Callable[[Redis], None]) -> None:
     limit = f"{60 * RATE}/minute burst {BURST}"
     async with rig.workers(2, NS_CONCURRENCY="8", NS_THROTTLE_WEBHOOK=limit):

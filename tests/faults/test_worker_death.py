@@ -8,20 +8,23 @@ import asyncio
 import pytest
 from faults.proxy import Proxy, Sight, asked, kill, told
 from faults.rig import Rig
+from faults.rows import row
 
 NOTIFICATION = ":notification:"
 
-STEPS = {
-    "before the claim of the unit": asked("claim", ":unit:", nth=3),
-    "after the claim of the unit": told("claim", ":unit:", nth=3),
-    "after the claim of the notification": told("admit", nth=3),
-    "right before the first byte": told("begin", nth=3),
-    "after the record, before the ack": told("settle", NOTIFICATION, "delivered", nth=3),
-    "after the record of the unit, before the ack": told("settle", ":unit:", "done", nth=3),
-}
+CLAIMED = row(31, "SIGKILL after the claim, before the send")
+RECORDED = row(34, "SIGKILL after the record, before the ack")
+STEPS = [
+    ("before the claim of the unit", asked("claim", ":unit:", nth=3), row(30, "SIGKILL before the claim")),
+    ("after the claim of the unit", told("claim", ":unit:", nth=3), CLAIMED),
+    ("after the claim of the notification", told("admit", nth=3), CLAIMED),
+    ("right before the first byte", told("begin", nth=3), CLAIMED),
+    ("after the record", told("settle", NOTIFICATION, "delivered", nth=3), RECORDED),
+    ("after the record of the unit", told("settle", ":unit:", "done", nth=3), RECORDED),
+]
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("step", [pytest.param(step, id=name, marks=mark) for name, step, mark in STEPS])
 async def test_killed_with_nothing_unrecorded_under_way_each_is_accepted_once(rig: Rig, step: Sight) -> None:
     # One at a time: what else it had under way would be between its acceptance and its record.
     async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
@@ -33,6 +36,7 @@ async def test_killed_with_nothing_unrecorded_under_way_each_is_accepted_once(ri
             await rig.account(since=fault.at)
 
 
+@row(33, "SIGKILL after the answer, before the record")
 async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_under_way_is_sent_again(
     rig: Rig,
 ) -> None:
@@ -46,6 +50,7 @@ async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_u
     assert rig.inbox.duplicates
 
 
+@row(32, "SIGKILL after the send, before the answer")
 async def test_killed_before_it_has_the_answers_only_what_was_under_way_is_sent_again(rig: Rig) -> None:
     async with Proxy(rig.inbox_port) as receiver, rig.victim(NS_CONCURRENCY="4") as victim:
         fault = receiver.when(told("bytes", nth=3), kill(victim.worker))
@@ -64,6 +69,7 @@ PARKING = {
 }
 
 
+@row(35, "SIGKILL between the parked copy's confirm and the ack")
 @pytest.mark.parametrize(("proxy", "step"), PARKING.values(), ids=PARKING)
 async def test_killed_between_parking_and_the_ack_there_is_one_chain_of_attempts(
     rig: Rig, proxy: str, step: Sight

@@ -4,6 +4,7 @@ import asyncio
 
 from faults.proxy import Sight, freeze, told
 from faults.rig import Rig, Victim
+from faults.rows import row
 
 
 async def taken_over(rig: Rig, victim: Victim, step: Sight) -> None:
@@ -17,6 +18,7 @@ async def taken_over(rig: Rig, victim: Victim, step: Sight) -> None:
     victim.worker.thaw()
 
 
+@row(39, "SIGSTOP for longer than the lease, before the first byte")
 async def test_stopped_between_its_claim_and_the_first_byte_it_sends_nothing_when_it_goes_on(rig: Rig) -> None:
     async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
         await taken_over(rig, victim, told("admit", nth=3))
@@ -24,6 +26,7 @@ async def test_stopped_between_its_claim_and_the_first_byte_it_sends_nothing_whe
         await rig.account()
 
 
+@row(39, "SIGSTOP for longer than the lease, after the last look")
 async def test_stopped_after_its_last_look_it_sends_one_copy_at_most(rig: Rig) -> None:
     async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
         await taken_over(rig, victim, told("begin", nth=3))
