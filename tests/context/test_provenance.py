@@ -80,10 +80,20 @@ async def test_what_is_made_of_others_is_as_old_as_the_oldest_of_them() -> None:
     world = World()
     await world.gather()
     world.clock.time += 40.0
-    world.ids = ["a", "b"]
+    world.ids = ["b"]
     told = await world.gather()
-    assert told["rows"] == ("fetched", 40.0)
+    assert (told["subject"], told["rows"]) == (("hit", 40.0), ("fetched", 0.0))
     assert told["given"] == told["derived"] == ("given", 40.0)
+
+
+async def test_many_records_came_as_the_least_direct_of_them_and_are_as_old_as_the_oldest() -> None:
+    world = World()
+    await world.gather()
+    for seconds, ids in ((3.0, ["a", "b"]), (40.0, ["a", "c"])):
+        world.clock.time += seconds
+        world.ids = ids
+        told = await world.gather()
+        assert told["rows"] == ("fetched", world.clock.time - MovedClock().time)
 
 
 async def test_an_old_copy_in_place_of_a_fetch_that_failed_is_stale() -> None:
