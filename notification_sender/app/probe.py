@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 from notification_sender.adapters import scripts
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.smtp import Server
 from notification_sender.app.recipients import Recipients
 from notification_sender.app.services import broker, store
 from notification_sender.app.upstreams import Upstreams
-from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
+from notification_sender.model.errors import NotificationSenderError
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -40,9 +41,11 @@ async def probe(settings: Settings) -> list[Probe]:
         "lua": _lua,
     }
     for name in ("incidents", "intel_requests", "assets", "geocoding"):
-        looks[name] = _listens(getattr(settings, f"{name}_url"))
+        url = urlsplit(getattr(settings, f"{name}_url"))
+        looks[name] = _listens(url.hostname or "", url.port or {"http": 80}.get(url.scheme, 443))
     if settings.smtp_url is not None:
-        looks["smtp"] = _listens(settings.smtp_url.get_secret_value())
+        server = Server.parse(settings.smtp_url.get_secret_value())
+        looks["smtp"] = _listens(server.host, server.port)
     return await asyncio.gather(*(_look(name, look, settings) for name, look in looks.items()))
 
 
@@ -97,15 +100,10 @@ async def _lua(_: Settings) -> str:
     return "all scripts found"
 
 
-def _listens(url: str) -> Callable[[Settings], Awaitable[str]]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443, "smtps": 465}.get(parts.scheme, 587)
-
+def _listens(host: str, port: int) -> Callable[[Settings], Awaitable[str]]:
     async def look(_: Settings) -> str:
-        if parts.hostname is None:
-            raise ConfigurationFault("names no host")
-        opened = await asyncio.open_connection(parts.hostname, port)
+        opened = await asyncio.open_connection(host, port)
         opened[1].close()
-        return f"{parts.hostname}:{port} takes connections"
+        return f"{host}:{port} takes connections"
 
     return look
