@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from e2e.broker import Broker
 from e2e.fleet import fleet
+from faults.rows import row
 from redis.asyncio import Redis
 
 from notification_sender.sandbox.behaviour import Behaviour
@@ -29,6 +30,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
         yield running
 
 
+@row(46, "an API is out, and comes back")
 async def test_an_api_that_is_out_is_left_alone_and_the_backlog_follows_when_it_is_back(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, about: Make
 ) -> None:
@@ -62,6 +64,7 @@ async def test_an_api_that_is_out_is_left_alone_and_the_backlog_follows_when_it_
     assert sandbox.inbox.duplicates == 0
 
 
+@row(55, "a cold cache, a killed worker, and all start to fetch")
 async def test_the_fleet_never_has_more_calls_under_way_than_the_budget_of_an_api(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, redis_server: str, about: Make
 ) -> None:

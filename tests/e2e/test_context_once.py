@@ -7,6 +7,7 @@ from typing import Any
 
 from e2e.broker import Broker
 from e2e.fleet import Worker, fleet
+from faults.rows import row
 from redis.asyncio import Redis
 
 from notification_sender.sandbox.endpoints import Endpoint
@@ -82,6 +83,7 @@ async def test_when_the_process_that_fetches_dies_another_one_fetches_within_its
             await leader.ended()
 
 
+@row(54, "a hot fact expires, and five processes want it")
 async def test_a_hot_fact_that_expires_is_fetched_once_and_nobody_waits_for_it(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, redis_server: str, about: Make
 ) -> None:

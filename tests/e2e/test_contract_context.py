@@ -12,6 +12,7 @@ import pytest
 from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.reading import headers, payload, posts_at, reasons
+from faults.rows import row
 
 from notification_sender.sandbox.endpoints import Endpoint
 from notification_sender.sandbox.platform import CLIENT_ID, CLIENT_SECRET, PRIVATE
@@ -94,6 +95,7 @@ async def test_what_is_missing_or_old_is_named_and_what_is_not_ours_is_dropped_a
     assert 'notification_sender_foreign_records_total{source="assets"} 1.0' in metrics
 
 
+@row(52, "404 of a subject")
 async def test_a_subject_that_is_not_there_is_asked_for_three_times_and_another_tenants_is_dead_at_once(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, about: Make
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.reading import payload, posts_at
+from faults.rows import row
 
 from notification_sender.sandbox.sandbox import Sandbox
 
@@ -117,6 +118,7 @@ async def test_a_unit_is_told_not_before_its_time_and_not_after_it(
     assert await broker.depth("dead") == 0
 
 
+@row(86, "one id and fingerprint with another body, and a new fingerprint")
 async def test_an_id_with_its_fingerprint_is_told_once_and_with_a_new_fingerprint_again(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

@@ -13,6 +13,7 @@ from e2e.broker import Broker
 from e2e.command import command
 from e2e.fleet import fleet
 from e2e.reading import headers, payload, posts_at, reasons
+from faults.rows import row
 
 from notification_sender.sandbox.behaviour import Answer
 from notification_sender.sandbox.keys import signing_key, write_keys
@@ -41,6 +42,7 @@ async def test_what_is_sent_fits_the_published_schema_and_verifies(
     assert sandbox.inbox.unverified == []
 
 
+@row(63, "301, 302, 307 and 308 to somewhere else")
 async def test_every_answer_means_what_the_specification_of_webhooks_says(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
@@ -90,6 +92,7 @@ async def test_a_wish_to_wait_is_granted(
         assert 2.9 <= accepted.arrived - refused.arrived < 6
 
 
+@row(64, "410")
 async def test_who_is_gone_is_left_alone_at_this_address(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:

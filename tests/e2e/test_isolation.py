@@ -9,6 +9,7 @@ from typing import Any
 from e2e.broker import Broker
 from e2e.fleet import fleet
 from e2e.reading import posts_at
+from faults.rows import row
 
 from notification_sender.sandbox.sandbox import Sandbox
 
@@ -52,6 +53,7 @@ async def waits(
     return [posts_at(sandbox.inbox, name)[0].arrived - at for name, at in published.items()]
 
 
+@row(60, "one destination hangs beside nine that are well")
 async def test_one_destination_that_hangs_does_not_slow_the_others(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, about: Make, hook: Make
 ) -> None:
