@@ -118,7 +118,7 @@ class Deliverer:
             Unready: the ledger is away; nothing was sent, ask again.
         """
         if notification.expires_at is not None and notification.expires_at.timestamp() <= self._clock.now():
-            return Attempt(notification, Suppressed("expired"))
+            return await self.refuse(notification, Suppressed("expired"), token=token, replayed=replayed)
         try:
             channel = self._channel(notification)
             address = channel.address(notification.destination)
@@ -176,7 +176,10 @@ class Deliverer:
     async def refuse(
         self, notification: Notification, end: Dead | Suppressed, *, token: str, replayed: bool
     ) -> Attempt:
-        """Claim what is not to be sent, so that it ends once and not at every redelivery."""
+        """Claim what is not to be sent, so that it ends once and not at every redelivery.
+
+        A record that somebody holds is waited for: whoever holds it may have died with this very message.
+        """
         reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
         return Attempt(notification, end, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 

@@ -80,6 +80,19 @@ async def test_a_delivered_unit_that_comes_again_after_it_expired_is_no_dead_let
     assert reasons(body) == []
 
 
+async def test_what_expires_while_somebody_holds_it_ends_once_that_lease_has(body: Any) -> None:
+    body.channel.ends.append(REFUSED)
+    await body.publish(expires_at="2026-03-06T08:26:30Z")
+    await body.clock.until(lambda: len(body.broker._delayed) == 1)
+    [key] = [it for it in body.memory.records if it.kind == "notification"]
+    body.clock.jump(20)
+    await body.memory.claim(key, "died with it", 2, replayed=False)
+    body.clock.jump(15)
+    await body.clock.until(body.idle)
+    assert body.memory.records[key].state == "suppressed"
+    assert len(body.channel.sends) == 1
+
+
 async def test_a_dead_unit_moved_back_opens_every_dead_notification_again(body: Any) -> None:
     body.channel.ends.extend([Rejected("404")] * 40)
     await body.publish(destinations=40)
