@@ -64,14 +64,18 @@ class Units:
             await self._settler.refuse(envelope, fault)
             return None
         await self._claims.enroll(unit)
-        outcome = self._premature(unit)
-        if outcome is None:
-            with self._organizations.held(unit.organization_id):
-                await self._claim(unit, envelope)
-        elif isinstance(outcome, Deferred) and outcome.delay < SHORT:
+        if outcome := self._premature(unit):
+            return await self._end(_work(unit, envelope, stage="decode"), outcome)
+        with self._organizations.held(unit.organization_id):
+            return await self._claim(unit, envelope)
+
+    async def _end(self, work: Work, outcome: Outcome) -> float | None:
+        """Of what was not begun. A short wait is not parked: a pod whose clock is ahead would get it at once, again
+        and again, as fast as the broker can.
+        """
+        if isinstance(outcome, Deferred) and outcome.delay < SHORT:
             return outcome.delay
-        else:
-            await self._settler.settle(_work(unit, envelope, stage="decode"), outcome)
+        await self._settler.settle(work, outcome)
         return None
 
     def _premature(self, unit: WorkUnit) -> Outcome | None:
@@ -86,16 +90,16 @@ class Units:
         away = self._organizations.away(unit.organization_id)
         return Deferred(away, "organization_full") if away else None
 
-    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> None:
+    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> float | None:
         if unit.not_before is not None:
             # Its age, and that of its notifications, counts from when it was due.
             envelope = replace(envelope, first_seen=max(envelope.first_seen, unit.not_before.timestamp()))
         reply = await self._claims.claim(unit, envelope)
         if isinstance(reply, Mine):
             await self._work_on(unit, envelope, reply.claim)
-        else:
-            claim = reply.claim if isinstance(reply, Crashed) else None
-            await self._settler.settle(_work(unit, envelope, claim), unclaimed(reply))
+            return None
+        claim = reply.claim if isinstance(reply, Crashed) else None
+        return await self._end(_work(unit, envelope, claim), unclaimed(reply))
 
     async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
         work = _work(unit, envelope, claim)

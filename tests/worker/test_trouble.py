@@ -93,6 +93,15 @@ async def test_what_expires_while_somebody_holds_it_ends_once_that_lease_has(bod
     assert len(body.channel.sends) == 1
 
 
+async def test_a_unit_whose_lease_ends_in_a_moment_waits_for_that_in_hand(body: Any) -> None:
+    await body.memory.claim(Key("org-1", "unit", "wu-1"), "died with it", 1, replayed=False)
+    body.clock.jump(29.5)
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert [moment for moment, _ in body.channel.sends] == [START + 30]
+    assert body.metrics.outcomes.labels("unit", "deferred", "claimed_elsewhere")._value.get() == 0
+
+
 async def test_a_dead_unit_moved_back_opens_every_dead_notification_again(body: Any) -> None:
     body.channel.ends.extend([Rejected("404")] * 40)
     await body.publish(destinations=40)
