@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test faults check format bench incident docs lock services clean
+.PHONY: help demo test faults simulate check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -27,6 +27,9 @@ test: $(READY) services ## every test, on a private RabbitMQ and Redis
 
 faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25 SEED=7 NIGHT=1
 	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)
+
+simulate: $(READY) ## a night of simulated trouble: SEEDS=100000 FROM=0
+	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
 
 check: $(READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

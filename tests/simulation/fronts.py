@@ -1,0 +1,151 @@
+"""The ports of one worker: each step goes over its wire, to the one broker and the one store."""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from notification_sender.ports import (
+    AdmitReply,
+    Ask,
+    Claim,
+    ClaimReply,
+    Crashed,
+    DeadLetter,
+    Envelope,
+    Final,
+    Key,
+    Lane,
+    Mine,
+    Parked,
+    Tried,
+    Written,
+)
+from tests.simulation.books import Sending
+
+if TYPE_CHECKING:
+    from tests.simulation.pod import Pod
+
+
+class Broker:
+    """Intake and Outbox."""
+
+    def __init__(self, pod: "Pod") -> None:
+        self._pod, self._world = pod, pod.world
+
+    async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
+        async def subscribe() -> None:
+            self._pod.takes[lane] = (prefetch, take)
+            self._world.courier.hand_out_soon()
+
+        await self._pod.call("broker", "consume", "", subscribe)
+
+    async def stop(self) -> None:
+        await self._pod.awake()
+        self._pod.takes.clear()
+
+    async def ack(self, envelope: Envelope) -> None:
+        await self._settle(envelope, done=True)
+
+    async def give_back(self, envelope: Envelope) -> None:
+        await self._settle(envelope, done=False)
+
+    async def park(self, parked: Parked) -> None:
+        name = "" if parked.lane is Lane.UNITS else parked.body.split(b'"', 6)[5].decode()
+        await self._pod.call("broker", f"park {parked.attempt}", name, lambda: self._world.broker.park(parked))
+
+    async def bury(self, letter: DeadLetter) -> None:
+        await self._pod.call("broker", f"bury {letter.reason}", "", lambda: self._world.broker.bury(letter))
+
+    async def _settle(self, envelope: Envelope, *, done: bool) -> None:
+        """Where the connection is gone it does not arrive, and that is no error."""
+        fate = await self._pod.go(envelope.tag)
+        if fate == "drop" or self._world.away("broker"):
+            self._world.courier.drop(self._pod)
+        self._world.courier.settle(self._pod, envelope, done=done)
+        await self._pod.come_back(fate, "settle", "")
+
+
+class Store:
+    """Ledger, Rollcall and Fleet; writes down what the store did for whom."""
+
+    def __init__(self, pod: "Pod") -> None:
+        self._pod, self._world, self._books = pod, pod.world, pod.world.books
+
+    async def _ask(self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return await self._pod.call("store", what, name, step)
+
+    async def enroll(self, batch_id: str, size: int, key: Key) -> None:
+        await self._ask("enroll", key.id, lambda: self._world.ledger.enroll(batch_id, size, key))
+
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
+        def step() -> Coroutine[Any, Any, ClaimReply]:
+            return self._world.ledger.claim(key, token, attempt, replayed=replayed)
+
+        return await self._ask(f"claim {attempt}", key.id, step)
+
+    async def admit(self, ask: Ask) -> AdmitReply:
+        async def step() -> AdmitReply:
+            reply = await self._world.ledger.admit(ask)
+            if isinstance(reply, Mine | Crashed):
+                self._books.admits(reply.claim, list(ask.limits), self._world.loop.time())
+            return reply
+
+        return await self._ask(f"admit {ask.attempt}", ask.key.id, step)
+
+    async def begin(self, claim: Claim) -> bool:
+        async def step() -> bool:
+            sending = Sending(self._pod, claim, self._world.loop.time())
+            said = await self._world.ledger.begin(claim)
+            if said:
+                self._pod.begins(sending)
+            return said
+
+        return await self._ask("begin", claim.key.id, step)
+
+    async def renew(self, claim: Claim) -> bool:
+        return await self._ask("renew", claim.key.id, lambda: self._world.ledger.renew(claim))
+
+    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
+        async def step() -> Written:
+            written = await self._world.ledger.finish(claim, final, tried)
+            if written.ours:
+                self._books.settles(claim, final, self._world.loop.time())
+            return written
+
+        return await self._ask(f"finish {final.state}", claim.key.id, step)
+
+    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
+        async def step() -> Written:
+            written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried)
+            if written.ours:
+                self._books.settles(claim, None, self._world.loop.time())
+            return written
+
+        return await self._ask(f"release {attempt}", claim.key.id, step)
+
+    async def note(self, key: Key, final: Final) -> None:
+        await self._ask(f"note {final.state}", key.id, lambda: self._world.ledger.note(key, final))
+
+    async def probe(self, api: str, seconds: float) -> bool:
+        return await self._ask("probe", api, lambda: self._world.fleet.probe(api, seconds))
+
+    async def probed(self, api: str) -> None:
+        await self._ask("probed", api, lambda: self._world.fleet.probed(api))
+
+
+class News:
+    """May be lost on its way to each of the others."""
+
+    def __init__(self, pod: "Pod") -> None:
+        self._pod = pod
+
+    async def tell(self, _: str, text: str) -> None:
+        world = self._pod.world
+        await self._pod.awake()
+        world.tell(self._pod.name, "tells", "", text)
+        for pod in world.pods:
+            if world.dice.random() >= 0.1:
+                world.loop.call_later(world.faults.delay(), pod.hear, text)
+
+    def hear(self, _: str, listener: Callable[[str], None]) -> None:
+        """There is one topic."""
+        self._pod.listeners.append(listener)

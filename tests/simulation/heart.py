@@ -1,0 +1,87 @@
+"""The heart of one worker, as the application puts it together, on the ports of the simulation."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from notification_sender.channels.hosts import Hosts
+from notification_sender.deliver import Deliverer
+from notification_sender.model.notification import Notification
+from notification_sender.policy.limits import Limit
+from notification_sender.policy.retry import Patience, Schedule
+from notification_sender.relevance import Relevance
+from notification_sender.telemetry.metrics import Metrics
+from notification_sender.worker.heart import Heart, Outside, Pace
+from notification_sender.worker.held import Held
+from tests.simulation import fronts
+from tests.simulation.recipients import SEND_TIMEOUT, Channel, Composer
+
+if TYPE_CHECKING:
+    from tests.simulation.pod import Pod
+
+METRICS = Metrics()
+"""Of all workers of all seeds: what they count is read by nobody but for the errors that nobody foresaw."""
+
+LEASE = 30.0
+SCHEDULE = Schedule.parse("1s 4s 15s")
+ORGANIZATION = Limit.per("organization", 60, 60.0, 3)
+
+
+class Platform:
+    """Our own APIs: always worth a try."""
+
+    def lets_in(self) -> bool:
+        return True
+
+    def enters(self) -> None:
+        """Anybody may."""
+
+    def blame(self, error: Exception) -> None:
+        """Nobody is kept out for it."""
+
+    async def changed(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+def limits(notification: Notification) -> list[Limit]:
+    """Of its organization and channel, and of its destination."""
+    found, destination = [ORGANIZATION], notification.destination
+    if destination.rate is not None:
+        name = f"destination {destination.destination_id}"
+        found.append(Limit.per(name, destination.rate.per_minute, 60.0, destination.rate.burst))
+    return found
+
+
+def heart(pod: "Pod", *, held: bool) -> Heart:
+    """``held``: of emails, what may have arrived is not repeated."""
+    broker, store, dice = fronts.Broker(pod), fronts.Store(pod), pod.world.dice.random
+    claims = Held(ledger=store, clock=pod, lease=LEASE)
+    deliverer = Deliverer(
+        ledger=store,
+        channels={"webhook": Channel(pod, "webhook", held=False), "email": Channel(pod, "email", held=held)},
+        hosts=Hosts(fleet=store, news=fronts.News(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
+        limits=limits,
+        patience=Patience({"webhook": SCHEDULE, "email": SCHEDULE}, max_age=pod.world.max_age),
+        hold_unknown={"email"} if held else set(),
+        max_age=60.0,
+        held=claims,
+        asked=lambda _: None,
+        clock=pod,
+        dice=dice,
+    )
+    outside: dict[str, Any] = {"intake": broker, "outbox": broker, "ledger": store, "rollcall": store}
+    return Heart(
+        outside=Outside(**outside, platform=Platform(), clock=pod, dice=dice),
+        pace=Pace(
+            concurrency=pod.world.concurrency,
+            organization_share=0.5,
+            destination_share=0.25,
+            lease=LEASE,
+            send_timeout=SEND_TIMEOUT,
+            max_age=120.0,
+        ),
+        composer=Composer(pod),  # type: ignore[arg-type]
+        deliverer=deliverer,
+        relevance=Relevance(gatherers={}, clock=pod, metrics=METRICS),
+        held=claims,
+        metrics=METRICS,
+    )

@@ -1,0 +1,136 @@
+"""What must hold after every seed. Each fault that is found names an id, so that its history can be told."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from notification_sender.model.errors import Permanent
+from notification_sender.model.notification import notification_id
+from notification_sender.model.unit import decode, identity
+from notification_sender.policy.limits import SECOND, Limit
+from notification_sender.ports import Key
+from tests.simulation.books import Sending
+from tests.simulation.world import World
+
+BORNE = SECOND // 4
+"""µs by which admissions may come before their turn."""
+
+OVER = {"delivered", "suppressed", "dead", "done"}
+Fault = tuple[str, str]
+"""Of which id, and what."""
+
+
+def wrong(world: World) -> list[Fault]:
+    """Everything that is wrong with how this seed went."""
+    checks = (_unexpected, _left_over, _lost, _untrue, _unexplained, _overrun)
+    return [*world.books.wrong, *(fault for check in checks for fault in check(world))]
+
+
+def story(world: World, faults: list[Fault]) -> str:
+    """Of the first that is wrong, all that concerns it; of all the others, what."""
+    name = next((name for name, _ in faults), "")
+    lines = [f"seed {world.seed}:", *(f"  {name or '-'}: {what}" for name, what in faults), *world.history.told(name)]
+    return "\n".join(lines)
+
+
+def accepted_again(world: World) -> Counter[str]:
+    """Acceptances after the first of each notification, by what led to them."""
+    counts: Counter[str] = Counter()
+    for sendings in world.books.sendings.values():
+        accepted = [it for it in sendings if it.accepted is not None]
+        counts.update(it.why[0] if it.why else "nothing" for it in accepted[:-1])
+    return counts
+
+
+def _unexpected(world: World) -> Iterator[Fault]:
+    for fault in world.loop.faults:
+        yield "", f"nobody caught {fault}"
+    if world.bugs:
+        yield "", f"{world.bugs:.0f} errors that nobody foresaw"
+    for pod in world.ended:
+        for task in pod.tasks:
+            if not task.done():
+                yield "", f"{pod.name} goes on after its end: {task}"
+
+
+def _left_over(world: World) -> Iterator[Fault]:
+    if world.courier.pending or world.to_publish:
+        yield "", f"{world.courier.pending} messages are left after {world.loop.time():.0f} s"
+
+
+def _lost(world: World) -> Iterator[Fault]:
+    """Every unit ends, and all that it told to anybody does."""
+    letters = Counter(message.headers["x-reason"] for message in world.broker.dead)
+    for unit in world.units:
+        try:
+            read = decode(unit.body)
+        except Permanent:
+            if letters["malformed"] + letters["schema"] == 0:
+                yield unit.name, "could not be read, and is no dead letter"
+            continue
+        record = world.states.get(Key(read.organization_id, "unit", identity(read)))
+        if record not in OVER:
+            yield unit.name, f"its record says {record}"
+        # What is dead as a whole, or expired, may have parts that somebody was killed with.
+        for destination in (read.destinations or ()) if record == "done" else ():
+            name = notification_id(read, destination.destination_id)
+            state = world.states.get(Key(read.organization_id, "notification", name))
+            if not _ended(world, name, state):
+                yield name, f"of {unit.name}: its record says {state}"
+
+
+def _ended(world: World, name: str, state: str | None) -> bool:
+    """What was accepted while the store could not be told is over as well: that is counted, and no more is promised."""
+    accepted = (it for it in world.books.sendings[name] if it.accepted is not None)
+    return state in OVER or any({"unready", "stopped"} & set(it.why) for it in accepted)
+
+
+def _untrue(world: World) -> Iterator[Fault]:
+    """What the ledger says happened."""
+    letters: dict[str, int] = defaultdict(int)
+    for message in world.broker.dead:
+        letters[_name(message.body)] += 1
+    for key, state in world.states.items():
+        if state == "delivered" and not any(it.accepted is not None for it in world.books.sendings[key.id]):
+            yield key.id, "delivered, and nobody has it"
+        if state == "dead" and not letters[key.id]:
+            yield key.id, "dead without a dead letter"
+
+
+def _name(body: bytes) -> str:
+    try:
+        read: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(read.get("notification_id") or read["work_unit_id"])
+
+
+def _unexplained(world: World) -> Iterator[Fault]:
+    """Accepted twice is what was promised in three cases only."""
+    for name, sendings in world.books.sendings.items():
+        accepted = [it for it in sendings if it.accepted is not None]
+        for before in accepted[:-1]:
+            if not before.why:
+                yield name, f"accepted again after {_told(before)}"
+
+
+def _told(sending: Sending) -> str:
+    return f"{sending.pod.name} had it accepted at {sending.accepted:.3f}, recorded {sending.settled}"
+
+
+def _overrun(world: World) -> Iterator[Fault]:
+    for (organization, limit), moments in world.books.admitted.items():
+        if most := _most_above(limit, moments):
+            yield "", f"{organization}, {limit.name}: {most:.2f} more than burst and rate"
+
+
+def _most_above(limit: Limit, moments: list[float]) -> float:
+    """By how many admissions at most some window has more than it may, 0 for none."""
+    least, most = float("inf"), 0.0
+    for number, moment in enumerate(moments):
+        due = moment * SECOND / limit.interval
+        least = min(least, number - due)
+        most = max(most, number + 1 - due - least - limit.burst - BORNE / limit.interval)
+    return most if most > 1e-6 else 0.0
