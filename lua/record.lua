@@ -71,6 +71,7 @@ local function answer(token, attempt, replayed, lease, ttl)
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
   end
   if claimed and record.token == token then return take(token, attempt, lease, ttl) end
-  if claimed and record.lease > now then return {'busy', record.lease - now} end
+  -- What lasts longer than any lease was written before this server's clock was set back: ask again then.
+  if claimed and record.lease > now then return {'busy', math.min(record.lease - now, tonumber(lease))} end
   return nil
 end

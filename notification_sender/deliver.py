@@ -125,20 +125,21 @@ class Deliverer:
             visit = await self._hosts.enter(channel.host(address))
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
-        if visit.away:
+        if visit.away and not self._patience.spent(channel.name, age):
             return Attempt(notification, Deferred(visit.away, "host_out"))
         try:
             ask = self._ask(notification, address, token=token, replayed=replayed)
             return await self._admit(notification, ask, visit, age)
         finally:
-            await self._hosts.leave(visit)
+            self._hosts.leave(visit)
 
     async def _admit(self, notification: Notification, ask: Ask, visit: Visit, age: float) -> Attempt:
         reply = await self._ledger.admit(ask)
         self._asked(reply)
         if isinstance(reply, Throttled) and reply.limit == HOLD:
-            # Whoever asked for time is not to get all that waited for it at once.
-            reply = replace(reply, delay=reply.delay * (1 + JITTER * self._dice()))
+            # Whoever asked for time is not to get all that waited for it at once; nor one by one, for each may be
+            # told the same.
+            reply = replace(reply, delay=reply.delay + JITTER * self._dice())
         if not isinstance(reply, Mine):
             return _not_sent(notification, reply)
         self._held.take(reply.claim)

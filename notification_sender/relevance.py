@@ -33,6 +33,6 @@ class Relevance:
             reason = await gatherer.outdated(unit, self._clock.now() - notification.composed_at)
         except Exception as fault:  # noqa: BLE001 - an API that is away, a deadline, a bug: none of them holds it back
             self._unasked.labels(notification.kind).inc()
-            _log.warning("relevance.unknown", notification_id=notification.notification_id, error=repr(fault))
+            _log.warning("relevance.unknown", notification_id=notification.notification_id, error=type(fault).__name__)
             return None
         return Suppressed(f"no_longer_relevant:{reason}") if reason else None

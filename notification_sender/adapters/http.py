@@ -129,8 +129,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         finally:
             dialling.reset(token)
         if exchange.whole or (exchange.status and self._partial):
-            body, partial = bytes(exchange.body), not exchange.whole
-            return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
+            return _answer(exchange)
         if dial.refused and not exchange.begun:  # else another address of the same name was allowed
             raise dial.refused
         raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
@@ -201,6 +200,11 @@ class _Route:
             # The rest would be read as the version of HTTP.
             raise SendFailed("the URL holds a space", sent=Sent.NOTHING)
         return route
+
+
+def _answer(exchange: Exchange) -> Answer:
+    body, partial = bytes(exchange.body), not exchange.whole
+    return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
 
 
 def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length: int) -> bytes:

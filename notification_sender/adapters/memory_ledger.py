@@ -199,7 +199,7 @@ class MemoryLedger:
         if record.claimed and record.token == token:
             return self._take(key, record, token, attempt)
         if record.held(self._now):
-            return Busy((record.lease - self._now) / SECOND)
+            return Busy(min(record.lease - self._now, self._lease) / SECOND)
         return None
 
     def _take(self, key: Key, record: Record, token: str, attempt: int) -> Mine | Crashed:

@@ -97,7 +97,7 @@ class RabbitmqEvents:
                 try:
                     await self._send(await self._writable())
                     told = ""
-                except Unready as fault:
+                except Exception as fault:  # noqa: BLE001 - whatever it is, the next events are sent
                     if str(fault) != told:
                         told = str(fault)
                         _log.warning("events.unsent", error=told)

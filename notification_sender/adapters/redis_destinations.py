@@ -46,7 +46,9 @@ class RedisDestinations:
 
         Why it was off stays written there until something is accepted: then it has recovered.
         """
-        keys = [key async for key in self._keys(organization_id, f"{destination_id}:*")]
+        # An id may hold a colon itself: the pattern finds others, too.
+        pattern, own = f"{destination_id}:*", f"destination:{destination_id}".encode()
+        keys = [key async for key in self._keys(organization_id, pattern) if key.rpartition(b":")[0].endswith(own)]
         return sum([cast("int", await self._redis.execute("HDEL", key, "until")) for key in keys])
 
     async def _keys(self, organization_id: str, name: str) -> AsyncIterator[bytes]:

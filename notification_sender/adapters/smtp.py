@@ -127,7 +127,7 @@ class Smtp:
                 await self._slots.acquire()
         except TimeoutError:
             words = f"{self._server.host}: no connection became free for {self._timeout / 2:g} s"
-            raise SlowDown(words, seconds=BACKLOG) from None
+            raise SlowDown(words, seconds=BACKLOG, of_all=False) from None
         try:
             yield
         finally:

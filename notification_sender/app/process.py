@@ -151,6 +151,7 @@ class App:
             opened.push_async_callback(self._store.close)
             await self._store.open()
             opened.push_async_callback(self._cache.close)
+            opened.push_async_callback(self._hosts.close)
             self._upstreams.start()
             opened.push_async_callback(self._broker.close)
             await self._broker.connect()

@@ -10,7 +10,7 @@ from email.policy import EmailPolicy
 from typing import Any, Protocol
 
 from notification_sender.model.destination import Destination
-from notification_sender.model.errors import ChannelNotConfigured, ConfigurationFault, SchemaViolation
+from notification_sender.model.errors import ChannelNotConfigured, ConfigurationFault, SchemaViolation, SendFailed
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.ports import Begin, Clock
@@ -75,11 +75,16 @@ class Email:
         return "mail server"
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
+        """As ``Channel.send``; where the mail server itself is unwell, that is not the recipient's doing."""
         if self._mailer is None or self._sender is None:
             raise ChannelNotConfigured("no mail server: NS_SMTP_URL and NS_EMAIL_FROM are not both set")
         to = self.address(notification.destination)
         message = compose(notification, self._sender, to, datetime.fromtimestamp(self._clock.now(), UTC))
-        return await self._mailer.send(self._sender.addr_spec, to, message, begin)
+        try:
+            return await self._mailer.send(self._sender.addr_spec, to, message, begin)
+        except SendFailed as fault:
+            fault.between = fault.ill
+            raise
 
 
 def is_address(text: str) -> bool:

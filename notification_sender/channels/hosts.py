@@ -1,7 +1,8 @@
 """Which hosts of recipients are out, for the whole fleet: nothing is sent there but one notification, to find out."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,9 +28,12 @@ STEP = 0.02
 LONGEST = 600.0
 """Seconds that one waits at most before it looks again: a backlog that looks too often is work for nothing."""
 
+SLOW = 1.0
+"""Seconds. What takes longer and ends without an answer costs a slot for nothing: such a host is left alone soon."""
+
 BEARABLE = 300.0
-"""Seconds for which a host may answer with nothing but errors: it is there, and may only dislike what it was sent. How
-often each is tried is the retry schedule's business until then."""
+"""Seconds for which a host may do nothing but fail as long as it does so quickly: it costs little, and may only dislike
+what it was sent. How often each is tried is the retry schedule's business until then."""
 
 MOST = 2000
 """Hosts that are remembered, for something speaks against them: about 4 MB."""
@@ -52,6 +56,8 @@ class Visit:
     """What it says of the host. None: nothing was sent, or it did not come to an end, for reasons of ours."""
     answered: bool = False
     """Where it is not well: it answered all the same, with an error."""
+    begun: float = 0.0
+    """Monotonic, s."""
     wish: float | None = None
     """Seconds for which the host asks us to stay away."""
 
@@ -63,10 +69,12 @@ class Visit:
             self.well = True
             raise
         except SendFailed as fault:
-            self.well, self.answered = not fault.ill, fault.sent is Sent.ANSWERED
+            # What was not even sent, for reasons of ours, says nothing of it.
+            self.well = None if fault.sent is Sent.NOTHING and not fault.ill else not fault.ill
+            self.answered = fault.sent is Sent.ANSWERED
             raise
         except SlowDown as fault:
-            self.wish = fault.seconds
+            self.wish = fault.seconds if fault.of_all else None
             raise
         self.well = True
         return receipt
@@ -80,16 +88,17 @@ class _Host:
     returns: Returns = field(default_factory=lambda: Returns(LONGEST))
     since: float | None = None
     """When it went out, epoch time."""
-    errors: float | None = None
-    """Since when it answers with nothing but errors, monotonic, s."""
+    failing: float | None = None
+    """Since when it does nothing but fail, monotonic, s."""
 
     def bears(self, visit: Visit, now: float) -> bool:
         """Whether what a visit found is no reason to leave the host alone."""
-        if not visit.answered or visit.well:
-            self.errors = None
-            return bool(visit.well)
-        self.errors = now if self.errors is None else self.errors
-        return now - self.errors < BEARABLE
+        if visit.well:
+            self.failing = None
+            return True
+        self.failing = now if self.failing is None else self.failing
+        quick = visit.answered or now - visit.begun < SLOW
+        return quick and now - self.failing < BEARABLE
 
 
 class Hosts:
@@ -102,6 +111,8 @@ class Hosts:
         self._dice = dice
         self._timeout = timeout
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._errands: set[asyncio.Task[None]] = set()
+        """What the fleet is told, beside the work: between a send and its record nothing may be waited for."""
         news.hear(TOPIC, self._hear)
 
     @property
@@ -124,26 +135,36 @@ class Hosts:
 
     async def enter(self, host: str) -> Visit:
         """Ask before anything is spent on a send; whoever is not sent away says how it went, by ``leave``."""
-        known = self._hosts.get(host)
+        known, now = self._hosts.get(host), self._clock.monotonic()
         if known is None:
-            return Visit(host)
-        now = self._clock.monotonic()
+            return Visit(host, begun=now)
         state = known.breaker.state(now)
         if state == "closed":
-            return Visit(host)
+            return Visit(host, begun=now)
         if state == "due" and await self._chosen(host, known, now):
-            return Visit(host, probe=True)
+            return Visit(host, begun=now, probe=True)
         opens = now + known.breaker.left(now)
-        return Visit(host, away=known.returns.after(STEP, now=now, dice=self._dice(), opens=opens))
+        return Visit(host, begun=now, away=known.returns.after(STEP, now=now, dice=self._dice(), opens=opens))
 
-    async def leave(self, visit: Visit) -> None:
+    def leave(self, visit: Visit) -> None:
         """The send has ended, or did not come about."""
         if visit.wish is not None:
-            await self._tell("out", visit.wish, visit.host)
+            self._tell("out", visit.wish, visit.host)
         elif visit.well is not None and (visit.probe or not visit.well or visit.host in self._hosts):
-            await self._judge(visit)
+            self._judge(visit)
         if visit.probe:
-            await self._probed(visit.host)
+            self._start(self._probed(visit.host))
+
+    async def close(self) -> None:
+        """Tell nobody anything any more."""
+        for errand in self._errands:
+            errand.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
+
+    def _start(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _chosen(self, host: str, known: _Host, now: float) -> bool:
         # Also where it is ours: until it is known how it went, the others of this process need not ask.
@@ -159,17 +180,17 @@ class Hosts:
         except Unready:
             return  # its time ends by itself
 
-    async def _judge(self, visit: Visit) -> None:
+    def _judge(self, visit: Visit) -> None:
         now, known = self._clock.monotonic(), self._known(visit.host)
         well, breaker = known.bears(visit, now), known.breaker
-        if visit.probe and well:
-            await self._tell("well", 0.0, visit.host)
+        if well and (visit.probe or (visit.well and known.since is not None)):
+            self._tell("well", 0.0, visit.host)
             return
         dice = self._dice()
         seconds = breaker.pause(now=now, dice=dice) if visit.probe else breaker.ended(well=well, now=now, dice=dice)
         if seconds is not None:
-            await self._tell("out", seconds, visit.host)
-        elif breaker.spotless and known.errors is None:
+            self._tell("out", seconds, visit.host)
+        elif breaker.spotless and known.failing is None:
             del self._hosts[visit.host]
 
     def _known(self, host: str) -> _Host:
@@ -179,14 +200,14 @@ class Hosts:
             self._hosts.popitem(last=False)
         return known
 
-    async def _tell(self, state: str, seconds: float, host: str) -> None:
+    def _tell(self, state: str, seconds: float, host: str) -> None:
         self._heard(state, seconds, host)
-        await self._news.tell(TOPIC, f"{state} {seconds:.3f} {host}")
+        self._start(self._news.tell(TOPIC, f"{state} {round(1000 * seconds)} {host}"))
 
     def _hear(self, text: str) -> None:
         match text.split(" ", 2):
-            case ["out" | "well" as state, seconds, host]:
-                self._heard(state, float(seconds), host)
+            case ["out" | "well" as state, ms, host] if ms.isdecimal():
+                self._heard(state, int(ms) / 1000, host)
 
     def _heard(self, state: str, seconds: float, host: str) -> None:
         if state == "well":

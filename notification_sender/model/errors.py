@@ -126,9 +126,11 @@ class Sent(StrEnum):
 class SendFailed(Transient):
     """One attempt failed. ``retry_after`` is the recipient's own wish, in seconds, where it has one.
 
-    ``ill``: it says that the whole host is unwell (no answer, a 5xx), not this one message. ``answer`` and ``status``
-    as of Permanent.
+    ``ill``: it says that the whole host is unwell (no answer, a 5xx), not this one message; ``between``: and this is a
+    service on the way, not the recipient. ``answer`` and ``status`` as of Permanent.
     """
+
+    between = False
 
     def __init__(
         self,
@@ -155,9 +157,11 @@ class ClaimLost(Transient):
 class SlowDown(Transient):
     """A service that stands between us and recipients (the mail server) asks us to come later, in ``seconds``.
 
-    It is not the recipient's answer: no attempt is used, and it holds for all that goes through that service.
+    It is not the recipient's answer: no attempt is used. ``of_all``: it holds for all that goes through that service,
+    for the whole fleet, and not for this process alone.
     """
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    def __init__(self, message: str, *, seconds: float, of_all: bool = True) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.of_all = of_all

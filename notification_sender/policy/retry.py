@@ -82,6 +82,10 @@ class Patience:
         """Whether it is too old for anything. ``age``: seconds since its unit was first seen, and due."""
         return age > self.max_age
 
+    def spent(self, channel: str, age: float) -> bool:
+        """Whether it is older than its whole schedule: whoever could not try it until now tries it as that says."""
+        return age > sum(self.schedules[channel].delays) * (1 + JITTER)
+
     def after(
         self, channel: str, attempt: int, *, age: float, dice: float, retry_after: float | None = None
     ) -> float | None:

@@ -24,6 +24,9 @@ BEHIND = 4
 its own share: what it is given now is only put off, too, and that is work all the same.
 """
 
+FEW = 8
+"""So many may always be held, as long as one is left to others: of a process that has few, a part is none."""
+
 WEIGHT = 1 / 8
 """Of the latest in a mean."""
 
@@ -40,7 +43,7 @@ class Shares:
     """
 
     def __init__(self, total: int, share: float) -> None:
-        self._own = max(1, int(total * share))
+        self._own = max(int(total * share), min(total - 1, FEW), 1)
         self._names: dict[str, _Holder] = {}
         self._idle: OrderedDict[str, float] = OrderedDict()
         """Those that hold nothing, since when: the longest first."""

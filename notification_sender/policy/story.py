@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import orjson
 
-from notification_sender.model.errors import ForbiddenAddress, Gone, Permanent, Rejected, SendFailed
+from notification_sender.model.errors import ForbiddenAddress, Gone, Permanent, Rejected, SendFailed, Sent
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 
 Verdict = Literal["accepted", "failed", "gone", "neither"]
@@ -24,7 +24,10 @@ def verdict(outcome: Outcome) -> Verdict:
             return "accepted"
         case Dead(error=Gone()):
             return "gone"
-        case Failed() | Dead(error=SendFailed() | Rejected() | ForbiddenAddress()):
+        case Failed(error=SendFailed() as error) | Dead(error=SendFailed() as error):
+            ours = error.between or (error.sent is Sent.NOTHING and not error.ill)
+            return "neither" if ours else "failed"
+        case Dead(error=Rejected() | ForbiddenAddress()):
             return "failed"
     return "neither"
 

@@ -96,6 +96,9 @@ class Heart:
             metrics=metrics,
         )
         self._beside: list[asyncio.Task[None]] = []
+        self._show(metrics)
+
+    def _show(self, metrics: Metrics) -> None:
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 

@@ -4,7 +4,6 @@ import asyncio
 
 import structlog
 
-from notification_sender.model.errors import Unready
 from notification_sender.ports import Claim, Clock, Ledger
 
 _log = structlog.get_logger()
@@ -45,9 +44,9 @@ class Held:
         try:
             if not await self._ledger.renew(claim) and _name(claim) in self._claims:
                 _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
-        except Unready as fault:
+        except Exception as fault:  # noqa: BLE001 - of one claim: all others have to be renewed again and again
             # The lease may end before the store is back; whoever claims then finds the outcome unknown.
-            _log.warning("claim.not_renewed", id=claim.key.id, error=str(fault))
+            _log.warning("claim.not_renewed", id=claim.key.id, error=repr(fault))
 
 
 def _name(claim: Claim) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -27,6 +28,9 @@ BUGS = 5
 
 MOST_UNSETTLED = 2000
 """What a quorum queue allows one consumer."""
+
+RESTING = 100
+"""Deliveries more that are taken: what comes out of the ladder rests for half a second, and must keep nobody out."""
 
 SLEEP_AT_MOST = 1.0
 """Seconds: the ladder leaves less than one to sleep, whatever another pod's clock says."""
@@ -77,7 +81,7 @@ class Lanes:
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane; a few more than there are slots, so that a freed slot finds work waiting."""
-        self._prefetch = min(2 * concurrency, MOST_UNSETTLED)
+        self._prefetch = min(2 * concurrency + RESTING, MOST_UNSETTLED)
         for lane in Lane:
             consume = partial(self._intake.consume, lane, self._prefetch, self._take)
             await self._readiness.keep(consume, longest=math.inf)
@@ -138,8 +142,10 @@ class Lanes:
             await self._put_off(envelope, f"still unready: {fault}", envelope.bugs)
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
-            _log.exception("delivery.unexpected", lane=envelope.lane.value)
-            await self._put_off(envelope, f"unexpected: {fault!r}", envelope.bugs + 1)
+            # Not its words: they may be the content of the message.
+            where = "".join(traceback.format_tb(fault.__traceback__))
+            _log.error("delivery.unexpected", lane=envelope.lane.value, error=type(fault).__name__, where=where)
+            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", envelope.bugs + 1)
         finally:
             self._slots.give(envelope.lane)
             self.begin()

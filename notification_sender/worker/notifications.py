@@ -99,7 +99,9 @@ class Notifications:
 
     async def _settle(self, attempt: Attempt, envelope: Envelope, compose: float | None = None) -> None:
         notification = attempt.notification
-        self._organizations.went(notification.organization_id, put_off=_put_off(attempt))
+        put_off = _put_off(attempt)
+        if put_off or attempt.tried:
+            self._organizations.went(notification.organization_id, put_off=put_off)
         work = Work(
             what="notification",
             stage="deliver",

@@ -141,29 +141,30 @@ class Settler:
             release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
             self._written(work, await self._readiness.keep(release))
 
-    async def _record(self, work: Work, final: Final, *, longest: float = LONGEST) -> None:
+    async def _record(self, work: Work, final: Final, *, longest: float = LONGEST) -> bool:
+        """Whether it was ours to record."""
         claim = work.claim
         if claim is None:
             await self._readiness.keep(lambda: self._ledger.note(work.key, final), longest)
-        else:
-            finish = partial(self._ledger.finish, claim, final, work.tried)
-            self._written(work, await self._readiness.keep(finish, longest))
+            return True
+        finish = partial(self._ledger.finish, claim, final, work.tried)
+        return self._written(work, await self._readiness.keep(finish, longest))
 
-    def _written(self, work: Work, written: Written) -> None:
+    def _written(self, work: Work, written: Written) -> bool:
         if not written.ours:
             _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
         if written.turn is not None and work.tried is not None:
             self._journal.turned(written.turn, work.tried.verdict, work.facts)
+        return written.ours
 
     async def _record_acceptance(self, work: Work, final: Final) -> None:
         recorded = False
         try:
-            await self._record(work, final, longest=RECORDING)
-            recorded = True
+            recorded = await self._record(work, final, longest=RECORDING)
         except Unready as fault:
             _log.error("acceptance.unrecorded", notification_id=work.key.id, error=str(fault))
         finally:
-            # Also where it was cut off by the end of the process: it is counted as what it is.
+            # Also where it was cut off by the end of the process, or the store lost the claim meanwhile.
             if not recorded:
                 self._remember(work.key.id)
                 self._journal.unrecorded()

@@ -113,7 +113,7 @@ DOWN = SendFailed("no answer", sent=Sent.NOTHING, ill=True)
 class Host:
     """What hook-0 is at: fails after ``seconds`` while it is ``down``. Who came, by time."""
 
-    def __init__(self, body: Any, seconds: float = 0.0) -> None:
+    def __init__(self, body: Any, seconds: float = 5.0) -> None:
         self._clock = body.clock
         self._seconds = seconds
         self.down: Exception | None = DOWN
@@ -154,9 +154,34 @@ async def test_those_who_wait_for_a_host_use_no_attempt_and_do_not_come_back_in_
     host.down, back = None, body.clock.now()
     await body.clock.until(body.idle)
     came = [(at, it) for at, it in body.channel.sends if at >= back]
-    assert len([it for _, it in came if it.attempt == 1]) >= 150 - 40
+    assert len([it for _, it in came if it.attempt == 1]) >= 150 - 55
     per_second = Counter(int(at) for at, _ in came)
     assert max(per_second.values()) <= 51
+
+
+async def test_a_host_that_refuses_every_first_try_at_once_keeps_nobody_longer_than_the_schedule_says(
+    body: Any,
+) -> None:
+    tried: set[str] = set()
+
+    def first(notification: Notification) -> Exception | None:
+        known = notification.notification_id in tried
+        tried.add(notification.notification_id)
+        return None if known else DOWN
+
+    body.channel.fails = first
+    await flood(body, 400, hooks=1)
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 800
+    assert body.clock.now() - START < 10
+
+
+async def test_what_hangs_for_longer_than_the_whole_schedule_is_tried_as_that_says_and_then_dead(body: Any) -> None:
+    Host(body)
+    await flood(body, 60, hooks=1)
+    await body.clock.until(lambda: len(body.broker.dead) == 60)
+    assert reasons(body) == ["exhausted"] * 60
+    assert body.clock.now() - START < 3 * (5 + 300 + 1800)
 
 
 async def test_a_probe_whose_turn_is_not_used_is_given_back(body: Any) -> None:
@@ -172,7 +197,7 @@ async def test_a_probe_whose_turn_is_not_used_is_given_back(body: Any) -> None:
 
 
 async def test_a_service_that_asks_for_less_is_left_alone_by_all_for_so_long(body: Any) -> None:
-    host, other = Host(body), body.another()
+    host, other = Host(body, seconds=0.0), body.another()
     await other.start()
     host.down = SlowDown("421 too much", seconds=30.0)
     await flood(body, 1, hooks=1)

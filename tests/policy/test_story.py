@@ -1,0 +1,39 @@
+"""What an attempt says of its destination, and for how long it is left alone."""
+
+import pytest
+
+from notification_sender.model.errors import ForbiddenAddress, Gone, Rejected, SendFailed, Sent
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
+from notification_sender.policy.story import LONGEST_HOLD, Verdict, hold, verdict
+
+
+def failed(*, sent: Sent, ill: bool = False, between: bool = False, retry_after: float | None = None) -> Failed:
+    error = SendFailed("…", sent=sent, ill=ill, retry_after=retry_after)
+    error.between = between
+    return Failed(5.0, error)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (Delivered(Receipt("200")), "accepted"),
+        (Dead.of(Gone("answered 410")), "gone"),
+        (Dead.of(Rejected("answered 404")), "failed"),
+        (Dead.of(ForbiddenAddress("10.0.0.1")), "failed"),
+        (failed(sent=Sent.ANSWERED), "failed"),
+        (failed(sent=Sent.NOTHING, ill=True), "failed"),
+        (Dead("exhausted", "…", error=failed(sent=Sent.UNKNOWN, ill=True).error), "failed"),
+        (failed(sent=Sent.NOTHING), "neither"),
+        (failed(sent=Sent.NOTHING, ill=True, between=True), "neither"),
+        (Dead("context_unavailable", "no token"), "neither"),
+        (Deferred(15.0, "slow_down"), "neither"),
+    ],
+)
+def test_only_what_its_recipient_did_is_held_against_a_destination(outcome: Outcome, says: Verdict) -> None:
+    assert verdict(outcome) == says
+
+
+def test_a_wish_for_time_holds_for_an_hour_at_most() -> None:
+    assert hold(failed(sent=Sent.ANSWERED, retry_after=90.0)) == 90.0
+    assert hold(failed(sent=Sent.ANSWERED, retry_after=86_400.0)) == LONGEST_HOLD
+    assert hold(failed(sent=Sent.ANSWERED)) == hold(Delivered(Receipt("200"))) == 0.0
