@@ -1,5 +1,6 @@
 """The real servers that the tests talk to: private, started when first asked for, shared by all tests."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_
 from services.program import MissingProgramError
 from services.rabbitmq import RabbitMQ, running_rabbitmq
 from services.redis import Redis, running_redis
+from steered import Bench
 
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.redis import Redis as Client
 from notification_sender.telemetry import log
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
@@ -62,6 +66,16 @@ def redis_server(redis_service: Redis) -> str:
     """The url of a server that holds nothing."""
     redis_service.flush()
     return redis_service.url
+
+
+@pytest.fixture(scope="module", params=["embedded", "redis"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    embedded = request.param == "embedded"
+    store = EmbeddedRedis() if embedded else Client(url=request.getfixturevalue("redis_url"))
+    with asyncio.Runner() as runner:
+        runner.run(store.connect())
+        yield Bench(store, runner, histories=40 if embedded else 150)
+        runner.run(store.close())
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,14 +1,20 @@
 """Redis on a clock that jumps: the scripts as they are, but for where they read the time."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from virtual import VirtualClock
 
 from notification_sender.adapters.redis import Store
 from notification_sender.adapters.scripts import Script
 
+T = TypeVar("T")
 SERVER_TIME = "redis.call('TIME')"
 GIVEN_TIME = "{ARGV[#ARGV - 1], ARGV[#ARGV]}"
 
@@ -28,7 +34,51 @@ class Steered:
         return await self._store.run(_steered(script), keys, (*arguments, *now))
 
 
+class Overheard:
+    """A store that writes down what its scripts say on ``channel``."""
+
+    def __init__(self, store: Store, channel: str) -> None:
+        self._store = store
+        self._channel = channel
+
+    async def execute(self, *command: Any) -> Any:
+        return await self._store.execute(*command)
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return await self._store.run(Script.of(script.source.replace("'PUBLISH'", "'RPUSH'")), keys, arguments)
+
+    async def said(self) -> list[str]:
+        return [text.decode() for text in await self.execute("LRANGE", self._channel, 0, -1)]
+
+
 @cache
 def _steered(script: Script) -> Script:
     assert script.source.count(SERVER_TIME) <= 1
     return Script.of(script.source.replace(SERVER_TIME, GIVEN_TIME))
+
+
+@dataclass
+class Bench:
+    """One store and one loop for all histories of a state machine, whose steps are not coroutines."""
+
+    store: Store
+    runner: asyncio.Runner
+    histories: int
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def prefix(self) -> str:
+        """Keys of one history alone."""
+        return f"t{next(self._numbers)}"
+
+    def play(self, machine: Callable[["Bench"], RuleBasedStateMachine]) -> None:
+        """Many histories of 50 steps; where one fails, the shortest that does is looked for, which takes minutes."""
+        rules = settings(
+            max_examples=self.histories,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+        run_state_machine_as_test(lambda: machine(self), settings=rules)

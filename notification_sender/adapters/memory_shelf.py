@@ -57,9 +57,10 @@ class MemoryShelf:
 
     def _settled(self, key: str, token: str, look: Look, *, waits: bool) -> Look:
         lease = self._live(key)
-        if lease is not None and lease.token != token:
+        left = lease.ends - self._clock.now() if lease is not None else 0.0
+        # One that lasts longer than any was written before the clock was set back.
+        if lease is not None and lease.token != token and left <= self._lease:
             lease.wanted = lease.wanted or waits
-            left = lease.ends - self._clock.now()
             return Look(look.body, look.fetched, look.soft, look.hard, "other", left)
         before = self._leases.get(key)
         wanted = before is not None and before.token == token and before.wanted

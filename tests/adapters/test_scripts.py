@@ -1,38 +1,40 @@
-"""The scripts do what the plain Python does: the same history, step by step the same replies, the same records."""
+"""The scripts of the ledger do what the plain Python does: step by step the same replies, at last the same records."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from steered import Steered
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from steered import Bench, Steered
 from virtual import VirtualClock
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_ledger import MemoryLedger, Record
 from notification_sender.adapters.memory_places import Place
-from notification_sender.adapters.redis import Redis, Store
+from notification_sender.adapters.redis_destinations import RedisDestinations
 from notification_sender.adapters.redis_ledger import RedisLedger
+from notification_sender.adapters.redis_suppressions import RedisSuppressions
 from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.ports import Ask, Busy, Claim, Crashed, Final, Key, Mine, Throttled, Tried
 
-LEASE, HORIZON, PATIENCE = 30.0, 60.0, 100.0
+LEASE, HORIZON, PATIENCE = 30.0, 40.0, 100.0
 DAY = 86_400.0
 # Records end in the server's own time: no history may last so long on the clock that jumps.
 LONGER_THAN_ANY_HISTORY = 1000 * DAY
 
-keys = st.sampled_from([Key("org-1", "notification", f"n-{number}") for number in range(4)])
-places = st.sampled_from([Key("org-1", "destination", f"hook-{number}") for number in range(3)])
+KEYS = [Key("org-1", "notification", f"n-{number}") for number in range(3)]
+RECIPIENTS = [Key("org-1", "recipient", name) for name in ("0123", "4567")]
+PLACES = [Key("org-1", "destination", f"hook-{number}:0a1b") for number in range(2)]
+BATCH = "batch-1"
+
+keys, places, recipients = st.sampled_from(KEYS), st.sampled_from(PLACES), st.sampled_from(RECIPIENTS)
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
-attempts = st.sampled_from([1, 1, 1, 1, 2, 3])
+attempts = st.sampled_from([1, 1, 1, 2, 3])
 replays = st.sampled_from([False, False, False, True])
 finals = st.builds(
     Final,
-    st.sampled_from(["delivered", "suppressed", "dead", "done"]),
+    st.sampled_from(["delivered", "suppressed", "dead", "dead", "done"]),
     st.sampled_from(["", "200 OK\r\nüñ"]),
     st.sampled_from([(), ("n-0",), ("n-0", "n-1")]),
 )
@@ -49,95 +51,167 @@ limits = st.lists(
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
-pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, -5.0, -DAY])
-shifts = st.sampled_from([0.0, 0.0, 0.0, -0.000_001, 0.000_001, 6.999_999, 7.0])
+asks = st.builds(Ask, keys, tokens, attempts, replays, places, recipients, limits)
+verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
+tried = st.builds(Tried, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
+pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, 8 * DAY, -5.0, -DAY])
+shifts = st.sampled_from([0.0, 0.0, 0.0, -0.000_001, 0.000_001, 6.999_999, 7.0, 60.0])
 
 
-@dataclass
-class Pair:
+class Ledgers(RuleBasedStateMachine):
     """One history, told to both."""
 
-    clock: VirtualClock
-    plain: MemoryLedger
-    scripts: RedisLedger
-    claims: list[Claim] = field(default_factory=lambda: [Claim(Key("org-1", "notification", "n-0"), "t-9", 7)])
-    delay: float = 0.0
-    """What the last one that has to wait was told."""
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self.bench, self.clock, self.prefix = bench, VirtualClock(), bench.prefix()
+        times: dict[str, Any] = {
+            "lease": LEASE,
+            "ledger_ttl": LONGER_THAN_ANY_HISTORY,
+            "horizon": HORIZON,
+            "disable_after": PATIENCE,
+        }
+        self.plain = MemoryLedger(clock=self.clock, **times)
+        self.scripts = RedisLedger(redis=Steered(bench.store, self.clock), prefix=self.prefix, **times)
+        self.given = [Claim(KEYS[0], "t-9", 7)]
+        """Claims; this one never was."""
+        self.fences: dict[Key, int] = {}
+        """The highest that was given."""
+        self.waiting: list[tuple[Ask, float]] = []
+        """Those that have to, and until when."""
 
-    async def both(self, ask: Callable[[Any], Awaitable[Any]]) -> None:
-        expected, reply = await ask(self.plain), await ask(self.scripts)
+    def both(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+        expected, reply = self.bench.run(self._both(ask))
         assert reply == expected
         if isinstance(reply, Mine | Crashed):
-            self.claims.append(reply.claim)
+            assert reply.claim.fence >= self.fences.get(reply.claim.key, 1)
+            self.fences[reply.claim.key] = reply.claim.fence
+            self.given.append(reply.claim)
+        return reply
+
+    async def _both(self, ask: Callable[[Any], Awaitable[Any]]) -> tuple[Any, Any]:
+        return await ask(self.plain), await ask(self.scripts)
+
+    def admitted(self, ask: Ask) -> bool:
+        reply = self.both(lambda it: it.admit(ask))
         if isinstance(reply, Busy | Throttled):
-            self.delay = reply.delay
+            self.waiting.append((ask, self.clock.now() + reply.delay))
+        return isinstance(reply, Mine)
 
+    @rule(ask=asks, crowd=st.lists(keys, min_size=1, max_size=5))
+    def admit(self, ask: Ask, crowd: list[Key]) -> None:
+        for key in crowd:
+            self.admitted(replace(ask, key=key))
 
-Step = Callable[[Pair], Awaitable[None]]
+    @precondition(lambda self: self.waiting)
+    @rule(many=st.integers(1, 3), token=tokens, shift=shifts)
+    def come_back_when_told(self, many: int, token: str, shift: float) -> None:
+        back, self.waiting = self.waiting[:many], self.waiting[many:]
+        self.clock.jump(max(0.0, max(due for _, due in back) + shift - self.clock.now()))
+        for ask, _ in back:
+            self.admitted(replace(ask, token=token))
 
+    @rule(ask=asks, tries=st.lists(tried, min_size=2, max_size=3), pause=pauses)
+    def try_in_vain(self, ask: Ask, tries: list[Tried], pause: float) -> None:
+        for each in tries:
+            if self.admitted(ask):
+                self.begin(-1)
+                self.release(-1, ask.attempt, 0.0, replace(each, destination=ask.destination))
+            self.clock.jump(pause)
 
-def passing(seconds: float) -> Step:
-    async def step(pair: Pair) -> None:
-        pair.clock.jump(seconds)
+    @rule(ask=asks, sending=st.lists(st.booleans(), min_size=1, max_size=6))
+    def die_with_it(self, ask: Ask, sending: list[bool]) -> None:
+        for number, begun in enumerate(sending):
+            if self.admitted(replace(ask, token=f"t-{number}")) and begun:
+                self.begin(-1)
+            self.clock.jump(LEASE)
 
-    return step
+    @rule(key=keys, token=tokens, attempt=attempts, replayed=replays)
+    def claim(self, key: Key, token: str, attempt: int, replayed: bool) -> None:  # noqa: FBT001 - drawn
+        self.both(lambda it: it.claim(key, token, attempt, replayed=replayed))
 
+    @rule(which=latest)
+    def begin(self, which: int) -> None:
+        claim = self.held(which)
+        if self.both(lambda it: it.begin(claim)):
+            assert claim.fence == self.fences[claim.key]
 
-def waiting(shift: float) -> Step:
-    async def step(pair: Pair) -> None:
-        pair.clock.jump(pair.delay + shift)
+    @rule(which=latest)
+    def renew(self, which: int) -> None:
+        claim = self.held(which)
+        if self.both(lambda it: it.renew(claim)):
+            assert claim.fence == self.fences[claim.key]
 
-    return step
+    @rule(which=latest, final=finals, tried=st.none() | tried)
+    def finish(self, which: int, final: Final, tried: Tried | None) -> None:
+        claim = self.held(which)
+        self.both(lambda it: it.finish(claim, final, tried))
 
+    @rule(which=latest, attempt=attempts, delay=st.sampled_from([0.0, 7.5]), tried=st.none() | tried)
+    def release(self, which: int, attempt: int, delay: float, tried: Tried | None) -> None:
+        claim = self.held(which)
+        self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried))
 
-def claiming(key: Key, token: str, attempt: int, replayed: bool) -> Step:  # noqa: FBT001 - drawn
-    return lambda pair: pair.both(lambda it: it.claim(key, token, attempt, replayed=replayed))
+    def held(self, which: int) -> Claim:
+        return self.given[which % len(self.given)]
 
+    @rule(key=keys, final=finals)
+    def note(self, key: Key, final: Final) -> None:
+        self.both(lambda it: it.note(key, final))
 
-def admitting(ask: Ask) -> Step:
-    return lambda pair: pair.both(lambda it: it.admit(ask))
+    @rule(key=keys, size=st.integers(1, 3))
+    def enroll(self, key: Key, size: int) -> None:
+        self.both(lambda it: it.enroll(BATCH, size, key))
 
+    @rule(seconds=pauses)
+    def let_time_pass(self, seconds: float) -> None:
+        self.clock.jump(seconds)
 
-def beginning(which: int) -> Step:
-    return lambda pair: pair.both(lambda it: it.begin(pair.claims[which % len(pair.claims)]))
+    @rule(place=places)
+    def enable(self, place: Key) -> None:
+        if place in self.plain.places.places:
+            self.plain.places.places[place].until = 0
+        people = RedisDestinations(redis=self.bench.store, prefix=self.prefix)
+        self.bench.run(people.enable("org-1", place.id.partition(":")[0]))
 
+    @rule(recipient=recipients, wanted=st.booleans())
+    def suppress(self, recipient: Key, wanted: bool) -> None:  # noqa: FBT001 - drawn
+        people = RedisSuppressions(redis=self.bench.store, prefix=self.prefix)
+        if wanted:
+            self.plain.unsubscribed.discard(recipient)
+            self.bench.run(people.unsuppress("org-1", [recipient.id]))
+        else:
+            self.plain.unsubscribed.add(recipient)
+            self.bench.run(people.suppress("org-1", [recipient.id], seconds=LONGER_THAN_ANY_HISTORY, reason=""))
 
-def finishing(which: int, final: Final, tried: Tried | None) -> Step:
-    return lambda pair: pair.both(lambda it: it.finish(pair.claims[which % len(pair.claims)], final, tried))
+    @rule()
+    def flush(self) -> None:
+        known = (self.plain.records, self.plain.arrivals, self.plain.stories, self.plain.places.places)
+        mine = (self.fences, self.waiting)
+        for each in (*known, self.plain.unsubscribed, self.plain._batches, self.plain._sizes, *mine):
+            each.clear()
+        self.bench.run(self.bench.store.execute("FLUSHALL"))
 
+    def teardown(self) -> None:
+        self.both(lambda it: it.expected(BATCH))
+        self.both(lambda it: it.fates(BATCH))
+        self.bench.run(self._compare())
 
-def releasing(which: int, attempt: int, delay: float, tried: Tried | None) -> Step:
-    return lambda pair: pair.both(
-        lambda it: it.release(pair.claims[which % len(pair.claims)], attempt, delay=delay, tried=tried)
-    )
+    async def _compare(self) -> None:
+        plain, at = self.plain, self.scripts._at
+        for key, record in plain.records.items():
+            assert await self._hash(at(key)) == fields(record)
+            assert await self.bench.store.execute("LLEN", f"{at(key)}:story") == len(plain.stories[key])
+        for key, place in plain.places.places.items():
+            assert await self._hash(at(key)) == place_fields(place)
+        for (organization, name), known in plain.arrivals.items():
+            told = b"%d %d %d" % (known.booked, known.sent, known.skew)
+            assert await self.bench.store.execute("GET", f"{self.prefix}:1:{{{organization}}}:limit:{name}") == told
 
-
-def renewing(which: int) -> Step:
-    return lambda pair: pair.both(lambda it: it.renew(pair.claims[which % len(pair.claims)]))
-
-
-def noting(key: Key, final: Final) -> Step:
-    return lambda pair: pair.both(lambda it: it.note(key, final))
-
-
-recipients = st.just(Key("org-1", "recipient", "0123"))
-verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
-tries = st.builds(Tried, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
-asks = st.builds(Ask, keys, tokens, attempts, replays, places, recipients, limits)
-latest = st.sampled_from([-1, -1, -1, -2, 0])
-weights = {
-    st.builds(passing, pauses): 2,
-    st.builds(waiting, shifts): 4,
-    st.builds(claiming, keys, tokens, attempts, replays): 2,
-    st.builds(admitting, asks): 12,
-    st.builds(beginning, latest): 3,
-    st.builds(finishing, latest, finals, st.none() | tries): 1,
-    st.builds(releasing, latest, attempts, st.sampled_from([0.0, 7.5]), st.none() | tries): 5,
-    st.builds(renewing, latest): 1,
-    st.builds(noting, keys, finals): 1,
-}
-steps = st.sampled_from([step for step, weight in weights.items() for _ in range(weight)]).flatmap(lambda it: it)
-histories = st.lists(steps, min_size=20, max_size=60)
+    async def _hash(self, key: str) -> dict[str, str]:
+        flat = await self.bench.store.execute("HGETALL", key)
+        stored = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        return {name: value for name, value in stored.items() if value not in {"", "0"}}
 
 
 def fields(record: Record) -> dict[str, str]:
@@ -165,56 +239,6 @@ def place_fields(place: Place) -> dict[str, str]:
     return {name: str(value) for name, value in shown.items() if value}
 
 
-class Bench:
-    """One store and one loop for all histories; each has keys of its own."""
-
-    def __init__(self, store: Redis | EmbeddedRedis, runner: asyncio.Runner) -> None:
-        self._store: Store = store
-        self._runner = runner
-        self._prefixes = count()
-
-    def compare(self, history: list[Step]) -> None:
-        self._runner.run(self._compare(history))
-
-    async def _compare(self, history: list[Step]) -> None:
-        clock, prefix = VirtualClock(), f"t{next(self._prefixes)}"
-        times: dict[str, Any] = {
-            "lease": LEASE,
-            "ledger_ttl": LONGER_THAN_ANY_HISTORY,
-            "horizon": HORIZON,
-            "disable_after": PATIENCE,
-        }
-        scripts = RedisLedger(redis=Steered(self._store, clock), prefix=prefix, **times)
-        pair = Pair(clock, MemoryLedger(clock=clock, **times), scripts)
-        for step in history:
-            await step(pair)
-        for key, record in pair.plain.records.items():
-            assert await self._hash(scripts._at(key)) == fields(record)
-            assert await self._store.execute("LLEN", f"{scripts._at(key)}:story") == len(pair.plain.stories[key])
-        for key, place in pair.plain.places.places.items():
-            assert await self._hash(scripts._at(key)) == place_fields(place)
-        for (organization, name), known in pair.plain.arrivals.items():
-            told = b"%d %d %d" % (known.booked, known.sent, known.skew)
-            assert await self._store.execute("GET", f"{prefix}:1:{{{organization}}}:limit:{name}") == told
-
-    async def _hash(self, key: str) -> dict[str, str]:
-        flat = await self._store.execute("HGETALL", key)
-        stored = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-        return {name: value for name, value in stored.items() if value not in {"", "0"}}
-
-
-@pytest.fixture(scope="module", params=["embedded", "redis"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    store: Redis | EmbeddedRedis = EmbeddedRedis()
-    if request.param == "redis":
-        store = Redis(url=request.getfixturevalue("redis_url"))
-    with asyncio.Runner() as runner:
-        runner.run(store.connect())
-        yield Bench(store, runner)
-        runner.run(store.close())
-
-
-@given(histories)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_script_answers_and_records_what_the_plain_ledger_does(bench: Bench, history: list[Step]) -> None:
-    bench.compare(history)
+@pytest.mark.timeout(600)
+def test_the_scripts_answer_and_record_what_the_plain_ledger_does(bench: Bench) -> None:
+    bench.play(Ledgers)

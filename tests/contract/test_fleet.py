@@ -1,13 +1,10 @@
 """What a fleet settles: the script on Redis and on the embedded one, and plain Python that says what it must do."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from steered import Steered
 from virtual import VirtualClock
 
@@ -90,64 +87,3 @@ async def test_one_of_all_tries_what_was_out_until_it_has_or_its_time_is_over(st
     assert await stand.fleet.probe("assets", 60.0)
     await stand.fleet.probed("aaa")
     assert await stand.fleet.probe("aaa", 60.0)
-
-
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("announce"), st.sampled_from("abcd")),
-        st.tuples(st.just("call"), st.sampled_from("abcd")),
-        st.tuples(st.just("end"), st.sampled_from("abcd")),
-        st.tuples(st.just("flush"), st.none()),
-        st.tuples(st.just("tick"), st.none()),
-    ),
-    max_size=60,
-)
-
-
-@settings(max_examples=100, deadline=None)
-@given(steps)
-def test_whatever_happens_the_budget_holds_and_the_script_does_what_plain_python_does(
-    history: list[tuple[str, str | None]],
-) -> None:
-    async def play() -> None:
-        clock, store = VirtualClock(), EmbeddedRedis()
-        fleets = [
-            MemoryFleet(clock=clock, period=1.0),
-            RedisFleet(redis=Steered(store, clock), prefix="ns", period=1.0),
-        ]
-        pods = {name: Pod(name) for name in "abcd"}
-        for what, name in history:
-            match what:
-                case "flush":
-                    fleets[0].forget()  # type: ignore[union-attr]
-                    await store.execute("FLUSHALL")
-                case "tick":  # all announce themselves within a period: that is the promise of a live one
-                    clock.jump(0.5)
-                    for pod in pods.values():
-                        await announce(pod, fleets)
-                    clock.jump(0.5)
-                case _:
-                    await step(pods[str(name)], what, fleets)
-            assert sum(pod.under_way for pod in pods.values()) <= BUDGET
-            assert all(pod.under_way <= pod.held for pod in pods.values())
-        await store.close()
-
-    asyncio.run(play())
-
-
-async def step(pod: Pod, what: str, fleets: list[Any]) -> None:
-    if what == "call" and pod.under_way < pod.held:
-        pod.under_way += 1
-    elif what == "end" and pod.under_way:
-        pod.under_way -= 1
-    elif what == "announce":
-        await announce(pod, fleets)
-
-
-async def announce(pod: Pod, fleets: list[Any]) -> None:
-    before = pod.held
-    held = []
-    for fleet in fleets:
-        pod.held = before
-        held.append(await pod.announce(fleet, wanted=pod.under_way))
-    assert held[0] == held[1]

@@ -1,21 +1,16 @@
 """The shelf: the script on Redis, the same one on the embedded Redis, and plain Python that says what it must do."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from steered import Steered
+from steered import Overheard, Steered
 from virtual import VirtualClock
 
 from notification_sender.adapters.embedded_redis import EmbeddedRedis
 from notification_sender.adapters.memory_shelf import MemoryShelf
 from notification_sender.adapters.redis import Redis, Store
 from notification_sender.adapters.redis_shelf import RedisShelf
-from notification_sender.adapters.scripts import Script
 from notification_sender.ports import Keep, Look, Shelf
 
 A, B = "ns:1:{o}:fact:a", "ns:1:{o}:fact:b"
@@ -25,22 +20,6 @@ LEASE = 3.0
 
 def keep(body: bytes = b"body", fetched: float = 100.0) -> Keep:
     return Keep(body, fetched, soft=40.0, hard=50.0, ttl=3000.0)
-
-
-class Overheard:
-    """A store that writes down what its scripts say to those who wait."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def execute(self, *command: Any) -> Any:
-        return await self._store.execute(*command)
-
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await self._store.run(Script.of(script.source.replace("'PUBLISH'", "'RPUSH'")), keys, arguments)
-
-    async def said(self) -> list[str]:
-        return [text.decode() for text in await self.execute("LRANGE", CHANNEL, 0, -1)]
 
 
 @dataclass
@@ -66,7 +45,7 @@ class Stand:
 
 
 def on_redis(store: Store, clock: VirtualClock) -> Stand:
-    overheard = Overheard(store)
+    overheard = Overheard(store, CHANNEL)
     return Stand(clock, RedisShelf(redis=Steered(overheard, clock), channel=CHANNEL, lease=LEASE), overheard)
 
 
@@ -189,49 +168,6 @@ async def test_any_bytes_come_back_as_they_were(stand: Stand) -> None:
     await stand.shelf.fill({A: keep(b"\x00\xff\r\n"), B: keep(bytes(range(256)) * 100)}, "t-1")
     bodies = [look.body for look in await stand.shelf.look({B: 0.0, A: 0.0}, "t-2")]
     assert bodies == [bytes(range(256)) * 100, b"\x00\xff\r\n"]
-
-
-steps = st.one_of(
-    st.tuples(st.just("look"), st.sampled_from("abc"), st.sampled_from([0.0, 100.0])),
-    st.tuples(st.just("fill"), st.sampled_from("abc"), st.sampled_from([None, 100.0, 200.0])),
-    st.tuples(st.just("extend"), st.sampled_from("abc"), st.none()),
-    st.tuples(st.just("jump"), st.none(), st.sampled_from([0.5, 2.5, 3.5, 41.0])),
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(steps, max_size=25))
-def test_the_script_does_what_plain_python_does(history: list[tuple[str, Any, Any]]) -> None:
-    async def play() -> None:
-        clock, store = VirtualClock(), EmbeddedRedis()
-        try:
-            await compare(history, clock, on_redis(store, clock), in_memory(clock))
-        finally:
-            await store.close()
-
-    asyncio.run(play())
-
-
-async def compare(history: list[tuple[str, Any, Any]], clock: VirtualClock, script: Stand, plain: Stand) -> None:
-    for what, token, number in history:
-        if what == "jump":
-            clock.jump(number)
-            continue
-        replies = [await take(stand.shelf, what, token, number) for stand in (script, plain)]
-        assert replies[0] == replies[1]
-    assert await script.said() == await plain.said()
-
-
-async def take(shelf: Shelf, what: str, token: str, number: float | None) -> list[Look] | None:
-    match what:
-        case "look":
-            return await shelf.look({A: number or 0.0, B: 0.0}, token)
-        case "fill":
-            fact = None if number is None else keep(fetched=number)
-            await shelf.fill({A: fact, B: None}, token, "" if fact else "503")
-        case _:
-            await shelf.extend([A, B], token)
-    return None
 
 
 # --- on Redis alone ---------------------------------------------------------------------------------------
