@@ -1,5 +1,6 @@
 """One request over one connection and its answer: how far both came, and what that says when they did not end."""
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +15,9 @@ from notification_sender.ports import Begin
 FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises. A deadline is a TimeoutError, and with it an OSError; a name that cannot be encoded is a
 ValueError."""
+
+OURS = {errno.EMFILE, errno.ENFILE}
+"""This process, or its machine, may open no more files: nobody else's trouble."""
 
 INTERIM = 16
 """Heads of an answer that are read, the last with a status of 200 or more. Nobody has use for so many hints; without an

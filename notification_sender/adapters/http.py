@@ -15,8 +15,8 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from notification_sender.adapters.door import Allow, Dial, Door, dialling
-from notification_sender.adapters.exchange import FOREIGN, Answer, Exchange
-from notification_sender.model.errors import SendFailed, Sent
+from notification_sender.adapters.exchange import FOREIGN, OURS, Answer, Exchange
+from notification_sender.model.errors import SendFailed, Sent, Unready
 from notification_sender.ports import Begin
 
 KEEP_ALIVE = 15.0
@@ -76,14 +76,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         The body waits in memory: ``aread()`` would decode it without a limit, had the server encoded it unasked.
         """
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING]
-        answer = await self.exchange(
-            request.method,
-            str(request.url),
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
-            await request.aread(),
-            deadline=request.extensions.get("deadline"),
-            max_bytes=request.extensions.get("max_bytes"),
-        )
+        try:
+            answer = await self.exchange(
+                request.method,
+                str(request.url),
+                [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
+                await request.aread(),
+                deadline=request.extensions.get("deadline"),
+                max_bytes=request.extensions.get("max_bytes"),
+            )
+        except Unready as fault:
+            raise SendFailed(str(fault), sent=Sent.NOTHING) from fault
         return httpx.Response(
             answer.status,
             headers=answer.headers,
@@ -111,7 +114,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         Raises:
             ForbiddenAddress: ``allow`` said no; nothing was sent.
             SendFailed: nothing was sent, or it is unknown what became of it.
-            ClaimLost, Unready: from ``begin``; nothing was sent.
+            ClaimLost, Unready: from ``begin``; nothing was sent. Unready, too, where we may open no more connections.
 
         """
         clock = asyncio.get_running_loop().time
@@ -125,6 +128,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(self._deadline if deadline is None else deadline):
                 await self._attempt(exchange, route, request, begin)
         except FOREIGN as fault:
+            if isinstance(fault, OSError) and fault.errno in OURS:
+                raise Unready(f"no more connections can be opened: {fault.strerror}") from fault
             cause = exchange.said(fault)
         finally:
             dialling.reset(token)

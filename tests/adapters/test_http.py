@@ -2,12 +2,14 @@
 
 import asyncio
 import gzip
+import os
 import re
+import resource
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -347,6 +349,29 @@ async def test_the_last_look_is_when_there_is_a_connection_and_nothing_was_sent(
 
     async with serving(sees) as server:
         assert await exchange(transport, server, look) == 200
+
+
+async def test_a_process_that_may_open_no_more_files_holds_it_against_nobody(transport: AiohttpTransport) -> None:
+    async with serving(polite) as server:
+        with no_more_files():
+            with pytest.raises(Unready, match="Too many open files"):
+                await transport.exchange("POST", server.url, [], b"{}")
+            fault = await failure(transport, post(server.url))
+        assert (fault.sent, fault.ill) == (Sent.NOTHING, False)
+        assert (await transport.exchange("POST", server.url, [], b"{}")).status == 200
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """The next one would have the number that the limit forbids."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("fault", [ClaimLost("taken over"), Unready("the store is away")])

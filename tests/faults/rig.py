@@ -5,7 +5,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,6 +101,23 @@ class Rig:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
 
+    @asynccontextmanager
+    async def worker(self, *under: str) -> AsyncIterator[Worker]:
+        """Not awaited: it may be unable to say that it is ready. ``under``: as for a ``Worker``."""
+        worker = Worker(self.environment, under)
+        await worker.start()
+        self._workers.append(worker)
+        try:
+            yield worker
+        finally:
+            if worker.process.returncode is None:
+                worker.kill()
+            await worker.ended()
+
+    @property
+    def living(self) -> list[Worker]:
+        return [it for it in self._workers if it.process.returncode is None]
+
     async def _start(self, variables: dict[str, str]) -> Worker:
         worker = Worker(self.environment | variables)
         await worker.start()
@@ -169,6 +186,20 @@ class Rig:
         async with redis.asyncio.Redis.from_url(self.redis.url, decode_responses=True) as store:
             return await store.execute_command(*command)
 
+    async def under_load(
+        self, fault: Callable[[], Awaitable[object]], *, count: int = 100, size: int = 2, **bounds: Any
+    ) -> Figures:
+        """``fault`` meets sends under way and a backlog; as much is published again when it is over."""
+        before, after = self.units(count, latency=0.1), self.units(count)
+        async with self.workers(size, NS_CONCURRENCY="8"):
+            await self.publish(before)
+            async with asyncio.timeout(30):
+                await self.inbox.accepts(count // 5)
+            await fault()
+            since = time.time()
+            await self.publish(after)
+            return await self.account(since=since, **bounds)
+
     # --- the account -----------------------------------------------------------------------------------------------
 
     def most_within(self, seconds: float) -> int:
@@ -194,10 +225,7 @@ class Rig:
         assert not faults, await self.accounts.told(faults)
         assert not held, f"left in the broker: {held}"
         assert dict(self.accounts.reasons) == dict(allowed.dead)
-        figures = self.accounts.figures(since or time.time(), self._alive())
+        figures = self.accounts.figures(since or time.time(), [it.process.pid for it in self.living])
         print(figures)  # noqa: T201 - the row of the table
         record(figures=asdict(figures), allowed=allowed.duplicates)
         return figures
-
-    def _alive(self) -> list[int]:
-        return [it.process.pid for it in self._workers if it.process.returncode is None]

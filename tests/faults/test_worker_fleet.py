@@ -1,0 +1,65 @@
+"""Workers die by the dice, are replaced one after the other, run out of what a process may have."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+from e2e.command import command
+from faults.rig import Rig
+from faults.rows import at_night, lasting, row, seed
+
+RATE = 20
+"""Units a second."""
+
+
+@row(36, "SIGKILL of one of four, each second", quick=False)
+@pytest.mark.parametrize("nth", range(5 if at_night() else 1))
+async def test_killed_by_the_dice_nothing_is_lost_and_only_what_was_under_way_is_sent_again(rig: Rig, nth: int) -> None:
+    rig.dice.seed(seed() + nth)
+    end, under_way, second = time.time() + lasting(60), 0, 0
+    async with rig.restarted(4, NS_CONCURRENCY="8"):
+        start = time.time()
+        while time.time() < end:
+            second += 1
+            await rig.publish(rig.units(RATE, latency=0.2))
+            await asyncio.sleep(start + second - time.time())
+            under_way += min(rig.in_flight, 8)
+            rig.dice.choice(rig.living).kill()
+        deaths = rig.deaths
+        await rig.account(since=time.time(), duplicates=under_way, copies=second, sends=second, within=120)
+    assert deaths
+
+
+@row(41, "rolling restart", quick=False)
+async def test_workers_that_are_replaced_one_after_the_other_lose_nothing_and_repeat_nothing(rig: Rig) -> None:
+    async with AsyncExitStack() as started:
+        old = await started.enter_async_context(rig.workers(4, NS_CONCURRENCY="8"))
+        await rig.publish(rig.units(600, latency=0.2))
+        for leaving in old:
+            await started.enter_async_context(rig.workers(1, NS_CONCURRENCY="8"))
+            assert await leaving.stop() == 0
+        await rig.account(since=time.time())
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param(">/dev/full", id="full", marks=row(43, "disk full where the log goes", quick=False)),
+        pytest.param("> >(true)", id="closed", marks=row(43, "nobody reads the log any more")),
+    ],
+)
+async def test_whose_log_goes_nowhere_works_on(rig: Rig, log: str) -> None:
+    assert (await command(rig.environment, "topology")).code == 0
+    await rig.publish(rig.units(50))
+    async with rig.worker("bash", "-c", f'exec "$@" {log} 2>&1', "bash"):
+        await rig.account()
+
+
+@row(44, "no more than 64 files may be open", quick=False)
+async def test_a_process_that_may_open_no_more_files_loses_nothing(rig: Rig) -> None:
+    assert (await command(rig.environment, "topology")).code == 0
+    await rig.publish(rig.units(200, latency=0.5))
+    async with rig.worker("bash", "-c", 'ulimit -n 64; exec "$@"', "bash") as worker:
+        await rig.account()
+    assert not [it for it in worker.events if it["event"] == "notification.failed"]
