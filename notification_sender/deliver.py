@@ -111,8 +111,11 @@ class Deliverer:
         last = notification.tries[-1].error if notification.tries else "none, it was never its turn"
         return Dead("exhausted", f"{notification.attempt - 1} attempts in {age:.0f} s; the last: {last}")
 
-    async def deliver(self, notification: Notification, *, token: str, replayed: bool, age: float) -> Attempt:
-        """One attempt under ``token``. ``age``: seconds since its unit was first seen.
+    async def deliver(
+        self, notification: Notification, *, token: str, replayed: bool, age: float, again: bool = False
+    ) -> Attempt:
+        """One attempt under ``token``. ``age``: seconds since its unit was first seen. ``again``: it was asked before,
+        and the ledger may hold the claim already.
 
         Raises:
             Unready: the ledger is away; nothing was sent, ask again.
@@ -125,7 +128,7 @@ class Deliverer:
             visit = await self._hosts.enter(channel.host(address))
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
-        if visit.away and not self._patience.spent(channel.name, age):
+        if visit.away and not again and not self._patience.spent(channel.name, age):
             return Attempt(notification, Deferred(visit.away, "host_out"))
         try:
             ask = self._ask(notification, address, token=token, replayed=replayed)

@@ -30,7 +30,7 @@ MOST_UNSETTLED = 2000
 """What a quorum queue allows one consumer."""
 
 RESTING = 100
-"""Deliveries more that are taken: what comes out of the ladder rests for half a second, and must keep nobody out."""
+"""Notifications more that are taken: what comes out of the ladder rests for half a second, and must keep nobody out."""
 
 SLEEP_AT_MOST = 1.0
 """Seconds: the ladder leaves less than one to sleep, whatever another pod's clock says."""
@@ -67,7 +67,7 @@ class Lanes:
         self._drain = drain
         self._clock = clock
         self._metrics = metrics
-        self._prefetch = 0
+        self._prefetch = dict.fromkeys(Lane, 0)
         self._waiting: dict[Lane, deque[tuple[float, Envelope]]] = {lane: deque() for lane in Lane}
         """Taken then, on the monotonic clock."""
         self._working: set[asyncio.Task[None]] = set()
@@ -81,9 +81,10 @@ class Lanes:
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane; a few more than there are slots, so that a freed slot finds work waiting."""
-        self._prefetch = min(2 * concurrency + RESTING, MOST_UNSETTLED)
         for lane in Lane:
-            consume = partial(self._intake.consume, lane, self._prefetch, self._take)
+            resting = RESTING if lane is Lane.NOTIFICATIONS else 0
+            self._prefetch[lane] = min(2 * concurrency + resting, MOST_UNSETTLED)
+            consume = partial(self._intake.consume, lane, self._prefetch[lane], self._take)
             await self._readiness.keep(consume, longest=math.inf)
 
     def _take(self, envelope: Envelope) -> None:
@@ -104,7 +105,7 @@ class Lanes:
     def _queue(self, envelope: Envelope) -> None:
         waiting = self._waiting[envelope.lane]
         waiting.append((self._clock.monotonic(), envelope))
-        if self._drain.asked or len(waiting) > self._prefetch:
+        if self._drain.asked or len(waiting) > self._prefetch[envelope.lane]:
             # More than the broker has given us: the oldest came by a connection that is gone, and comes again.
             self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
         self.begin()

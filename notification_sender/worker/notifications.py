@@ -1,5 +1,7 @@
 """One notification through one attempt: deliver, then settle."""
 
+from itertools import count
+
 from notification_sender.compose import Composed
 from notification_sender.deliver import Attempt, Deliverer, key_of
 from notification_sender.model.errors import Permanent, SendFailed
@@ -72,11 +74,13 @@ class Notifications:
 
     async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
         began = self._clock.monotonic()
-        attempt = await self._readiness.keep(lambda: self._deliver(composed, envelope))
+        tries = count()
+        attempt = await self._readiness.keep(lambda: self._deliver(composed, envelope, again=next(tries) > 0))
         self._journal.took("deliver", self._clock.monotonic() - began)
         return attempt
 
-    async def _deliver(self, composed: Composed, envelope: Envelope) -> Attempt:
+    async def _deliver(self, composed: Composed, envelope: Envelope, *, again: bool) -> Attempt:
+        """``again``: the store was away meanwhile. It may hold a claim of ours, so nobody is sent away any more."""
         # At each try: what waits for the store may get it back when there is no time left to send.
         self._drain.check()
         notification = composed.notification
@@ -87,11 +91,11 @@ class Notifications:
                 notification, composed.end, token=envelope.token, replayed=envelope.replayed
             )
         destination = f"{notification.organization_id}/{notification.destination.destination_id}"
-        if away := self._destinations.away(destination):
+        if not again and (away := self._destinations.away(destination)):
             return Attempt(notification, Deferred(away, "destination_full"))
         with self._destinations.held(destination):
             return await self._deliverer.deliver(
-                notification, token=envelope.token, replayed=envelope.replayed, age=self._age(envelope)
+                notification, token=envelope.token, replayed=envelope.replayed, age=self._age(envelope), again=again
             )
 
     def _age(self, envelope: Envelope) -> float:

@@ -180,11 +180,12 @@ class Body:
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
         )
+        self.hosts = Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
         held = Held(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(
             ledger=self.ledger,  # type: ignore[arg-type]
             channels={"webhook": self.channel},
-            hosts=Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0),
+            hosts=self.hosts,
             limits=lambda _: self.limits,
             patience=Patience({"webhook": Schedule.parse("5s 5m 30m")}, max_age=7 * 86_400.0),
             hold_unknown=self.hold_unknown,

@@ -123,3 +123,19 @@ async def test_a_parked_copy_that_comes_twice_makes_one_chain_of_attempts(body: 
     await body.broker.publish(copy.body, copy.headers, lane=Lane.NOTIFICATIONS)
     await body.clock.until(body.idle)
     assert [it.attempt for _, it in body.channel.sends] == [1, 2]
+
+
+async def test_what_is_claimed_already_when_the_store_comes_back_is_sent_though_its_host_went_out(body: Any) -> None:
+    async def store_goes_and_the_host_too() -> None:
+        body.ledger.methods.add("begin")
+        visit = await body.hosts.enter("https://hooks.example/x")
+        visit.wish = 60.0
+        body.hosts.leave(visit)
+
+    body.channel.before.append(store_goes_and_the_host_too)
+    await body.publish()
+    await body.clock.until(lambda: body.clock.now() > START + 3)
+    body.ledger.methods.clear()
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 1
+    assert offsets(body)[0] < 5

@@ -8,7 +8,6 @@ from virtual import START
 
 from notification_sender.model.errors import ContextUnavailable, Rejected, SendFailed, Sent
 from notification_sender.ports import Key, Lane
-from notification_sender.worker.lanes import RESTING
 
 REFUSED = SendFailed("500", sent=Sent.ANSWERED)
 DAY = 86_400.0
@@ -132,7 +131,7 @@ async def test_redeliveries_do_not_pile_up_while_nothing_can_be_done(body: Any) 
         body.reconnect()
         await asyncio.sleep(0)
     await body.clock.until(lambda: True)
-    assert body.heart.lanes.in_hand <= 2 * 200 + RESTING + 200
+    assert body.heart.lanes.in_hand <= 2 * 200 + 200
 
 
 async def test_what_gets_its_store_back_too_late_to_be_sent_is_given_back(body: Any) -> None:
