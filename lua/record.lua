@@ -67,7 +67,7 @@ local function answer(token, attempt, replayed, lease, ttl)
   end
   if tonumber(attempt) < record.attempt then return {'stale'} end
   -- A copy with a higher number was parked once its attempt had ended: the holder only had no time to say so.
-  if claimed and tonumber(attempt) > record.attempt then
+  if claimed and tonumber(attempt) > record.attempt and record.lease <= now then
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
   end
   if claimed and record.token == token then return take(token, attempt, lease, ttl) end

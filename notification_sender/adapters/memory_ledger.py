@@ -192,7 +192,7 @@ class MemoryLedger:
             return None if replayed and record.state == "dead" else Settled(record.state)
         if attempt < record.attempt:
             return Stale()
-        if record.claimed and attempt > record.attempt:
+        if record.claimed and attempt > record.attempt and not record.held(self._now):
             # A copy with a higher number was parked once its attempt had ended: the holder only could not say so.
             record.free()
             record.state = "waiting"

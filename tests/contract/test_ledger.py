@@ -181,9 +181,19 @@ async def test_the_copy_of_an_older_attempt_is_stale(stand: Stand) -> None:
 
 async def test_a_copy_with_a_higher_number_says_that_the_attempt_before_had_an_end(stand: Stand) -> None:
     cut_off = await stand.mine(token="t-1", attempt=1)
+    assert await stand.ledger.begin(cut_off)
+    stand.clock.jump(LEASE)
     after = await stand.mine(token="t-2", attempt=2)
     assert not await stand.ledger.release(cut_off, 2)
     assert await stand.ledger.finish(after, DELIVERED)
+
+
+async def test_a_copy_with_a_higher_number_waits_for_a_live_lease_as_everybody_does(stand: Stand) -> None:
+    holder = await stand.mine(token="t-1", attempt=1)
+    stand.clock.jump(10)
+    assert await stand.ledger.claim(UNIT, "t-2", 2, replayed=False) == Busy(LEASE - 10)
+    assert await stand.ledger.release(holder, 2)
+    await stand.mine(token="t-2", attempt=2)
 
 
 @pytest.mark.parametrize("state", ["delivered", "suppressed", "done"])
