@@ -1,6 +1,6 @@
 """What an onlooker writes down who sees everything: who sends what under which claim, and how each of these ended."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,14 @@ class Sending:
     claim: Claim
     began: float
     attempt: int = 0
+    life: int = 0
+    """How often it was dead before, and begun again."""
     started: float | None = None
     """When bytes left; None while none did."""
     accepted: float | None = None
     ended: float | None = None
+    held: bool = False
+    """Where it may have arrived, it is not to be repeated."""
     free: bool = False
     """No attempt was used."""
     settled: float | None = None
@@ -34,6 +38,11 @@ class Sending:
     def name(self) -> str:
         return self.claim.key.id
 
+    def excuses(self, later: "Sending") -> list[str]:
+        """What may have led to ``later``. What the store knew before excuses nothing but that an end is unknown."""
+        known = self.settled is not None and self.settled <= later.began
+        return [it for it in self.why if it == "unknown"] if known else self.why
+
 
 class Books:
     """``wrong``: what must never happen and did, and of which id."""
@@ -42,6 +51,8 @@ class Books:
         self.sendings: dict[str, list[Sending]] = defaultdict(list)
         self.delivered: dict[str, float] = {}
         self.admitted: dict[tuple[str, Limit], list[float]] = defaultdict(list)
+        self.lives: Counter[str] = Counter()
+        """How often a dead one was begun again. A letter that is delivered twice begins it twice."""
         self.unknown: set[str] = set()
         """Of channels that do not repeat what may have arrived: what may have."""
         self.wrong: list[tuple[str, str]] = []
@@ -59,12 +70,15 @@ class Books:
     def begins(self, sending: Sending) -> None:
         self._settling[sending.claim].append(sending)
         self.sendings[sending.name].append(sending)
+        sending.life = self.lives[sending.name]
         if sending.name in self.delivered:
             self._says(sending, "may be sent although it is recorded as delivered")
 
-    def starts(self, sending: Sending, attempt: int, at: float) -> None:
+    def starts(self, sending: Sending, attempt: int, at: float, *, held: bool) -> None:
         """Bytes leave."""
-        sending.started, sending.attempt = at, attempt
+        sending.started, sending.attempt, sending.held = at, attempt, held
+        if sending.name in self.unknown:
+            self._says(sending, "sent again although it may have arrived")
         for other in self.sendings[sending.name]:
             if other is not sending and other.started is not None:
                 self._compare(other, sending)
@@ -78,6 +92,19 @@ class Books:
         if final is not None and final.state == "delivered":
             self.delivered[claim.key.id] = at
 
+    def moves_back(self, name: str) -> None:
+        """Somebody wants it tried again, whatever became of it."""
+        self.lives[name] += 1
+        self.unknown.discard(name)
+
+    def ends(self, pod: "Pod", how: str, at: float) -> None:
+        """Of a worker, and of all that it was sending."""
+        self.happens(pod, how)
+        for sending in pod.open:
+            if sending.started is not None and sending.ended is None and sending.held:
+                self.unknown.add(sending.name)
+            sending.ended = sending.ended or at
+
     def happens(self, pod: "Pod", what: str, name: str = "") -> None:
         """To all that ``pod`` has begun to send and the store knows no end of, or to the one of that name."""
         for sending in pod.open:
@@ -88,10 +115,12 @@ class Books:
         frozen = "frozen" in before.why or "frozen" in now.why
         if before.ended is None and not frozen:
             self._says(now, f"sent by {now.pod.name} while {before.pod.name} sends it")
+        if before.life < now.life:
+            return
         if before.attempt > now.attempt and not frozen:
             self._says(now, f"attempt {now.attempt} after attempt {before.attempt}")
         same = before.attempt == now.attempt and before.claim != now.claim
-        if same and not (before.free or before.why or frozen):
+        if same and not (before.free or before.excuses(now) or frozen):
             self._says(now, f"attempt {now.attempt} a second time, and the first came to a known end")
 
     def _says(self, sending: Sending, what: str) -> None:

@@ -33,6 +33,8 @@ class Faults:
     def __init__(self, dice: Random) -> None:
         self.dice = dice
         self.slow = dice.choice((0.0, 0.2, 0.6))
+        self.patient = dice.random() < 0.03
+        """Something is away for longer than a step is kept in hand."""
         self._left: dict[str, int] = {}
         self._fates: list[tuple[float, str]] = []
         self.often = 0.0
@@ -63,6 +65,10 @@ class Faults:
         """When a worker is asked to stop."""
         return [self.dice.uniform(0, CALM) for _ in range(self.dice.choice((0, 0, 1, 2)))]
 
+    def moves(self) -> list[float]:
+        """When somebody moves the dead letters back."""
+        return [self.dice.uniform(10, CALM) for _ in range(self.dice.choice((0, 0, 0, 1)))]
+
     def outages(self) -> list[tuple[float, str, float]]:
         """When what is away for how long."""
         number = self.dice.choice((0, 0, 1, 2, 3))
@@ -71,4 +77,4 @@ class Faults:
         ]
 
     def _long(self) -> float:
-        return self.dice.choice((0.5, 1.5, 3.0, 3.0, 8.0, 35.0))
+        return 320.0 if self.patient else self.dice.choice((0.5, 1.5, 3.0, 3.0, 8.0, 35.0))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from notification_sender.ports import (
     AdmitReply,
     Ask,
+    Busy,
     Claim,
     ClaimReply,
     Crashed,
@@ -16,6 +17,8 @@ from notification_sender.ports import (
     Lane,
     Mine,
     Parked,
+    Settled,
+    Stale,
     Tried,
     Written,
 )
@@ -70,26 +73,33 @@ class Store:
     def __init__(self, pod: "Pod") -> None:
         self._pod, self._world, self._books = pod, pod.world, pod.world.books
 
-    async def _ask(self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return await self._pod.call("store", what, name, step)
+    async def _ask(
+        self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]], *, replay: bool = False
+    ) -> Any:
+        return await self._pod.call("store", what, name, step, replay=replay)
 
     async def enroll(self, batch_id: str, size: int, key: Key) -> None:
         await self._ask("enroll", key.id, lambda: self._world.ledger.enroll(batch_id, size, key))
 
     async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
-        def step() -> Coroutine[Any, Any, ClaimReply]:
-            return self._world.ledger.claim(key, token, attempt, replayed=replayed)
+        async def step() -> ClaimReply:
+            reply = await self._world.ledger.claim(key, token, attempt, replayed=replayed)
+            if replayed and not isinstance(reply, Settled | Stale | Busy):
+                self._books.moves_back(key.id)
+            return reply
 
-        return await self._ask(f"claim {attempt}", key.id, step)
+        return await self._ask(f"claim {attempt}", key.id, step, replay=replayed)
 
     async def admit(self, ask: Ask) -> AdmitReply:
         async def step() -> AdmitReply:
             reply = await self._world.ledger.admit(ask)
             if isinstance(reply, Mine | Crashed):
                 self._books.admits(reply.claim, list(ask.limits), self._world.loop.time())
+            if ask.replayed and not isinstance(reply, Settled | Stale | Busy):
+                self._books.moves_back(ask.key.id)
             return reply
 
-        return await self._ask(f"admit {ask.attempt}", ask.key.id, step)
+        return await self._ask(f"admit {ask.attempt}", ask.key.id, step, replay=ask.replayed)
 
     async def begin(self, claim: Claim) -> bool:
         async def step() -> bool:

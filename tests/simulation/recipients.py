@@ -50,6 +50,9 @@ broken: not accepted, and nobody learns of that either
 TEMPERS = ((1.0, 0, 0), (1.0, 0, 0), (0.7, 0, 10), (0.4, 0, 10), (0.0, 1, 3), (0.9, 0, 11))
 """Destinations: the share that they accept, and from where to where in ``ANSWERS`` the rest is drawn."""
 
+DEADLY = "deadly"
+"""An asset: whoever composes a unit that has it dies of that."""
+
 LATENCIES = (0.0, 0.02, 0.02, 0.3, 3.0, 14.0)
 
 
@@ -81,7 +84,9 @@ class Channel:
                 raise ContextUnavailable("aaa: 503")
         await begin()
         if answer == "new token":
-            self._end(self._start(notification))
+            refused = self._start(notification)
+            refused.free = True
+            self._end(refused)
             await begin()
         sending = self._start(notification)
         if answer in {"", "new token", "lost"}:
@@ -94,10 +99,8 @@ class Channel:
 
     def _start(self, notification: Notification) -> Sending:
         sending = self._pod.begun(notification.notification_id)
-        if self._held and sending.name in self._world.books.unknown:
-            self._world.books.wrong.append((sending.name, "sent again although it may have arrived"))
         self._world.tell(self._pod.name, "sends", sending.name, notification.attempt)
-        self._world.books.starts(sending, notification.attempt, self._world.loop.time())
+        self._world.books.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
         return sending
 
     def _end(self, sending: Sending) -> None:
@@ -142,6 +145,8 @@ class Composer:
 
     async def compose(self, unit: WorkUnit) -> list[Composed]:
         await asyncio.sleep(self._pod.world.faults.delay())
+        if DEADLY in unit.asset_ids:
+            self._pod.world.kill(self._pod)
         await self._pod.awake()
         if self._dice.random() < self._pod.world.trouble:
             raise self._dice.choice(

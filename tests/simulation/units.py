@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from notification_sender.adapters.messages import rfc3339
-from tests.simulation.recipients import LATENCIES, TEMPERS
+from tests.simulation.recipients import DEADLY, LATENCIES, TEMPERS
 from tests.virtual import START
 
 PUBLISHED = 60.0
@@ -62,8 +62,19 @@ def _unit(dice: Random, number: int, organizations: list[list[dict[str, Any]]], 
         unit["expires_at"] = rfc3339(START + at + dice.uniform(0, 60))
     if dice.random() < 0.02:
         unit["kind"] = "odd"
+    if dice.random() < 0.005:
+        unit["asset_ids"] = [DEADLY]
     if dice.random() < 0.1:
         unit["batch"] = {"id": "b", "size": 1}
     body = orjson.dumps(unit)[dice.random() < 0.02 :]
     copies = dice.choice((0, 0, 0, 1, 2)) if dice.random() < 0.7 else 0
     return Unit(f"u{number}", body, (at, *(at + dice.choice((0.0, 0.01, 3.0, 40.0)) for _ in range(copies))))
+
+
+def name_of(body: bytes) -> str:
+    """Of a unit or a notification, as it lies in a queue."""
+    try:
+        read: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(read.get("notification_id") or read["work_unit_id"])

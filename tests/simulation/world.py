@@ -17,7 +17,7 @@ from tests.simulation.history import History
 from tests.simulation.loop import Loop, Task
 from tests.simulation.pod import POD, Pod
 from tests.simulation.stores import Plain, Scripted
-from tests.simulation.units import Unit, drawn
+from tests.simulation.units import Unit, drawn, name_of
 from tests.virtual import START
 
 Result = TypeVar("Result")
@@ -50,7 +50,8 @@ class World:
         self.concurrency = self.dice.choice((2, 4, 8))
         self.max_age = self.dice.choice((60.0, 86_400.0, 86_400.0))
         self.units = drawn(self.dice)
-        self.to_publish = 0
+        self.own = self.dice.choice((1, 32, 32))
+        self.to_publish = self.on_the_way = 0
         self._away = {"store": 0.0, "broker": 0.0}
         self._names = iter(range(1000))
 
@@ -69,12 +70,12 @@ class World:
 
     def run(self) -> "World":
         """To its end, or to where it is clear that there is none."""
-        bugs = _bugs()
+        bugs, unrecorded = _bugs(), METRICS.unrecorded._value.get()
         try:
             self.loop.run_until_complete(self._run())
         finally:
             self.loop.close()
-        self.bugs = _bugs() - bugs
+        self.bugs, self.unrecorded = _bugs() - bugs, METRICS.unrecorded._value.get() - unrecorded
         return self
 
     async def _run(self) -> None:
@@ -85,6 +86,8 @@ class World:
             self._publish_soon(unit)
         for at in self.faults.stops():
             self.loop.call_later(at, self._stop)
+        for at in self.faults.moves():
+            self.loop.call_later(at, self._move_back)
         for at, whom, seconds in self.faults.outages():
             self.loop.call_later(at, self._outage, whom, seconds)
         while self.loop.time() < LIMIT and not await self._over():
@@ -104,7 +107,8 @@ class World:
         if len(self.history.lines) >= MOST:
             return True
         await self.sleep(LOOK)
-        return not (self.courier.pending or self.to_publish or any(it.heart.lanes.in_hand for it in self.pods))
+        busy = self.courier.pending or self.to_publish or self.on_the_way
+        return not (busy or any(it.heart.lanes.in_hand for it in self.pods))
 
     def tell(self, who: str, what: str, name: str = "", more: Any = "") -> None:
         self.history.add(self.loop.time(), who, what, name, more)
@@ -134,7 +138,12 @@ class World:
         return await asyncio.shield(self.loop.create_task(step(), context=Context()))
 
     def later(self, seconds: float, step: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self.loop.call_later(seconds, lambda: self.loop.create_task(step(), context=Context()), context=Context())
+        self.on_the_way += 1
+        self.loop.call_later(seconds, lambda: self.loop.create_task(self._arrive(step), context=Context()))
+
+    async def _arrive(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        await step()
+        self.on_the_way -= 1
 
     # --- workers ------------------------------------------------------------------------------------------
 
@@ -161,6 +170,8 @@ class World:
             self.tell(pod.name, "asked to stop")
             closing = pod.spawn(pod.heart.close(self.dice.choice((3.0, 10.0, 25.0))))
             closing.add_done_callback(lambda _: self._stopped(pod))
+            if self.dice.random() < 0.2:
+                self.loop.call_later(1.0, closing.cancel)
 
     def _stopped(self, pod: Pod) -> None:
         """As at a deployment: it was asked to stop, and another one begins."""
@@ -171,13 +182,10 @@ class World:
             self._start()
 
     def _end(self, pod: Pod, how: str) -> None:
-        self.books.happens(pod, how)
+        self.books.ends(pod, how, self.loop.time())
         pod.dead = True
         self.pods.remove(pod)
         self.ended.append(pod)
-        for sending in pod.open:
-            if sending.ended is None:
-                sending.ended = self.loop.time()
         for task in pod.tasks:
             task.cancel()
 
@@ -211,6 +219,17 @@ class World:
         self.to_publish -= 1
         self.tell("", "published", unit.name)
         self.at_once(lambda: self.broker.publish(unit.body))
+
+    def _move_back(self) -> None:
+        """As an operator does, with all that is dead."""
+        if self.states:
+            return  # it is over, and has been looked at
+        letters, self.broker.dead = self.broker.dead, []
+        for letter in letters:
+            name = name_of(letter.body)
+            lane = Lane.NOTIFICATIONS if b'"notification_id"' in letter.body else Lane.UNITS
+            self.tell("", "moved back", name, letter.headers["x-reason"])
+            self.at_once(lambda it=letter, lane=lane: self.broker.publish(it.body, it.headers, lane))
 
 
 def _bugs() -> float:
