@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.clock import FleetClock
 from notification_sender.adapters.health import Health
 from notification_sender.app.recipients import Recipients, hosts
 from notification_sender.app.services import broker, store
@@ -49,7 +49,7 @@ class App:
             ConfigurationFault: a template, a recipe or a script cannot work.
         """
         self._settings = settings
-        self._clock = SystemClock()
+        self._clock = FleetClock()
         self._metrics = Metrics()
         self._broker = broker(settings, self._clock, lost=self._metrics.events_dropped.inc)
         self._store = store(settings)
@@ -66,6 +66,7 @@ class App:
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
         self._hosts = hosts(settings, self._store, self._clock)
         self._metrics.hosts_out.set_function(lambda: self._hosts.out)
+        self._metrics.clock_offset.set_function(lambda: self._clock.offset)
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
         gatherers = self._upstreams.gatherers(self._cache)
         self._held = Held(ledger=self._store.ledger, clock=self._clock, lease=settings.lease)
@@ -150,6 +151,9 @@ class App:
             _log.info("health.listening", port=self._health.port)
             opened.push_async_callback(self._store.close)
             await self._store.open()
+            await self._clock.compare(self._store.redis)
+            following = asyncio.create_task(self._clock.follow(self._store.redis))
+            opened.callback(following.cancel)
             opened.push_async_callback(self._cache.close)
             opened.push_async_callback(self._hosts.close)
             self._upstreams.start()

@@ -36,6 +36,11 @@ class Metrics:
         self.hosts_out = Gauge(
             "notification_sender_hosts_out", "Hosts of recipients that are left alone for now", registry=self.registry
         )
+        self.clock_offset = Gauge(
+            "notification_sender_clock_offset_seconds",
+            "What is added to this machine's clock to get the store's",
+            registry=self.registry,
+        )
         self.in_hand = Gauge(
             "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
         )

@@ -1,0 +1,45 @@
+"""The wall clock of the fleet."""
+
+import time
+
+import pytest
+
+from notification_sender.adapters.clock import FleetClock
+from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.model.errors import Unready
+
+
+class Elsewhere(EmbeddedRedis):
+    """A store whose clock is so many seconds ahead of ours."""
+
+    def __init__(self, ahead: float) -> None:
+        super().__init__()
+        self.ahead = ahead
+        self.away = False
+
+    async def execute(self, *command: object) -> object:
+        if self.away:
+            raise Unready("away")
+        assert command == ("TIME",)
+        moment = time.time() + self.ahead
+        return [b"%d" % moment, b"%d" % (moment % 1 * 1_000_000)]
+
+
+@pytest.mark.parametrize(("ahead", "offset"), [(600.0, 600.0), (-600.0, -600.0), (0.5, 0.0)])
+async def test_a_clock_that_is_minutes_off_is_that_of_the_store_and_one_that_is_not_is_left_alone(
+    ahead: float, offset: float
+) -> None:
+    clock = FleetClock()
+    await clock.compare(Elsewhere(ahead))
+    assert clock.now() - time.time() == pytest.approx(offset, abs=0.2)
+
+
+async def test_what_was_known_stands_while_the_store_is_away_and_ends_when_the_clocks_agree() -> None:
+    clock, store = FleetClock(), Elsewhere(600.0)
+    await clock.compare(store)
+    store.away = True
+    await clock.compare(store)
+    assert clock.now() - time.time() == pytest.approx(600.0, abs=0.2)
+    store.away, store.ahead = False, 0.0
+    await clock.compare(store)
+    assert clock.offset == 0
