@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp.abc import AbstractResolver
+from faults.rows import row
 from services.certificates import Certificate
 from services.certificates import certificate as made_certificate
 
@@ -648,6 +649,7 @@ async def test_tls_is_verified_against_the_name_in_the_url(
         assert names == [host]
 
 
+@row(66, "TLS 1.1 at most, and none")
 async def test_a_server_that_speaks_no_tls_or_an_old_one_gets_nothing(server_tls: ssl.SSLContext) -> None:
     with pytest.deprecated_call():
         server_tls.maximum_version = ssl.TLSVersion.TLSv1_1

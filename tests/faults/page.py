@@ -30,13 +30,15 @@ confirmed; then nothing is left in any queue, and the ledger knows an end for ea
 first, and how many the [promise](delivery.md) allows there: a worker that dies between the acceptance and its record,
 a store that forgets. *Recovery*: from the end of the fault to the first acceptance after it. *Amplification*: sends for
 each acceptance that was owed. *p99*: from the publisher's confirm to the acceptance, the fault included. *RSS*: of the
-largest worker, at its peak. Where these are empty the row counts something else, which its test asserts.
+largest worker, at its peak. *Found*: the row's own figure. Where all of these are empty the row counts something else,
+which its test asserts.
 
 """
 TITLES = (
     "row",
     "fault",
     "asserted",
+    "found",
     "accounted",
     "duplicates",
     "recovery s",
@@ -97,7 +99,15 @@ def _cells(number: int, fault: str, name: str, facts: Facts) -> list[str]:
             f"{1000 * figures['p99']:.0f}",
             f"{figures['rss']:.0f}",
         ]
-    return [str(number), fault, _asserted(name), *counted, f"{facts['seconds']:.0f}", facts["result"]]
+    return [
+        str(number),
+        fault,
+        _asserted(name),
+        facts.get("figure", ""),
+        *counted,
+        f"{facts['seconds']:.0f}",
+        facts["result"],
+    ]
 
 
 def _asserted(name: str) -> str:
