@@ -65,7 +65,8 @@ local function answer(token, attempt, replayed, lease, ttl)
     if replayed == '1' and record.state == 'dead' then return nil end
     return {'settled', record.state}
   end
-  if tonumber(attempt) < record.attempt then return {'stale'} end
+  -- A replay begins at the first, and may come before its death is recorded: it waits for whoever is about to.
+  if tonumber(attempt) < record.attempt and not (replayed == '1' and claimed) then return {'stale'} end
   -- A copy with a higher number was parked once its attempt had ended: the holder only had no time to say so.
   if claimed and tonumber(attempt) > record.attempt and record.lease <= now then
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil

@@ -190,7 +190,8 @@ class MemoryLedger:
         """What a claim is told whatever else it asks for, in this order; None: the record is free."""
         if record.over:
             return None if replayed and record.state == "dead" else Settled(record.state)
-        if attempt < record.attempt:
+        # A replay begins at the first, and may come before its death is recorded: it waits for whoever is about to.
+        if attempt < record.attempt and not (replayed and record.claimed):
             return Stale()
         if record.claimed and attempt > record.attempt and not record.held(self._now):
             # A copy with a higher number was parked once its attempt had ended: the holder only could not say so.

@@ -212,6 +212,13 @@ async def test_a_replay_begins_again_what_is_dead(stand: Stand) -> None:
     assert not await stand.ledger.finish(claim, DEAD)
 
 
+async def test_a_replay_that_comes_before_its_death_is_recorded_waits_for_that(stand: Stand) -> None:
+    claim = await stand.mine(attempt=4)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=True) == Busy(LEASE)
+    assert await stand.ledger.finish(claim, DEAD)
+    assert isinstance(await stand.ledger.claim(UNIT, "t-2", 1, replayed=True), Mine)
+
+
 async def test_settling_twice_is_no_harm_and_settling_otherwise_is_refused(stand: Stand) -> None:
     claim = await stand.mine()
     assert await stand.ledger.finish(claim, DELIVERED)
