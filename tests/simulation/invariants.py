@@ -121,7 +121,8 @@ def _untrue(world: World) -> Iterator[Fault]:
         # A dead one that is moved back, and that its destination does not want any more, stays dead in the ledger.
         if state == "dead" and not letters[key.id] and not world.books.lives[key.id]:
             yield key.id, "dead without a dead letter"
-        if state == "delivered" and letters[key.id] and not any(it.why for it in world.books.sendings[key.id]):
+        troubled = world.books.lives[key.id] or any(it.why for it in world.books.sendings[key.id])
+        if state == "delivered" and letters[key.id] and not troubled:
             yield key.id, "delivered, and a dead letter"
 
 
