@@ -55,7 +55,7 @@ async def test_a_vast_message_is_dead_before_it_is_read_and_costs_its_size_a_few
     assert grown <= 6 * size / MIB
 
 
-@row(79, "a wrong content type, a content encoding, unknown and vast headers")
+@row(79, "a wrong content type, a content encoding, unknown and vast headers", quick=False)
 async def test_what_stands_beside_the_body_changes_nothing_and_what_is_compressed_is_malformed(rig: Rig) -> None:
     [first, second, third] = units = rig.units(3)
     nonsense = {"x-attempt": "many", "x-first-seen": -1, "x-due": [1, {"a": None}], "x-misses": 2**60, "é": "\u2028"}
@@ -74,7 +74,7 @@ async def test_what_stands_beside_the_body_changes_nothing_and_what_is_compresse
     assert letter.headers["x-reason"] == "malformed"
 
 
-@row(80, "one of twenty messages is bad: p99 of the good ones")
+@row(80, "one of twenty messages is bad: p99 of the good ones", quick=False)
 async def test_bad_messages_among_good_ones_are_dead_once_and_slow_nobody_down(rig: Rig) -> None:
     async with rig.workers(1):
         await rig.publish(rig.units(400))
@@ -162,7 +162,7 @@ async def test_what_a_template_gets_wrong_is_dead_unsigned_and_the_others_are_de
     assert {it.destination_id for it in rig.inbox.posts}.isdisjoint(it["destination_id"] for it in hooks)
 
 
-@row(88, "sixty organizations, a thousand destinations, kinds of events and URLs")
+@row(88, "sixty organizations, a thousand destinations, kinds of events and URLs", quick=False)
 async def test_what_is_measured_does_not_grow_with_whom_it_is_about(rig: Rig) -> None:
     async def series() -> int:
         return sum(not line.startswith("#") for line in (await worker.get("/metrics")).text.splitlines())

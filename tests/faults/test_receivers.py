@@ -128,7 +128,7 @@ async def test_nothing_is_said_to_who_cannot_prove_to_be_the_one(
     assert all(why in it.lower() for it in errors), errors[0]
 
 
-@row(69, "proxies and certificates in the environment")
+@row(69, "proxies and certificates in the environment", quick=False)
 async def test_what_the_environment_says_of_proxies_and_certificates_is_ignored(rig: Rig) -> None:
     port = free_port()
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")

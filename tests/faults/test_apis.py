@@ -1,0 +1,342 @@
+"""Our own APIs and what is kept of them, in every kind of trouble: it costs time, and nobody is told anything wrong."""
+
+import asyncio
+import gzip
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from e2e.fleet import Worker
+from e2e.reading import payload
+from e2e.test_hostile_receivers import forget_peak, resident
+from faults.proxy import Passing, Proxy, told
+from faults.rig import Rig
+from faults.rows import lasting, record, row, seed
+from services.program import free_port
+
+from notification_sender.sandbox.behaviour import Behaviour
+from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.platform import Platform
+from notification_sender.sandbox.sandbox import Sandbox
+
+Record = dict[str, Any]
+ABOUT_INCIDENTS = (Endpoint.INCIDENT, Endpoint.CURRENT)
+BRIEF = {"NS_API_TIMEOUT": "1s", "NS_GATHER_TIMEOUT": "3s"}
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """With more facts than a few seconds of trouble can use up."""
+    async with Sandbox(tmp_path, organizations=60, incidents=600) as running:
+        yield running
+
+
+def about(rig: Rig, numbers: Iterable[int]) -> list[Record]:
+    """A unit about each of these incidents: nothing that the APIs say of one serves another."""
+    made = []
+    for number in numbers:
+        incident = rig.sandbox.world.incidents[f"inc-{number:05d}"]
+        whose = {name: incident[name] for name in ("incident_id", "organization_id")}
+        own = {"intel_request_id": None, "fingerprint": incident["modified"], "destinations": [rig.hook()]}
+        made.append(rig.unit(**whose, **own))
+    return made
+
+
+def behaviours(rig: Rig, *endpoints: Endpoint) -> list[Behaviour]:
+    return [rig.sandbox.platform.behaviours[it] for it in endpoints or ABOUT_INCIDENTS]
+
+
+def turn(rig: Rig, *endpoints: Endpoint, **knobs: object) -> None:
+    for behaviour in behaviours(rig, *endpoints):
+        behaviour.turn(**knobs)
+
+
+def calls(rig: Rig) -> int:
+    return sum(it.calls for it in behaviours(rig))
+
+
+def said(workers: Iterable[Worker], event: str) -> int:
+    return sum(it["event"] == event for worker in workers for it in worker.events)
+
+
+def told_of(rig: Rig) -> dict[str, Record]:
+    """What each unit's recipient reads, by the unit."""
+    return {data["work_unit_id"]: data for post in rig.inbox.posts if (data := payload(post)["data"])}
+
+
+def all_is_true(rig: Rig, units: Iterable[Record]) -> bool:
+    """Each was told of its own incident, nothing missing, nothing old."""
+    read, incidents = told_of(rig), rig.sandbox.world.incidents
+    return all(
+        data["degraded"] == []
+        and data["organization_id"] == unit["organization_id"]
+        and data["incident"]["location"]["location_id"] == incidents[unit["incident_id"]]["location"]["location_id"]
+        for unit in units
+        for data in [read[unit["work_unit_id"]]]
+    )
+
+
+# --- answers that are none ----------------------------------------------------------------------------------------
+
+
+@row(45, "half of the answers are 500", quick=False)
+async def test_where_half_of_the_answers_are_errors_hardly_more_is_asked_than_was_due(rig: Rig) -> None:
+    dice, units = random.Random(seed()), about(rig, range(400))
+    turn(rig, script=dice.choices((500, 200), k=10_000), latency=0.02)
+    async with rig.workers(2) as workers:
+        await rig.publish(units)
+        await asyncio.sleep(lasting(60) / 2)  # the fault itself
+        turn(rig, script=[])
+        await rig.account(since=time.time())
+        # Each gathering is due one question about the incident, and one more where there is no current entry.
+        due = len(units) + said(workers, "unit.deferred")
+    tries = sum(it.calls for it in behaviours(rig, Endpoint.INCIDENT))
+    record(figure=f"{tries / due:.2f} calls for each that was due")
+    assert tries <= 1.2 * due
+
+
+def nobody_knows(_: Rig, api: Proxy) -> Callable[[], None]:
+    api.hang()
+
+    def over() -> None:
+        api.resume()
+        api.reset()
+
+    return over
+
+
+def breaks_off(_: Rig, api: Proxy) -> Callable[[], None]:
+    broken = True
+
+    async def half(passing: Passing) -> bytes:
+        if broken:
+            asyncio.get_running_loop().call_soon(api.reset)
+            return passing.raw[: len(passing.raw) // 2]
+        return passing.raw
+
+    def over() -> None:
+        nonlocal broken
+        broken = False
+
+    api.when(told("bytes", every=True), half)
+    return over
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(nobody_knows, marks=row(47, "an API hangs")),
+        pytest.param(breaks_off, marks=row(47, "an API resets in the middle of its answers", quick=False)),
+    ],
+)
+async def test_an_api_without_an_answer_costs_each_call_its_deadline_and_the_units_wait(
+    rig: Rig, trouble: Callable[[Rig, Proxy], Callable[[], None]]
+) -> None:
+    units = about(rig, range(150))
+    async with Proxy(urlsplit(rig.environment["NS_INCIDENTS_URL"]).port or 0) as api:
+        elsewhere = {"NS_INCIDENTS_URL": f"http://127.0.0.1:{api.port}"}
+        async with rig.workers(2, **BRIEF, **elsewhere) as workers:
+            await rig.publish(units[:50])
+            await rig.inbox.accepts(50)
+            over = trouble(rig, api)
+            await rig.publish(units[50:])
+            for worker in workers:
+                await worker.says("api.out", api="incidents")
+            since = time.time()
+            over()
+            await rig.account(since=since)
+    assert all_is_true(rig, units)
+
+
+@row(47, "nobody listens where an API should", quick=False)
+async def test_an_api_that_is_started_late_is_found(rig: Rig) -> None:
+    units, port = about(rig, range(50)), free_port()
+    async with rig.workers(2, **BRIEF, NS_INCIDENTS_URL=f"http://127.0.0.1:{port}") as workers:
+        await rig.publish(units)
+        for worker in workers:
+            await worker.says("api.out", api="incidents")
+        late = Platform(rig.sandbox.world, port=port)
+        late.tokens = rig.sandbox.platform.tokens
+        async with late:
+            await rig.account(since=time.time())
+    assert all_is_true(rig, units)
+
+
+@row(48, "an API is ten times slower: what the fleet has under way", quick=False)
+async def test_an_api_that_becomes_slow_has_no_more_under_way_than_its_budget(rig: Rig) -> None:
+    units, budget = about(rig, range(400)), 10
+    turn(rig, latency=0.05)
+    async with rig.workers(2, NS_INCIDENTS_BUDGET=str(budget)):
+        await rig.publish(units)
+        await rig.inbox.accepts(100)
+        turn(rig, latency=0.5)
+        await rig.inbox.accepts(180)
+        turn(rig, latency=0.05)
+        await rig.account(since=time.time())
+    peak = rig.sandbox.platform.peaks["incidents"]
+    record(figure=f"{peak} of {budget} calls at most at once")
+    assert peak <= budget
+
+
+GARBAGE = {
+    "HTML": b"<html><body>Please log in</body></html>",
+    "a truncated record": b'{"incident_id": "inc-00000", "organization_id": "nort',
+    "a list": b"[]",
+    "nothing": b"",
+    "an empty object": b"{}",
+    "not UTF-8": b'{"incident_id": "\xff\xfe"}',
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(it, id=name, marks=row(49, f"200 with {name}", quick=name == "HTML"))
+        for name, it in GARBAGE.items()
+    ],
+)
+async def test_a_success_that_is_none_is_not_kept_and_told_to_nobody(rig: Rig, body: bytes) -> None:
+    units = about(rig, range(60))
+    wrong = (*ABOUT_INCIDENTS, Endpoint.ORGANIZATION, Endpoint.ASSETS)
+    turn(rig, *wrong, answer=200, body=body)
+    async with rig.workers(2) as workers:
+        await rig.publish(units)
+        for worker in workers:
+            await worker.says("unit.deferred", times=10)
+        turn(rig, *wrong, answer=None, body=None)
+        await rig.account(since=time.time())
+    assert all_is_true(rig, units)
+
+
+def bomb() -> tuple[bytes, dict[str, str]]:
+    return gzip.compress(bytes(64 * MIB)) * 16, {"content-encoding": "gzip"}
+
+
+def deep() -> tuple[bytes, dict[str, str]]:
+    return b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(bomb, marks=row(50, "an answer of a MiB that inflates to one GiB", quick=False)),
+        pytest.param(deep, marks=row(50, "JSON nested 100,000 deep", quick=False)),
+    ],
+)
+async def test_an_answer_without_measure_costs_little_memory(
+    rig: Rig, kind: Callable[[], tuple[bytes, dict[str, str]]]
+) -> None:
+    units = about(rig, range(80))
+    body, headers = kind()
+    # Deadlines that do not depend on how long this very process is busy pouring.
+    async with rig.workers(1, NS_SEND_TIMEOUT="10s", NS_LEASE="11s") as (worker,):
+        await rig.publish(units[:40])
+        await rig.inbox.accepts(40)
+        before = resident(worker, "VmRSS")
+        forget_peak(worker)
+        turn(rig, script=[200] * 8, body=body, headers=headers)
+        await rig.publish(units[40:])
+        await rig.account()
+        grown = (resident(worker, "VmHWM") - before) / MIB
+    record(figure=f"{grown:.0f} MiB more at the peak")
+    assert grown <= 64
+    assert all_is_true(rig, units)
+
+
+@row(51, "all tokens are revoked, and new ones live for two seconds")
+async def test_each_process_replaces_a_refused_token_once_however_many_calls_carried_it(rig: Rig) -> None:
+    tokens, units = rig.sandbox.platform.tokens, about(rig, range(300))
+    [endpoint] = behaviours(rig, Endpoint.TOKEN)
+    async with rig.workers(4):
+        await rig.publish(units[:100])
+        await rig.inbox.accepts(100)
+        before, endpoint.peak = endpoint.calls, 0
+        tokens.revoke()
+        await rig.publish(units[100:200])
+        await rig.inbox.accepts(200)
+        replaced = endpoint.calls - before
+        tokens.expires_in = 2
+        tokens.revoke()
+        await rig.publish(units[200:])
+        await rig.account()
+    record(figure=f"{replaced} refreshes of 4 processes, {endpoint.peak} at most at once")
+    assert replaced <= 4
+    assert endpoint.peak <= 4
+
+
+def in_seconds() -> str:
+    return "3"
+
+
+def as_a_date() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=4), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        pytest.param(in_seconds, marks=row(53, "429 with Retry-After in seconds")),
+        pytest.param(as_a_date, marks=row(53, "429 with Retry-After as a date", quick=False)),
+    ],
+)
+async def test_the_whole_fleet_grants_an_api_the_pause_that_it_asks_one_process_for(
+    rig: Rig, wish: Callable[[], str]
+) -> None:
+    units = about(rig, range(100))
+    async with rig.workers(3) as workers:
+        turn(rig, script=[429], headers={"retry-after": wish()})
+        await rig.publish(units[:1])
+        for worker in workers:
+            await worker.says("api.out", api="incidents")
+        asked = calls(rig)
+        await rig.publish(units[1:])
+        await rig.account()
+    moments = [it.at for it in rig.sandbox.platform.log if it.endpoint in ABOUT_INCIDENTS]
+    pause = moments[asked] - moments[asked - 1]
+    record(figure=f"first call {pause:.1f} s after")
+    assert pause >= 2.7
+    assert pause <= 6
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        pytest.param(it, marks=row(53, f"429 with Retry-After: {it}", quick=False))
+        for it in ("-5", "soon", "0", "Wed, 21 Oct 2015 07:28:00 GMT", "1e9")
+    ],
+)
+async def test_a_pause_that_makes_no_sense_is_none(rig: Rig, wish: str) -> None:
+    turn(rig, script=[429], headers={"retry-after": wish})
+    async with rig.workers(2):
+        await rig.publish(about(rig, range(50)))
+        await rig.account(within=15)
+
+
+@row(57, "one of several calls at once fails, for one unit after the other", quick=False)
+async def test_when_one_of_several_calls_fails_nothing_of_the_others_is_left_behind(rig: Rig) -> None:
+    units = about(rig, range(200))
+    async with rig.workers(1) as (worker,):
+        await rig.publish(units[:50])
+        await rig.inbox.accepts(50)
+        files = _files(worker)
+        turn(rig, Endpoint.ASSETS, script=[500, 400, "close"] * 5)
+        turn(rig, Endpoint.REVERSE, script=[500, "close"] * 10)
+        turn(rig, Endpoint.INTEL_REQUESTS, script=[400, 500] * 5)
+        await rig.publish(units[50:])
+        await rig.account()
+        apis = (await worker.get("/status")).json()["apis"]
+        grown = _files(worker) - files
+    assert {name: (it["in_flight"], it["waiting"]) for name, it in apis.items()} == dict.fromkeys(apis, (0, 0))
+    record(figure=f"{grown:+} files open after")
+    assert grown <= 10
+
+
+def _files(worker: Worker) -> int:
+    return len(list(Path(f"/proc/{worker.process.pid}/fd").iterdir()))
