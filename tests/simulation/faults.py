@@ -65,10 +65,6 @@ class Faults:
         """When a worker is asked to stop."""
         return [self.dice.uniform(0, CALM) for _ in range(self.dice.choice((0, 0, 1, 2)))]
 
-    def moves(self) -> list[float]:
-        """When somebody moves the dead letters back."""
-        return [self.dice.uniform(10, CALM) for _ in range(self.dice.choice((0, 0, 0, 1)))]
-
     def outages(self) -> list[tuple[float, str, float]]:
         """When what is away for how long."""
         number = self.dice.choice((0, 0, 1, 2, 3))

@@ -131,6 +131,11 @@ class Pod:
         if seconds > HEARTBEAT:
             loop.call_later(HEARTBEAT, self.world.courier.drop, self)
 
+    @property
+    def busy(self) -> bool:
+        """It has something in hand, or may find something in its socket once it thaws."""
+        return bool(self.heart.lanes.in_hand) or self.thaw > self.world.loop.time()
+
     def begins(self, sending: Sending) -> None:
         """The store said yes; whoever is frozen meanwhile learns of it late."""
         if self.thaw > sending.began:

@@ -50,6 +50,7 @@ class World:
         self.concurrency = self.dice.choice((2, 4, 8))
         self.max_age = self.dice.choice((60.0, 86_400.0, 86_400.0))
         self.units = drawn(self.dice)
+        self.moves = self.dice.choice((0, 0, 0, 1))
         self.own = self.dice.choice((1, 32, 32))
         self.to_publish = self.on_the_way = 0
         self._away = {"store": 0.0, "broker": 0.0}
@@ -86,8 +87,6 @@ class World:
             self._publish_soon(unit)
         for at in self.faults.stops():
             self.loop.call_later(at, self._stop)
-        for at in self.faults.moves():
-            self.loop.call_later(at, self._move_back)
         for at, whom, seconds in self.faults.outages():
             self.loop.call_later(at, self._outage, whom, seconds)
         while self.loop.time() < LIMIT and not await self._over():
@@ -107,8 +106,13 @@ class World:
         if len(self.history.lines) >= MOST:
             return True
         await self.sleep(LOOK)
-        busy = self.courier.pending or self.to_publish or self.on_the_way
-        return not (busy or any(it.heart.lanes.in_hand for it in self.pods))
+        if self.courier.pending or self.to_publish or self.on_the_way or any(it.busy for it in self.pods):
+            return False
+        if self.moves and self.broker.dead:
+            self.moves -= 1
+            self._move_back()
+            return False
+        return True
 
     def tell(self, who: str, what: str, name: str = "", more: Any = "") -> None:
         self.history.add(self.loop.time(), who, what, name, more)
@@ -221,9 +225,7 @@ class World:
         self.at_once(lambda: self.broker.publish(unit.body))
 
     def _move_back(self) -> None:
-        """As an operator does, with all that is dead."""
-        if self.states:
-            return  # it is over, and has been looked at
+        """As an operator does once it is quiet, with all that is dead."""
         letters, self.broker.dead = self.broker.dead, []
         for letter in letters:
             name = name_of(letter.body)
