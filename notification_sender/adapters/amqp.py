@@ -163,8 +163,9 @@ class Link:
             raise ConfigurationFault(
                 f"RabbitMQ refuses the virtual host {name!r} of NS_AMQP_URL: it is not there, or not for this user"
             ) from None
-        if isinstance(fault, ssl.SSLCertVerificationError):
-            raise ConfigurationFault(f"the certificate of RabbitMQ is not trusted: {fault.verify_message}") from None
+        proof = fault.__cause__  # aiormq says it in words of its own
+        if isinstance(proof, ssl.SSLCertVerificationError):
+            raise ConfigurationFault(f"the certificate of RabbitMQ is not trusted: {proof.verify_message}") from None
 
     def _on_lost(self, _: object, cause: BaseException | None) -> None:
         if self._connection is not None and not self._connection.close_called:
