@@ -18,6 +18,7 @@ from e2e.test_hostile_receivers import forget_peak, resident
 from faults.proxy import Passing, Proxy, told
 from faults.rig import Rig
 from faults.rows import lasting, record, row, seed
+from redis.asyncio import Redis
 from services.program import free_port
 
 from notification_sender.sandbox.behaviour import Behaviour
@@ -317,6 +318,31 @@ async def test_a_pause_that_makes_no_sense_is_none(rig: Rig, wish: str) -> None:
     async with rig.workers(2):
         await rig.publish(about(rig, range(50)))
         await rig.account(within=15)
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+NONSENSE = (b"", b"\xff\xfe", b"\x01{}", b"\x01[]", b'\x01{"organization_id": 1}', b"\x02" + bytes(100))
+
+
+@row(56, "what lies in the cache is cut, foreign, or nonsense")
+async def test_what_somebody_else_wrote_into_the_cache_is_not_used(rig: Rig) -> None:
+    first, again = about(rig, range(30)), about(rig, range(30))
+    async with rig.workers(1):
+        await rig.publish(first)
+        await rig.account()
+    keys = [it for it in await rig.ask("KEYS", f"{rig.prefix}:1:*:fact:*") if not it.endswith(":lease")]
+    async with Redis.from_url(rig.redis.url) as redis:
+        stored = [await redis.hget(key, "body") for key in keys]
+        for number, key in enumerate(keys):
+            elsewhere = stored[(number + len(keys) // 2) % len(keys)]
+            await redis.hset(key, "body", (elsewhere, *NONSENSE)[number % (1 + len(NONSENSE))])
+    async with rig.workers(1):
+        await rig.publish(again)
+        await rig.account()
+    assert len(keys) > 60
+    assert all_is_true(rig, [*first, *again])
 
 
 @row(57, "one of several calls at once fails, for one unit after the other", quick=False)
