@@ -120,17 +120,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         clock = asyncio.get_running_loop().time
         exchange = Exchange(max_bytes or self._max_bytes, clock, asked=clock())
         dial = Dial(tls=url.startswith("https:"))
-        cause = "the answer is longer than may be read"
         route = self._route(url, tls)
         request = _head(method, route, headers, len(body)) + body
         token = dialling.set(dial)
         try:
-            async with asyncio.timeout(self._deadline if deadline is None else deadline):
-                await self._attempt(exchange, route, request, begin)
-        except FOREIGN as fault:
-            if isinstance(fault, OSError) and fault.errno in OURS:
-                raise Unready(f"no more connections can be opened: {fault.strerror}") from fault
-            cause = exchange.said(fault)
+            cause = await self._carried_out(exchange, route, request, begin, deadline)
         finally:
             dialling.reset(token)
         if exchange.whole or (exchange.status and self._partial):
@@ -138,6 +132,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if dial.refused and not exchange.begun:  # else another address of the same name was allowed
             raise dial.refused
         raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
+
+    async def _carried_out(
+        self, exchange: Exchange, route: "_Route", request: bytes, begin: Begin | None, deadline: float | None
+    ) -> str:
+        """What went wrong, where it is not whole in the end."""
+        try:
+            async with asyncio.timeout(self._deadline if deadline is None else deadline):
+                await self._attempt(exchange, route, request, begin)
+        except FOREIGN as fault:
+            if isinstance(fault, OSError) and fault.errno in OURS:
+                raise Unready(f"no more connections can be opened: {fault.strerror}") from fault
+            return exchange.said(fault)
+        return "the answer is longer than may be read"
 
     async def aclose(self) -> None:
         """Close all connections."""

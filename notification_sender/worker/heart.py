@@ -76,13 +76,7 @@ class Heart:
         self._platform = outside.platform
         self.slots = Slots(pace.concurrency, outside.platform)
         self._organizations = self._portions(outside, pace.organization_share)
-        settler = Settler(
-            outbox=outside.outbox,
-            ledger=outside.ledger,
-            readiness=self._readiness,
-            held=self._held,
-            journal=self._journal,
-        )
+        settler = self._settler(outside)
         notifications = self._notifications(outside, deliverer, relevance, settler)
         units = self._units(outside, composer, notifications, settler)
         self.lanes = Lanes(
@@ -101,6 +95,15 @@ class Heart:
     def _show(self, metrics: Metrics) -> None:
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
+
+    def _settler(self, outside: Outside) -> Settler:
+        return Settler(
+            outbox=outside.outbox,
+            ledger=outside.ledger,
+            readiness=self._readiness,
+            held=self._held,
+            journal=self._journal,
+        )
 
     def _portions(self, outside: Outside, share: float) -> Portions:
         shares = Shares(self._pace.concurrency, share)
