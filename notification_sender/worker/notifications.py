@@ -84,12 +84,12 @@ class Notifications:
         # At each try: what waits for the store may get it back when there is no time left to send.
         self._drain.check()
         notification = composed.notification
+        end = composed.end
         if self._settler.accepted_unrecorded(notification.notification_id):
-            return Attempt(notification, Suppressed("already_delivered", recorded=True))
-        if composed.end is not None:
-            return await self._deliverer.refuse(
-                notification, composed.end, token=envelope.token, replayed=envelope.replayed
-            )
+            # Another copy of it: by now, perhaps, the ledger can be told.
+            end = Suppressed("already_delivered")
+        if end is not None:
+            return await self._deliverer.refuse(notification, end, token=envelope.token, replayed=envelope.replayed)
         destination = f"{notification.organization_id}/{notification.destination.destination_id}"
         if not again and (away := self._destinations.away(destination)):
             return Attempt(notification, Deferred(away, "destination_full"))

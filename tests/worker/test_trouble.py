@@ -93,6 +93,19 @@ async def test_what_expires_while_somebody_holds_it_ends_once_that_lease_has(bod
     assert len(body.channel.sends) == 1
 
 
+async def test_an_acceptance_that_could_not_be_recorded_is_when_another_copy_comes(body: Any) -> None:
+    body.ledger.methods.add("finish")
+    await body.publish()
+    await body.clock.until(lambda: body.metrics.unrecorded._value.get() == 1)
+    body.ledger.methods.clear()
+    [(_, notification)] = body.channel.sends
+    await body.broker.publish(notification.encode(), lane=Lane.NOTIFICATIONS)
+    await body.clock.until(body.idle)
+    [record] = [it for key, it in body.memory.records.items() if key.kind == "notification"]
+    assert (record.state, record.text) == ("suppressed", "already_delivered")
+    assert len(body.channel.sends) == 1
+
+
 async def test_a_unit_whose_lease_ends_in_a_moment_waits_for_that_in_hand(body: Any) -> None:
     await body.memory.claim(Key("org-1", "unit", "wu-1"), "died with it", 1, replayed=False)
     body.clock.jump(29.5)
