@@ -88,6 +88,9 @@ class Notifications:
         if self._settler.accepted_unrecorded(notification.notification_id):
             # Another copy of it: by now, perhaps, the ledger can be told.
             end = Suppressed("already_delivered")
+        elif not (notification.content or end):
+            # Its rendering failed, and it was parked or is moved back: there is nothing to send.
+            end = Dead("render", "it was never rendered; publish its work unit again")
         if end is not None:
             return await self._deliverer.refuse(notification, end, token=envelope.token, replayed=envelope.replayed)
         destination = f"{notification.organization_id}/{notification.destination.destination_id}"

@@ -1,6 +1,7 @@
 """Our own parts go away at the worst moment, or somebody made a mistake: nothing multiplies, nothing loops."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,17 @@ async def test_an_acceptance_that_could_not_be_recorded_is_when_another_copy_com
     await body.clock.until(body.idle)
     [record] = [it for key, it in body.memory.records.items() if key.kind == "notification"]
     assert (record.state, record.text) == ("suppressed", "already_delivered")
+    assert len(body.channel.sends) == 1
+
+
+async def test_what_was_never_rendered_is_not_sent_when_it_comes_back(body: Any) -> None:
+    await body.publish()
+    await body.clock.until(body.idle)
+    [(_, notification)] = body.channel.sends
+    empty = replace(notification, notification_id="n-1", content={})
+    await body.broker.publish(empty.encode(), lane=Lane.NOTIFICATIONS)
+    await body.clock.until(body.idle)
+    assert reasons(body) == ["render"]
     assert len(body.channel.sends) == 1
 
 
