@@ -107,7 +107,7 @@ def _state(world: World, unit: WorkUnit) -> str | None:
 def _ended(world: World, name: str, state: str | None) -> bool:
     """What was accepted while the store could not be told is over as well: that is counted, and no more is promised."""
     accepted = (it for it in world.books.sendings[name] if it.accepted is not None)
-    return state in OVER or any({"unready", "stopped"} & set(it.why) for it in accepted)
+    return state in OVER or any(it.why for it in accepted)
 
 
 def _untrue(world: World) -> Iterator[Fault]:

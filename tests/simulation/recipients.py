@@ -98,6 +98,8 @@ class Channel:
             self._end(sending)
 
     def _start(self, notification: Notification) -> Sending:
+        if not notification.content:
+            self._world.books.wrong.append((notification.notification_id, "sent without a word"))
         sending = self._pod.begun(notification.notification_id)
         self._world.tell(self._pod.name, "sends", sending.name, notification.attempt)
         self._world.books.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
@@ -155,6 +157,7 @@ class Composer:
         return [self._composed(unit, destination) for destination in told(unit, unit.destinations or ())]
 
     def _composed(self, unit: WorkUnit, destination: Destination) -> Composed:
+        unreadable = destination.template == "unreadable"
         notification = Notification(
             notification_id=notification_id(unit, destination.destination_id),
             organization_id=unit.organization_id,
@@ -162,8 +165,7 @@ class Composer:
             kind=unit.kind,
             event=unit.event,
             destination=destination,
-            content={"json": "{}"},
+            content={} if unreadable else {"json": "{}"},
             expires_at=unit.expires_at,
         )
-        unreadable = destination.template == "unreadable"
         return Composed(notification, Dead("render", "no such template") if unreadable else None)
