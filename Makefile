@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test faults simulate check format bench incident docs lock services clean
+.PHONY: help demo test faults simulate mutants check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -30,6 +30,9 @@ faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25
 
 simulate: $(READY) ## a night of simulated trouble: SEEDS=100000 FROM=0
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
+
+mutants: $(READY) services ## take out what keeps the promise, piece by piece, and see which test misses it: ONLY=probe
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 check: $(READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

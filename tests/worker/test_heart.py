@@ -223,6 +223,20 @@ async def test_an_acceptance_that_cannot_be_recorded_is_remembered_and_not_sent_
     assert len(body.channel.sends) == 1
 
 
+@pytest.mark.parametrize(("end", "record"), [(None, "finish"), (REFUSED, "release"), (Rejected("404"), "finish")])
+async def test_until_its_outcome_is_recorded_the_broker_keeps_the_message(
+    body: Any, end: Exception | None, record: str
+) -> None:
+    body.channel.ends.extend([end] if end else [])
+    body.ledger.methods.add(record)
+    await body.publish()
+    await body.clock.until(lambda: body.ledger.calls > 0)
+    assert len(body.broker._queues[Lane.UNITS].unsettled) == 1
+    body.ledger.methods.clear()
+    await body.clock.until(body.idle)
+    assert body.pending == 0
+
+
 async def test_a_bug_in_one_delivery_is_retried_and_does_not_stop_the_others(body: Any) -> None:
     body.composer.faults.append(ZeroDivisionError("a bug"))
     await body.publish(work_unit_id="unlucky")

@@ -1,0 +1,239 @@
+"""What keeps the promise, taken out piece by piece: each is to be missed by a test."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """``old``, which stands in ``file`` once, becomes ``new``; then one of ``tests`` fails, the quickest first."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def put_into(self, root: Path) -> str:
+        """What the file was before.
+
+        Raises:
+            ValueError: the code has changed, and with it this mutant must.
+
+        """
+        whole = (root / self.file).read_text()
+        if whole.count(self.old) != 1:
+            raise ValueError(f"{self.name}: in {self.file} stands {whole.count(self.old)} times, not once:\n{self.old}")
+        (root / self.file).write_text(whole.replace(self.old, self.new))
+        return whole
+
+
+LEDGER = "tests/contract/test_ledger.py"
+BROKER = "tests/adapters/test_rabbitmq.py"
+HTTP = "tests/adapters/test_http.py"
+WEBHOOK = "tests/channels/test_webhook.py"
+SIMULATION = (
+    "tests/simulation/test_simulation.py::"
+    "test_whatever_breaks_each_notification_ends_once_in_one_chain_of_attempts_within_its_limits[0]"
+)
+
+MUTANTS = (
+    Mutant(
+        "the fence check, of whoever records",
+        "lua/record.lua",
+        "return record.token == token and record.fence == tonumber(fence)",
+        "return true",
+        (f"{LEDGER}::test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_write_no_more",),
+    ),
+    Mutant(
+        "the fence check, before the first byte",
+        "notification_sender/deliver.py",
+        """\
+            if not await self._ledger.begin(claim):
+                raise ClaimLost
+""",
+        """\
+            await self._ledger.begin(claim)
+""",
+        ("tests/worker/test_attempts.py",),
+    ),
+    Mutant(
+        "the record of an acceptance",
+        "notification_sender/worker/settle.py",
+        """\
+            case Delivered(receipt):
+                await self._record_acceptance(work, Final("delivered", receipt.text))
+""",
+        """\
+            case Delivered():
+                pass
+""",
+        ("tests/worker/test_heart.py",),
+    ),
+    Mutant(
+        "the record before the ack",
+        "notification_sender/worker/lanes.py",
+        """\
+        again = await self._handlers[envelope.lane](envelope)
+        if again is None:
+            await self._intake.ack(envelope)
+        else:
+""",
+        """\
+        await self._intake.ack(envelope)
+        again = await self._handlers[envelope.lane](envelope)
+        if again is not None:
+""",
+        ("tests/worker/test_heart.py",),
+    ),
+    Mutant(
+        "the parked copy before the record",
+        "notification_sender/worker/settle.py",
+        """\
+        await self._readiness.keep(lambda: self._outbox.park(parked))
+        claim = work.claim
+        if claim is not None:
+            # Only now: a ledger ahead of its message would drop the message as stale.
+            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
+            self._written(work, await self._readiness.keep(release))
+""",
+        """\
+        claim = work.claim
+        if claim is not None:
+            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
+            self._written(work, await self._readiness.keep(release))
+        await self._readiness.keep(lambda: self._outbox.park(parked))
+""",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "the publisher confirm",
+        "notification_sender/adapters/rabbitmq.py",
+        "publisher_confirms=True, on_return_raises=True",
+        "publisher_confirms=False",
+        (f"{BROKER}::test_a_queue_that_is_missing_loses_nothing_and_is_made_again",),
+    ),
+    Mutant(
+        "the stale-attempt check",
+        "lua/record.lua",
+        "  if tonumber(attempt) < record.attempt and not (replayed == '1' and claimed) then return {'stale'} end\n",
+        "",
+        (f"{LEDGER}::test_the_copy_of_an_older_attempt_is_stale",),
+    ),
+    Mutant(
+        "the address check, of the names",
+        "notification_sender/adapters/door.py",
+        """\
+            self._allow(answer["host"], port, tls=True)
+""",
+        """\
+            pass
+""",
+        (f"{HTTP}::test_a_forbidden_address_is_never_dialled",),
+    ),
+    Mutant(
+        "the address check, at connect",
+        "notification_sender/adapters/door.py",
+        """\
+            self._allow(str(address), int(port), tls=dial.tls)
+""",
+        """\
+            pass
+""",
+        (f"{HTTP}::test_a_forbidden_address_is_never_dialled",),
+    ),
+    Mutant(
+        "redirects off",
+        "notification_sender/adapters/http.py",
+        """\
+            return _answer(exchange)
+""",
+        """\
+            for name, value in exchange.headers:
+                if name.lower() == b"location" and 300 <= exchange.status < 400:
+                    return await self.exchange(method, value.decode(), headers, body, deadline=deadline, begin=begin)
+            return _answer(exchange)
+""",
+        (f"{HTTP}::test_a_redirect_is_an_answer_and_never_followed",),
+    ),
+    Mutant(
+        "the byte cap",
+        "notification_sender/adapters/exchange.py",
+        """\
+            if len(self.body) > self.limit:
+                del self.body[self.limit :]
+                return
+""",
+        "",
+        (f"{HTTP}::test_an_answer_without_end_is_an_error_or_as_far_as_it_came",),
+    ),
+    Mutant(
+        "the jitter, of attempts",
+        "notification_sender/policy/retry.py",
+        "self.delays[attempt - 1] * (1 + JITTER * (2 * dice - 1))",
+        "self.delays[attempt - 1]",
+        ("tests/policy/test_retry.py::test_the_dice_spread_over_the_whole_range",),
+    ),
+    Mutant(
+        "the jitter, of what waits for our own platform",
+        "notification_sender/policy/retry.py",
+        "return dice * cap",
+        "return cap",
+        ("tests/policy/test_retry.py::test_the_dice_spread_over_the_whole_range",),
+    ),
+    Mutant(
+        "the single-flight lease",
+        "lua/lease.lua",
+        "if left > 0 and left <= ARGV[2] * 1000 and held[1] ~= ARGV[1] then",
+        "if false then",
+        ("tests/contract/test_shelf.py::test_of_all_who_look_for_a_missing_fact_one_fetches_it",),
+    ),
+    Mutant(
+        "the tenant check",
+        "notification_sender/recipes/records.py",
+        """kept = [row for row in found if row.get("organization_id") in owners]""",
+        "kept = found",
+        ("tests/recipes/test_intel_trouble.py",),
+    ),
+    Mutant(
+        "the tenant check, of calls made for several",
+        "notification_sender/context/bulk.py",
+        "if _owner(record) == organization_id}",
+        "}",
+        ("tests/context/test_coalescing.py", "tests/recipes"),
+    ),
+    Mutant(
+        "the reservation",
+        "lua/admit.lua",
+        """\
+  slowest.booked = math.max(slowest.booked, slowest.now) + slowest.interval
+  write(slowest)
+  return wait(longest, slowest.name, slowest.now + longest)
+""",
+        """\
+  return wait(longest, slowest.name)
+""",
+        (f"{LEDGER}::test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice",),
+    ),
+    Mutant(
+        "the watchdog",
+        "notification_sender/adapters/subscription.py",
+        "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet",
+        "forgotten = False",
+        (f"{BROKER}::test_a_consumer_that_the_broker_forgot_is_renewed",),
+    ),
+    Mutant(
+        "the breaker's single probe, of an API",
+        "notification_sender/context/guard.py",
+        """if state == "due" and not self._probing and await self._chosen():""",
+        """if state == "due":""",
+        ("tests/context/test_guard.py",),
+    ),
+    Mutant(
+        "the breaker's single probe, of a recipient's host",
+        "notification_sender/channels/hosts.py",
+        """if state == "due" and await self._chosen(host, known, now):""",
+        """if state == "due":""",
+        ("tests/channels/test_hosts.py", "tests/worker/test_isolation.py"),
+    ),
+)
