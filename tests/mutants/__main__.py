@@ -105,7 +105,9 @@ def _page(verdicts: Sequence[Verdict]) -> str:
     rows = ["| taken out | in | missed by | seconds |", "|---|---|---|---|"]
     rows += [f"| {it.mutant.name} | `{it.mutant.file}` | {_said(it.caught)} | {it.seconds:.0f} |" for it in verdicts]
     stand = page.circumstances(0, night=False, date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    told = f"{stand['date']}, commit {stand['commit']}; {stand['versions']}: {caught} of {len(verdicts)} missed."
+    told = (
+        f"{stand['date']}, commit {stand['commit']}; {stand['versions']}: of {len(verdicts)}, a test missed {caught}."
+    )
     return f"{HEAD}{told}\n\n" + "\n".join(rows) + "\n"
 
 
