@@ -51,12 +51,12 @@ async def test_the_topology_is_durable_quorum_queues_and_publishers_declare_noth
 async def test_units_may_come_from_another_queue_and_come_back_through_it(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, topology_prefix: str
 ) -> None:
-    later = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
     async with (
         fleet(environment | {"NS_UNITS_QUEUE": f"{topology_prefix}.their-own"}) as (worker,),
         asyncio.timeout(30),
     ):
         await worker.becomes(200)
+        later = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
         await broker.publish([unit(), unit(not_before=later)], lane="their-own")
         await worker.says("unit.deferred", reason="not_yet_due")
         await sandbox.inbox.accepts(2)
