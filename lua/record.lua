@@ -44,14 +44,16 @@ local function owned(token, fence)
   return record.token == token and record.fence == tonumber(fence)
 end
 
--- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost.
+-- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes
+-- twice does not undo that its sender has begun.
 local function take(token, attempt, lease, ttl)
   local again = claimed and record.token == token
   local taken = claimed and not again
   local fence = again and record.fence or record.fence + 1
   local takeovers = taken and record.takeovers + 1 or record.takeovers
   local doubt = record.doubt or taken and record.state == 'transmitting'
-  redis.call('HSET', KEYS[1], 'state', 'claimed', 'attempt', attempt, 'fence', integer(fence), 'token', token,
+  local state = again and record.state or 'claimed'
+  redis.call('HSET', KEYS[1], 'state', state, 'attempt', attempt, 'fence', integer(fence), 'token', token,
     'lease', integer(now + lease), 'takeovers', takeovers)
   if record.state then redis.call('HDEL', KEYS[1], 'doubt', 'due', 'limit', 'slot', 'text', 'notifications') end
   if doubt then redis.call('HSET', KEYS[1], 'doubt', 1) end

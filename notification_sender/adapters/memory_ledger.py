@@ -204,14 +204,16 @@ class MemoryLedger:
         return None
 
     def _take(self, key: Key, record: Record, token: str, attempt: int) -> Mine | Crashed:
-        """Ours. Under the same token nothing was taken over: the reply to it was lost."""
-        if not record.claimed:
+        """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
+        does not undo that its sender has begun.
+        """
+        if not (record.claimed and record.token == token):
             record.fence += 1
-        elif record.token != token:
-            record.fence += 1
-            record.takeovers += 1
-            record.doubt = record.doubt or record.state == "transmitting"
-        record.state, record.attempt, record.token = "claimed", attempt, token
+            if record.claimed:
+                record.takeovers += 1
+                record.doubt = record.doubt or record.state == "transmitting"
+            record.state = "claimed"
+        record.attempt, record.token = attempt, token
         record.lease = self._now + self._lease
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)

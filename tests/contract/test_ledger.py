@@ -111,6 +111,13 @@ async def test_asking_again_under_the_same_token_gets_the_same_claim_for_longer(
     assert await stand.mine() == first
 
 
+async def test_asking_again_late_does_not_undo_that_it_has_begun(stand: Stand) -> None:
+    assert await stand.ledger.begin(await stand.mine())
+    await stand.mine()
+    stand.clock.jump(LEASE)
+    await stand.mine(token="t-2", unknown=True)
+
+
 async def test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_write_no_more(stand: Stand) -> None:
     lost = await stand.mine()
     stand.clock.jump(LEASE)
