@@ -251,7 +251,7 @@ async def test_an_answer_without_measure_costs_little_memory(
     assert all_is_true(rig, units)
 
 
-@row(51, "all tokens are revoked, and new ones live for two seconds")
+@row(51, "all tokens are revoked, and new ones live for two seconds", quick=False)
 async def test_each_process_replaces_a_refused_token_once_however_many_calls_carried_it(rig: Rig) -> None:
     tokens, units = rig.sandbox.platform.tokens, about(rig, range(300))
     [endpoint] = behaviours(rig, Endpoint.TOKEN)
@@ -326,7 +326,7 @@ async def test_a_pause_that_makes_no_sense_is_none(rig: Rig, wish: str) -> None:
 NONSENSE = (b"", b"\xff\xfe", b"\x01{}", b"\x01[]", b'\x01{"organization_id": 1}', b"\x02" + bytes(100))
 
 
-@row(56, "what lies in the cache is cut, foreign, or nonsense")
+@row(56, "what lies in the cache is cut, foreign, or nonsense", quick=False)
 async def test_what_somebody_else_wrote_into_the_cache_is_not_used(rig: Rig) -> None:
     first, again = about(rig, range(30)), about(rig, range(30))
     async with rig.workers(1):

@@ -46,7 +46,7 @@ def kill_and_start(node: RabbitMQ) -> None:
     [
         pytest.param(stop_and_start_the_application, id="stop_app", marks=row(1, "graceful restart", quick=False)),
         pytest.param(stop_and_start, id="stop", marks=row(1, "graceful restart", quick=False)),
-        pytest.param(kill_and_start, id="kill", marks=row(2, "kill -9")),
+        pytest.param(kill_and_start, id="kill", marks=row(2, "kill -9", quick=False)),
     ],
 )
 async def test_restarted_under_load_each_is_accepted_once_within_ten_seconds(
@@ -208,7 +208,7 @@ async def test_what_is_parked_while_the_broker_restarts_comes_due_on_time(rig: R
     assert late[int(0.99 * count)] <= 3
 
 
-@row(16, "TLS: a certificate of somebody else, or by nobody we trust")
+@row(16, "TLS: a certificate of somebody else, or by nobody we trust", quick=False)
 @pytest.mark.parametrize(
     ("name", "trusted", "why"),
     [("DNS:broker.example", True, "IP address mismatch"), ("IP:127.0.0.1", False, "self-signed certificate")],

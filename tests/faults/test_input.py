@@ -35,7 +35,7 @@ async def send(rig: Rig, bodies: Iterable[bytes], **properties: Any) -> None:
             await channel.default_exchange.publish(aio_pika.Message(body, **properties), f"{rig.prefix}.units")
 
 
-@row(78, "a message of 50 MB")
+@row(78, "a message of 50 MB", quick=False)
 async def test_a_vast_message_is_dead_before_it_is_read_and_costs_its_size_a_few_times(rig: Rig) -> None:
     size = 50 * MIB
     async with rig.workers(1) as (worker,):
@@ -106,7 +106,7 @@ ODD = (
 )
 
 
-@row(81, "right to left, emoji, NUL, markup, templates in what is told of")
+@row(81, "right to left, emoji, NUL, markup, templates in what is told of", quick=False)
 async def test_odd_text_arrives_byte_for_byte_and_is_never_evaluated(rig: Rig) -> None:
     world, units = rig.sandbox.world, []
     for number, text in enumerate(ODD):
@@ -149,8 +149,8 @@ def own_templates(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return str(folder)
 
 
-@row(82, "a template that reads what is not there, or reaches out")
-@row(83, "a template that makes no JSON, nothing, or 10 MB")
+@row(82, "a template that reads what is not there, or reaches out", quick=False)
+@row(83, "a template that makes no JSON, nothing, or 10 MB", quick=False)
 @pytest.mark.parametrize("own_templates", [TEMPLATES], indirect=True, ids=["all"])
 async def test_what_a_template_gets_wrong_is_dead_unsigned_and_the_others_are_delivered(
     rig: Rig, own_templates: str

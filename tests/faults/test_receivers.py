@@ -39,8 +39,8 @@ def mails(rig: Rig, count: int, *, script: Iterable[Any] = (), answer: int | Non
 # --- answers ------------------------------------------------------------------------------------------------------
 
 
-@row(59, "three errors, then 200: how far off the schedule")
-@row(72, "ids and timestamps of all copies")
+@row(59, "three errors, then 200: how far off the schedule", quick=False)
+@row(72, "ids and timestamps of all copies", quick=False)
 async def test_copies_come_by_the_schedule_with_one_id_and_times_of_their_own(rig: Rig) -> None:
     async with rig.workers(1, NS_RETRY_SCHEDULE="1s 2s 3s"):
         await rig.publish(rig.units(40, script=[500, 503, 502]))
@@ -59,7 +59,7 @@ async def test_copies_come_by_the_schedule_with_one_id_and_times_of_their_own(ri
     assert figures.amplification == 4
 
 
-@row(62, "the connection is reset once the body was read")
+@row(62, "the connection is reset once the body was read", quick=False)
 async def test_a_reset_after_the_body_is_unknown_and_sent_again_under_its_id(rig: Rig) -> None:
     async with rig.workers(1) as (worker,):
         await rig.publish(rig.units(20, script=["close"]))
@@ -143,7 +143,7 @@ async def test_what_the_environment_says_of_proxies_and_certificates_is_ignored(
 # --- email --------------------------------------------------------------------------------------------------------
 
 
-@row(73, "451, greylisting, 550, a drop after DATA")
+@row(73, "451, greylisting, 550, a drop after DATA", quick=False)
 async def test_each_answer_of_a_mail_server_has_its_end_and_what_is_unknown_is_counted(rig: Rig) -> None:
     units = [*mails(rig, 5, script=[451]), *mails(rig, 5, script=[450]), *mails(rig, 5, script=["close"])]
     async with rig.workers(1) as (worker,):
@@ -162,7 +162,7 @@ async def test_a_mail_server_that_closes_is_left_alone_and_no_letter_is_lost(rig
     assert len(rig.inbox.letters) == 8
 
 
-@row(73, "STARTTLS is stripped")
+@row(73, "STARTTLS is stripped", quick=False)
 async def test_without_encryption_a_mail_server_is_told_nothing(rig: Rig) -> None:
     async with Proxy(urlsplit(rig.inbox.smtp_url).port or 0) as server:
         said = server.when(asked("bytes", "MAIL", every=True), _as_it_is)
@@ -220,7 +220,7 @@ OURS = {
 }
 
 
-@row(74, "headers and recipients in what is told of")
+@row(74, "headers and recipients in what is told of", quick=False)
 async def test_nobody_writes_into_the_headers_of_a_letter_or_onto_its_envelope(rig: Rig) -> None:
     incidents = rig.sandbox.world.incidents
     units = []

@@ -25,7 +25,7 @@ async def test_a_slow_store_costs_time_and_nothing_else(rig: Rig, delay: float) 
         await rig.account(since=time.time())
 
 
-@row(21, "hangs")
+@row(21, "hangs", quick=False)
 async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig) -> None:
     async with rig.victim(NS_CONCURRENCY="8") as victim:
         await rig.publish(rig.units(100, latency=0.1))
@@ -94,7 +94,7 @@ async def test_a_step_that_was_done_and_not_answered_is_no_second_sender(rig: Ri
         await rig.account(since=fault.at)
 
 
-@row(26, "READONLY: it became a replica")
+@row(26, "READONLY: it became a replica", quick=False)
 async def test_a_store_that_takes_no_writes_is_waited_for(rig: Rig) -> None:
     async def demoted_and_promoted() -> None:
         await rig.ask("REPLICAOF", "127.0.0.1", str(free_port()))
