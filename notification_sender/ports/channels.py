@@ -21,7 +21,7 @@ class Holding(Protocol):
 
 
 class Channel(Protocol):
-    """How one kind of destination is told. A new one is one file in channels/ and one line in app.py."""
+    """How one kind of destination is told. A new one is one file in channels/ and one entry in app/recipients.py."""
 
     @property
     def name(self) -> str: ...
