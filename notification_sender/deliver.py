@@ -39,6 +39,7 @@ from notification_sender.ports import (
     Mine,
     Settled,
     Stale,
+    Suspect,
     Throttled,
     Tried,
     Unwanted,
@@ -241,7 +242,7 @@ def unclaimed(reply: AdmitReply) -> Outcome:
     """What it means not to have got it, for a unit and for a notification.
 
     Raises:
-        TypeError: we have got it.
+        TypeError: we have got it, or it was not answered yet.
     """
     match reply:
         case Crashed():
@@ -257,8 +258,8 @@ def unclaimed(reply: AdmitReply) -> Outcome:
             return Suppressed(f"already_{state}", recorded=True)
         case Stale():
             return Suppressed("stale", recorded=True)
-        case Mine():
-            raise TypeError("it is ours")
+        case Mine() | Suspect():
+            raise TypeError("it is ours, or may be asked for once more")
         case _:
             assert_never(reply)
 

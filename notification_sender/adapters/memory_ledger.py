@@ -9,6 +9,7 @@ from notification_sender.adapters.memory_places import Places
 from notification_sender.policy.limits import SECOND, Arrivals, Booking, Wait, spend
 from notification_sender.ports import (
     HOLD,
+    SUSPECT,
     AdmitReply,
     Ask,
     Busy,
@@ -22,6 +23,7 @@ from notification_sender.ports import (
     Settled,
     Stale,
     State,
+    Suspect,
     Throttled,
     Tried,
     Unwanted,
@@ -95,9 +97,14 @@ class MemoryLedger:
         self._batches: dict[str, dict[Key, None]] = {}
         self._sizes: dict[str, int] = {}
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
         record = self._record(key)
-        return self._answer(key, record, token, attempt, replayed=replayed) or self._take(key, record, token, attempt)
+        told = self._answer(key, record, token, attempt, replayed=replayed)
+        if told is not None:
+            return told
+        if not alone and record.claimed and record.takeovers + 1 >= SUSPECT:
+            return Suspect()
+        return self._take(key, record, token, attempt)
 
     async def admit(self, ask: Ask) -> AdmitReply:
         record = self._record(ask.key)

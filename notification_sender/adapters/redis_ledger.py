@@ -8,6 +8,7 @@ from notification_sender.adapters.redis import Store
 from notification_sender.adapters.scripts import Script, load
 from notification_sender.policy.limits import LATE, SECOND
 from notification_sender.ports import (
+    SUSPECT,
     AdmitReply,
     Ask,
     Busy,
@@ -19,6 +20,7 @@ from notification_sender.ports import (
     Mine,
     Settled,
     Stale,
+    Suspect,
     Throttled,
     Tried,
     Unwanted,
@@ -67,8 +69,8 @@ class RedisLedger:
         self._disabling = (round(disable_after * SECOND), DISABLED * SECOND)
         self._takeover_limit = takeover_limit
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
-        arguments = (token, attempt, int(replayed), self._lease, self._ttl)
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
+        arguments = (token, attempt, int(replayed), self._lease, self._ttl, 0 if alone else SUSPECT)
         return self._told(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
 
     async def admit(self, ask: Ask) -> AdmitReply:
@@ -160,6 +162,8 @@ class RedisLedger:
                 return Settled(state.decode())
             case [b"stale"]:
                 return Stale()
+            case [b"suspect"]:
+                return Suspect()
         raise TypeError(f"the script answered {reply!r}")
 
     def _at(self, key: Key) -> str:

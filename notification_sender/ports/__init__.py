@@ -8,6 +8,7 @@ from notification_sender.ports.channels import Begin, Channel, Holding
 from notification_sender.ports.facts import Fleet, Keep, Look, News, Platform, Share, Shelf
 from notification_sender.ports.ledger import (
     HOLD,
+    SUSPECT,
     AdmitReply,
     Ask,
     Busy,
@@ -22,6 +23,7 @@ from notification_sender.ports.ledger import (
     Settled,
     Stale,
     State,
+    Suspect,
     Throttled,
     Tried,
     Turn,
@@ -32,6 +34,7 @@ from notification_sender.ports.time import Clock, Dice
 
 __all__ = [
     "HOLD",
+    "SUSPECT",
     "AdmitReply",
     "Ask",
     "Begin",
@@ -65,6 +68,7 @@ __all__ = [
     "Shelf",
     "Stale",
     "State",
+    "Suspect",
     "Throttled",
     "Tried",
     "Turn",

@@ -41,6 +41,15 @@ class Crashed:
     claim: Claim
 
 
+SUSPECT = 2
+"""So many leases in a row ran out: its workers died with it, or with what they had in hand beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Not claimed. To be asked for once more by whoever works on no other such."""
+
+
 @dataclass(frozen=True, slots=True)
 class Busy:
     """Somebody else holds it for ``delay`` more seconds; they may die with it, so never ack unparked."""
@@ -79,7 +88,7 @@ class Unwanted:
     reason: Literal["destination_disabled", "unsubscribed"]
 
 
-ClaimReply = Mine | Crashed | Busy | Settled | Stale
+ClaimReply = Mine | Crashed | Suspect | Busy | Settled | Stale
 AdmitReply = ClaimReply | Throttled | Unwanted
 
 
@@ -143,7 +152,9 @@ class Ledger(Protocol):
     A destination is switched off for a week where its recipient says that it is gone, or has accepted nothing for days.
     """
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply: ...
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
+        """``alone``: what is claimed will be worked on beside no other suspect."""
+
     async def admit(self, ask: Ask) -> AdmitReply: ...
     async def begin(self, claim: Claim) -> bool:
         """The last look before the first byte leaves. False: it is not ours any more, nothing may be sent."""

@@ -31,13 +31,13 @@ class Claims:
         if batch is not None:
             await self._readiness.keep(lambda: self._rollcall.enroll(batch.id, batch.size, key_of(unit)))
 
-    async def claim(self, unit: WorkUnit, envelope: Envelope) -> ClaimReply:
-        """Seventy-five copies of one unit: one of them is ours."""
-        return await self._readiness.keep(lambda: self._claim(key_of(unit), envelope))
+    async def claim(self, unit: WorkUnit, envelope: Envelope, *, alone: bool = False) -> ClaimReply:
+        """Seventy-five copies of one unit: one of them is ours. ``alone``: even if it is a suspect."""
+        return await self._readiness.keep(lambda: self._claim(key_of(unit), envelope, alone=alone))
 
-    async def _claim(self, key: Key, envelope: Envelope) -> ClaimReply:
+    async def _claim(self, key: Key, envelope: Envelope, *, alone: bool) -> ClaimReply:
         self._drain.check()
-        return await self._ledger.claim(key, envelope.token, envelope.attempt, replayed=envelope.replayed)
+        return await self._ledger.claim(key, envelope.token, envelope.attempt, replayed=envelope.replayed, alone=alone)
 
     async def give_up(self, claim: Claim, attempt: int) -> None:
         """Cut short by the end of the process: somebody else may begin at once."""

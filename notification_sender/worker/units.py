@@ -10,12 +10,25 @@ from notification_sender.model.errors import ContextUnavailable, Permanent, Subj
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.model.unit import WorkUnit, decode
 from notification_sender.policy.deferral import Deferral
-from notification_sender.ports import Claim, Clock, Crashed, Dice, Envelope, Lane, Mine, Parked, Platform
+from notification_sender.ports import (
+    Claim,
+    ClaimReply,
+    Clock,
+    Crashed,
+    Dice,
+    Envelope,
+    Lane,
+    Mine,
+    Parked,
+    Platform,
+    Suspect,
+)
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.held import Held
 from notification_sender.worker.notifications import SHORT, Notifications
+from notification_sender.worker.quarantine import Quarantine
 from notification_sender.worker.settle import Settler, Work
 from notification_sender.worker.slots import Portions
 
@@ -55,6 +68,7 @@ class Units:
         self._journal = journal
         self._clock = clock
         self._dice = dice
+        self._quarantine = Quarantine(dice=dice)
 
     async def handle(self, envelope: Envelope) -> float | None:
         """Take a unit as far as it goes now. Seconds to wait before asking again, or None: it may be acked."""
@@ -95,6 +109,17 @@ class Units:
             # Its age, and that of its notifications, counts from when it was due.
             envelope = replace(envelope, first_seen=max(envelope.first_seen, unit.not_before.timestamp()))
         reply = await self._claims.claim(unit, envelope)
+        if isinstance(reply, Suspect):
+            return await self._claim_alone(unit, envelope)
+        return await self._told(unit, envelope, reply)
+
+    async def _claim_alone(self, unit: WorkUnit, envelope: Envelope) -> float | None:
+        with self._quarantine.room() as away:
+            if away:
+                return await self._end(_work(unit, envelope), Deferred(away, "quarantined"))
+            return await self._told(unit, envelope, await self._claims.claim(unit, envelope, alone=True))
+
+    async def _told(self, unit: WorkUnit, envelope: Envelope, reply: ClaimReply) -> float | None:
         if isinstance(reply, Mine):
             await self._work_on(unit, envelope, reply.claim)
             return None

@@ -126,9 +126,9 @@ class Ledgers(RuleBasedStateMachine):
                 self.begin(-1)
             self.clock.jump(LEASE)
 
-    @rule(key=keys, token=tokens, attempt=attempts, replayed=replays)
-    def claim(self, key: Key, token: str, attempt: int, replayed: bool) -> None:  # noqa: FBT001 - drawn
-        self.both(lambda it: it.claim(key, token, attempt, replayed=replayed))
+    @rule(key=keys, token=tokens, attempt=attempts, replayed=replays, alone=st.booleans())
+    def claim(self, key: Key, token: str, attempt: int, replayed: bool, alone: bool) -> None:  # noqa: FBT001 - drawn
+        self.both(lambda it: it.claim(key, token, attempt, replayed=replayed, alone=alone))
 
     @rule(which=latest)
     def begin(self, which: int) -> None:

@@ -27,6 +27,7 @@ from notification_sender.ports import (
     Mine,
     Settled,
     Stale,
+    Suspect,
     Throttled,
     Tried,
     Unwanted,
@@ -168,6 +169,18 @@ async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand:
         reply = await stand.ledger.claim(UNIT, token, 1, replayed=False)
         assert reply == Crashed(Claim(UNIT, "t-5", 6))
     assert await stand.ledger.finish(Claim(UNIT, "t-5", 6), Final("dead", "crashed"))
+
+
+async def test_what_took_two_workers_with_it_is_given_to_whoever_works_on_no_other_such(stand: Stand) -> None:
+    for copy in range(2):
+        assert isinstance(await stand.ledger.claim(UNIT, f"t-{copy}", 1, replayed=False, alone=False), Mine)
+        stand.clock.jump(LEASE)
+    for token in ("t-2", "t-3"):
+        assert await stand.ledger.claim(UNIT, token, 1, replayed=False, alone=False) == Suspect()
+    claim = await stand.mine(token="t-4")
+    assert await stand.ledger.claim(UNIT, "t-5", 1, replayed=False, alone=False) == Busy(LEASE)
+    assert await stand.ledger.release(claim, 1)
+    assert isinstance(await stand.ledger.claim(UNIT, "t-6", 1, replayed=False, alone=False), Mine)
 
 
 async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:

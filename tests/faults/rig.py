@@ -231,7 +231,8 @@ class Rig:
         faults = await self.accounts.faults(allowed)
         assert not faults, await self.accounts.told(faults)
         assert not held, f"left in the broker: {held}"
-        assert dict(self.accounts.reasons) == dict(allowed.dead)
+        reasons = dict(self.accounts.reasons)
+        assert reasons == dict(allowed.dead), f"dead letters by reason: {reasons}, not {dict(allowed.dead)}"
         figures = self.accounts.figures(since or time.time(), [it.process.pid for it in self.living])
         print(figures)  # noqa: T201 - the row of the table
         record(figures=asdict(figures), allowed=allowed.duplicates)

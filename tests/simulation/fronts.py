@@ -19,6 +19,7 @@ from notification_sender.ports import (
     Parked,
     Settled,
     Stale,
+    Suspect,
     Tried,
     Written,
 )
@@ -81,10 +82,10 @@ class Store:
     async def enroll(self, batch_id: str, size: int, key: Key) -> None:
         await self._ask("enroll", key.id, lambda: self._world.ledger.enroll(batch_id, size, key))
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool) -> ClaimReply:
+    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
         async def step() -> ClaimReply:
-            reply = await self._world.ledger.claim(key, token, attempt, replayed=replayed)
-            if replayed and not isinstance(reply, Settled | Stale | Busy):
+            reply = await self._world.ledger.claim(key, token, attempt, replayed=replayed, alone=alone)
+            if replayed and not isinstance(reply, Settled | Stale | Suspect | Busy):
                 self._books.moves_back(key.id)
             return reply
 

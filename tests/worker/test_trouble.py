@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -183,3 +184,20 @@ async def test_what_has_no_slot_is_given_back_at_once(body: Any) -> None:
     answer.set()
     await closing
     assert len(body.channel.sends) == 200
+
+
+async def test_units_whose_workers_died_twice_are_worked_on_one_at_a_time_beside_others(body: Any) -> None:
+    body.channel.takes = lambda _: 1.0
+    for number in range(3):
+        for copy in range(2):
+            await body.memory.claim(Key("org-1", "unit", f"wu-{number}"), f"died {copy}", 1, replayed=False)
+            body.clock.jump(30)
+    start = body.clock.now()
+    for number in range(6):
+        await body.publish(work_unit_id=f"wu-{number}")
+    await body.clock.until(body.idle)
+    began = {notification.work_unit_id: moment - start for moment, notification in body.channel.sends}
+    assert [began[f"wu-{number}"] for number in range(3, 6)] == [0.0] * 3
+    suspects = sorted(began[f"wu-{number}"] for number in range(3))
+    assert all(later - earlier >= 1 for earlier, later in pairwise(suspects))
+    assert len(body.channel.sends) == 6
