@@ -5,8 +5,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.invariants import accepted_again, story, wrong
-from tests.simulation.running import played
+from tests.simulation.invariants import wrong
+from tests.simulation.running import all_played, played
 
 
 def main() -> int:
@@ -27,18 +27,18 @@ def main() -> int:
 
 def _all(asked: argparse.Namespace) -> int:
     again: Counter[str] = Counter()
-    failed, began = 0, time.perf_counter()
-    for seed in range(asked.first, asked.first + asked.seeds):
-        world = played(seed)
-        again += accepted_again(world)
-        if faults := wrong(world):
-            failed += 1
-            print(story(world, faults), flush=True)
-            if failed == asked.most:
-                break
+    seeds, failed, began = 0, 0, time.perf_counter()
+    for some in all_played(range(asked.first, asked.first + asked.seeds)):
+        seeds += some.seeds
+        again += some.again
+        failed += len(some.stories)
+        print(*some.stories, sep="\n", end="\n" if some.stories else "", flush=True)
+        if failed >= asked.most:
+            break
     seconds = time.perf_counter() - began
-    print(f"{seed + 1 - asked.first} seeds in {seconds:.1f} s, {failed} failed; accepted again: {dict(again)}")
+    print(f"{seeds} seeds in {seconds:.1f} s, {failed} failed; accepted again: {dict(again)}")
     return failed > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,38 +1,27 @@
 """2,000 seeds of the real heart on memory, and some over the real scripts; and that this finds what it is for."""
 
-from collections.abc import Iterable
-
 import pytest
 
-from tests.simulation.invariants import story, wrong
+from tests.simulation.invariants import wrong
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.running import played
+from tests.simulation.running import all_played, judged, played
 from tests.simulation.stores import Scripted
-from tests.simulation.world import World
 
 SEEDS = 2000
-AT_ONCE = 100
 SCRIPTED = 50
 
 
-def first_wrong(worlds: Iterable[World]) -> str:
-    """Its story, or nothing."""
-    for world in worlds:
-        if faults := wrong(world):
-            return story(world, faults)
-    return ""
-
-
-@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
-def test_whatever_breaks_each_notification_ends_once_in_one_chain_of_attempts_within_its_limits(first: int) -> None:
-    if told := first_wrong(map(played, range(first, first + AT_ONCE))):
-        pytest.fail(told, pytrace=False)
+@pytest.mark.timeout(600)
+def test_whatever_breaks_each_notification_ends_once_in_one_chain_of_attempts_within_its_limits() -> None:
+    for some in all_played(range(SEEDS)):
+        if some.stories:
+            pytest.fail(some.stories[0], pytrace=False)
 
 
 @pytest.mark.parametrize("first", range(0, SCRIPTED, 10))
 def test_so_it_does_over_the_scripts(first: int) -> None:
-    if told := first_wrong(played(seed, Scripted) for seed in range(first, first + 10)):
-        pytest.fail(told, pytrace=False)
+    if stories := judged(range(first, first + 10), Scripted).stories:
+        pytest.fail(stories[0], pytrace=False)
 
 
 @pytest.mark.parametrize("seed", [5, 37, 1001])
