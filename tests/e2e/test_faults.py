@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from e2e.broker import Broker
 from e2e.fleet import fleet
 from faults.rows import row
@@ -18,37 +17,6 @@ Make = Callable[..., dict[str, Any]]
 
 TEN_FOR_ONE = {"NS_CONCURRENCY": "10", "NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
 """All slots of a worker are full, although there is one destination alone."""
-
-
-@row(32, "SIGKILL between the POST and its record")
-@pytest.mark.parametrize("window", ["before its answer", "after its answer"])
-async def test_a_worker_killed_between_the_post_and_its_record_is_made_good_under_the_same_id(  # noqa: PLR0917 - fixtures
-    sandbox: Sandbox,
-    hasty: dict[str, str],
-    broker: Broker,
-    redis_service: Redis,
-    unit: Make,
-    hook: Make,
-    window: str,
-) -> None:
-    inbox = sandbox.inbox
-    inbox.behaviours["noc"].script.append("hang" if window == "before its answer" else 200)
-    inbox.behaviours["noc"].latency = 0.3
-    async with fleet(hasty, 1) as (victim,):
-        await broker.publish([unit(destinations=[hook("noc")])])
-        async with asyncio.timeout(30):
-            await inbox.receives(1)
-            if window == "after its answer":
-                redis_service.freeze()
-            victim.kill()
-            await victim.ended()
-        redis_service.thaw()
-        async with fleet(hasty, 1) as (heir,), asyncio.timeout(30):
-            await inbox.receives(2)
-            await heir.says("notification.delivered")
-    assert len({post.notification_id for post in inbox.posts}) == 1
-    assert len(inbox.posts) == 2
-    assert await broker.depth("dead") == 0
 
 
 @row(21, "Redis is away")

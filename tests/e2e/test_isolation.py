@@ -59,9 +59,9 @@ async def test_one_destination_that_hangs_does_not_slow_the_others(
 ) -> None:
     async with fleet(hasty | {"NS_CONCURRENCY": "12"}):
         await waits(sandbox, broker, about, hook, round_="warm", seconds=2)
-        base = p99(await waits(sandbox, broker, about, hook, round_="base", seconds=8))
+        base = p99(await waits(sandbox, broker, about, hook, round_="base", seconds=4))
         sandbox.inbox.behaviours["in-trouble"].answer = "hang"
-        beside = p99(await waits(sandbox, broker, about, hook, round_="beside", seconds=12))
+        beside = p99(await waits(sandbox, broker, about, hook, round_="beside", seconds=6))
     # How close it is on a quiet machine is measured by bench.isolation; where nothing is kept apart it is 20 s.
     assert beside <= base + float(hasty["NS_SEND_TIMEOUT"].removesuffix("s"))
 

@@ -11,7 +11,7 @@ COPIES = int(os.environ.get("FAULT_COPIES", "75"))
 PUBLISHERS = 5
 
 
-@row(85, "75 copies of each unit, published at once")
+@row(85, "75 copies of each unit, published at once", quick=False)
 async def test_each_is_accepted_once_however_often_it_is_published(rig: Rig) -> None:
     units = rig.units(IDS)
     async with rig.workers(4):
