@@ -13,7 +13,8 @@ from notification_sender.app.errands import (
     unsuppress,
 )
 from notification_sender.app.probe import Probe, probe
-from notification_sender.app.process import App, run
+from notification_sender.app.process import App
+from notification_sender.app.serving import run
 
 __all__ = [
     "App",

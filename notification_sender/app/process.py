@@ -1,11 +1,8 @@
-"""One worker process: built from its settings, run until it is told to stop, closed in the right order."""
+"""One worker: built from its settings, started, and closed in the right order."""
 
 import asyncio
-import gc
 import random
-import signal
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -25,16 +22,11 @@ from notification_sender.policy.retry import Patience
 from notification_sender.relevance import Relevance
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
-from notification_sender.telemetry import log
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.lag import watch_lag
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.heart import SETTLING, Heart, Outside, Pace
+from notification_sender.worker.heart import Heart, Outside, Pace
 from notification_sender.worker.held import Held
-
-LOOKUPS = 64
-"""Names that are looked up at once, each in a thread: by default there are six on two cores, and a few customers whose
-name servers hang would keep all others from being dialled."""
 
 _log = structlog.get_logger()
 
@@ -206,61 +198,3 @@ class App:
     async def audit(self, batch_id: str) -> Audit | None:
         """What became of a batch; None if none of its units was seen."""
         return await self._store.audit(batch_id)
-
-
-def run(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT; a second one cuts off what is being sent. The exit code.
-
-    Raises:
-        ConfigurationFault: it can never work like this.
-    """
-    log.configure(form=settings.log_format, level=settings.log_level)
-    with asyncio.Runner() as runner:
-        return runner.run(_serve(App(settings)))
-
-
-async def _serve(app: App) -> int:
-    asked, hurried = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
-
-    def ask() -> None:
-        (hurried if asked.is_set() else asked).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ask)
-    starting = asyncio.create_task(app.start())
-    if not await _before(asked, starting):
-        # Asked to stop while it still waits for its broker or store: there is nothing to finish.
-        starting.cancel()
-        await _before(hurried, starting)
-        return 0
-    await starting
-    _settle_garbage()
-    await asked.wait()
-    stopping = asyncio.create_task(app.stop())
-    if await _before(hurried, stopping):
-        await stopping
-    else:
-        _log.warning("worker.hurried")
-        stopping.cancel()
-        await asyncio.wait({stopping}, timeout=SETTLING)
-    return 0
-
-
-async def _before(event: asyncio.Event, work: asyncio.Task[None]) -> bool:
-    """Whether ``work`` ends before the event comes; returns at whatever is first."""
-    coming = asyncio.create_task(event.wait())
-    await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
-    coming.cancel()
-    return work.done()
-
-
-def _settle_garbage() -> None:
-    """What was built at start lives as long as the process: no collection needs to look through it again.
-
-    Measured: with Python's own thresholds a tenth of all CPU of a busy worker went into finding nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
