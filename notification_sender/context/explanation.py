@@ -24,7 +24,7 @@ def explained(recipe: Recipe, subject: str | None, readers: Mapping[str, Collect
     read = {name for names in readers.values() for name in names}
     running = recipe.plan(read | {subject}) if subject is not None else ()
     return [
-        Line(source, source in running, _why(source, subject, readers, running), _needs(source, recipe))
+        Line(source, source in running, _why(recipe, source, subject, readers, running), _needs(source, recipe))
         for source in recipe.plan(recipe.sources)
     ]
 
@@ -46,10 +46,15 @@ def mermaid(lines: Iterable[Line]) -> str:
 
 
 def _why(
-    source: Source, subject: str | None, readers: Mapping[str, Collection[str]], running: Collection[Source]
+    recipe: Recipe,
+    source: Source,
+    subject: str | None,
+    readers: Mapping[str, Collection[str]],
+    running: Collection[Source],
 ) -> str:
     if source not in running:
-        return "no template reads it"
+        later = [reason.name for reason in recipe.reasons.values() if source in recipe.plan(reason.needs)]
+        return "no template reads it" + (f"; {', '.join(later)} does, of what comes back late" if later else "")
     reasons = [f"read by {reader}" for reader, names in readers.items() if source.name in names]
     if source.name == subject:
         reasons.append("what the unit is about")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from notification_sender.cli import main
+from notification_sender.context.explanation import explained
+from notification_sender.context.graph import Recipe
 
 UNIT = {"work_unit_id": "wu", "organization_id": "acme", "incident_id": "inc"}
 HOOK = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.example/x"}
@@ -77,3 +79,25 @@ def test_the_picture_has_every_source_and_fills_those_that_run(
 def test_what_is_unknown_is_named(capsys: pytest.CaptureFixture[str], templates: Path) -> None:
     assert "no recipe 'nothing', only intel" in said(capsys, "--kind", "nothing", code=1)
     assert "no template 'nowhere'" in said(capsys, "--templates", str(templates), "--template", "nowhere", code=1)
+
+
+def test_what_is_only_asked_for_of_news_that_is_late_says_so() -> None:
+    recipe = Recipe("handover", subject=lambda _: "incident")
+
+    @recipe.source(ttl="1s")
+    async def incident() -> dict[str, str]:
+        return {}
+
+    @recipe.source(ttl="1s")
+    async def crew(incident: dict[str, str]) -> dict[str, str]:
+        return incident
+
+    @recipe.outdated(after="10m")
+    def relieved(crew: dict[str, str]) -> bool:
+        return not crew
+
+    why = {line.source.name: line.why for line in explained(recipe, "incident", {})}
+    assert why == {
+        "incident": "what the unit is about",
+        "crew": "no template reads it; relieved does, of what comes back late",
+    }
