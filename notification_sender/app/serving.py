@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -16,6 +18,9 @@ LOOKUPS = 64
 """Names that are looked up at once, each in a thread: by default there are six on two cores, and a few customers whose
 name servers hang would keep all others from being dialled."""
 
+LEAVING = 1.0
+"""Seconds that what is still being looked up may keep a process that is done."""
+
 _log = structlog.get_logger()
 
 
@@ -27,7 +32,9 @@ def run(settings: Settings) -> int:
     """
     log.configure(form=settings.log_format, level=settings.log_level)
     with asyncio.Runner() as runner:
-        return runner.run(_serve(App(settings)))
+        code = runner.run(_serve(App(settings)))
+        _leave(code)
+        return code
 
 
 async def _serve(app: App) -> int:
@@ -65,6 +72,13 @@ async def _before(event: asyncio.Event, work: asyncio.Task[None]) -> bool:
     await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
     coming.cancel()
     return work.done()
+
+
+def _leave(code: int) -> None:
+    """A look-up is a thread in the C library: it cannot be cut off, and Python would wait for it."""
+    end = threading.Timer(LEAVING, os._exit, (code,))
+    end.daemon = True
+    end.start()
 
 
 def _settle_garbage() -> None:
