@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 
@@ -12,6 +12,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Memory, CPU time and open files under the names that every dashboard knows (``process_…``, on Linux).
+        ProcessCollector(registry=self.registry)
         self.outcomes = self._counter("outcomes", "Outcomes of units and notifications", "what", "outcome", "reason")
         self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
         self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
@@ -39,6 +41,11 @@ class Metrics:
         self.clock_offset = Gauge(
             "notification_sender_clock_offset_seconds",
             "What is added to this machine's clock to get the store's",
+            registry=self.registry,
+        )
+        self.tasks = Gauge(
+            "notification_sender_tasks",
+            "Tasks of the event loop: rises and falls with what is in hand, and must not rise alone",
             registry=self.registry,
         )
         self.in_hand = Gauge(

@@ -132,4 +132,7 @@ async def test_the_health_port_answers_all_four_questions(
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert answers["readyz"].json() == {"ready": True, "rabbitmq": True, "redis": True, "consuming": True}
     assert answers["status"].json()["ready"] == {"rabbitmq": True, "redis": True, "consuming": True}
+    measured = dict(line.split() for line in answers["metrics"].text.splitlines() if "{" not in line and line[0] != "#")
+    for held in ("process_resident_memory_bytes", "process_open_fds", "notification_sender_tasks"):
+        assert float(measured[held]) > 0
     assert 'notification_sender_outcomes_total{outcome="delivered"' in answers["metrics"].text
