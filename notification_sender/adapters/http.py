@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
@@ -138,7 +139,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> str:
         """What went wrong, where it is not whole in the end."""
         try:
-            async with asyncio.timeout(self._deadline if deadline is None else deadline):
+            async with _at_most(self._deadline if deadline is None else deadline):
                 await self._attempt(exchange, route, request, begin)
         except FOREIGN as fault:
             if isinstance(fault, OSError) and fault.errno in OURS:
@@ -212,6 +213,20 @@ class _Route:
             # The rest would be read as the version of HTTP.
             raise SendFailed("the URL holds a space", sent=Sent.NOTHING)
         return route
+
+
+@asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    """As ``asyncio.timeout``, but over one turn of the loop later. A process that was stopped finds together what was
+    answered meanwhile and that its time is over: then the answer counts, or all that it was sending would be repeated.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_at(loop.time() + seconds, limit.reschedule, 0.0)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _answer(exchange: Exchange) -> Answer:

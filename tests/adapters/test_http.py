@@ -332,6 +332,21 @@ async def exchange(transport: AiohttpTransport, server: Server, begin: Begin, de
     return answer.status
 
 
+async def test_a_process_that_was_stopped_reads_first_what_was_answered_meanwhile(
+    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def answer_while_it_is_stopped(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        then = loop.time
+        monkeypatch.setattr(loop, "time", lambda: then() + 3600)
+
+    async with serving(answer_while_it_is_stopped) as server:
+        assert (await transport.handle_async_request(post(server.url))).status_code == 200
+
+
 async def test_the_last_look_is_when_there_is_a_connection_and_nothing_was_sent(transport: AiohttpTransport) -> None:
     connected, looked = asyncio.Event(), asyncio.Event()
 
