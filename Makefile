@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test faults simulate mutants check format bench incident docs lock services clean
+.PHONY: help demo test faults simulate mutants soak overload check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -33,6 +33,12 @@ simulate: $(READY) ## a night of simulated trouble: SEEDS=100000 FROM=0
 
 mutants: $(READY) services ## take out what keeps the promise, piece by piece, and see which test misses it: ONLY=probe
 	$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
+
+soak: $(READY) services ## a fault every minute for half an hour, then 5,000 reconnects: MINUTES=30 RECONNECTS=5000 SEED=7
+	$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RECONNECTS),--reconnects $(RECONNECTS)) $(if $(SEED),--seed $(SEED))
+
+overload: $(READY) services ## three times the capacity for five minutes, then until it is drained: SECONDS=300
+	$(BIN)/python -m bench.overload $(if $(SECONDS),--seconds $(SECONDS))
 
 check: $(READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """What is published: the same work units to the floor and to the full job, and the ids that they must arrive under."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle, islice
 from typing import Any
@@ -23,13 +23,20 @@ AT_ONCE = 500
 
 DESTINATION = "bench"
 
+TOLD = 4
+"""Destinations of a unit that tells several."""
+
+AHEAD = 200
+"""Units that are made at a time where there is no end to them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A message, and the ``webhook-id`` that its one notification will carry."""
+    """A message, and the ``webhook-id`` that its notification will carry; ``further`` ones, where it tells several."""
 
     body: bytes
     webhook_id: str
+    further: tuple[str, ...] = ()
 
 
 class Load:
@@ -45,6 +52,14 @@ class Load:
         batch = next(self._batches)
         return [self._unit(record, batch, url) for record in self._world.work_units(number)]
 
+    def without_end(self, urls: Sequence[str]) -> Iterator[Unit]:
+        """Each for ``TOLD`` signed webhooks, all to the one of ``urls`` that is its organization's."""
+        owner = dict(zip(self.organizations(), cycle(urls), strict=False))
+        while True:
+            batch = next(self._batches)
+            for record in self._world.work_units(AHEAD):
+                yield self._unit(record, batch, owner[record["organization_id"]], TOLD)
+
     def organizations(self) -> list[str]:
         """By id, those that anything happens to."""
         return list(dict.fromkeys(it["organization_id"] for it in self._world.incidents.values()))
@@ -55,13 +70,15 @@ class Load:
         own = [record for record in records if record["organization_id"] == organization]
         return [self._unit(dict(record), next(self._batches), url) for record in islice(cycle(own), number)]
 
-    def _unit(self, record: dict[str, Any], batch: int, url: str) -> Unit:
+    def _unit(self, record: dict[str, Any], batch: int, url: str, told: int = 1) -> Unit:
         # Without a batch: it is for the audit, and most units have none.
         del record["batch"]
         record["work_unit_id"] += f"-{batch}"
-        destination = {"destination_id": DESTINATION, "channel": "webhook", "url": url, "secret": self._secret}
-        body = orjson.dumps(record | {"destinations": [destination]})
-        return Unit(body, notification_id(decode(body), DESTINATION))
+        names = [DESTINATION, *(f"{DESTINATION}-{number}" for number in range(1, told))]
+        common = {"channel": "webhook", "url": url, "secret": self._secret}
+        body = orjson.dumps(record | {"destinations": [common | {"destination_id": name} for name in names]})
+        first, *further = (notification_id(decode(body), name) for name in names)
+        return Unit(body, first, tuple(further))
 
 
 class Publisher:
@@ -73,6 +90,10 @@ class Publisher:
     async def declare(self, queue: str) -> None:
         """A durable quorum queue, as the full job has."""
         await self._channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+
+    async def depth(self, queue: str) -> int:
+        """How many messages are ready there."""
+        return int((await self._channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0)
 
     async def publish(self, queue: str, units: Sequence[Unit]) -> None:
         for start in range(0, len(units), AT_ONCE):

@@ -67,6 +67,14 @@ class Receiver:
     async def arrivals(self) -> list[tuple[str, float, int]]:
         return [(webhook_id, at, size) for webhook_id, at, size in await self._ask("/arrivals")]
 
+    async def news(self) -> list[tuple[str, float, int]]:
+        """Arrivals that nobody was told of yet."""
+        return [(webhook_id, at, size) for webhook_id, at, size in await self._ask("/news")]
+
+    async def turn(self, mood: str) -> None:
+        """``200``, ``500`` or ``hang``, from now on."""
+        await self._ask(f"/mood/{mood}")
+
     async def _ask(self, path: str) -> Any:
         async with self._session.get(self._questions + path) as answer:
             return await answer.json(content_type=None)

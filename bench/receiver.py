@@ -2,6 +2,9 @@
 
 ``python -m bench.receiver DELAY`` prints its port. ``GET /seen``: how many requests, and how many different ones.
 ``GET /arrivals``: each one's ``webhook-id``, time on the system's monotonic clock and bytes of body, in order.
+``GET /news``: the same, of those since the last such question; they are forgotten then. ``GET /mood/500`` and it
+refuses everything, ``/mood/hang`` and it does not answer, ``/mood/200`` and it is well again; what it did not accept is
+no arrival.
 """
 
 import asyncio
@@ -14,13 +17,16 @@ HOST = "127.0.0.1"
 BACKLOG = 1024
 END_OF_HEAD = b"\r\n\r\n"
 ACCEPTED = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+REFUSED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
+ANSWERS = {b"200": ACCEPTED, b"500": REFUSED, b"hang": None}
 
 
 class Arrivals:
-    """Every request that was read: id, time, bytes."""
+    """Every request that was accepted: id, time, bytes. ``answer`` is what the next one gets."""
 
     def __init__(self) -> None:
         self.all: list[tuple[str, float, int]] = []
+        self.answer: bytes | None = ACCEPTED
         self._ids: set[str] = set()
 
     def add(self, webhook_id: str, size: int) -> None:
@@ -28,10 +34,17 @@ class Arrivals:
         self._ids.add(webhook_id)
 
     def report(self, path: bytes) -> bytes:
-        """The answer to one of the two questions."""
+        """The answer to one of the questions."""
         if path == b"/seen":
             return json.dumps({"requests": len(self.all), "distinct": len(self._ids)}).encode()
-        return json.dumps(self.all).encode()
+        if path.startswith(b"/mood/"):
+            self.answer = ANSWERS[path.removeprefix(b"/mood/")]
+            return b"{}"
+        told = json.dumps(self.all).encode()
+        if path == b"/news":
+            self.all.clear()
+            self._ids.clear()
+        return told
 
 
 class Conversation(asyncio.Protocol):
@@ -64,11 +77,13 @@ class Conversation(asyncio.Protocol):
             report = self._arrivals.report(head.split(b" ", 2)[1])
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(report), report))
             return
-        self._arrivals.add(_header(head, b"webhook-id").decode(), body)
-        if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, ACCEPTED)
-        else:
-            self._transport.write(ACCEPTED)
+        answer = self._arrivals.answer
+        if answer is ACCEPTED:
+            self._arrivals.add(_header(head, b"webhook-id").decode(), body)
+        if answer and self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, answer)
+        elif answer:
+            self._transport.write(answer)
 
 
 def _header(head: bytes, name: bytes) -> bytes:

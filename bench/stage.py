@@ -13,12 +13,13 @@ import aio_pika
 from bench.load import INCIDENTS, ORGANIZATIONS, Load, Publisher, publisher
 from bench.machine import Cores
 from bench.processes import finished, running
-from tests.services.rabbitmq import running_rabbitmq
-from tests.services.redis import running_redis
+from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
+from tests.services.redis import Redis, running_redis
 
 PLATFORM = (sys.executable, "-m", "notification_sender.sandbox", "--port", "0")
 WORKER = str(Path(sys.executable).with_name("notification-sender"))
 UNITS = "notification-sender.units"
+DEAD = "notification-sender.dead"
 FLOOR = "bench.floor"
 CHOSEN = {"NS_THROTTLE_WEBHOOK": "off", "NS_THROTTLE_EMAIL": "off", "NS_HTTP_PORT": "0"}
 """All that is not a default besides addresses: a throttle would measure itself, and the port may be taken."""
@@ -26,37 +27,52 @@ CHOSEN = {"NS_THROTTLE_WEBHOOK": "off", "NS_THROTTLE_EMAIL": "off", "NS_HTTP_POR
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``environment``: the worker's. ``folder``: for logs."""
+    """``environment``: the worker's. ``folder``: for logs. ``platform``: where its knobs are turned."""
 
     folder: Path
     cores: Cores
-    amqp_url: str
+    rabbitmq: RabbitMQ
+    redis: Redis
+    platform: str
     environment: dict[str, str]
     load: Load
     publisher: Publisher
 
+    @property
+    def amqp_url(self) -> str:
+        return self.rabbitmq.url
+
 
 @asynccontextmanager
-async def stage(folder: Path, organizations: int = ORGANIZATIONS, incidents: int = INCIDENTS) -> AsyncIterator[Stage]:
+async def stage(
+    folder: Path, organizations: int = ORGANIZATIONS, incidents: int = INCIDENTS, **redis_options: str
+) -> AsyncIterator[Stage]:
     """Everything up and the queues declared, for the length of the block."""
     world = ("--organizations", str(organizations), "--incidents", str(incidents))
     cores, mine = Cores.of_this_machine(), os.sched_getaffinity(0)
     # The services are our children and inherit this.
     os.sched_setaffinity(0, cores.services)
     try:
-        with running_rabbitmq() as rabbitmq, running_redis() as redis:
+        with running_rabbitmq() as rabbitmq, running_redis(**redis_options) as redis:
             async with (
                 running([*PLATFORM, *world], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
                 await aio_pika.connect(rabbitmq.url) as connection,
             ):
-                environment = without_ours() | CHOSEN | exported(await platform.lines_until("#"))
+                said = await platform.lines_until("#")
+                environment = without_ours() | CHOSEN | exported(said)
                 environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
                 await finished([WORKER, "topology"], environment)
                 publishing = await publisher(connection)
                 await publishing.declare(FLOOR)
-                yield Stage(folder, cores, rabbitmq.url, environment, Load(organizations, incidents), publishing)
+                load = Load(organizations, incidents)
+                yield Stage(folder, cores, rabbitmq, redis, control(said[-1]), environment, load, publishing)
     finally:
         os.sched_setaffinity(0, mine)
+
+
+def control(line: str) -> str:
+    """Its address, out of the line that names its report."""
+    return next(word for word in line.split() if word.startswith("http")).removesuffix("/report")
 
 
 def without_ours() -> dict[str, str]:

@@ -203,6 +203,13 @@ class Proxy:
         self._said_all: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self.made = 0
+        """Connections so far."""
+
+    @property
+    def connections(self) -> int:
+        """That are open."""
+        return len(self._lines)
 
     def when(self, sight: Sight, verb: Verb) -> Rule:
         """From now on."""
@@ -252,6 +259,7 @@ class Proxy:
         line = asyncio.current_task()
         assert line is not None
         self._lines[line] = (to_worker, to_service)
+        self.made += 1
         try:
             await self._carry_both(worker, to_service, service, to_worker)
         except asyncio.CancelledError:

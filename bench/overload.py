@@ -1,0 +1,141 @@
+"""``python -m bench.overload``: three times as much as can be done, for minutes, and then a little less than that.
+
+The capacity is measured in the same run. Exit code 1 where in ten seconds of either less than 90 % of it was delivered
+although there was work, or workers grew, or anything was lost or came twice.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bench.fleet import Member, fleet, watch
+from bench.flow import Flow
+from bench.gauges import HEAD
+from bench.labour import laborious_templates
+from bench.machine import cpu_seconds
+from bench.processes import FailedError
+from bench.race import receiving
+from bench.stage import DEAD, Stage, stage
+
+PROCESSES = 2
+KEPT = 8000
+"""Notifications that wait while the capacity is measured: more than all processes have in hand."""
+
+MEASURED = 30
+WINDOW = 10
+"""Seconds, both."""
+
+TIMES = 3.0
+LEAST = 0.9
+"""Of the capacity, in every window."""
+
+SETTINGS = {"NS_LEDGER_TTL": "5m", "NS_RETRY_SCHEDULE": "5s 10s 30s", "NS_LOG_LEVEL": "warning"}
+"""The ledger of an hour would fill the store with what nobody asks about."""
+
+PATIENCE = 60.0
+TITLES = f"{'':<24}{'published/s':>12}{'accepted/s':>12}{'of capacity':>13}{'waiting':>11}{'of their core':>15}"
+
+
+class Overload:
+    """The order of it, and what is printed."""
+
+    def __init__(self, flow: Flow, members: Sequence[Member]) -> None:
+        self._flow = flow
+        self._members = members
+        self._capacity = 0.0
+        self._worst = 1.0
+
+    async def measure(self) -> None:
+        """The capacity."""
+        self._flow.keep(KEPT)
+        await self._flow.settled()
+        began, used = time.monotonic(), self._cpu()
+        self._capacity = self._flow.rate(*await self._flow.seconds(MEASURED))
+        share = (self._cpu() - used) / (time.monotonic() - began)
+        print(f"capacity: {self._capacity:,.0f} notifications a second, the workers use {share:.0%} of their core\n")
+
+    async def run(self, seconds: int, after: float) -> bool:
+        """Whether the goodput held, and no worker grew. ``after``: of the capacity, until it is drained."""
+        print(TITLES)
+        began = time.monotonic()
+        self._flow.keep_pace(TIMES * self._capacity)
+        for number in range(max(seconds // WINDOW, 1)):
+            await self._window(f"{TIMES:g} x, {number * WINDOW:>4} s")
+        grown = [member.series.since(began) for member in self._members]
+        self._flow.keep_pace(after * self._capacity)
+        number = 0
+        while len(self._flow.waiting) > WINDOW * self._capacity:
+            await self._window(f"{after:g} x, {number * WINDOW:>4} s")
+            number += 1
+        print(f"\nthe least in {WINDOW} s with work waiting: {self._worst:.0%} of the capacity (at least {LEAST:.0%})")
+        print(f"\nwhile the backlog grew\n{HEAD}")
+        lines = [it for member, one in zip(self._members, grown, strict=True) for it in one.lines(member.name, WINDOW)]
+        print(*(text for text, _ in lines), sep="\n")
+        return self._worst >= LEAST and all(well for _, well in lines)
+
+    async def _window(self, name: str) -> None:
+        flow, used = self._flow, self._cpu()
+        began = time.monotonic()
+        begin, end = await flow.seconds(WINDOW)
+        cpu = (self._cpu() - used) / (time.monotonic() - began)
+        rate = flow.rate(begin, end)
+        published = sum(flow.published[second] for second in range(begin, end)) / WINDOW
+        share = rate / self._capacity
+        self._worst = min(self._worst, share)
+        print(
+            f"{name:<24}{published:>12,.0f}{rate:>12,.0f}{share:>13.0%}{len(flow.waiting):>11,}{cpu:>15.0%}",
+            flush=True,
+        )
+
+    def _cpu(self) -> float:
+        return sum(cpu_seconds(it.pid) for it in self._members)
+
+
+async def overload(prepared: Stage, chosen: argparse.Namespace) -> bool:
+    """Whether all was as expected."""
+    async with AsyncExitStack() as opened:
+        receivers = [await opened.enter_async_context(receiving(prepared, 0.0)) for _ in range(2)]
+        own = SETTINGS | {"NS_TEMPLATES_DIR": laborious_templates(prepared.folder)}
+        members = await opened.enter_async_context(fleet(prepared, [own] * PROCESSES))
+        flow = Flow(prepared, receivers)
+        run = Overload(flow, members)
+        async with flow.flowing():
+            watching = asyncio.create_task(watch(members, 1.0))
+            await run.measure()
+            held = await run.run(chosen.seconds, chosen.after)
+            watching.cancel()
+            await flow.drained(PATIENCE)
+        line, all_there = flow.account(0, await prepared.publisher.depth(DEAD))
+        print(f"\n{line}\n{'as expected' if held and all_there else 'NOT AS EXPECTED'}")
+        return held and all_there
+
+
+async def main(chosen: argparse.Namespace) -> int:
+    try:
+        with tempfile.TemporaryDirectory(prefix="overload-") as folder:
+            async with stage(Path(folder)) as prepared:
+                return 0 if await overload(prepared, chosen) else 1
+    except* FailedError as failed:
+        print(*failed.exceptions, file=sys.stderr)
+    return 1
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=300, help="of the overload (default: %(default)s)")
+    parser.add_argument(
+        "--after",
+        type=float,
+        default=0.8,
+        help="of the capacity, until drained: that takes ten times as long as the overload (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(options())))
