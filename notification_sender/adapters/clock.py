@@ -31,16 +31,22 @@ class SystemClock:
 
 
 class FleetClock(SystemClock):
-    """Where this machine's wall clock is wrong the store's is used, as it is for leases and limits: recipients refuse a
-    webhook whose timestamp is five minutes off, and a fleet must agree on what has expired.
+    """The time that a fleet agrees on: what has expired, and when a webhook was sent, which recipients refuse where it
+    is five minutes off.
+
+    Where this machine's clock and the store's differ, the store's is used, as it is for leases and limits; but not
+    where both have agreed and this machine's was not set since. Then the store moved, to where the clock is wrong.
     """
 
     def __init__(self) -> None:
-        self.offset = 0.0
-        """Seconds that are added to the machine's clock."""
+        self.apart = 0.0
+        """Seconds that the store's clock is ahead of the machine's, 0 where that is tolerated."""
+        self._offset = 0.0
+        self._agreed: float | None = None
+        """What the machine's wall clock was ahead of its monotonic one when it last agreed with the store's."""
 
     def now(self) -> float:
-        return time.time() + self.offset
+        return time.time() + self._offset
 
     async def follow(self, store: Store) -> None:
         """To be run beside the work."""
@@ -57,7 +63,12 @@ class FleetClock(SystemClock):
             return
         # The answer is of some moment between the two: half of the way is the best guess.
         off = int(seconds) + int(microseconds) / 1_000_000 - (asked + time.time()) / 2
-        offset = off if abs(off) > TOLERATED else 0.0
-        if bool(offset) != bool(self.offset):
-            _log.warning("clock.off" if offset else "clock.well", seconds=round(off, 1))
-        self.offset = offset
+        ahead = time.time() - time.monotonic()
+        apart = off if abs(off) > TOLERATED else 0.0
+        if not apart:
+            self._agreed = ahead
+        unmoved = self._agreed is not None and abs(ahead - self._agreed) <= TOLERATED
+        if bool(apart) != bool(self.apart):
+            trusted = "machine" if unmoved else "store"
+            _log.warning("clock.off" if apart else "clock.well", seconds=round(off, 1), trusted=trusted)
+        self.apart, self._offset = apart, 0.0 if unmoved else apart

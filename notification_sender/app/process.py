@@ -58,7 +58,7 @@ class App:
         self._recipients = Recipients(settings, tokens=self._upstreams.outbound_tokens, clock=self._clock)
         self._hosts = hosts(settings, self._store, self._clock)
         self._metrics.hosts_out.set_function(lambda: self._hosts.out)
-        self._metrics.clock_offset.set_function(lambda: self._clock.offset)
+        self._metrics.clock_offset.set_function(lambda: self._clock.apart)
         self._metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self._health = Health(ready=self.ready, live=lambda: True, status=self.status, metrics=self._metrics.expose)
         gatherers = self._upstreams.gatherers(self._cache)

@@ -40,7 +40,7 @@ class Metrics:
         )
         self.clock_offset = Gauge(
             "notification_sender_clock_offset_seconds",
-            "What is added to this machine's clock to get the store's",
+            "What the store's clock is ahead of this machine's, where that is too much",
             registry=self.registry,
         )
         self.tasks = Gauge(

@@ -42,4 +42,24 @@ async def test_what_was_known_stands_while_the_store_is_away_and_ends_when_the_c
     assert clock.now() - time.time() == pytest.approx(600.0, abs=0.2)
     store.away, store.ahead = False, 0.0
     await clock.compare(store)
-    assert clock.offset == 0
+    assert clock.now() - time.time() == pytest.approx(0.0, abs=0.2)
+
+
+async def test_where_both_agreed_and_the_store_moves_to_another_time_it_is_not_followed() -> None:
+    clock, store = FleetClock(), Elsewhere(0.0)
+    for ahead in (0.0, -600.0, -600.0):
+        store.ahead = ahead
+        await clock.compare(store)
+    assert clock.apart == pytest.approx(-600.0, abs=0.2)
+    assert clock.now() - time.time() == pytest.approx(0.0, abs=0.2)
+
+
+async def test_where_both_agreed_and_this_machine_is_set_to_another_time_the_store_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, store, wall = FleetClock(), Elsewhere(0.0), time.time
+    await clock.compare(store)
+    monkeypatch.setattr(time, "time", lambda: wall() + 600)
+    store.ahead = -600.0
+    await clock.compare(store)
+    assert clock.now() - wall() == pytest.approx(0.0, abs=0.2)
