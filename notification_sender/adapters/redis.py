@@ -178,6 +178,8 @@ class Redis:
             async with asyncio.timeout(self._connect_timeout):
                 await connection.send_command(*PROBE)
                 await connection.read_response()
+                if first:
+                    await _refuse_a_part(connection)
                 if self._inspect is not None:
                     await self._inspect(connection, first=first)
         except BaseException:
@@ -199,6 +201,20 @@ def _read(url: str) -> tuple[type[Connection], dict[str, Any]]:
     except (TypeError, ValueError, RedisError) as fault:
         raise ConfigurationFault(f"NS_REDIS_URL cannot be read: {type(fault).__name__}") from None
     return connection, options
+
+
+async def _refuse_a_part(connection: Any) -> None:
+    """A node of a cluster has a part of the keys and sends us elsewhere for the others: waiting does not help."""
+    await connection.send_command("CLUSTER", "INFO")
+    try:
+        said = await connection.read_response(disconnect_on_error=False)
+    except ResponseError:
+        return  # it is none, as nearly always, or does not let us ask
+    _, found, rest = bytes(said).decode().partition("cluster_size:")
+    if found and int(rest.split()[0]) > 1:
+        raise ConfigurationFault(
+            "NS_REDIS_URL is one node of a cluster, which is not supported yet: write that of a server with all keys"
+        )
 
 
 def _refuse_to_wait(fault: BaseException) -> None:
