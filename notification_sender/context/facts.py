@@ -1,5 +1,6 @@
 """One fact as it was fetched, or that there is none: for whom it may speak, and how it lies on the shelf."""
 
+import hashlib
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ PLAIN, DEFLATED = b"\x01", b"\x02"
 
 LARGE = 4096
 """Bytes from which on a fact is kept deflated: to a third or less, for some ten µs a KiB."""
+
+SEAL = 16
+"""Bytes before it that tell what we kept at this key from whatever else comes to lie there: it may be anything, and a
+fact of another shape would end every unit that needs it."""
 
 MOST = 32 * 1024 * 1024
 """Bytes that a kept fact may have when it is inflated: more than any API may answer."""
@@ -91,14 +96,18 @@ def precedes(copy: Copy, fence: Fence) -> bool:
     return since is not None and copy.fetched_at < since.timestamp()
 
 
-def encoded(organization_id: str, copy: Copy) -> bytes:
-    """As it lies on the shelf: whose it is, and what it is; the first byte says how that is written."""
+def encoded(key: str, organization_id: str, copy: Copy) -> bytes:
+    """As it lies on the shelf at ``key``: whose it is, and what it is; a byte says how that is written."""
     body = orjson.dumps({"organization_id": organization_id, "value": copy.value, "words": copy.words})
-    return PLAIN + body if len(body) < LARGE else DEFLATED + zlib.compress(body, level=1)
+    body = PLAIN + body if len(body) < LARGE else DEFLATED + zlib.compress(body, level=1)
+    return _seal(key, body) + body
 
 
-def decoded(organization_id: str, body: bytes, fetched_at: float, fresh_until: float) -> Copy | None:
-    """What cannot be read, or is somebody else's, is not there."""
+def decoded(key: str, organization_id: str, body: bytes, fetched_at: float, fresh_until: float) -> Copy | None:
+    """What cannot be read, was not kept at this key by us, or is somebody else's, is not there."""
+    seal, body = body[:SEAL], body[SEAL:]
+    if seal != _seal(key, body):
+        return None
     try:
         entry = orjson.loads(_inflated(body))
     except (orjson.JSONDecodeError, zlib.error):
@@ -107,6 +116,12 @@ def decoded(organization_id: str, body: bytes, fetched_at: float, fresh_until: f
         case {"organization_id": owner, "value": value, "words": str(words)} if owner == organization_id:
             return Copy(value, fetched_at, fresh_until, words)
     return None
+
+
+def _seal(key: str, body: bytes) -> bytes:
+    seal = hashlib.blake2b(key.encode() + b"\n", digest_size=SEAL)
+    seal.update(body)
+    return seal.digest()
 
 
 def _inflated(body: bytes) -> bytes:

@@ -131,7 +131,8 @@ class Fetches:
         if look.body is None:
             return None
         wanted = search.wanted
-        copy = decoded(wanted.organization_id, look.body, look.fetched, self._clock.now() + look.soft)
+        key, fresh_until = self._key(wanted, id_), self._clock.now() + look.soft
+        copy = decoded(key, wanted.organization_id, look.body, look.fetched, fresh_until)
         if copy is None or accepted(copy, wanted.fence, subject=wanted.subject):
             return copy
         # Fetched since we asked: asking once more would find the same.
@@ -206,7 +207,7 @@ class Fetches:
         if keep.hard <= 0:
             return None
         self._at_hand.hold(kind, wanted.organization_id, id_, copy, keep.hard)
-        return replace(keep, body=encoded(wanted.organization_id, copy))
+        return replace(keep, body=encoded(self._key(wanted, id_), wanted.organization_id, copy))
 
     def _key(self, wanted: Wanted, id_: str) -> str:
         return f"{self._prefix}:1:{{{wanted.organization_id}}}:fact:{wanted.kind.name}:{_safe(id_)}"

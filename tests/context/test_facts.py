@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.context.facts import LARGE, Copy, decoded, encoded, lets
+from notification_sender.context.facts import LARGE, SEAL, Copy, _seal, decoded, encoded, lets
 from notification_sender.context.moments import moment, rfc3339
 from notification_sender.policy.freshness import Fence
 
-OWNER = "org-1"
+KEY, OWNER = "ns:1:{org-1}:fact:k:1", "org-1"
 NOON = datetime(2026, 3, 6, 12, tzinfo=UTC)
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -37,18 +37,27 @@ BODIES = st.one_of(
 
 
 @given(BODIES, st.builds(Fence, st.none() | st.just(NOON), st.none() | st.just(NOON)))
-def test_any_bytes_are_a_copy_that_can_be_judged_or_nothing(body: bytes, fence: Fence) -> None:
-    copy = decoded(OWNER, body, 1.0, 2.0)
+def test_any_bytes_that_we_kept_are_a_copy_that_can_be_judged_or_nothing(body: bytes, fence: Fence) -> None:
+    copy = decoded(KEY, OWNER, _seal(KEY, body) + body, 1.0, 2.0)
     if copy is not None:
         lets(fence, copy)
-        assert decoded(OWNER, encoded(OWNER, copy), 1.0, 2.0) == copy
+        assert decoded(KEY, OWNER, encoded(KEY, OWNER, copy), 1.0, 2.0) == copy
 
 
 @given(JSON, st.text(), st.sampled_from([0, LARGE]))
 def test_what_is_kept_comes_back_as_it_was_to_its_owner_alone(value: Any, words: str, weight: int) -> None:
     copy = Copy([value, "x" * weight], 1.0, 2.0, words)
-    assert decoded(OWNER, encoded(OWNER, copy), 1.0, 2.0) == copy
-    assert decoded("org-2", encoded(OWNER, copy), 1.0, 2.0) is None
+    assert decoded(KEY, OWNER, encoded(KEY, OWNER, copy), 1.0, 2.0) == copy
+    assert decoded(KEY, "org-2", encoded(KEY, OWNER, copy), 1.0, 2.0) is None
+
+
+@given(st.integers(0), st.integers(1, 255))
+def test_what_we_did_not_keep_just_so_at_this_very_key_is_not_there(place: int, flip: int) -> None:
+    kept = bytearray(encoded(KEY, OWNER, Copy({"a": 1}, 1.0, 2.0)))
+    assert decoded(f"{KEY}0", OWNER, bytes(kept), 1.0, 2.0) is None
+    assert decoded(KEY, OWNER, bytes(kept[SEAL:]), 1.0, 2.0) is None
+    kept[place % len(kept)] ^= flip
+    assert decoded(KEY, OWNER, bytes(kept), 1.0, 2.0) is None
 
 
 @given(st.text() | st.datetimes(timezones=st.none() | st.timezones()).map(str) | JSON)
