@@ -188,7 +188,8 @@ async def hang(_: Passing) -> bytes:
 class Proxy:
     """Knobs, for both ways.
 
-    ``latency`` and ``jitter`` in seconds, ``rate`` in bytes a second, ``slice`` in bytes a write.
+    ``latency`` and ``jitter`` in seconds, ``rate`` in bytes a second, ``slice`` in bytes a write; ``target``: the port
+    that the next connections lead to.
     """
 
     def __init__(self, target: int, speaks: Callable[[], Conversation] = Stream) -> None:
@@ -196,7 +197,7 @@ class Proxy:
         self.jitter = 0.0
         self.rate: float | None = None
         self.slice = CHUNK
-        self._target = target
+        self.target = target
         self._speaks = speaks
         self._rules: list[Rule] = []
         self._lines: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
@@ -252,7 +253,7 @@ class Proxy:
 
     async def _serve(self, worker: asyncio.StreamReader, to_worker: asyncio.StreamWriter) -> None:
         try:
-            service, to_service = await asyncio.open_connection(HOST, self._target)
+            service, to_service = await asyncio.open_connection(HOST, self.target)
         except OSError:
             abort(to_worker)
             return

@@ -1,10 +1,11 @@
 """What a worker and Redis say to each other: commands, scripts by the names of their files, replies in order."""
 
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from faults.proxy import Passing, Pieces, text
+from faults.proxy import Passing, Pieces, Proxy, asked, text, told
 
 from notification_sender.adapters.scripts import FOLDERS, Script, load
 
@@ -19,6 +20,13 @@ def _digests() -> dict[bytes, str]:
 
 
 SCRIPTS = _digests()
+UNKNOWN = "?"
+"""A script that is not one of the files: the one by which a worker looks whether the server runs any."""
+
+EVERY = {*SCRIPTS.values(), UNKNOWN}
+SERVER_TIME = b"redis.call('TIME')"
+FORGOTTEN = b"0" * 40
+"""The digest of no script: the server asks for its text."""
 
 
 class Redis:
@@ -56,7 +64,7 @@ _MESSAGE = Passing(asked=False, name="message", about=(), raw=b"")
 
 def _script(command: bytes, which: bytes) -> bytes:
     digest = which if command == b"EVALSHA" else Script.of(text(which)).digest.encode()
-    return SCRIPTS.get(digest, "?").encode()
+    return SCRIPTS.get(digest, UNKNOWN).encode()
 
 
 def _end(data: bytes, at: int) -> int | None:
@@ -85,3 +93,51 @@ def _words(command: bytes) -> list[bytes]:
         words.append(command[line + 2 : line + 2 + size])
         at = line + 2 + size + 2
     return words
+
+
+def _command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+# --- what a server may be besides slow or gone --------------------------------------------------------------------
+
+PING, PONG = _command(b"PING"), b"+PONG\r\n"
+
+
+def refusing(proxy: Proxy, why: str) -> Callable[[], None]:
+    """From now on it runs no script, and says ``why``; until the answer is called."""
+    over = False
+
+    async def not_carried_out(passing: Passing) -> bytes:
+        return passing.raw if over else PING
+
+    async def refused(passing: Passing) -> bytes:
+        return f"-{why}\r\n".encode() if passing.raw == PONG else passing.raw
+
+    for name in EVERY:
+        proxy.when(asked(name, every=True), not_carried_out)
+        proxy.when(told(name, every=True), refused)
+
+    def end() -> None:
+        nonlocal over
+        over = True
+
+    return end
+
+
+def ahead(proxy: Proxy, seconds: int) -> None:
+    """From now on its clock is so far ahead, or behind. What it keeps still ends by the true one."""
+    said = b"(function() local t = redis.call('TIME') return {t[1] + %d, t[2]} end)()" % seconds
+
+    async def on_that_clock(passing: Passing) -> bytes:
+        verb, which, *rest = _words(passing.raw)
+        if verb == b"EVALSHA":
+            return _command(verb, FORGOTTEN, *rest)
+        return _command(verb, which.replace(SERVER_TIME, said), *rest)
+
+    async def by_that_clock(passing: Passing) -> bytes:
+        return re.sub(rb"(?<=\$10\r\n)\d+", lambda it: b"%d" % (int(it[0]) + seconds), passing.raw, count=1)
+
+    for name in EVERY:
+        proxy.when(asked(name, every=True), on_that_clock)
+    proxy.when(told("TIME", every=True), by_that_clock)

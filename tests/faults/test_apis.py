@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import random
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import pytest
 from e2e.fleet import Worker
 from e2e.reading import payload
@@ -72,11 +74,15 @@ def told_of(rig: Rig) -> dict[str, Record]:
     return {data["work_unit_id"]: data for post in rig.inbox.posts if (data := payload(post)["data"])}
 
 
+OPTIONAL = {"address"}
+"""The one fact that nobody waits for longer than 300 ms, which a machine under load may take."""
+
+
 def all_is_true(rig: Rig, units: Iterable[Record]) -> bool:
-    """Each was told of its own incident, nothing missing, nothing old."""
+    """Each was told of its own incident; nothing old, and nothing missing that a notification cannot do without."""
     read, incidents = told_of(rig), rig.sandbox.world.incidents
     return all(
-        data["degraded"] == []
+        OPTIONAL.issuperset(data["degraded"])
         and data["organization_id"] == unit["organization_id"]
         and data["incident"]["location"]["location_id"] == incidents[unit["incident_id"]]["location"]["location_id"]
         for unit in units
@@ -101,6 +107,7 @@ async def test_where_half_of_the_answers_are_errors_hardly_more_is_asked_than_wa
     tries = sum(it.calls for it in behaviours(rig, Endpoint.INCIDENT))
     record(figure=f"{tries / due:.2f} calls for each that was due")
     assert tries <= 1.2 * due
+    assert all_is_true(rig, units)
 
 
 def nobody_knows(_: Rig, api: Proxy) -> Callable[[], None]:
@@ -324,6 +331,14 @@ async def test_a_pause_that_makes_no_sense_is_none(rig: Rig, wish: str) -> None:
 
 
 NONSENSE = (b"", b"\xff\xfe", b"\x01{}", b"\x01[]", b'\x01{"organization_id": 1}', b"\x02" + bytes(100))
+SHAPES = (7, True, "text", [], [{}], {}, {"organization_id": None}, {"incident": 7}, None)
+"""Of values, as another version might have written them."""
+
+
+def shapes(key: str) -> list[bytes]:
+    """What is rightly the organization's that has this key, and nothing else about it is right."""
+    owner = key.partition("{")[2].partition("}")[0]
+    return [b"\x01" + orjson.dumps({"organization_id": owner, "value": it, "words": ""}) for it in SHAPES]
 
 
 @row(56, "what lies in the cache is cut, foreign, or nonsense", quick=False)
@@ -337,7 +352,8 @@ async def test_what_somebody_else_wrote_into_the_cache_is_not_used(rig: Rig) -> 
         stored = [await redis.hget(key, "body") for key in keys]
         for number, key in enumerate(keys):
             elsewhere = stored[(number + len(keys) // 2) % len(keys)]
-            await redis.hset(key, "body", (elsewhere, *NONSENSE)[number % (1 + len(NONSENSE))])
+            kinds = (elsewhere, *NONSENSE, *shapes(key))
+            await redis.hset(key, "body", kinds[number % len(kinds)])
     async with rig.workers(1):
         await rig.publish(again)
         await rig.account()
@@ -366,3 +382,34 @@ async def test_when_one_of_several_calls_fails_nothing_of_the_others_is_left_beh
 
 def _files(worker: Worker) -> int:
     return len(list(Path(f"/proc/{worker.process.pid}/fd").iterdir()))
+
+
+# --- what recipients are owed -------------------------------------------------------------------------------------
+
+
+@row(58, "four processes share one limit of 50 a second", quick=False)
+async def test_processes_that_contend_for_one_limit_use_it_up_and_never_more(rig: Rig) -> None:
+    rate, burst, count = 50, 10, 1000
+    limit = {"NS_THROTTLE_WEBHOOK": f"{60 * rate}/minute burst {burst}", "NS_ORGANIZATION_SHARE": "1"}
+    async with rig.workers(4, **limit, NS_CONCURRENCY="50"):
+        await rig.publish(rig.units(count))
+        await rig.account(within=90)
+    let_go = await began(rig)
+    used = (count - burst) / (rate * (let_go[-1] - let_go[0]))
+    record(figure=f"{100 * used:.0f} % used, {fullest(let_go, 1.0)} in the fullest second")
+    for window in (1.0, 10.0):
+        assert fullest(let_go, window) <= burst + rate * (window + 0.25)
+    # On its way to the receiver each may take longer than the one before, but not all of them.
+    assert rig.most_within(10.0) <= burst + rate * 10.25
+    assert used >= 0.95
+
+
+async def began(rig: Rig) -> list[float]:
+    """When each attempt was let go, as the ledger tells."""
+    stories = await rig.ask("KEYS", f"{rig.prefix}:1:*:notification:*:story")
+    return sorted([orjson.loads(await rig.ask("LINDEX", story, "0"))["at"] for story in stories])
+
+
+def fullest(times: list[float], window: float) -> int:
+    """How many lie in the fullest window of so many seconds."""
+    return max(bisect_left(times, start + window) - place for place, start in enumerate(times))
