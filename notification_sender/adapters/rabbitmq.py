@@ -6,11 +6,11 @@ from typing import Any
 
 import structlog
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
 from notification_sender.adapters.amqp import RETRY, Link, within
 from notification_sender.adapters.messages import Headers, letter_headers, parked_headers
+from notification_sender.adapters.outgoing import Outgoing
 from notification_sender.adapters.rabbitmq_events import RabbitmqEvents
 from notification_sender.adapters.subscription import Subscription
 from notification_sender.adapters.topology import Address, Topology
@@ -53,7 +53,7 @@ class RabbitMQ:
         self._publishing = Link(url=url, purpose="publish", clock=clock, returned=self._mend)
         self._events = RabbitmqEvents(url=url, exchange=topology.events, clock=clock, lost=lost, mend=self._mend)
         self.tell = self._events.tell
-        self._outgoing: AbstractRobustChannel | None = None
+        self._outgoing = Outgoing(link=self._publishing, clock=clock, timeout=timeout)
         self._subscriptions: dict[Lane, Subscription] = {}
         self._watching: asyncio.Task[None] | None = None
         self._mending: asyncio.Task[None] | None = None
@@ -64,8 +64,7 @@ class RabbitMQ:
         return (
             self._consuming.is_open
             and self._publishing.is_open
-            and self._outgoing is not None
-            and not self._outgoing.is_closed
+            and self._outgoing.is_open
             and all(lane.alive for lane in self._subscriptions.values() if lane.wanted)
         )
 
@@ -81,10 +80,10 @@ class RabbitMQ:
         """
         await self._consuming.open()
         await self._publishing.open()
-        while self._outgoing is None:
+        while not self._outgoing.is_open:
             try:
                 await self._declare()
-                self._outgoing = await self._open_outgoing()
+                await self._outgoing.open()
             except Unready as fault:
                 _log.warning("broker.not_ready", error=str(fault))
                 await self._clock.sleep(RETRY)
@@ -205,21 +204,12 @@ class RabbitMQ:
 
     async def _publish(self, address: Address, body: bytes, headers: Headers) -> None:
         message = Message(body, headers=headers, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
-        if self._outgoing is None or self._outgoing.is_closed:
-            raise Unready("RabbitMQ is away")
         async with within(self._timeout):
             try:
-                exchange = await self._outgoing.get_exchange(address.exchange, ensure=False)
-                await exchange.publish(message, address.routing_key, mandatory=True)
+                await self._outgoing.publish(message, address)
             except (PublishError, ChannelNotFoundEntity) as fault:
                 await self._mend()
                 raise Unready(f"RabbitMQ has no queue for {address.routing_key!r}: {fault}") from fault
-
-    async def _open_outgoing(self) -> AbstractRobustChannel:
-        async with within(self._timeout):
-            channel = self._publishing.connection.channel(publisher_confirms=True, on_return_raises=True)
-            await channel.initialize()
-            return channel
 
     async def _count(self, queue: str) -> int:
         async with within(self._timeout), self._publishing.spare_channel() as channel:
