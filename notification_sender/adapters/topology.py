@@ -88,6 +88,10 @@ class Topology:
     async def declare(self, channel: Channel) -> None:
         """Declare all of it; what is there already stays as it is.
 
+        The highest rung comes last. RabbitMQ 3.10 writes the name of a queue down with the next one, or after half a
+        second; killed before that, it has the last one back without what was in it and without a leader. On this one
+        waits what waits for 36 hours or more.
+
         Raises:
             ConfigurationFault: something of that name is there and differs, or we may not look.
         """

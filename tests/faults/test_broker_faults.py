@@ -5,20 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import aio_pika
 import pytest
 from faults.rig import Rig
 from faults.rows import at_night, row
-from services.certificates import certificate
-from services.program import HOST
 from services.rabbitmq import RabbitMQ
 
-from notification_sender.adapters.amqp import Link
-from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.topology import Topology
-from notification_sender.model.errors import ConfigurationFault
 from notification_sender.ports import Lane
 
 PATIENT = {"NS_SEND_TIMEOUT": "12s", "NS_LEASE": "13s"}
@@ -37,6 +31,7 @@ def stop_and_start(node: RabbitMQ) -> None:
 
 
 def kill_and_start(node: RabbitMQ) -> None:
+    node.remember()
     node.kill()
     node.start()
 
@@ -94,14 +89,22 @@ async def test_a_connection_on_which_nothing_passes_is_noticed_and_others_take_o
         await victim.worker.becomes(200)
 
 
-@row(7, "queue deleted and made anew within milliseconds", quick=False)
-async def test_a_consumer_that_was_forgotten_without_a_word_is_back_by_itself(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "gap",
+    [
+        pytest.param(0.0, marks=row(7, "queue deleted and made anew within milliseconds", quick=False)),
+        pytest.param(0.2, marks=row(7, "queue deleted and made anew after 0.2 s", quick=False)),
+        pytest.param(3.0, marks=row(7, "queue deleted and made anew after 3 s", quick=False)),
+    ],
+)
+async def test_a_consumer_that_was_forgotten_is_back_by_itself(rig: Rig, gap: float) -> None:
     async with rig.workers():
         await rig.publish(rig.units(10))
         await rig.account()
         async with await aio_pika.connect(rig.rabbitmq.url) as connection, connection.channel() as channel:
             underlay, topology = await channel.get_underlay_channel(), Topology(rig.prefix)
             await underlay.queue_delete(topology.queue(Lane.UNITS))
+            await asyncio.sleep(gap)
             await underlay.queue_declare(topology.queue(Lane.UNITS), durable=True, arguments=topology.lane_arguments())
         since = time.time()
         await rig.publish(rig.units(10))
@@ -173,18 +176,33 @@ async def test_a_rung_that_somebody_deleted_is_made_anew_and_nothing_is_lost(rig
         await rig.account(since=since, sends=2)
 
 
+@asynccontextmanager
+async def full(rig: Rig) -> AsyncIterator[None]:
+    """The lowest rung takes three messages at a time."""
+    policy = (f"^{Topology(rig.prefix).rung(0)}$", '{"max-length":3}', "--apply-to", "queues")
+    await asyncio.to_thread(rig.rabbitmq.ctl, "set_policy", "full", *policy)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(rig.rabbitmq.ctl, "clear_policy", "full")
+
+
 @row(12, "delay queue full", quick=False)
 async def test_what_a_full_rung_refuses_is_not_acked_and_parked_later(rig: Rig) -> None:
-    rung = Topology(rig.prefix).rung(0)
-    policy = (f"^{rung}$", '{"max-length":3}', "--apply-to", "queues")
+    async with rig.workers() as (worker,), full(rig):
+        await rig.publish(rig.units(50, script=ELSEWHERE))
+        await worker.says("step.kept")
+        await rig.account(since=time.time(), sends=2)
+
+
+@row(12, "delay queue full, and its limit is lifted", quick=False)
+async def test_what_was_refused_is_parked_when_the_limit_is_gone(rig: Rig) -> None:
     async with rig.workers() as (worker,):
-        await asyncio.to_thread(rig.rabbitmq.ctl, "set_policy", "full", *policy)
-        try:
-            await rig.publish(rig.units(50, script=ELSEWHERE))
-            await worker.says("step.kept")
-            await rig.account(since=time.time(), sends=2)
-        finally:
-            await asyncio.to_thread(rig.rabbitmq.ctl, "clear_policy", "full")
+        async with full(rig):
+            await rig.publish(rig.units(200, script=ELSEWHERE))
+            await worker.says("step.kept", times=20)
+        figures = await rig.account(since=time.time(), sends=2)
+    assert figures.recovery <= 10
 
 
 @row(14, "kill -9 with much parked", quick=False)
@@ -206,31 +224,3 @@ async def test_what_is_parked_while_the_broker_restarts_comes_due_on_time(rig: R
     late = sorted(post.arrived - due[post.destination_id] for post in rig.inbox.posts)
     assert late[0] >= 0
     assert late[int(0.99 * count)] <= 3
-
-
-@row(16, "TLS: a certificate of somebody else, or by nobody we trust", quick=False)
-@pytest.mark.parametrize(
-    ("name", "trusted", "why"),
-    [("DNS:broker.example", True, "IP address mismatch"), ("IP:127.0.0.1", False, "self-signed certificate")],
-    ids=["wrong name", "unknown authority"],
-)
-async def test_a_broker_that_proves_nothing_is_told_nothing(
-    tmp_path: Path,
-    name: str,
-    trusted: bool,  # noqa: FBT001 - a table
-    why: str,
-) -> None:
-    heard: list[bytes] = []
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(8))
-        writer.close()
-
-    made = certificate(tmp_path / "tls", name)
-    server = await asyncio.start_server(listen, HOST, 0, ssl=made.serving())
-    async with server:
-        url = f"amqps://guest:guest@{HOST}:{server.sockets[0].getsockname()[1]}/"
-        link = Link(url=f"{url}?cafile={made.certificate}" if trusted else url, purpose="consume", clock=SystemClock())
-        with pytest.raises(ConfigurationFault, match=why):
-            await link.open()
-    assert heard == []

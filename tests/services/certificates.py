@@ -25,10 +25,26 @@ def certificate(folder: Path, *names: str) -> Certificate:
     folder.mkdir(parents=True, exist_ok=True)
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     how = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
-    files = ["-keyout", str(made.key), "-out", str(made.certificate)]
-    subprocess.run(  # noqa: S603 - our own arguments
-        ["openssl", *how.split(), "-addext", f"subjectAltName={','.join(names)}", *files],  # noqa: S607 - found on the path
-        check=True,
-        capture_output=True,
-    )
+    _openssl(f"{how} -addext subjectAltName={','.join(names)} -keyout {made.key} -out {made.certificate}")
     return made
+
+
+def expired(folder: Path, name: str) -> Certificate:
+    """Was good for a day in 2020."""
+    made = certificate(folder, name)
+    (folder / "index").write_text("")
+    (folder / "ca").write_text(
+        f"[ca]\ndefault_ca=a\n[a]\ndatabase={folder}/index\nnew_certs_dir={folder}\nrand_serial=yes\n"
+        f"default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName={name}\n"
+    )
+    request, old = folder / "request.pem", folder / "old.pem"
+    _openssl(f"req -new -key {made.key} -subj /CN=test -out {request}")
+    _openssl(
+        f"ca -batch -notext -config {folder}/ca -selfsign -keyfile {made.key} -in {request} -out {old} "
+        "-startdate 20200101000000Z -enddate 20200102000000Z"
+    )
+    return Certificate(old, made.key)
+
+
+def _openssl(words: str) -> None:
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)  # noqa: S603, S607 - our own

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .certificates import certificate
 from .program import HOST, Program, answer, find, free_port
 
 # Debian's wrapper in /usr/sbin insists on being root or rabbitmq; the program itself does not.
@@ -15,6 +16,10 @@ FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin", "/u
 # The limits are absolute: relative ones block every publisher on a machine that is small or full.
 CONFIGURATION = """\
 listeners.tcp.1 = {host}:{port}
+listeners.ssl.1 = {host}:{tls_port}
+ssl_options.certfile = {tls.certificate}
+ssl_options.cacertfile = {tls.certificate}
+ssl_options.keyfile = {tls.key}
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.absolute = 2GB
 heartbeat = 10
@@ -41,8 +46,11 @@ class RabbitMQ:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"amqp://guest:guest@{HOST}:{self.port}/"
+        tls_port, tls = free_port(), certificate(folder / "tls", f"IP:{HOST}")
+        self.tls_url = f"amqps://guest:guest@{HOST}:{tls_port}/?cafile={tls.certificate}"
         epmd_port, dist_port = free_port(), free_port()
-        files = {"configuration": CONFIGURATION.format(host=HOST, port=self.port), "plugins": "[]."}
+        configuration = CONFIGURATION.format(host=HOST, port=self.port, tls_port=tls_port, tls=tls)
+        files = {"configuration": configuration, "plugins": "[]."}
         for name, text in files.items():
             (folder / name).write_text(text)
         self._environment = os.environ | {
@@ -73,6 +81,12 @@ class RabbitMQ:
     def kill(self) -> None:
         self._node.kill()
         self._epmd.kill()
+
+    def remember(self) -> None:
+        """Have it write down which queues there are. By itself it does that with the next one, or after half a second:
+        killed before, it has the last one back without what was in it, and with nobody to lead it.
+        """
+        self.ctl("eval", "dets:sync(ra_directory_reverse).")
 
     def freeze(self) -> None:
         self._node.freeze()
