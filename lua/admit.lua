@@ -7,7 +7,7 @@
 -- KEYS[4…] string, one for each limit: three integers, µs by its own clock: `booked` and `sent` (theoretical arrival
 --          times after all that is spent or booked, and after what was really sent) and `skew`, how much its own clock
 --          is ahead of the server's; gone once `booked` has passed
--- ARGV     1 token · 2 attempt of the message · 3 replayed, 1 or 0 · 4 lease, µs · 5 TTL of the record, ms
+-- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
 --          6 horizon, µs · 7 lateness that is borne, µs · then for each limit: name · interval, µs · tolerance, µs
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
@@ -26,7 +26,8 @@ local horizon, late = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 -- A claim that ran out stays one: whoever claims next finds what it left.
 local function wait(delay, limit, slot)
-  redis.call('HSET', KEYS[1], 'attempt', ARGV[2], 'due', integer(now + delay))
+  redis.call('HSET', KEYS[1], 'attempt', ARGV[3], 'due', integer(now + delay))
+  note(ARGV[2])
   if not claimed then
     redis.call('HSET', KEYS[1], 'state', 'waiting')
     redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt')
@@ -86,4 +87,4 @@ for _, limit in ipairs(limits) do
   limit.booked = math.max(limit.booked, limit.sent)
   write(limit)
 end
-return take(ARGV[1], ARGV[2], ARGV[4], ARGV[5])
+return take(unpack(ARGV, 1, 5))

@@ -1,9 +1,9 @@
 -- Claim a record before any work is done for it.
 --
 -- KEYS[1]  the record
--- ARGV     1 token · 2 attempt of the message · 3 replayed, 1 or 0 · 4 lease, µs · 5 TTL of the record, ms
+-- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
 --          6 after so many takeovers it is not given; 0: never mind
--- reply    {'settled', state}          over already; a replay opens what is dead again
+-- reply    {'settled', state}          over already; a later replay opens what is dead again
 --          {'stale'}                   the record is past this attempt
 --          {'busy', µs}                somebody else holds it for so long
 --          {'suspect'}                 so many before us ended without an outcome: nothing was written
@@ -15,4 +15,4 @@ local told = answer(unpack(ARGV, 1, 5))
 if told then return told end
 local suspect = tonumber(ARGV[6])
 if claimed and suspect > 0 and record.takeovers + 1 >= suspect then return {'suspect'} end
-return take(ARGV[1], ARGV[2], ARGV[4], ARGV[5])
+return take(unpack(ARGV, 1, 5))

@@ -3,7 +3,9 @@
 -- KEYS[1]  hash, one record; it lives for the ledger's TTL after every change
 --   state          claimed | transmitting | waiting | delivered | suppressed | dead | done
 --                  transmitting: claimed, and the first byte may have left
---   attempt        the number of the attempt; a message with a lower one is stale
+--   replays        how often it was dead and moved back; not there while it never was
+--   attempt        the number of the attempt since then. A message with fewer replays, or as many and a lower attempt,
+--                  is stale
 --   fence          how often it was claimed
 --   token          the delivery that claimed it last
 --   lease          µs since the epoch: until when that claim holds; only while claimed
@@ -20,7 +22,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
 local stored = redis.call('HMGET', KEYS[1],
-  'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot')
+  'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot', 'replays')
 local record = {
   state = stored[1] or nil,
   attempt = tonumber(stored[2] or 0),
@@ -31,6 +33,7 @@ local record = {
   doubt = stored[7] and true,
   limit = stored[8] or nil,
   slot = tonumber(stored[9] or 0),
+  replays = tonumber(stored[10] or 0),
 }
 local claimed = record.state == 'claimed' or record.state == 'transmitting'
 local waiting = record.state == 'waiting'
@@ -44,9 +47,20 @@ local function owned(token, fence)
   return record.token == token and record.fence == tonumber(fence)
 end
 
+-- By how much the message is later than the record: less than nothing where it is stale.
+local function lead(replays, attempt)
+  local more = tonumber(replays) - record.replays
+  return more ~= 0 and more or tonumber(attempt) - record.attempt
+end
+
+-- Nearly none was ever dead: then it is not there.
+local function note(replays)
+  if replays ~= '0' then redis.call('HSET', KEYS[1], 'replays', replays) end
+end
+
 -- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes
 -- twice does not undo that its sender has begun.
-local function take(token, attempt, lease, ttl)
+local function take(token, replays, attempt, lease, ttl)
   local again = claimed and record.token == token
   local taken = claimed and not again
   local fence = again and record.fence or record.fence + 1
@@ -55,25 +69,33 @@ local function take(token, attempt, lease, ttl)
   local state = again and record.state or 'claimed'
   redis.call('HSET', KEYS[1], 'state', state, 'attempt', attempt, 'fence', integer(fence), 'token', token,
     'lease', integer(now + lease), 'takeovers', takeovers)
+  note(replays)
   if record.state then redis.call('HDEL', KEYS[1], 'doubt', 'due', 'limit', 'slot', 'text', 'notifications') end
   if doubt then redis.call('HSET', KEYS[1], 'doubt', 1) end
   redis.call('PEXPIRE', KEYS[1], ttl)
   return {'mine', fence, takeovers, doubt and 1 or 0}
 end
 
+-- A dead letter was moved back: from now on it is as anything that waits, and another copy of that letter opens nothing.
+local function open(replays, attempt)
+  redis.call('HSET', KEYS[1], 'state', 'waiting', 'replays', replays, 'attempt', attempt)
+  redis.call('HDEL', KEYS[1], 'text', 'notifications')
+end
+
 -- What a claim is told whatever else it asks for, in this order; nil: the record is free.
-local function answer(token, attempt, replayed, lease, ttl)
+local function answer(token, replays, attempt, lease, ttl)
   if over then
-    if replayed == '1' and record.state == 'dead' then return nil end
-    return {'settled', record.state}
+    if record.state ~= 'dead' or tonumber(replays) <= record.replays then return {'settled', record.state} end
+    open(replays, attempt)
+    return nil
   end
-  -- A replay begins at the first, and may come before its death is recorded: it waits for whoever is about to.
-  if tonumber(attempt) < record.attempt and not (replayed == '1' and claimed) then return {'stale'} end
-  -- A copy with a higher number was parked once its attempt had ended: the holder only had no time to say so.
-  if claimed and tonumber(attempt) > record.attempt and record.lease <= now then
+  local later = lead(replays, attempt)
+  if later < 0 then return {'stale'} end
+  -- A later copy was parked, or buried, once its attempt had ended: the holder only had no time to say so.
+  if claimed and later > 0 and record.lease <= now then
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
   end
-  if claimed and record.token == token then return take(token, attempt, lease, ttl) end
+  if claimed and record.token == token then return take(token, replays, attempt, lease, ttl) end
   -- What lasts longer than any lease was written before this server's clock was set back: ask again then.
   if claimed and record.lease > now then return {'busy', math.min(record.lease - now, tonumber(lease))} end
   return nil

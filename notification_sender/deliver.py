@@ -112,9 +112,7 @@ class Deliverer:
         last = notification.tries[-1].error if notification.tries else "none, it was never its turn"
         return Dead("exhausted", f"{notification.attempt - 1} attempts in {age:.0f} s; the last: {last}")
 
-    async def deliver(
-        self, notification: Notification, *, token: str, replayed: bool, age: float, again: bool = False
-    ) -> Attempt:
+    async def deliver(self, notification: Notification, *, token: str, age: float, again: bool = False) -> Attempt:
         """One attempt under ``token``. ``age``: seconds since its unit was first seen. ``again``: it was asked before,
         and the ledger may hold the claim already.
 
@@ -122,17 +120,17 @@ class Deliverer:
             Unready: the ledger is away; nothing was sent, ask again.
         """
         if notification.expires_at is not None and notification.expires_at.timestamp() <= self._clock.now():
-            return await self.refuse(notification, Suppressed("expired"), token=token, replayed=replayed)
+            return await self.refuse(notification, Suppressed("expired"), token=token)
         try:
             channel = self._channel(notification)
             address = channel.address(notification.destination)
             visit = await self._hosts.enter(channel.host(address))
         except Permanent as fault:
-            return await self.refuse(notification, Dead.of(fault), token=token, replayed=replayed)
+            return await self.refuse(notification, Dead.of(fault), token=token)
         if visit.away and not again and not self._patience.spent(channel.name, age):
             return Attempt(notification, Deferred(visit.away, "host_out"))
         try:
-            ask = self._ask(notification, address, token=token, replayed=replayed)
+            ask = self._ask(notification, address, token=token)
             return await self._admit(notification, ask, visit, age)
         finally:
             self._hosts.leave(visit)
@@ -152,14 +150,14 @@ class Deliverer:
         finally:
             self._held.drop(reply.claim)
 
-    def _ask(self, notification: Notification, address: str, *, token: str, replayed: bool) -> Ask:
+    def _ask(self, notification: Notification, address: str, *, token: str) -> Ask:
         hashed, recipient = _hashes(address)
         organization = notification.organization_id
         return Ask(
             key=key_of(notification),
             token=token,
+            replays=notification.replays,
             attempt=notification.attempt,
-            replayed=replayed,
             # A new address under the same id starts unblemished.
             destination=Key(organization, "destination", f"{notification.destination.destination_id}:{hashed}"),
             recipient=Key(organization, "recipient", recipient),
@@ -178,14 +176,13 @@ class Deliverer:
         tried = Tried(ask.destination, story.verdict(outcome), line, story.hold(outcome))
         return Attempt(notification, outcome, mine.claim, tried, seconds)
 
-    async def refuse(
-        self, notification: Notification, end: Dead | Suppressed, *, token: str, replayed: bool
-    ) -> Attempt:
+    async def refuse(self, notification: Notification, end: Dead | Suppressed, *, token: str) -> Attempt:
         """Claim what is not to be sent, so that it ends once and not at every redelivery.
 
         A record that somebody holds is waited for: whoever holds it may have died with this very message.
         """
-        reply = await self._ledger.claim(key_of(notification), token, notification.attempt, replayed=replayed)
+        key, replays = key_of(notification), notification.replays
+        reply = await self._ledger.claim(key, token, notification.attempt, replays=replays)
         return Attempt(notification, end, reply.claim) if isinstance(reply, Mine) else _not_sent(notification, reply)
 
     async def _send(self, notification: Notification, mine: Mine, visit: Visit, age: float) -> Outcome:

@@ -32,12 +32,16 @@ from notification_sender.ports import (
 
 LOST = Written(ours=False)
 
+Number = tuple[int, int]
+"""Replays, and the attempt since the last of them: the later copy has the larger one."""
+
 
 @dataclass(slots=True)
 class Record:
     """As lua/record.lua has it. Times are µs since the epoch."""
 
     state: Literal["waiting", "claimed", "transmitting"] | State = "waiting"
+    replays: int = 0
     attempt: int = 0
     fence: int = 0
     token: str = ""
@@ -50,6 +54,14 @@ class Record:
     notifications: Sequence[str] = ()
     ends: int = 0
     """When it is forgotten."""
+
+    @property
+    def number(self) -> Number:
+        return self.replays, self.attempt
+
+    @number.setter
+    def number(self, number: Number) -> None:
+        self.replays, self.attempt = number
 
     @property
     def claimed(self) -> bool:
@@ -97,18 +109,18 @@ class MemoryLedger:
         self._batches: dict[str, dict[Key, None]] = {}
         self._sizes: dict[str, int] = {}
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
-        record = self._record(key)
-        told = self._answer(key, record, token, attempt, replayed=replayed)
+    async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
+        record, number = self._record(key), (replays, attempt)
+        told = self._answer(key, record, token, number)
         if told is not None:
             return told
         if not alone and record.claimed and record.takeovers + 1 >= SUSPECT:
             return Suspect()
-        return self._take(key, record, token, attempt)
+        return self._take(key, record, token, number)
 
     async def admit(self, ask: Ask) -> AdmitReply:
-        record = self._record(ask.key)
-        told = self._answer(ask.key, record, ask.token, ask.attempt, replayed=ask.replayed)
+        record, number = self._record(ask.key), (ask.replays, ask.attempt)
+        told = self._answer(ask.key, record, ask.token, number)
         if told is not None:
             return told
         if ask.recipient in self.unsubscribed:
@@ -118,7 +130,7 @@ class MemoryLedger:
         hold = self.places.hold(ask.destination, self._now)
         refused = Wait(hold, HOLD, None, {}) if hold else self._spend(ask, record)
         if refused is None:
-            return self._take(ask.key, record, ask.token, ask.attempt)
+            return self._take(ask.key, record, ask.token, number)
         return self._wait(ask, record, refused)
 
     async def begin(self, claim: Claim) -> bool:
@@ -193,24 +205,31 @@ class MemoryLedger:
         self._keep(claim.key, record)
         return True
 
-    def _answer(self, key: Key, record: Record, token: str, attempt: int, *, replayed: bool) -> ClaimReply | None:
+    def _answer(self, key: Key, record: Record, token: str, number: Number) -> ClaimReply | None:
         """What a claim is told whatever else it asks for, in this order; None: the record is free."""
         if record.over:
-            return None if replayed and record.state == "dead" else Settled(record.state)
-        # A replay begins at the first, and may come before its death is recorded: it waits for whoever is about to.
-        if attempt < record.attempt and not (replayed and record.claimed):
+            if record.state != "dead" or number[0] <= record.replays:
+                return Settled(record.state)
+            self._open(key, record, number)
+            return None
+        if number < record.number:
             return Stale()
-        if record.claimed and attempt > record.attempt and not record.held(self._now):
-            # A copy with a higher number was parked once its attempt had ended: the holder only could not say so.
+        if record.claimed and number > record.number and not record.held(self._now):
+            # A later copy was parked, or buried, once its attempt had ended: the holder only could not say so.
             record.free()
             record.state = "waiting"
         if record.claimed and record.token == token:
-            return self._take(key, record, token, attempt)
+            return self._take(key, record, token, number)
         if record.held(self._now):
             return Busy(min(record.lease - self._now, self._lease) / SECOND)
         return None
 
-    def _take(self, key: Key, record: Record, token: str, attempt: int) -> Mine | Crashed:
+    def _open(self, key: Key, record: Record, number: Number) -> None:
+        """A dead letter was moved back: it is as anything that waits, and another copy of that letter opens nothing."""
+        record.state, record.number, record.text, record.notifications = "waiting", number, "", ()
+        self.records[key] = record
+
+    def _take(self, key: Key, record: Record, token: str, number: Number) -> Mine | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
         does not undo that its sender has begun.
         """
@@ -220,7 +239,7 @@ class MemoryLedger:
                 record.takeovers += 1
                 record.doubt = record.doubt or record.state == "transmitting"
             record.state = "claimed"
-        record.attempt, record.token = attempt, token
+        record.number, record.token = number, token
         record.lease = self._now + self._lease
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)
@@ -231,7 +250,8 @@ class MemoryLedger:
         if not record.claimed:
             record.free()
             record.state = "waiting"
-        record.attempt, record.booking, record.text, record.notifications = ask.attempt, refused.booking, "", ()
+        record.number = ask.replays, ask.attempt
+        record.booking, record.text, record.notifications = refused.booking, "", ()
         record.due = self._now + refused.delay
         self._keep(ask.key, record)
         return Throttled(refused.delay / SECOND, refused.limit)

@@ -35,21 +35,24 @@ def parked_headers(parked: Parked, now: float) -> Headers:
         FIRST_SEEN: rfc3339(parked.first_seen),
         DUE: math.ceil((now + parked.delay) * 1000),
     }
-    if parked.replayed:
-        headers[REPLAYED] = 1
+    if parked.replays:
+        headers[REPLAYED] = parked.replays
     if parked.bugs:
         headers[BUGS] = parked.bugs
     return headers
 
 
 def letter_headers(letter: DeadLetter) -> Headers:
-    """The four that every dead letter has."""
-    return {
+    """The four that every dead letter has, and of which replay it is the end."""
+    headers: Headers = {
         REASON: letter.reason,
         DETAIL: one_line(letter.detail),
         STAGE: letter.stage,
         FIRST_SEEN: rfc3339(letter.first_seen),
     }
+    if letter.replays:
+        headers[REPLAYED] = letter.replays
+    return headers
 
 
 def envelope(lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: object, now: float) -> Envelope:
@@ -58,8 +61,11 @@ def envelope(lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: ob
     A replay starts from the beginning: how long ago it was first seen is why many a letter is dead.
     """
     token = secrets.token_hex(8)
-    if not headers or REASON in headers:
-        return Envelope(lane, body, token, 1, 0, now, 0.0, bool(headers), 0, tag)
+    if not headers:
+        return Envelope(lane, body, token, 1, 0, now, 0.0, 0, 0, tag)
+    replays = _count(headers.get(REPLAYED), least=0)
+    if REASON in headers:
+        return Envelope(lane, body, token, 1, 0, now, 0.0, replays + 1, 0, tag)
     return Envelope(
         lane=lane,
         body=body,
@@ -68,7 +74,7 @@ def envelope(lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: ob
         misses=_count(headers.get(MISSES), least=0),
         first_seen=_moment(headers.get(FIRST_SEEN), now),
         due=_count(headers.get(DUE), least=0) / 1000,
-        replayed=REPLAYED in headers,
+        replays=replays,
         bugs=_count(headers.get(BUGS), least=0),
         tag=tag,
     )

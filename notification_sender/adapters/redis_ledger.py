@@ -69,13 +69,13 @@ class RedisLedger:
         self._disabling = (round(disable_after * SECOND), DISABLED * SECOND)
         self._takeover_limit = takeover_limit
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
-        arguments = (token, attempt, int(replayed), self._lease, self._ttl, 0 if alone else SUSPECT)
+    async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
+        arguments = (token, replays, attempt, self._lease, self._ttl, 0 if alone else SUSPECT)
         return self._told(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
 
     async def admit(self, ask: Ask) -> AdmitReply:
         keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
-        arguments = [ask.token, ask.attempt, int(ask.replayed), self._lease, self._ttl, self._horizon, LATE]
+        arguments = [ask.token, ask.replays, ask.attempt, self._lease, self._ttl, self._horizon, LATE]
         for limit in ask.limits:
             keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)

@@ -73,6 +73,8 @@ class Notification:
     destination: Destination
     content: dict[str, str]
     """The rendered parts by name, as the channel's templates name them: ``json``, or ``subject txt html``."""
+    replays: Annotated[int, Field(ge=0)] = 0
+    """How often it was dead and moved back; the attempts begin again with each."""
     attempt: Annotated[int, Field(ge=1)] = 1
     expires_at: AwareDatetime | None = None
     tries: tuple[Try, ...] = ()
@@ -95,9 +97,9 @@ class Notification:
         """The next attempt: the same bytes, one more entry in its story."""
         return replace(self.tried(failed), attempt=self.attempt + 1)
 
-    def afresh(self) -> "Notification":
-        """A replay of a dead one: the schedule starts again, the story is kept."""
-        return replace(self, attempt=1)
+    def afresh(self, replays: int) -> "Notification":
+        """As in that replay of a dead one: the schedule starts again, the story is kept. What is in it is as it was."""
+        return replace(self, replays=replays, attempt=1) if replays > self.replays else self
 
     def encode(self) -> bytes:
         """As parked and dead-lettered."""

@@ -28,8 +28,8 @@ class Envelope:
     """Epoch time (``x-first-seen``), of a fresh message its arrival."""
     due: float
     """Epoch time before which it should not be started (``x-due``), 0 for at once."""
-    replayed: bool
-    """Moved back from the dead letters (``x-reason``), or put off since (``x-replayed``)."""
+    replays: int
+    """How often it was dead and moved back (``x-replayed``, and once more with ``x-reason``)."""
     bugs: int
     """How often it met an error that nobody foresaw (``x-bugs``)."""
     tag: object
@@ -46,20 +46,20 @@ class Parked:
     first_seen: float
     attempt: int = 1
     misses: int = 0
-    replayed: bool = False
-    """Still a replay of a dead one: it was put off before all that it opens again was open."""
+    replays: int = 0
     bugs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the dead queue gets: the body as it is, and four headers that say why."""
+    """What the dead queue gets: the body as it is, and headers that say why, and how often it had been moved back."""
 
     body: bytes
     reason: str
     detail: str
     stage: str
     first_seen: float
+    replays: int = 0
 
 
 class Intake(Protocol):

@@ -98,8 +98,8 @@ class Ask:
 
     key: Key
     token: str
+    replays: int
     attempt: int
-    replayed: bool
     destination: Key
     recipient: Key
     limits: Sequence[Limit]
@@ -152,8 +152,10 @@ class Ledger(Protocol):
     A destination is switched off for a week where its recipient says that it is gone, or has accepted nothing for days.
     """
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
-        """``alone``: what is claimed will be worked on beside no other suspect."""
+    async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
+        """``replays``: how often it was dead and moved back; only one that comes after its record's opens what is dead.
+        ``alone``: what is claimed will be worked on beside no other suspect.
+        """
 
     async def admit(self, ask: Ask) -> AdmitReply: ...
     async def begin(self, claim: Claim) -> bool:

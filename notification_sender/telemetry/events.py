@@ -36,9 +36,9 @@ class CloudEvents:
 
 
 def _id(subject: str, data: Mapping[str, Any]) -> str:
-    """Work units of two organizations may share a name, tries are counted on when a dead one is replayed, and a
+    """Work units of two organizations may share a name, attempts begin again when a dead one is replayed, and a
     destination may be switched off more than once.
     """
     whose, which = data.get("organization_id", ""), data.get("notification_id", subject)
-    number = data.get("try", data.get("attempt", 1))
+    number = f"{data.get('replays', 0)}.{data.get('attempt', 1)}"
     return f"{whose}:{which}:{number}:{data['outcome']}:{data['reason']}"

@@ -37,7 +37,7 @@ class Claims:
 
     async def _claim(self, key: Key, envelope: Envelope, *, alone: bool) -> ClaimReply:
         self._drain.check()
-        return await self._ledger.claim(key, envelope.token, envelope.attempt, replayed=envelope.replayed, alone=alone)
+        return await self._ledger.claim(key, envelope.token, envelope.attempt, replays=envelope.replays, alone=alone)
 
     async def give_up(self, claim: Claim, attempt: int) -> None:
         """Cut short by the end of the process: somebody else may begin at once."""

@@ -162,8 +162,7 @@ class Lanes:
         """The same message later, or dead; then ack. Where even that fails the broker keeps it, and gives it again."""
         try:
             if bugs >= BUGS:
-                stage = envelope.lane.value
-                await self._outbox.bury(DeadLetter(envelope.body, "crashed", why, stage, envelope.first_seen))
+                await self._outbox.bury(_letter(envelope, why))
             else:
                 await self._outbox.park(_later(envelope, bugs))
         except Unready as fault:
@@ -206,6 +205,17 @@ class Lanes:
                 self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
 
 
+def _letter(envelope: Envelope, why: str) -> DeadLetter:
+    return DeadLetter(
+        envelope.body,
+        "crashed",
+        why,
+        envelope.lane.value,
+        envelope.first_seen,
+        envelope.replays,
+    )
+
+
 def _later(envelope: Envelope, bugs: int) -> Parked:
     return Parked(
         envelope.lane,
@@ -214,6 +224,6 @@ def _later(envelope: Envelope, bugs: int) -> Parked:
         envelope.first_seen,
         envelope.attempt,
         envelope.misses,
-        envelope.replayed,
+        envelope.replays,
         bugs,
     )

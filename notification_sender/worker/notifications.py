@@ -1,5 +1,6 @@
 """One notification through one attempt: deliver, then settle."""
 
+from dataclasses import replace
 from itertools import count
 
 from notification_sender.compose import Composed
@@ -48,12 +49,10 @@ class Notifications:
     async def handle(self, envelope: Envelope) -> float | None:
         """A notification come due. Seconds to wait before asking again, or None: settled, to be acked."""
         try:
-            notification = decode(envelope.body)
+            notification = decode(envelope.body).afresh(envelope.replays)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
             return None
-        if envelope.replayed:
-            notification = notification.afresh()
         if end := self._deliverer.given_up(notification, self._age(envelope)):
             return await self._end(await self._attempt(Composed(notification, end), envelope), envelope)
         if away := self._organizations.away(notification.organization_id):
@@ -70,6 +69,7 @@ class Notifications:
 
     async def first(self, composed: Composed, envelope: Envelope) -> None:
         """The first attempt, in the slot of its unit: whatever is left of it becomes a message of its own."""
+        composed = replace(composed, notification=composed.notification.afresh(envelope.replays))
         await self._settle(await self._attempt(composed, envelope), envelope, composed.seconds)
 
     async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
@@ -92,13 +92,13 @@ class Notifications:
             # Its rendering failed, and it was parked or is moved back: there is nothing to send.
             end = Dead("render", "it was never rendered; publish its work unit again")
         if end is not None:
-            return await self._deliverer.refuse(notification, end, token=envelope.token, replayed=envelope.replayed)
+            return await self._deliverer.refuse(notification, end, token=envelope.token)
         destination = f"{notification.organization_id}/{notification.destination.destination_id}"
         if not again and (away := self._destinations.away(destination)):
             return Attempt(notification, Deferred(away, "destination_full"))
         with self._destinations.held(destination):
             return await self._deliverer.deliver(
-                notification, token=envelope.token, replayed=envelope.replayed, age=self._age(envelope), again=again
+                notification, token=envelope.token, age=self._age(envelope), again=again
             )
 
     def _age(self, envelope: Envelope) -> float:
@@ -118,8 +118,7 @@ class Notifications:
             first_seen=envelope.first_seen,
             same=lambda: self._told(notification, attempt.outcome).encode(),
             attempt=notification.attempt,
-            # Once claimed its record is open again, and that is all a replay is for.
-            replayed=envelope.replayed and attempt.claim is None,
+            replays=notification.replays,
             again=lambda failed: notification.again(self._try(notification, failed.error)).encode(),
             tried=attempt.tried,
             facts=_facts(notification) | timings(compose=compose, send=attempt.seconds),
@@ -153,6 +152,7 @@ def _facts(notification: Notification) -> dict[str, object]:
         "channel": notification.destination.channel,
         "kind": notification.kind,
         "event": notification.event,
+        "replays": notification.replays,
         "attempt": notification.attempt,
         "try": len(notification.tries) + 1,
         "template": notification.destination.template or notification.kind,

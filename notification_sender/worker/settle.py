@@ -58,8 +58,8 @@ class Work:
     attempt: int
     """The number that a deferred copy carries."""
     misses: int = 0
-    replayed: bool = False
-    """The copy is still a replay of a dead one: what that opens again is not all open yet."""
+    replays: int = 0
+    """As of the message that it came by."""
     again: Callable[[Failed], bytes] | None = None
     """The body of the next attempt, for what can fail."""
     tried: Tried | None = None
@@ -108,7 +108,8 @@ class Settler:
 
     async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
         """What cannot be read has no record: it goes to the dead letters as it came."""
-        await self._bury(DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen))
+        letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen, envelope.replays)
+        await self._bury(letter)
         what, subject = envelope.lane.value.removesuffix("s"), hashlib.sha256(envelope.body).hexdigest()
         self._journal.ended(what, Dead.of(fault), {}, subject=subject, first_seen=envelope.first_seen)
 
@@ -124,7 +125,8 @@ class Settler:
             case Failed(delay):
                 await self._park(work, delay, _next(work, outcome), work.attempt + 1)
             case Dead(reason, detail):
-                await self._bury(DeadLetter(work.same(), reason, detail, work.stage, work.first_seen))
+                letter = DeadLetter(work.same(), reason, detail, work.stage, work.first_seen, work.replays)
+                await self._bury(letter)
                 await self._record(work, Final("dead", reason))
             case _:
                 assert_never(outcome)
@@ -133,7 +135,7 @@ class Settler:
         await self._readiness.keep(lambda: self._outbox.bury(letter))
 
     async def _park(self, work: Work, delay: float, body: bytes, attempt: int) -> None:
-        parked = Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, work.replayed)
+        parked = Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, work.replays)
         await self._readiness.keep(lambda: self._outbox.park(parked))
         claim = work.claim
         if claim is not None:

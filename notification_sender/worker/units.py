@@ -178,10 +178,8 @@ class Units:
         own = [one for place, one in enumerate(composed) if place < OWN or one.end]
         for later in composed[OWN:]:
             if later.end is None:
-                body, replayed = later.notification.encode(), envelope.replayed
-                await self._settler.hand_on(
-                    Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen, replayed=replayed)
-                )
+                body, replays = later.notification.encode(), envelope.replays
+                await self._settler.hand_on(Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen, replays=replays))
         await self._send_own(own, envelope)
         await self._settler.finish(work, tuple(one.notification.notification_id for one in composed))
 
@@ -214,6 +212,7 @@ def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, sta
         "work_unit_id": unit.work_unit_id,
         "kind": unit.kind,
         "event": unit.event,
+        "replays": envelope.replays,
         "attempt": envelope.attempt,
     }
     return Work(
@@ -226,7 +225,6 @@ def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, sta
         same=lambda: envelope.body,
         attempt=envelope.attempt,
         misses=envelope.misses,
-        # Even once it is claimed: its notifications may be dead each for itself.
-        replayed=envelope.replayed,
+        replays=envelope.replays,
         facts=facts,
     )

@@ -28,6 +28,7 @@ def test_any_headers_are_read(headers: dict[str, Any] | None) -> None:
     read = envelope(Lane.UNITS, b"", headers, None, NOW)
     assert 1 <= read.attempt <= LARGEST
     assert all(0 <= it <= LARGEST for it in (read.misses, read.bugs, read.due))
+    assert 0 <= read.replays <= LARGEST + 1
     assert 0 < read.first_seen <= NOW
 
 
@@ -40,14 +41,14 @@ def test_any_headers_are_read(headers: dict[str, Any] | None) -> None:
         first_seen=st.floats(1, NOW),
         attempt=st.integers(1, LARGEST),
         misses=COUNTS,
-        replayed=st.booleans(),
+        replays=COUNTS,
         bugs=COUNTS,
     )
 )
 def test_what_was_parked_comes_back_as_it_was_and_is_not_due_early(parked: Parked) -> None:
     read = envelope(Lane.UNITS, b"", parked_headers(parked, NOW), None, NOW)
-    assert (read.attempt, read.misses, read.replayed, read.bugs) == (
-        *(parked.attempt, parked.misses, parked.replayed, parked.bugs),
+    assert (read.attempt, read.misses, read.replays, read.bugs) == (
+        *(parked.attempt, parked.misses, parked.replays, parked.bugs),
     )
     assert abs(parked.first_seen - read.first_seen) < 0.0011
     assert 0 <= read.due - (NOW + parked.delay) < 0.0011

@@ -20,7 +20,7 @@ async def redis(redis_server: str) -> AsyncIterator[Redis]:
 
 async def gone(redis: Redis, organization_id: str, destination_id: str) -> None:
     ledger = RedisLedger(redis=redis, prefix="ns", lease=30, ledger_ttl=3600, horizon=60, disable_after=60)
-    mine = await ledger.claim(Key(organization_id, "notification", destination_id), "t", 1, replayed=False)
+    mine = await ledger.claim(Key(organization_id, "notification", destination_id), "t", 1, replays=0)
     assert isinstance(mine, Mine)
     tried = Tried(Key(organization_id, "destination", f"{destination_id}:0123456789abcdef"), "gone", "{}")
     assert await ledger.finish(mine.claim, Final("dead", "gone"), tried)

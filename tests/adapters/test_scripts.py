@@ -31,7 +31,7 @@ BATCH = "batch-1"
 keys, places, recipients = st.sampled_from(KEYS), st.sampled_from(PLACES), st.sampled_from(RECIPIENTS)
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
 attempts = st.sampled_from([1, 1, 1, 2, 3])
-replays = st.sampled_from([False, False, False, True])
+replays = st.sampled_from([0, 0, 0, 1, 1, 2])
 finals = st.builds(
     Final,
     st.sampled_from(["delivered", "suppressed", "dead", "dead", "done"]),
@@ -51,7 +51,7 @@ limits = st.lists(
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
-asks = st.builds(Ask, keys, tokens, attempts, replays, places, recipients, limits)
+asks = st.builds(Ask, keys, tokens, replays, attempts, places, recipients, limits)
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
 tried = st.builds(Tried, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
 latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
@@ -126,9 +126,9 @@ class Ledgers(RuleBasedStateMachine):
                 self.begin(-1)
             self.clock.jump(LEASE)
 
-    @rule(key=keys, token=tokens, attempt=attempts, replayed=replays, alone=st.booleans())
-    def claim(self, key: Key, token: str, attempt: int, replayed: bool, alone: bool) -> None:  # noqa: FBT001 - drawn
-        self.both(lambda it: it.claim(key, token, attempt, replayed=replayed, alone=alone))
+    @rule(key=keys, token=tokens, attempt=attempts, replays=replays, alone=st.booleans())
+    def claim(self, key: Key, token: str, attempt: int, replays: int, alone: bool) -> None:  # noqa: FBT001 - drawn
+        self.both(lambda it: it.claim(key, token, attempt, replays=replays, alone=alone))
 
     @rule(which=latest)
     def begin(self, which: int) -> None:
@@ -219,6 +219,7 @@ def fields(record: Record) -> dict[str, str]:
     booking = record.booking
     shown = {
         "state": record.state,
+        "replays": record.replays,
         "attempt": record.attempt,
         "fence": record.fence,
         "token": record.token,

@@ -126,7 +126,7 @@ async def test_what_is_published_is_taken_once_as_a_first_delivery(stand: Stand)
     await stand.broker.publish(b'{"a": 1}')
     taken = await taker.next()
     assert (taken.body, taken.lane, taken.attempt, taken.misses) == (b'{"a": 1}', Lane.UNITS, 1, 0)
-    assert (taken.due, taken.replayed) == (0, False)
+    assert (taken.due, taken.replays) == (0, 0)
     assert before <= taken.first_seen <= stand.clock.now()
     await stand.broker.ack(taken)
     await stand.restart()
@@ -172,7 +172,7 @@ async def test_what_is_parked_comes_back_on_its_lane_when_due_and_not_before(sta
     assert 2 <= stand.clock.now() - parked_at < 2.75
     assert taken.due == pytest.approx(parked_at + 2.75, abs=0.05)
     assert taken.due >= parked_at + 2.75
-    assert (taken.body, taken.attempt, taken.misses, taken.replayed) == (b"later", 4, 2, False)
+    assert (taken.body, taken.attempt, taken.misses, taken.replays) == (b"later", 4, 2, 0)
     assert taken.first_seen == pytest.approx(first_seen, abs=0.001)
 
 
@@ -209,23 +209,25 @@ async def test_a_dead_letter_is_the_body_unchanged_and_four_headers(stand: Stand
     assert headers.get("content-type", "application/json") == "application/json"
 
 
-async def test_a_dead_letter_moved_back_is_a_replay_and_starts_afresh(stand: Stand) -> None:
-    await stand.broker.bury(DeadLetter(b"again", "exhausted", "", "notification", first_seen=1.0))
+@pytest.mark.parametrize("before", [0, 2])
+async def test_a_dead_letter_moved_back_is_the_next_replay_and_starts_afresh(stand: Stand, before: int) -> None:
+    await stand.broker.bury(DeadLetter(b"again", "exhausted", "", "notification", first_seen=1.0, replays=before))
     body, headers = await stand.letter()
-    before = stand.clock.now()
+    moved = stand.clock.now()
     taker = await taking(stand, Lane.NOTIFICATIONS)
     await stand.broker.publish(body, {**headers, "x-attempt": 9, "x-misses": 2}, Lane.NOTIFICATIONS)
     taken = await taker.next()
-    assert (taken.body, taken.replayed, taken.attempt, taken.misses, taken.due) == (b"again", True, 1, 0, 0)
-    assert taken.first_seen >= before
+    assert (taken.body, taken.replays, taken.attempt, taken.misses, taken.due) == (b"again", before + 1, 1, 0, 0)
+    assert taken.first_seen >= moved
 
 
-async def test_a_replay_that_is_parked_is_no_replay_any_more(stand: Stand) -> None:
+async def test_a_replay_that_is_parked_stays_that_replay(stand: Stand) -> None:
     taker = await taking(stand)
     await stand.broker.publish(b"again", {"x-reason": "crashed", "x-death": "whatever"})
     replay = await taker.next()
-    await stand.broker.park(Parked(Lane.UNITS, replay.body, 0, replay.first_seen, replay.attempt))
-    assert not (await taker.next()).replayed
+    parked = Parked(Lane.UNITS, replay.body, 0, replay.first_seen, replay.attempt, replays=replay.replays)
+    await stand.broker.park(parked)
+    assert (await taker.next()).replays == replay.replays == 1
 
 
 async def test_after_stop_nothing_is_taken_and_what_is_in_hand_is_settled(stand: Stand) -> None:
@@ -288,7 +290,7 @@ async def test_headers_that_make_no_sense_count_as_not_given(stand: Stand, heade
     before = stand.clock.now()
     await stand.broker.publish(b"1", headers)
     taken = await taker.next()
-    assert (taken.attempt, taken.misses, taken.due, taken.replayed) == (1, 0, 0, False)
+    assert (taken.attempt, taken.misses, taken.due, taken.replays) == (1, 0, 0, 0)
     assert before <= taken.first_seen <= stand.clock.now()
 
 

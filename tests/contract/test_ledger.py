@@ -55,7 +55,7 @@ def notification(number: int = 1) -> Key:
 
 
 def ask(number: int, token: str, *limits: Limit) -> Ask:
-    return Ask(notification(number), token, 1, replayed=False, destination=HOOK, recipient=READER, limits=limits)
+    return Ask(notification(number), token, 0, 1, destination=HOOK, recipient=READER, limits=limits)
 
 
 @dataclass
@@ -65,8 +65,10 @@ class Stand:
     clock: VirtualClock
     ledger: MemoryLedger | RedisLedger
 
-    async def mine(self, key: Key = UNIT, token: str = "t-1", attempt: int = 1, *, unknown: bool = False) -> Claim:
-        reply = await self.ledger.claim(key, token, attempt, replayed=False)
+    async def mine(
+        self, key: Key = UNIT, token: str = "t-1", attempt: int = 1, *, replays: int = 0, unknown: bool = False
+    ) -> Claim:
+        reply = await self.ledger.claim(key, token, attempt, replays=replays)
         assert isinstance(reply, Mine)
         assert reply.unknown == unknown
         return reply.claim
@@ -97,7 +99,7 @@ async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
 
 
 async def test_of_75_copies_at_once_one_is_ours_and_the_others_wait_for_it(stand: Stand) -> None:
-    copies = (stand.ledger.claim(UNIT, f"t-{copy}", 1, replayed=False) for copy in range(75))
+    copies = (stand.ledger.claim(UNIT, f"t-{copy}", 1, replays=0) for copy in range(75))
     replies = await asyncio.gather(*copies)
     assert sum(isinstance(reply, Mine) for reply in replies) == 1
     assert replies.count(Busy(LEASE)) == 74
@@ -107,7 +109,7 @@ async def test_asking_again_under_the_same_token_gets_the_same_claim_for_longer(
     first = await stand.mine()
     stand.clock.jump(LEASE - 1)
     assert await stand.mine() == first
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(LEASE)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Busy(LEASE)
     stand.clock.jump(LEASE + 1)
     assert await stand.mine() == first
 
@@ -129,7 +131,7 @@ async def test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_wr
     assert not await stand.ledger.release(lost, 2)
     assert not await stand.ledger.renew(lost)
     assert await stand.ledger.finish(ours, DELIVERED)
-    assert await stand.ledger.claim(UNIT, "t-3", 1, replayed=False) == Settled("delivered")
+    assert await stand.ledger.claim(UNIT, "t-3", 1, replays=0) == Settled("delivered")
     assert isinstance(await stand.admit(), Mine)
 
 
@@ -146,7 +148,7 @@ async def test_a_claim_that_ran_out_and_that_nobody_took_may_still_be_sent(stand
     claim = await stand.mine()
     stand.clock.jump(LEASE + 1)
     assert await stand.ledger.begin(claim)
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(LEASE)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Busy(LEASE)
 
 
 async def test_what_the_store_lost_is_not_sent(stand: Stand) -> None:
@@ -158,7 +160,7 @@ async def test_a_renewed_claim_stays_ours(stand: Stand) -> None:
     stand.clock.jump(LEASE - 1)
     assert await stand.ledger.renew(claim)
     stand.clock.jump(LEASE - 1)
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Busy(1.0)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Busy(1.0)
 
 
 async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand: Stand) -> None:
@@ -166,21 +168,21 @@ async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand:
         await stand.mine(token=f"t-{copy}")
         stand.clock.jump(LEASE)
     for token in ("t-5", "t-5"):
-        reply = await stand.ledger.claim(UNIT, token, 1, replayed=False)
+        reply = await stand.ledger.claim(UNIT, token, 1, replays=0)
         assert reply == Crashed(Claim(UNIT, "t-5", 6))
     assert await stand.ledger.finish(Claim(UNIT, "t-5", 6), Final("dead", "crashed"))
 
 
 async def test_what_took_two_workers_with_it_is_given_to_whoever_works_on_no_other_such(stand: Stand) -> None:
     for copy in range(2):
-        assert isinstance(await stand.ledger.claim(UNIT, f"t-{copy}", 1, replayed=False, alone=False), Mine)
+        assert isinstance(await stand.ledger.claim(UNIT, f"t-{copy}", 1, replays=0, alone=False), Mine)
         stand.clock.jump(LEASE)
     for token in ("t-2", "t-3"):
-        assert await stand.ledger.claim(UNIT, token, 1, replayed=False, alone=False) == Suspect()
+        assert await stand.ledger.claim(UNIT, token, 1, replays=0, alone=False) == Suspect()
     claim = await stand.mine(token="t-4")
-    assert await stand.ledger.claim(UNIT, "t-5", 1, replayed=False, alone=False) == Busy(LEASE)
+    assert await stand.ledger.claim(UNIT, "t-5", 1, replays=0, alone=False) == Busy(LEASE)
     assert await stand.ledger.release(claim, 1)
-    assert isinstance(await stand.ledger.claim(UNIT, "t-6", 1, replayed=False, alone=False), Mine)
+    assert isinstance(await stand.ledger.claim(UNIT, "t-6", 1, replays=0, alone=False), Mine)
 
 
 async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:
@@ -193,7 +195,7 @@ async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:
 
 async def test_the_copy_of_an_older_attempt_is_stale(stand: Stand) -> None:
     assert await stand.ledger.release(await stand.mine(), 2)
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Stale()
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Stale()
     claim = await stand.mine(token="t-3", attempt=2)
     assert await stand.ledger.release(claim, 2)
     assert await stand.mine(token="t-4", attempt=3) == Claim(UNIT, "t-4", 3)
@@ -211,7 +213,7 @@ async def test_a_copy_with_a_higher_number_says_that_the_attempt_before_had_an_e
 async def test_a_copy_with_a_higher_number_waits_for_a_live_lease_as_everybody_does(stand: Stand) -> None:
     holder = await stand.mine(token="t-1", attempt=1)
     stand.clock.jump(10)
-    assert await stand.ledger.claim(UNIT, "t-2", 2, replayed=False) == Busy(LEASE - 10)
+    assert await stand.ledger.claim(UNIT, "t-2", 2, replays=0) == Busy(LEASE - 10)
     assert await stand.ledger.release(holder, 2)
     await stand.mine(token="t-2", attempt=2)
 
@@ -219,24 +221,70 @@ async def test_a_copy_with_a_higher_number_waits_for_a_live_lease_as_everybody_d
 @pytest.mark.parametrize("state", ["delivered", "suppressed", "done"])
 async def test_what_is_over_stays_over_even_for_a_replay(stand: Stand, state: Any) -> None:
     assert await stand.ledger.finish(await stand.mine(), Final(state, ""))
-    for replayed in (False, True):
-        assert await stand.ledger.claim(UNIT, "t-2", 9, replayed=replayed) == Settled(state)
+    for replays in (0, 1):
+        assert await stand.ledger.claim(UNIT, "t-2", 9, replays=replays) == Settled(state)
 
 
 async def test_a_replay_begins_again_what_is_dead(stand: Stand) -> None:
     claim = await stand.mine(attempt=4)
     assert await stand.ledger.finish(claim, DEAD)
-    assert await stand.ledger.claim(UNIT, "t-2", 4, replayed=False) == Settled("dead")
-    reply = await stand.ledger.claim(UNIT, "t-3", 1, replayed=True)
+    assert await stand.ledger.claim(UNIT, "t-2", 4, replays=0) == Settled("dead")
+    assert await stand.ledger.claim(UNIT, "t-2", 5, replays=0) == Settled("dead")
+    reply = await stand.ledger.claim(UNIT, "t-3", 1, replays=1)
     assert reply == Mine(Claim(UNIT, "t-3", claim.fence + 1), unknown=False)
     assert not await stand.ledger.finish(claim, DEAD)
 
 
+async def test_a_replay_that_is_handed_out_twice_opens_what_is_dead_once(stand: Stand) -> None:
+    assert await stand.ledger.finish(await stand.mine(attempt=4), DEAD)
+    assert await stand.ledger.finish(await stand.mine(token="t-2", replays=1), DEAD)
+    assert await stand.ledger.claim(UNIT, "t-3", 1, replays=1) == Settled("dead")
+    claim = await stand.mine(token="t-4", replays=2)
+    assert await stand.ledger.claim(UNIT, "t-5", 1, replays=1) == Stale()
+    assert await stand.ledger.release(claim, 2)
+    assert await stand.ledger.claim(UNIT, "t-6", 1, replays=2) == Stale()
+    await stand.mine(token="t-7", attempt=2, replays=2)
+
+
+async def test_a_replay_that_is_throttled_is_open_and_opens_nothing_twice(stand: Stand) -> None:
+    await stand.admit(2, SLOW)
+    assert await stand.ledger.finish(await stand.mine(notification(1), attempt=4), DEAD)
+    assert await stand.admit(1, SLOW, replays=1) == Throttled(10.0, "webhook")
+    stand.clock.jump(10)
+    reply = await stand.admit(1, SLOW, replays=1)
+    assert isinstance(reply, Mine)
+    assert await stand.ledger.finish(reply.claim, DEAD)
+    assert await stand.admit(1, SLOW, replays=1) == Settled("dead")
+
+
+async def test_what_is_moved_back_and_not_wanted_any_more_may_be_noted_and_is_over(stand: Stand) -> None:
+    gone = await stand.mine(notification(1))
+    assert await stand.ledger.finish(gone, DEAD, tried("gone"))
+    assert await stand.admit(1, replays=1) == OFF
+    await stand.ledger.note(notification(1), Final("suppressed", "destination_disabled"))
+    assert await stand.admit(1, replays=1) == Settled("suppressed")
+
+
+async def test_a_replay_goes_before_what_still_waits_from_before_it(stand: Stand) -> None:
+    """Somebody else went on with it after its letter was written."""
+    assert await stand.ledger.release(await stand.mine(), 2)
+    assert await stand.ledger.release(await stand.mine(token="t-2", replays=1), 2)
+    assert await stand.ledger.claim(UNIT, "t-3", 2, replays=0) == Stale()
+    assert await stand.ledger.claim(UNIT, "t-3", 3, replays=0) == Stale()
+
+
 async def test_a_replay_that_comes_before_its_death_is_recorded_waits_for_that(stand: Stand) -> None:
     claim = await stand.mine(attempt=4)
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=True) == Busy(LEASE)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=1) == Busy(LEASE)
     assert await stand.ledger.finish(claim, DEAD)
-    assert isinstance(await stand.ledger.claim(UNIT, "t-2", 1, replayed=True), Mine)
+    await stand.mine(token="t-2", replays=1)
+
+
+async def test_a_replay_of_what_its_worker_had_no_time_to_record_is_nothing_taken_over(stand: Stand) -> None:
+    assert await stand.ledger.begin(await stand.mine(attempt=4))
+    stand.clock.jump(LEASE)
+    await stand.mine(token="t-2", replays=1)
+    assert await stand.ledger.claim(UNIT, "t-1", 4, replays=0) == Stale()
 
 
 async def test_settling_twice_is_no_harm_and_settling_otherwise_is_refused(stand: Stand) -> None:
@@ -262,7 +310,7 @@ async def test_what_was_given_up_is_not_ours_to_settle(stand: Stand) -> None:
 
 async def test_a_note_is_the_end_of_what_nobody_holds(stand: Stand) -> None:
     await stand.ledger.note(UNIT, Final("suppressed", "expired"))
-    assert await stand.ledger.claim(UNIT, "t-1", 1, replayed=False) == Settled("suppressed")
+    assert await stand.ledger.claim(UNIT, "t-1", 1, replays=0) == Settled("suppressed")
     assert await stand.ledger.release(await stand.mine(notification(1)), 2)
     await stand.mine(notification(2))
     stand.clock.jump(LEASE)
@@ -276,7 +324,7 @@ async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> Non
     await stand.ledger.note(UNIT, Final("suppressed", "expired"))
     assert await stand.ledger.finish(claim, DELIVERED)
     await stand.ledger.note(UNIT, Final("suppressed", "expired"))
-    assert await stand.ledger.claim(UNIT, "t-2", 1, replayed=False) == Settled("delivered")
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("delivered")
 
 
 # --- admission --------------------------------------------------------------------------------------------
@@ -471,7 +519,7 @@ async def test_scripts_that_the_server_forgot_are_told_again(redis: Redis) -> No
     ledger = unsteered(redis)
     for number in range(3):
         await redis.execute("SCRIPT", "FLUSH")
-        claims = (ledger.claim(notification(place), f"t-{number}", 1, replayed=False) for place in range(10))
+        claims = (ledger.claim(notification(place), f"t-{number}", 1, replays=0) for place in range(10))
         for reply in await asyncio.gather(*claims):
             assert isinstance(reply, Busy if number else Mine)
 
@@ -496,7 +544,7 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
     assert isinstance(reply, Mine)
     await redis.execute("CONFIG", "SET", "maxmemory", "1")
     try:
-        for refused in (ledger.claim(UNIT, "t-2", 1, replayed=False), ledger.admit(asks[1])):
+        for refused in (ledger.claim(UNIT, "t-2", 1, replays=0), ledger.admit(asks[1])):
             with pytest.raises(Unready, match="OutOfMemoryError"):
                 await refused
         assert await ledger.renew(reply.claim)

@@ -45,7 +45,13 @@ def test_the_next_attempt_has_the_same_bytes_and_one_more_try_in_its_story() -> 
     second = first.again(Try(attempt=1, at=2.0, error="reset", sent="unknown"))
     assert (second.attempt, second.content, second.notification_id) == (2, first.content, first.notification_id)
     assert [it.error for it in second.tries] == ["reset"]
-    assert second.afresh().attempt == 1
+
+
+def test_a_replay_begins_at_the_first_attempt_and_is_begun_once() -> None:
+    dead = notification(attempt=4, replays=1, tries=(Try(attempt=4, at=1.5, error="500", sent="answered"),))
+    replay = dead.afresh(2)
+    assert (replay.replays, replay.attempt, replay.tries) == (2, 1, dead.tries)
+    assert replay.again(dead.tries[0]).afresh(2).attempt == 2
 
 
 def test_the_id_is_a_known_uuid() -> None:

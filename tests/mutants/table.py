@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant(
         "the stale-attempt check",
         "lua/record.lua",
-        "  if tonumber(attempt) < record.attempt and not (replayed == '1' and claimed) then return {'stale'} end\n",
+        "  if later < 0 then return {'stale'} end\n",
         "",
         (f"{LEDGER}::test_the_copy_of_an_older_attempt_is_stale",),
     ),

@@ -1,11 +1,11 @@
 """What an onlooker writes down who sees everything: who sends what under which claim, and how each of these ended."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from notification_sender.policy.limits import Limit
-from notification_sender.ports import Claim, Final
+from notification_sender.ports import Ask, Claim, Final
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -20,7 +20,7 @@ class Sending:
     began: float
     attempt: int = 0
     life: int = 0
-    """How often it was dead before, and begun again."""
+    """In which of its replays."""
     started: float | None = None
     """When bytes left; None while none did."""
     accepted: float | None = None
@@ -38,6 +38,10 @@ class Sending:
     def name(self) -> str:
         return self.claim.key.id
 
+    @property
+    def number(self) -> tuple[int, int]:
+        return self.life, self.attempt
+
     def excuses(self, later: "Sending") -> list[str]:
         """What may have led to ``later``. What the store knew before excuses nothing but that an end is unknown."""
         known = self.settled is not None and self.settled <= later.began
@@ -51,33 +55,32 @@ class Books:
         self.sendings: dict[str, list[Sending]] = defaultdict(list)
         self.delivered: dict[str, float] = {}
         self.admitted: dict[tuple[str, Limit], list[float]] = defaultdict(list)
-        self.lives: Counter[str] = Counter()
-        """How often a dead one was begun again. A letter that is delivered twice begins it twice."""
-        self.unknown: set[str] = set()
-        """Of channels that do not repeat what may have arrived: what may have."""
+        self.unknown: dict[str, int] = {}
+        """Of channels that do not repeat what may have arrived: what may have, and in which of its lives."""
         self.wrong: list[tuple[str, str]] = []
-        self._claims: set[tuple[str, int]] = set()
+        self._lives: dict[tuple[str, int], int] = {}
+        """By claim."""
         self._settling: dict[Claim, list[Sending]] = defaultdict(list)
 
-    def admits(self, claim: Claim, limits: list[Limit], at: float) -> None:
+    def admits(self, claim: Claim, ask: Ask, at: float) -> None:
         """The store let it pass; asked again under the same claim nothing is spent."""
-        if (claim.key.id, claim.fence) in self._claims:
+        if (claim.key.id, claim.fence) in self._lives:
             return
-        self._claims.add((claim.key.id, claim.fence))
-        for limit in limits:
+        self._lives[claim.key.id, claim.fence] = ask.replays
+        for limit in ask.limits:
             self.admitted[claim.key.organization_id, limit].append(at)
 
     def begins(self, sending: Sending) -> None:
         self._settling[sending.claim].append(sending)
         self.sendings[sending.name].append(sending)
-        sending.life = self.lives[sending.name]
+        sending.life = self._lives[sending.name, sending.claim.fence]
         if sending.name in self.delivered:
             self._says(sending, "may be sent although it is recorded as delivered")
 
     def starts(self, sending: Sending, attempt: int, at: float, *, held: bool) -> None:
         """Bytes leave."""
         sending.started, sending.attempt, sending.held = at, attempt, held
-        if sending.name in self.unknown:
+        if sending.life == self.unknown.get(sending.name):
             self._says(sending, "sent again although it may have arrived")
         for other in self.sendings[sending.name]:
             if other is not sending and other.started is not None:
@@ -92,17 +95,12 @@ class Books:
         if final is not None and final.state == "delivered":
             self.delivered[claim.key.id] = at
 
-    def moves_back(self, name: str) -> None:
-        """Somebody wants it tried again, whatever became of it."""
-        self.lives[name] += 1
-        self.unknown.discard(name)
-
     def ends(self, pod: "Pod", how: str, at: float) -> None:
         """Of a worker, and of all that it was sending."""
         self.happens(pod, how)
         for sending in pod.open:
             if sending.started is not None and sending.ended is None and sending.held:
-                self.unknown.add(sending.name)
+                self.unknown[sending.name] = sending.life
             sending.ended = sending.ended or at
 
     def happens(self, pod: "Pod", what: str, name: str = "") -> None:
@@ -115,13 +113,11 @@ class Books:
         frozen = "frozen" in before.why or "frozen" in now.why
         if before.ended is None and not frozen:
             self._says(now, f"sent by {now.pod.name} while {before.pod.name} sends it")
-        if before.life < now.life:
-            return
-        if before.attempt > now.attempt and not frozen:
-            self._says(now, f"attempt {now.attempt} after attempt {before.attempt}")
-        same = before.attempt == now.attempt and before.claim != now.claim
+        if before.number > now.number and not frozen:
+            self._says(now, f"attempt {now.number} after attempt {before.number}")
+        same = before.number == now.number and before.claim != now.claim
         if same and not (before.free or before.excuses(now) or frozen):
-            self._says(now, f"attempt {now.attempt} a second time, and the first came to a known end")
+            self._says(now, f"attempt {now.number} a second time, and the first came to a known end")
 
     def _says(self, sending: Sending, what: str) -> None:
         self.wrong.append((sending.name, what))

@@ -65,6 +65,15 @@ class Faults:
         """When a worker is asked to stop."""
         return [self.dice.uniform(0, CALM) for _ in range(self.dice.choice((0, 0, 1, 2)))]
 
+    def moves(self) -> list[float]:
+        """When dead letters are moved back, whatever else goes on."""
+        return [self.dice.uniform(0, 2 * CALM) for _ in range(self.dice.choice((0, 0, 0, 1, 3)))]
+
+    def handed_out(self) -> list[float]:
+        """After so many seconds each, one that is moved back."""
+        again = self.dice.choice((0.0, 0.01, 3.0, 40.0, 90.0))
+        return [0.0, again] if self.dice.random() < 0.3 else [0.0]
+
     def outages(self) -> list[tuple[float, str, float]]:
         """When what is away for how long."""
         number = self.dice.choice((0, 0, 1, 2, 3))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from notification_sender.ports import (
     AdmitReply,
     Ask,
-    Busy,
     Claim,
     ClaimReply,
     Crashed,
@@ -17,9 +16,6 @@ from notification_sender.ports import (
     Lane,
     Mine,
     Parked,
-    Settled,
-    Stale,
-    Suspect,
     Tried,
     Written,
 )
@@ -54,7 +50,9 @@ class Broker:
 
     async def park(self, parked: Parked) -> None:
         name = "" if parked.lane is Lane.UNITS else parked.body.split(b'"', 6)[5].decode()
-        await self._pod.call("broker", f"park {parked.attempt}", name, lambda: self._world.broker.park(parked))
+        await self._pod.call(
+            "broker", f"park {parked.replays}.{parked.attempt}", name, lambda: self._world.broker.park(parked)
+        )
 
     async def bury(self, letter: DeadLetter) -> None:
         await self._pod.call("broker", f"bury {letter.reason}", "", lambda: self._world.broker.bury(letter))
@@ -74,33 +72,26 @@ class Store:
     def __init__(self, pod: "Pod") -> None:
         self._pod, self._world, self._books = pod, pod.world, pod.world.books
 
-    async def _ask(
-        self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]], *, replay: bool = False
-    ) -> Any:
-        return await self._pod.call("store", what, name, step, replay=replay)
+    async def _ask(self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return await self._pod.call("store", what, name, step)
 
     async def enroll(self, batch_id: str, size: int, key: Key) -> None:
         await self._ask("enroll", key.id, lambda: self._world.ledger.enroll(batch_id, size, key))
 
-    async def claim(self, key: Key, token: str, attempt: int, *, replayed: bool, alone: bool = True) -> ClaimReply:
+    async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
         async def step() -> ClaimReply:
-            reply = await self._world.ledger.claim(key, token, attempt, replayed=replayed, alone=alone)
-            if replayed and not isinstance(reply, Settled | Stale | Suspect | Busy):
-                self._books.moves_back(key.id)
-            return reply
+            return await self._world.ledger.claim(key, token, attempt, replays=replays, alone=alone)
 
-        return await self._ask(f"claim {attempt}", key.id, step, replay=replayed)
+        return await self._ask(f"claim {replays}.{attempt}", key.id, step)
 
     async def admit(self, ask: Ask) -> AdmitReply:
         async def step() -> AdmitReply:
             reply = await self._world.ledger.admit(ask)
             if isinstance(reply, Mine | Crashed):
-                self._books.admits(reply.claim, list(ask.limits), self._world.loop.time())
-            if ask.replayed and not isinstance(reply, Settled | Stale | Busy):
-                self._books.moves_back(ask.key.id)
+                self._books.admits(reply.claim, ask, self._world.loop.time())
             return reply
 
-        return await self._ask(f"admit {ask.attempt}", ask.key.id, step, replay=ask.replayed)
+        return await self._ask(f"admit {ask.replays}.{ask.attempt}", ask.key.id, step)
 
     async def begin(self, claim: Claim) -> bool:
         async def step() -> bool:

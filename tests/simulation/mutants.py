@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from notification_sender.adapters.memory_ledger import MemoryLedger, Record
+from notification_sender.adapters.memory_ledger import MemoryLedger, Number, Record
 from notification_sender.policy import limits
 from notification_sender.ports import Envelope
 from notification_sender.worker.lanes import Lanes
@@ -24,9 +24,16 @@ async def _not_recorded(*_: Any) -> None:
     """Accepted, and nobody told the store."""
 
 
-def _never_stale(self: MemoryLedger, key: Any, record: Record, token: str, attempt: int, *, replayed: bool) -> Any:
-    record.attempt = min(record.attempt, attempt)
-    return ANSWER(self, key, record, token, attempt, replayed=replayed)
+def _never_stale(self: MemoryLedger, key: Any, record: Record, token: str, number: Number) -> Any:
+    if not record.over:
+        record.number = min(record.number, number)
+    return ANSWER(self, key, record, token, number)
+
+
+def _each_replay_opens(self: MemoryLedger, key: Any, record: Record, token: str, number: Number) -> Any:
+    if record.state == "dead":
+        record.replays = min(record.replays, number[0] - 1)
+    return ANSWER(self, key, record, token, number)
 
 
 async def _always(*_: Any) -> bool:
@@ -52,6 +59,7 @@ MUTANTS = {
     "acked before its outcome is durable": _replaced((Lanes, "_handle", _ack_first)),
     "an acceptance is not recorded": _replaced((Settler, "_record_acceptance", _not_recorded)),
     "no attempt is stale": _replaced((MemoryLedger, "_answer", _never_stale)),
+    "a dead letter opens as often as it is handed out": _replaced((MemoryLedger, "_answer", _each_replay_opens)),
     "whoever asks may send": _replaced((MemoryLedger, "begin", _always)),
     "whoever lost its claim may settle": _replaced((Record, "held_by", _anybodys)),
     "a slot is redeemed however much was sent": _replaced((limits._Now, "redeems", property(lambda self: self.booked))),

@@ -61,9 +61,8 @@ class Pod:
     def spawn(self, work: Coroutine[Any, Any, Any]) -> Task:
         return self.context.copy().run(self.world.loop.create_task, work)  # type: ignore[return-value]
 
-    async def call(self, whom: str, what: str, name: str, step: Step[Result], *, replay: bool = False) -> Result:
-        """One step that the store or the broker takes for it. What begins a dead one again is not done late: by then
-        that one may be dead again.
+    async def call(self, whom: str, what: str, name: str, step: Step[Result]) -> Result:
+        """One step that the store or the broker takes for it.
 
         Raises:
             Unready: whether it was taken is not known.
@@ -72,7 +71,7 @@ class Pod:
         if self.world.away(whom):
             raise self._unready("away", what, name, step)
         if fate in {"refused", "late"}:
-            raise self._unready(fate, what, name, step, replay=replay)
+            raise self._unready(fate, what, name, step)
         if fate == "twice":
             await self.world.carry_out(step)
         result = await self.world.carry_out(step)
@@ -116,10 +115,10 @@ class Pod:
         self.freeze(self.world.dice.choice((2.0, 15.0, 31.0, 45.0, 70.0)))
         await self.awake()
 
-    def _unready(self, fate: str, what: str, name: str, step: Step[Any], *, replay: bool = False) -> Unready:
+    def _unready(self, fate: str, what: str, name: str, step: Step[Any]) -> Unready:
         self.world.tell(self.name, "unready", name, f"{what} {fate}")
         self.world.books.happens(self, "unready", name)
-        if fate == "late" and not replay:
+        if fate == "late":
             self.world.later(self.world.dice.choice((0.0, 0.1, 0.3, 1.0, 5.0)), step)
         return Unready(what)
 

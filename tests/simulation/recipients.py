@@ -130,7 +130,7 @@ class Channel:
             case "lost" | "broken" | "late" as how:
                 sending.why.append("unknown")
                 if self._held:
-                    self._world.books.unknown.add(sending.name)
+                    self._world.books.unknown[sending.name] = sending.life
                 raise SendFailed(how, sent=Sent.UNKNOWN, ill=True)
         return Receipt("200")
 

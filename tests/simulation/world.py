@@ -6,7 +6,7 @@ from contextvars import Context
 from random import Random
 from typing import Any, TypeVar
 
-from notification_sender.adapters.memory_broker import MemoryBroker
+from notification_sender.adapters.memory_broker import MemoryBroker, Message
 from notification_sender.adapters.memory_fleet import MemoryFleet
 from notification_sender.ports import Key, Lane
 from tests.simulation.books import Books
@@ -89,6 +89,8 @@ class World:
             self.loop.call_later(at, self._stop)
         for at, whom, seconds in self.faults.outages():
             self.loop.call_later(at, self._outage, whom, seconds)
+        for at in self.faults.moves():
+            self.loop.call_later(at, self._move_back)
         while self.loop.time() < LIMIT and not await self._over():
             pass
         self.states = await self.ledger.states()
@@ -225,13 +227,20 @@ class World:
         self.at_once(lambda: self.broker.publish(unit.body))
 
     def _move_back(self) -> None:
-        """As an operator does once it is quiet, with all that is dead."""
+        """As an operator does with all that is dead. The broker may hand each of them out twice."""
+        if not self.pods:
+            return
         letters, self.broker.dead = self.broker.dead, []
         for letter in letters:
-            name = name_of(letter.body)
-            lane = Lane.NOTIFICATIONS if b'"notification_id"' in letter.body else Lane.UNITS
-            self.tell("", "moved back", name, letter.headers["x-reason"])
-            self.at_once(lambda it=letter, lane=lane: self.broker.publish(it.body, it.headers, lane))
+            for seconds in self.faults.handed_out():
+                self.to_publish += 1
+                self.loop.call_later(seconds, self._put_back, letter)
+
+    def _put_back(self, letter: Message) -> None:
+        self.to_publish -= 1
+        lane = Lane.NOTIFICATIONS if b'"notification_id"' in letter.body else Lane.UNITS
+        self.tell("", "moved back", name_of(letter.body), letter.headers["x-reason"])
+        self.at_once(lambda: self.broker.publish(letter.body, letter.headers, lane))
 
 
 def _bugs() -> float:

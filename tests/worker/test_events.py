@@ -7,7 +7,7 @@ import jsonschema
 import orjson
 import pytest
 
-from notification_sender.model.errors import ContextUnavailable, Gone, SendFailed, Sent
+from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SendFailed, Sent
 from notification_sender.ports import Lane
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -103,6 +103,18 @@ async def test_the_same_end_told_twice_has_one_id_and_another_end_another(body: 
     ids = [event["id"] for _, event in told(body)]
     assert sorted(topics(body)) == ["unit.suppressed"] * 3 + ["webhook.delivered"] * 2
     assert len(set(ids)) == 4
+
+
+async def test_what_ends_as_before_when_it_is_moved_back_is_another_end(body: Any) -> None:
+    body.channel.ends.extend([Rejected("404", status=404)] * 2)
+    await body.publish()
+    await body.clock.until(body.idle)
+    [letter] = body.broker.dead
+    await body.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
+    await body.clock.until(body.idle)
+    (_, first), (_, again) = told(body)
+    assert (first["data"]["replays"], again["data"]["replays"]) == (0, 1)
+    assert first["id"] != again["id"]
 
 
 async def test_tries_are_counted_on_when_a_dead_letter_is_moved_back(body: Any) -> None:

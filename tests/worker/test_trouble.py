@@ -88,7 +88,7 @@ async def test_what_expires_while_somebody_holds_it_ends_once_that_lease_has(bod
     await body.clock.until(lambda: len(body.broker._delayed) == 1)
     [key] = [it for it in body.memory.records if it.kind == "notification"]
     body.clock.jump(20)
-    await body.memory.claim(key, "died with it", 2, replayed=False)
+    await body.memory.claim(key, "died with it", 2, replays=0)
     body.clock.jump(15)
     await body.clock.until(body.idle)
     assert body.memory.records[key].state == "suppressed"
@@ -120,7 +120,7 @@ async def test_what_was_never_rendered_is_not_sent_when_it_comes_back(body: Any)
 
 
 async def test_a_unit_whose_lease_ends_in_a_moment_waits_for_that_in_hand(body: Any) -> None:
-    await body.memory.claim(Key("org-1", "unit", "wu-1"), "died with it", 1, replayed=False)
+    await body.memory.claim(Key("org-1", "unit", "wu-1"), "died with it", 1, replays=0)
     body.clock.jump(29.5)
     await body.publish()
     await body.clock.until(body.idle)
@@ -190,7 +190,7 @@ async def test_units_whose_workers_died_twice_are_worked_on_one_at_a_time_beside
     body.channel.takes = lambda _: 1.0
     for number in range(3):
         for copy in range(2):
-            await body.memory.claim(Key("org-1", "unit", f"wu-{number}"), f"died {copy}", 1, replayed=False)
+            await body.memory.claim(Key("org-1", "unit", f"wu-{number}"), f"died {copy}", 1, replays=0)
             body.clock.jump(30)
     start = body.clock.now()
     for number in range(6):
