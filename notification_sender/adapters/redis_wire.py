@@ -29,7 +29,7 @@ class Wire:
         self._filled = asyncio.Event()
         self._sent = 0
         self._answered = asyncio.Event()
-        self._unanswered: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._unanswered: deque[asyncio.Future[Any]] = deque()
         self.open = True
 
     def send(self, *command: Any) -> asyncio.Future[Any]:
@@ -42,7 +42,7 @@ class Wire:
             raise Unready("Redis is away")
         packed = hiredis.pack_command(command)
         reply = self._loop.create_future()
-        self._unanswered.append((reply, self._loop.time()))
+        self._unanswered.append(reply)
         self._outgoing.append(packed)
         self._filled.set()
         return reply
@@ -77,7 +77,7 @@ class Wire:
     async def _read(self) -> None:
         while True:
             answer = await self._answer()
-            reply, _ = self._unanswered.popleft()
+            reply = self._unanswered.popleft()
             self._sent -= 1
             if not self._sent:
                 self._answered.set()
@@ -98,16 +98,20 @@ class Wire:
             return fault
 
     async def _watch(self) -> None:
+        oldest, looks = None, 0
         while True:
             await asyncio.sleep(self._timeout / LOOKS)
             if not self._unanswered:
                 # So that a server that hangs is noticed although nobody asks it anything.
                 self.send("PING").cancel()
-            elif self._loop.time() - self._unanswered[0][1] > self._timeout:
+            # Counted, because a process that was stopped has not read yet what was answered meanwhile.
+            looks = looks + 1 if self._unanswered[0] is oldest else 0
+            oldest = self._unanswered[0]
+            if looks == LOOKS:
                 raise TimeoutError(f"no answer within {self._timeout:g} s")
 
     def _abandon(self) -> None:
-        for reply, _ in self._unanswered:
+        for reply in self._unanswered:
             if not reply.done():
                 reply.set_exception(Unready("Redis was lost before it answered"))
         self._unanswered.clear()

@@ -67,6 +67,26 @@ async def test_bytes_are_kept_as_they_are(redis: Redis) -> None:
     assert await redis.execute("MGET", "large", "none") == [large, None]
 
 
+async def test_a_process_that_was_stopped_reads_what_was_answered_meanwhile(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    selector, time = loop._selector, loop.time  # type: ignore[attr-defined]
+    asked = asyncio.create_task(redis.execute("PING"))
+    await asyncio.sleep(0)
+
+    def stopped(_: float | None) -> list[object]:
+        # As of PEP 475: an interrupted wait whose time is over has seen nothing.
+        monkeypatch.setattr(selector, "select", select)
+        monkeypatch.setattr(loop, "time", lambda: time() + 3600)
+        return []
+
+    select = selector.select
+    monkeypatch.setattr(selector, "select", stopped)
+    await asked
+    assert redis.ready
+
+
 async def test_a_server_that_hangs_is_noticed_and_taken_up_again_by_itself(redis: Redis, redis_service: Server) -> None:
     redis_service.freeze()
     try:

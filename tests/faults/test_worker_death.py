@@ -1,4 +1,4 @@
-"""A worker is killed at each step of its work: another one takes over, and each notification is accepted once.
+"""A worker is killed at each step of its work: others take over, and each notification is accepted once.
 
 It is accepted twice only where the worker died between the acceptance and its record: the promise says so.
 """
@@ -27,12 +27,12 @@ STEPS = [
 @pytest.mark.parametrize("step", [pytest.param(step, id=name, marks=mark) for name, step, mark in STEPS])
 async def test_killed_with_nothing_unrecorded_under_way_each_is_accepted_once(rig: Rig, step: Sight) -> None:
     # One at a time: what else it had under way would be between its acceptance and its record.
-    async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
+    async with rig.victim(NS_CONCURRENCY="1") as victim:
         fault = victim.store.when(step, kill(victim.worker))
         await rig.publish(rig.units(20))
         async with asyncio.timeout(20):
             await fault.happened.wait()
-        async with rig.workers(1):
+        async with rig.workers(2):
             await rig.account(since=fault.at)
 
 
@@ -40,12 +40,12 @@ async def test_killed_with_nothing_unrecorded_under_way_each_is_accepted_once(ri
 async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_under_way_is_sent_again(
     rig: Rig,
 ) -> None:
-    async with rig.workers(1, NS_CONCURRENCY="4"), rig.victim(NS_CONCURRENCY="4") as victim:
+    async with rig.victim(NS_CONCURRENCY="4") as victim:
         fault = victim.store.when(asked("settle", NOTIFICATION, "delivered", nth=3), kill(victim.worker))
         await rig.publish(rig.units(20, latency=0.05))
         async with asyncio.timeout(20):
             await fault.happened.wait()
-        async with rig.workers(1):
+        async with rig.workers(2):
             await rig.account(since=fault.at, duplicates=4, copies=2, sends=2)
     assert rig.inbox.duplicates
 
@@ -74,7 +74,7 @@ PARKING = {
 async def test_killed_between_parking_and_the_ack_there_is_one_chain_of_attempts(
     rig: Rig, proxy: str, step: Sight
 ) -> None:
-    async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
+    async with rig.victim(NS_CONCURRENCY="1") as victim:
         fault = getattr(victim, proxy).when(step, kill(victim.worker))
         # Answers that speak of the one message: a host that is unwell would be left alone for a while.
         await rig.publish(rig.units(20, script=[425, 408]))

@@ -1,33 +1,38 @@
 """A worker is stopped for longer than its lease, as by a machine that is being moved, and goes on later."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from faults.proxy import Sight, freeze, told
 from faults.rig import Rig, Victim
 from faults.rows import row
 
 
-async def taken_over(rig: Rig, victim: Victim, step: Sight) -> None:
-    """Stop it there; it goes on when others have delivered everything."""
-    fault = victim.store.when(step, freeze(victim.worker))
-    await rig.publish(rig.units(20))
-    async with asyncio.timeout(30):
-        await fault.happened.wait()
+@asynccontextmanager
+async def stopped(rig: Rig, step: Sight) -> AsyncIterator[Victim]:
+    """A worker that was stopped there, and goes on when others have delivered everything."""
+    async with rig.victim(NS_CONCURRENCY="1") as victim:
+        fault = victim.store.when(step, freeze(victim.worker))
+        await rig.publish(rig.units(20))
+        async with asyncio.timeout(30):
+            await fault.happened.wait()
         victim.broker.reset()
-        await rig.inbox.accepts(20)
-    victim.worker.thaw()
+        async with rig.workers(1):
+            async with asyncio.timeout(30):
+                await rig.inbox.accepts(20)
+            victim.worker.thaw()
+            yield victim
 
 
 @row(39, "SIGSTOP for longer than the lease, before the first byte")
 async def test_stopped_between_its_claim_and_the_first_byte_it_sends_nothing_when_it_goes_on(rig: Rig) -> None:
-    async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
-        await taken_over(rig, victim, told("admit", nth=3))
+    async with stopped(rig, told("admit", nth=3)) as victim:
         await victim.worker.says("notification.deferred", reason="claim_lost")
         await rig.account()
 
 
 @row(39, "SIGSTOP for longer than the lease, after the last look")
 async def test_stopped_after_its_last_look_it_sends_one_copy_at_most(rig: Rig) -> None:
-    async with rig.workers(1, NS_CONCURRENCY="1"), rig.victim(NS_CONCURRENCY="1") as victim:
-        await taken_over(rig, victim, told("begin", nth=3))
+    async with stopped(rig, told("begin", nth=3)):
         await rig.account(duplicates=1, copies=2, sends=2)
