@@ -10,14 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from faults import page  # noqa: E402 - from where the tests import it
 
-RUNS = ROOT / "build" / "faults.json"
 PAGE = ROOT / "docs" / "reference" / "faults.md"
 SECONDS = {False: 240, True: 1200}
 """Of one test at most, by day and at night."""
@@ -30,10 +27,7 @@ def main() -> int:
     print(f"seed {options.seed}{', at night' if options.night else ''}", flush=True)  # noqa: T201 - to replay it
     run = page.circumstances(options.seed, night=options.night, date=f"{now:%Y-%m-%d %H:%M} UTC")
     code, run["tests"] = _run(options)
-    runs = [*(orjson.loads(RUNS.read_bytes()) if options.add and RUNS.exists() else []), run]
-    RUNS.parent.mkdir(exist_ok=True)
-    RUNS.write_bytes(orjson.dumps(runs))
-    PAGE.write_text(page.page(runs))
+    PAGE.write_text(page.page(run, PAGE.read_text() if options.add else ""))
     return code
 
 
@@ -44,9 +38,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--night", action="store_true", help="faults last as long as it takes to know, not 20 s at most"
     )
-    parser.add_argument(
-        "--add", action="store_true", help="to what the runs before found, in place of a page of its own"
-    )
+    parser.add_argument("--add", action="store_true", help="to the page as it is, in place of a page of its own")
     return parser.parse_args()
 
 

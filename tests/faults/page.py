@@ -73,13 +73,25 @@ def tests(record: Path) -> dict[str, Facts]:
     return {name: facts for name, facts in found.items() if "rows" in facts}
 
 
-def page(runs: Sequence[Facts]) -> str:
-    """Of these runs; of a test that ran in several of them, the last one counts."""
-    latest = {name: facts for run in runs for name, facts in run["tests"].items()}
-    rows = sorted((*row, name) for name, facts in latest.items() for row in facts["rows"])
-    lines = [_line(TITLES), _line(["---"] * len(TITLES))]
-    lines += [_line(_cells(number, fault, name, latest[name])) for number, fault, name in rows]
-    return HEAD + "\n".join((*map(_told, runs), "", *lines)) + "\n"
+def page(run: Facts, before: str = "") -> str:
+    """Of this run. A page ``before`` it gives the rows that were not run again, and the runs that they are from."""
+    told, rows = _read(before)
+    told.append(_told(run))
+    for name, facts in run["tests"].items():
+        for number, fault in facts["rows"]:
+            cells = _cells(number, fault, name, facts, night=run["night"])
+            rows[tuple(cells[:3])] = cells
+    ordered = sorted(rows.values(), key=lambda cells: (int(cells[0]), cells))
+    lines = map(_line, (TITLES, ["---"] * len(TITLES), *ordered))
+    return HEAD + "\n".join((*told, "", *lines)) + "\n"
+
+
+def _read(page: str) -> tuple[list[str], dict[tuple[str, ...], list[str]]]:
+    """The runs of a page, and the cells of its rows by number, fault and what was asserted."""
+    lines = page.removeprefix(HEAD).splitlines()
+    cells = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:]
+    rows = [[it.strip() for it in row] for row in cells]
+    return [line for line in lines if line.startswith("* ")], {tuple(row[:3]): row for row in rows}
 
 
 def _told(run: Facts) -> str:
@@ -87,7 +99,7 @@ def _told(run: Facts) -> str:
     return f"* {run['date']}, commit {run['commit']}, seed {run['seed']}, a fault lasts {length}; {run['versions']}."
 
 
-def _cells(number: int, fault: str, name: str, facts: Facts) -> list[str]:
+def _cells(number: int, fault: str, name: str, facts: Facts, *, night: bool) -> list[str]:
     figures = facts.get("figures")
     counted = [""] * 6
     if figures:
@@ -105,7 +117,7 @@ def _cells(number: int, fault: str, name: str, facts: Facts) -> list[str]:
         _asserted(name),
         facts.get("figure", ""),
         *counted,
-        f"{facts['seconds']:.0f}",
+        f"{facts['seconds']:.0f}{' (night)' if night else ''}",
         facts["result"],
     ]
 

@@ -1,4 +1,4 @@
-"""Workers die by the dice, are replaced one after the other, run out of what a process may have."""
+"""Workers die by the dice, are told to go, are replaced one after the other, run out of what a process may have."""
 
 import asyncio
 import time
@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 from e2e.command import command
+from e2e.fleet import Worker
 from faults.rig import Rig
-from faults.rows import at_night, lasting, row, seed
+from faults.rows import at_night, lasting, record, row, seed
 
 RATE = 20
 """Units a second."""
@@ -27,8 +28,37 @@ async def test_killed_by_the_dice_nothing_is_lost_and_only_what_was_under_way_is
             under_way += min(rig.in_flight, 8)
             rig.dice.choice(rig.living).kill()
         deaths = rig.deaths
-        await rig.account(since=time.time(), duplicates=under_way, copies=second, sends=second, within=120)
+        figures = await rig.account(since=time.time(), duplicates=under_way, copies=second, sends=second, within=120)
+    record(figure=f"{figures.duplicates} duplicates of {deaths} deaths")
     assert deaths
+
+
+@row(37, "SIGTERM of one of two under load: seconds to its exit", quick=False)
+async def test_whose_time_is_over_finishes_what_it_has_begun_and_leaves_the_rest(rig: Rig) -> None:
+    async with rig.workers(2, NS_CONCURRENCY="8") as (leaving, _):
+        await rig.publish(rig.units(200, latency=0.5))
+        await rig.inbox.receives(16)
+        assert await seconds_to_exit(leaving) < 3
+        await rig.account(since=time.time())
+
+
+@row(38, "SIGTERM while receivers hang: seconds to its exit", quick=False)
+async def test_whose_sends_hang_is_gone_within_its_grace_and_others_make_them_good(rig: Rig) -> None:
+    async with rig.workers(1, NS_CONCURRENCY="8", NS_GRACE="4s") as (leaving,):
+        await rig.publish([*rig.units(4, script=["hang"]), *rig.units(60, latency=0.2)])
+        await rig.inbox.receives(8)
+        assert await seconds_to_exit(leaving) < 4
+    async with rig.workers(1):
+        await rig.account(since=time.time(), sends=2)
+
+
+async def seconds_to_exit(worker: Worker) -> float:
+    """From SIGTERM on."""
+    asked = time.monotonic()
+    assert await worker.stop() == 0
+    seconds = time.monotonic() - asked
+    record(figure=f"{seconds:.1f} s")
+    return seconds
 
 
 @row(41, "rolling restart", quick=False)
