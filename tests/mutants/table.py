@@ -108,7 +108,7 @@ MUTANTS = (
     ),
     Mutant(
         "the publisher confirm",
-        "notification_sender/adapters/rabbitmq.py",
+        "notification_sender/adapters/outgoing.py",
         "publisher_confirms=True, on_return_raises=True",
         "publisher_confirms=False",
         (f"{BROKER}::test_a_queue_that_is_missing_loses_nothing_and_is_made_again",),
