@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import assert_never
 
 from notification_sender.channels.hosts import Hosts, Visit
 from notification_sender.model.destination import recipient_hash
@@ -27,7 +26,6 @@ from notification_sender.ports import (
     AdmitReply,
     Ask,
     Begin,
-    Busy,
     Channel,
     Claim,
     Clock,
@@ -37,13 +35,10 @@ from notification_sender.ports import (
     Key,
     Ledger,
     Mine,
-    Settled,
-    Stale,
-    Suspect,
     Throttled,
     Tried,
-    Unwanted,
 )
+from notification_sender.refusal import unclaimed
 
 TOKEN_TROUBLE = 4
 """As after so many tries: trouble with a token for a destination backs off by up to eight seconds from the start. That
@@ -233,32 +228,6 @@ class Deliverer:
 def _unknown(how: str, error: SendFailed | None = None) -> Dead:
     """A person decides: it may have arrived, and would arrive twice."""
     return Dead("unknown", f"it may have arrived and is not repeated: {how}", error=error)
-
-
-def unclaimed(reply: AdmitReply) -> Outcome:
-    """What it means not to have got it, for a unit and for a notification.
-
-    Raises:
-        TypeError: we have got it, or it was not answered yet.
-    """
-    match reply:
-        case Crashed():
-            return Dead("crashed", "its workers died with it, five in a row")
-        case Busy(delay):
-            # Never over before it is parked: whoever holds it may die with it.
-            return Deferred(delay, "claimed_elsewhere")
-        case Throttled(delay, limit):
-            return Deferred(delay, f"throttled:{limit}")
-        case Unwanted(reason):
-            return Suppressed(reason)
-        case Settled(state):
-            return Suppressed(f"already_{state}", recorded=True)
-        case Stale():
-            return Suppressed("stale", recorded=True)
-        case Mine() | Suspect():
-            raise TypeError("it is ours, or may be asked for once more")
-        case _:
-            assert_never(reply)
 
 
 def _not_sent(notification: Notification, reply: AdmitReply) -> Attempt:

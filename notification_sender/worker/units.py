@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from notification_sender.compose import Composed, Composer
-from notification_sender.deliver import unclaimed
 from notification_sender.model.errors import ContextUnavailable, Permanent, SubjectNotFound
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.model.unit import WorkUnit, decode
@@ -23,6 +22,7 @@ from notification_sender.ports import (
     Platform,
     Suspect,
 )
+from notification_sender.refusal import unclaimed
 from notification_sender.telemetry.journal import Journal
 from notification_sender.worker.claims import Claims, key_of
 from notification_sender.worker.drain import Draining

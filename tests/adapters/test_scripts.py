@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from steered import Bench, Steered
 from virtual import VirtualClock
 
-from notification_sender.adapters.memory_ledger import MemoryLedger, Record
+from notification_sender.adapters.memory_ledger import MemoryLedger
 from notification_sender.adapters.memory_places import Place
+from notification_sender.adapters.memory_record import Record
 from notification_sender.adapters.redis_destinations import RedisDestinations
 from notification_sender.adapters.redis_ledger import RedisLedger
 from notification_sender.adapters.redis_suppressions import RedisSuppressions

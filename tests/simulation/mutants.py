@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from notification_sender.adapters.memory_ledger import MemoryLedger, Number, Record
+from notification_sender.adapters.memory_ledger import MemoryLedger
+from notification_sender.adapters.memory_record import Number, Record
 from notification_sender.policy import limits
 from notification_sender.ports import Envelope
 from notification_sender.worker.lanes import Lanes
