@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import aio_pika
 import pytest
 from faults.rig import Rig
-from faults.rows import at_night, row
+from faults.rows import at_night, record, row
 from services.rabbitmq import RabbitMQ
 
 from notification_sender.adapters.topology import Topology
@@ -84,6 +84,7 @@ async def test_a_connection_on_which_nothing_passes_is_noticed_and_others_take_o
         since = time.time()
         async with rig.workers(1):
             await victim.worker.becomes(503, within=40)
+            record(figure=f"noticed after {time.time() - since:.0f} s")
             await rig.account(since=since)
         victim.broker.resume()
         await victim.worker.becomes(200)
@@ -161,6 +162,7 @@ async def test_in_an_alarm_what_is_accepted_is_acked_and_what_is_to_be_parked_wa
             await worker.says("unit.done", times=50)
             await worker.says("step.kept")
             assert len(rig.inbox.posts) == 60
+            record(figure="50 done in the alarm, 10 kept until after it")
         finally:
             await asyncio.to_thread(rig.rabbitmq.ctl, *end.split())
         await rig.account(since=time.time(), sends=2)
@@ -222,5 +224,6 @@ async def test_what_is_parked_while_the_broker_restarts_comes_due_on_time(rig: R
         assert time.time() < first, "it was not back before the first was due"
         await rig.account(since=time.time(), within=60 + count / 50)
     late = sorted(post.arrived - due[post.destination_id] for post in rig.inbox.posts)
+    record(figure=f"late by {late[int(0.99 * count)]:.2f} s (p99 of {count})")
     assert late[0] >= 0
     assert late[int(0.99 * count)] <= 3
