@@ -13,12 +13,9 @@ from notification_sender.model.errors import Permanent, SchemaViolation, Unknown
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Dead, Suppressed
 from notification_sender.model.unit import WorkUnit, explain, told_about
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import ORGANIZATION, told
 from notification_sender.ports import Channel, Clock
 from notification_sender.render import Renderer
-
-ORGANIZATION = "organization"
-"""The source that knows an organization's own destinations."""
 
 _ORGANIZATION = frozenset({ORGANIZATION})
 
@@ -76,8 +73,9 @@ class Composer:
             if not destinations:
                 return dead
             context = await gathering.context(self._read_by(unit, destinations))
-        about = told_about(unit) if self._gatherer(unit).may_be_outdated else None
-        same = {"composed_at": self._clock.now(), "degraded": tuple(context.degraded), "unit": about}
+        listed = unit.destinations is None
+        about = told_about(unit) if listed or self._gatherer(unit).may_be_outdated else None
+        same = {"composed_at": self._clock.now(), "degraded": tuple(context.degraded), "unit": about, "listed": listed}
         composed = []
         for destination in destinations:
             notification, end = self._composed(unit, context, destination, same)

@@ -78,6 +78,16 @@ async def test_the_unit_goes_along_only_where_somebody_may_ask_again(tmp_path: P
     assert WorkUnit.model_validate(decode(along.notification.encode()).unit) == told.model_copy(
         update={"destinations": None}
     )
+    assert (alone.notification.listed, along.notification.listed) == (False, False)
+
+
+async def test_what_goes_to_an_organizations_own_destination_says_so(tmp_path: Path) -> None:
+    bench = Bench(small_world(fast=False))
+    bench.platform.organization["destinations"] = [HOOK]
+    [composed] = await composer(bench, templates(tmp_path, intel="{}")).compose(unit())
+    carried = decode(composed.notification.encode())
+    assert carried.listed
+    assert carried.unit is not None
 
 
 async def test_a_notification_says_where_each_fact_that_it_was_made_of_came_from(tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ from notification_sender.adapters.redis_destinations import Trouble
 from notification_sender.app.services import Store, broker, store, topology
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
-from notification_sender.compose import ORGANIZATION
 from notification_sender.context.explanation import explained, mermaid, text
 from notification_sender.model.destination import Suppression
 from notification_sender.model.errors import UnknownKind, Unready
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.audit import Audit
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import ORGANIZATION, told
 from notification_sender.ports import Lane
 from notification_sender.recipes import recipes
 from notification_sender.render import Renderer, shipped

@@ -87,7 +87,9 @@ class Notification:
     composed_at: float | None = None
     """Seconds since the epoch."""
     unit: dict[str, Any] | None = None
-    """The work unit, where its recipe may be asked again whether this is still worth telling."""
+    """The work unit, where it may be asked again whether this is still worth telling."""
+    listed: bool = False
+    """Its destination is one of its organization's own, which may take it away; not given by the unit."""
 
     def tried(self, failed: Try) -> "Notification":
         """The same, with one more entry in its story."""

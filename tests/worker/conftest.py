@@ -100,6 +100,8 @@ class Composer:
         self.composed: list[WorkUnit] = []
         self.refusals: dict[str, str] = {}
         """By unit: why it is refused at the door."""
+        self.listed = False
+        """Whether the destinations are their organization's own."""
 
     def check(self, unit: WorkUnit) -> None:
         if unit.work_unit_id in self.refusals:
@@ -123,6 +125,7 @@ class Composer:
             expires_at=unit.expires_at,
             composed_at=self._clock.now(),
             unit=told_about(unit),
+            listed=self.listed,
         )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from context.fakes import CountingShelf, cache_of
+from faults.rows import row
 from virtual import START
 
 from notification_sender.context.gather import Gatherer
@@ -19,6 +20,7 @@ class Incidents:
     """What the recipe reads: one incident, and how often it was asked for."""
 
     def __init__(self) -> None:
+        self.organization: Any = {"destinations": [{"destination_id": "hook-0"}]}
         self.status: Any = "open"
         self.calls = 0
 
@@ -31,6 +33,12 @@ class Incidents:
             if isinstance(self.status, Exception):
                 raise self.status
             return {"incident_id": unit.incident_id, "status": self.status}
+
+        @recipe.source(ttl="60s")
+        async def organization() -> Any:
+            if isinstance(self.organization, Exception):
+                raise self.organization
+            return self.organization
 
         @recipe.source(ttl="60s", optional=True)
         async def outlook(incident: Any) -> Any:
@@ -102,3 +110,39 @@ async def test_where_nobody_can_tell_it_is_sent_and_counted(body: Any, incidents
     assert offsets(body) == [0, 5, 305, 2105]
     unknown = body.metrics.registry.get_sample_value("notification_sender_relevance_unknown_total", {"kind": "intel"})
     assert unknown == 1
+
+
+REMOVED = {
+    "taken away": {"destinations": [{"destination_id": "hook-1"}]},
+    "all taken away": {},
+    "switched off": {"destinations": [{"destination_id": "hook-0", "enabled": False}]},
+}
+
+
+@row(70, "endpoint deleted in mid-retry")
+@pytest.mark.parametrize("organization", REMOVED.values(), ids=REMOVED)
+async def test_what_waits_for_a_destination_that_its_organization_took_away_is_not_sent_any_more(
+    body: Any, incidents: Incidents, organization: Any
+) -> None:
+    body.composer.listed = True
+    body.channel.ends.extend([REFUSED] * 3)
+    await body.publish()
+    await body.clock.until(lambda: len(body.channel.sends) == 2)
+    incidents.organization = organization
+    await body.clock.until(body.idle)
+    assert offsets(body) == [0, 5]
+    assert outcomes(body, "suppressed", "destination_removed") == 1
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["nobody can tell", "given by the unit"])
+async def test_what_its_organization_may_still_have_or_never_had_is_sent(
+    body: Any,
+    incidents: Incidents,
+    listed: bool,  # noqa: FBT001 - a table
+) -> None:
+    body.composer.listed = listed
+    incidents.organization = ContextUnavailable("aaa: 503") if listed else {}
+    body.channel.ends.extend([REFUSED] * 2)
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert offsets(body) == [0, 5, 305]
