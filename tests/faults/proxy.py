@@ -189,7 +189,7 @@ class Proxy:
     """Knobs, for both ways.
 
     ``latency`` and ``jitter`` in seconds, ``rate`` in bytes a second, ``slice`` in bytes a write; ``target``: the port
-    that the next connections lead to.
+    that the next connections lead to. ``dialled``: how many there were.
     """
 
     def __init__(self, target: int, speaks: Callable[[], Conversation] = Stream) -> None:
@@ -198,6 +198,7 @@ class Proxy:
         self.rate: float | None = None
         self.slice = CHUNK
         self.target = target
+        self.dialled = 0
         self._speaks = speaks
         self._rules: list[Rule] = []
         self._lines: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
@@ -252,6 +253,7 @@ class Proxy:
         await asyncio.gather(*lines, return_exceptions=True)
 
     async def _serve(self, worker: asyncio.StreamReader, to_worker: asyncio.StreamWriter) -> None:
+        self.dialled += 1
         try:
             service, to_service = await asyncio.open_connection(HOST, self.target)
         except OSError:

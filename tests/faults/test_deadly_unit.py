@@ -1,39 +1,50 @@
-"""A unit that kills whoever works on it: it ends, its neighbours are delivered."""
+"""Units that are bad for whoever works on them: it dies, or does nothing else. Their neighbours are delivered."""
 
+import re
 from pathlib import Path
 
 import pytest
 from faults.rig import Rig
-from faults.rows import row
+from faults.rows import record, row
 
-RECIPE = '''\
-"""Ends the process that gathers for it, as what exhausts its memory does."""
+RECIPES = '''\
+"""One ends the process that gathers for it, as what exhausts its memory does; one lets it do nothing else."""
 
 import os
 import signal
+import time
 
 from notification_sender.recipes.authoring import Recipe
 
 deadly = Recipe("deadly", subject=lambda unit: "fact")
+blocking = Recipe("blocking", subject=lambda unit: "fact")
 
 
-@deadly.source(ttl="1s")
-async def fact(unit):
+@deadly.source(name="fact", ttl="1s")
+async def death(unit):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@blocking.source(name="fact", ttl="1s")
+async def pause(unit):
+    time.sleep(5)
+    return "it is over"
 '''
-PACKAGE = "Metadata-Version: 2.1\nName: deadly-recipe\nVersion: 1.0\n"
-ENTRY = "[notification_sender.recipes]\ndeadly = deadly:deadly\n"
+PACKAGE = "Metadata-Version: 2.1\nName: bad-recipes\nVersion: 1.0\n"
+ENTRIES = "[notification_sender.recipes]\ndeadly = bad:deadly\nblocking = bad:blocking\n"
+LAG = re.compile(r'^notification_sender_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 TEMPLATE = '{"fact": {{ fact | tojson }}}\n'
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """The recipe as pip leaves it, and its template; the variables of a worker that has them."""
+    """The recipes as pip leaves them, and their templates; the variables of a worker that has them."""
     files = {
-        "site/deadly.py": RECIPE,
-        "site/deadly_recipe-1.0.dist-info/METADATA": PACKAGE,
-        "site/deadly_recipe-1.0.dist-info/entry_points.txt": ENTRY,
+        "site/bad.py": RECIPES,
+        "site/bad_recipes-1.0.dist-info/METADATA": PACKAGE,
+        "site/bad_recipes-1.0.dist-info/entry_points.txt": ENTRIES,
         "templates/deadly/webhook.json.j2": TEMPLATE,
+        "templates/blocking/webhook.json.j2": TEMPLATE,
     }
     shipped = Path(__file__).parents[2] / "templates"
     files |= {f"templates/intel/{file.name}": file.read_text() for file in (shipped / "intel").iterdir()}
@@ -53,3 +64,20 @@ async def test_it_is_dead_after_five_and_its_neighbours_are_delivered(rig: Rig, 
         await rig.publish([deadly | {"kind": "deadly"}, *neighbours])
         await rig.account(dead={"crashed": 1}, sends=1)
     assert rig.deaths == 5
+
+
+@row(42, "something blocks the event loop for five seconds", quick=False)
+async def test_whose_loop_is_blocked_keeps_its_connections_and_says_how_late_it_was(
+    rig: Rig, installed: dict[str, str]
+) -> None:
+    others, hook = rig.units(60, latency=0.1), rig.hook(template="blocking")
+    blocking = rig.unit(kind="blocking", occurred_at="2026-03-06T08:26:00Z", destinations=[hook])
+    patient = {"NS_SEND_TIMEOUT": "15s", "NS_LEASE": "30s"}
+    async with rig.workers(1, NS_CONCURRENCY="8", **installed, **patient) as (worker,):
+        await rig.publish([*others[:30], blocking, *others[30:]])
+        await rig.account()
+        metrics = (await worker.get("/metrics")).text
+    late = {edge: int(count) for edge, count in LAG.findall(metrics)}
+    record(figure=f"{late['+Inf'] - late['2.5']} wake-ups later than 2.5 s")
+    assert late["+Inf"] > late["2.5"]
+    assert [it for it in worker.events if it["event"] in {"broker.lost", "store.lost", "notification.failed"}] == []
