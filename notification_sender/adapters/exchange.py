@@ -1,5 +1,6 @@
 """One request over one connection and its answer: how far both came, and what that says when they did not end."""
 
+import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ INTERIM = 16
 """Heads of an answer that are read, the last with a status of 200 or more. Nobody has use for so many hints; without an
 end to them a recipient could keep us reading until the deadline, and at full speed."""
 
+LARGE = 256 * 1024
+"""Bytes of a body from which on it waits for its turn to be read further. Most answers are smaller by far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,6 +45,8 @@ class Exchange:
     """One request and its answer, as far as they came."""
 
     limit: int
+    large: asyncio.Semaphore
+    """Held for what of the body is beyond the first ``LARGE`` bytes."""
     clock: Callable[[], float]
     asked: float
     connected: float = 0.0
@@ -75,12 +81,20 @@ class Exchange:
             raise aiohttp.ClientPayloadError("interim answers without an end")
         self.answered = self.clock()
         self.status, self.headers = message.code, message.raw_headers
-        while chunk := await content.readany():
+        self.whole = await self._ends(content, min(LARGE, self.limit))
+        if not self.whole and self.limit > LARGE:
+            async with self.large:
+                self.whole = await self._ends(content, self.limit)
+        del self.body[self.limit :]
+
+    async def _ends(self, content: aiohttp.StreamReader, within: int) -> bool:
+        """Whether the body is read, and has no more bytes than these."""
+        while len(self.body) <= within:
+            chunk = await content.readany()
+            if not chunk:
+                return True
             self.body += chunk
-            if len(self.body) > self.limit:
-                del self.body[self.limit :]
-                return
-        self.whole = True
+        return False
 
     def times(self) -> tuple[float, float, float]:
         """Of an exchange that was answered."""

@@ -29,6 +29,9 @@ LIFETIME = 60.0
 is how long a name may have moved, or a certificate have been withdrawn. To check the address of a kept connection
 again would find nothing: it does not change, and who may be dialled is settled when the process starts."""
 
+LARGE_AT_ONCE = 4
+"""Large bodies that are read at a time, however many were asked for: an API that went mad may answer every call so."""
+
 ROUTES = 4096
 """URLs of which it is kept what they say: to find that out costs as much as the rest of an exchange."""
 
@@ -65,6 +68,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._partial = partial
         self._tls = tls
         self._resolver = resolver
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._connector: aiohttp.TCPConnector | None = None
         self._born: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
         self._route = lru_cache(maxsize=ROUTES)(_Route.to)  # our own: a route belongs to a loop
@@ -119,7 +123,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         """
         clock = asyncio.get_running_loop().time
-        exchange = Exchange(max_bytes or self._max_bytes, clock, asked=clock())
+        exchange = Exchange(max_bytes or self._max_bytes, self._large, clock, asked=clock())
         dial = Dial(tls=url.startswith("https:"))
         route = self._route(url, tls)
         request = _head(method, route, headers, len(body)) + body

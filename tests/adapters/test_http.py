@@ -513,6 +513,36 @@ async def test_an_answer_without_end_is_an_error_or_as_far_as_it_came(script: Sc
             await asyncio.gather(*server.running)
 
 
+async def test_large_answers_are_read_a_few_at_a_time_and_small_ones_wait_for_none(transport: AiohttpTransport) -> None:
+    end, most = asyncio.Event(), 1024 * 1024
+
+    async def script(peer: Peer) -> None:
+        asked = await peer.request()
+        if b"/small" in asked:
+            await peer.say(OK)
+        else:
+            await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 500001\r\n\r\n", bytes(500_000))
+            await (end.wait() if b"/slow" in asked else asyncio.sleep(0))
+            await peer.say(b".")
+
+    async with serving(script) as server:
+        url = server.url.removesuffix("/x")
+
+        async def length(path: str, deadline: float = 10.0) -> int:
+            response = await transport.handle_async_request(post(url + path, max_bytes=most, deadline=deadline))
+            return len(await response.aread())
+
+        slow = [asyncio.create_task(length("/slow")) for _ in range(4)]
+        async with asyncio.timeout(5):
+            while not transport._large.locked():  # noqa: ASYNC110 - it cannot be awaited, only asked
+                await asyncio.sleep(0)
+        with pytest.raises(SendFailed, match="deadline"):
+            await length("/large", deadline=0.2)
+        assert await length("/small") == 2
+        end.set()
+        assert await asyncio.gather(*slow, length("/large")) == [500_001] * 5
+
+
 async def test_cancelled_requests_leave_nothing_behind(transport: AiohttpTransport) -> None:
     silent = asyncio.Event()
 
