@@ -120,6 +120,11 @@ def nobody_knows(_: Rig, api: Proxy) -> Callable[[], None]:
     return over
 
 
+def drops_what_it_read(rig: Rig, _: Proxy) -> Callable[[], None]:
+    turn(rig, answer="close")
+    return lambda: turn(rig, answer=None)
+
+
 def breaks_off(_: Rig, api: Proxy) -> Callable[[], None]:
     broken = True
 
@@ -141,6 +146,7 @@ def breaks_off(_: Rig, api: Proxy) -> Callable[[], None]:
     "trouble",
     [
         pytest.param(nobody_knows, marks=row(47, "an API hangs")),
+        pytest.param(drops_what_it_read, marks=row(47, "an API drops what it has read", quick=False)),
         pytest.param(breaks_off, marks=row(47, "an API resets in the middle of its answers", quick=False)),
     ],
 )
@@ -227,6 +233,10 @@ def bomb() -> tuple[bytes, dict[str, str]]:
     return gzip.compress(bytes(64 * MIB)) * 16, {"content-encoding": "gzip"}
 
 
+def vast() -> tuple[bytes, dict[str, str]]:
+    return bytes(32 * MIB), {}
+
+
 def deep() -> tuple[bytes, dict[str, str]]:
     return b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {}
 
@@ -235,6 +245,7 @@ def deep() -> tuple[bytes, dict[str, str]]:
     "kind",
     [
         pytest.param(bomb, marks=row(50, "an answer of a MiB that inflates to one GiB", quick=False)),
+        pytest.param(vast, marks=row(50, "sixteen answers of 32 MiB", quick=False)),
         pytest.param(deep, marks=row(50, "JSON nested 100,000 deep", quick=False)),
     ],
 )
