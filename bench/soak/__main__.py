@@ -31,8 +31,8 @@ MEASURED = 20
 FAULT_EVERY = 60.0
 LOOK_EVERY = 5.0
 
-QUIET = 20.0
-"""Seconds of reconnects of which the least counts."""
+QUIET = 1.0
+"""Between reconnects each look counts: it is taken at rest."""
 
 PATIENCE = 150.0
 """Seconds without an arrival after which what is missing is lost: a host that was ill is asked once a minute."""

@@ -14,9 +14,11 @@ BACK = 30.0
 """Seconds that a worker may take until it is ready again."""
 
 LOOK = 0.05
-PARTS = 6
-EVERY = 5
-"""Rounds between two looks at the gauges."""
+PARTS = 10
+REST = 16.0
+"""Seconds after each part, before it is looked at the gauges: what came back at once is over then, and connections to
+receivers that it needed are closed.
+"""
 
 
 class Reconnects:
@@ -33,29 +35,30 @@ class Reconnects:
         seconds = 0.0
         self._scene.flow.keep_pace(PACE)
         for part in range(PARTS):
-            await self._scene.count()
+            await self._look()
             began = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 for link in self._scene.links:
                     group.create_task(self._one(link, self._number * (part + 1) // PARTS))
             seconds += time.monotonic() - began
-        await self._scene.count()
+        await self._look()
         print(
             f"{self.made} connections cut and made anew in {seconds:.0f} s, in {len(self.took)} rounds of a worker: "
             f"{median(self.took):.2f} s each in the median, {max(self.took):.1f} s at most"
         )
 
+    async def _look(self) -> None:
+        await asyncio.sleep(REST)
+        await asyncio.gather(*(it.look() for it in self._scene.members))
+        await self._scene.count()
+
     async def _one(self, link: Link, until: int) -> None:
-        rounds = 0
         while self.made < until:
-            if rounds % EVERY == 0:
-                await link.member.look()
             began = time.monotonic()
             # Not in one line: the other workers' would be forgotten.
             made = await cut(link)
             self.made += made
             self.took.append(time.monotonic() - began)
-            rounds += 1
 
 
 async def cut(link: Link) -> int:
