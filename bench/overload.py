@@ -74,7 +74,7 @@ class Overload:
             number += 1
         print(f"\nthe least in {WINDOW} s with work waiting: {self._worst:.0%} of the capacity (at least {LEAST:.0%})")
         print(f"\nwhile the backlog grew\n{HEAD}")
-        lines = [it for member, one in zip(self._members, grown, strict=True) for it in one.lines(member.name, WINDOW)]
+        lines = [it for member, one in zip(self._members, grown, strict=True) for it in one.lines(member.name)]
         print(*(text for text, _ in lines), sep="\n")
         return self._worst >= LEAST and all(well for _, well in lines)
 

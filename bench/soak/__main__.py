@@ -9,13 +9,14 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.fleet import watch
-from bench.gauges import HEAD
+from bench.gauges import BOUNDS, HEAD, Series
 from bench.processes import FailedError
 from bench.soak.faults import in_turn
-from bench.soak.reconnects import Reconnects
+from bench.soak.reconnects import REST, STORM, Reconnects
 from bench.soak.scene import Scene, scene
 from bench.stage import DEAD
 
@@ -30,9 +31,6 @@ MEASURED = 20
 
 FAULT_EVERY = 60.0
 LOOK_EVERY = 5.0
-
-QUIET = 1.0
-"""Between reconnects each look counts: it is taken at rest."""
 
 PATIENCE = 150.0
 """Seconds without an arrival after which what is missing is lost: a host that was ill is asked once a minute."""
@@ -58,11 +56,12 @@ class Soak:
         print(f"capacity {capacity:,.0f} notifications a second, of which {SHARE:.0%}; then a fault every minute\n")
         watching = asyncio.create_task(watch(self._scene.members, LOOK_EVERY))
         await self._faults()
-        watching.cancel()
         await flow.drained(PATIENCE)
+        await asyncio.sleep(REST)
+        watching.cancel()
         await self._account()
-        self._grown(FAULT_EVERY)
-        if self._reconnects and self._well:
+        self._grown(BOUNDS)
+        if self._reconnects:
             await self._reconnect()
         print("\nas expected" if self._well else "\nNOT AS EXPECTED")
         return self._well
@@ -82,9 +81,10 @@ class Soak:
     def _tell(self, what: str) -> None:
         flow = self._scene.flow
         now = int(time.monotonic())
+        rss = " ".join(f"{it.series.last('RSS MiB'):.0f}" for it in self._scene.members)
         print(
             f"{what:<36}arrived {flow.rate(now - 58, now - 1):>7,.0f}/s, waiting {len(flow.waiting):>7,}, "
-            f"not owed {flow.superfluous}",
+            f"not owed {flow.superfluous:>4}, RSS {rss} MiB",
             flush=True,
         )
 
@@ -94,23 +94,23 @@ class Soak:
         self._well &= well
         print(f"\n{text}")
 
-    def _grown(self, quiet: float) -> None:
+    def _grown(self, bounds: Mapping[str, float]) -> None:
         print(f"\n{HEAD}")
         series = {it.name: it.series for it in self._scene.members} | {"services": self._scene.services}
         for whose, one in series.items():
-            for text, well in one.lines(whose, quiet):
+            for text, well in one.lines(whose, bounds):
                 self._well &= well
                 print(text)
 
     async def _reconnect(self) -> None:
         print()
         for member in self._scene.members:
-            member.series = type(member.series)()
-        self._scene.services = type(self._scene.services)()
+            member.series = Series()
+        self._scene.services = Series()
         await Reconnects(self._scene, self._reconnects).run()
         await self._scene.flow.drained(PATIENCE)
         await self._account()
-        self._grown(QUIET)
+        self._grown(BOUNDS | STORM)
 
 
 async def main(chosen: argparse.Namespace) -> int:
