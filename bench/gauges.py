@@ -70,12 +70,13 @@ class Series:
         return later
 
     def lines(self, whose: str, bounds: Mapping[str, float] = BOUNDS) -> Iterator[tuple[str, bool]]:
-        """A line a gauge, and whether it stayed within its bound."""
-        for name, points in self._points.items():
+        """A line for each gauge that has a bound, and whether it stayed within it."""
+        for name, bound in bounds.items():
+            points = self._points.get(name, ())
             if len(points) > 2:
                 it = trend(points)
-                well = it.rise <= bounds[name]
-                seen = f"{it.start:>8.1f}{it.end:>8.1f}{it.slope:>11.1f}{it.rise:>8.1f}{bounds[name]:>9g}"
+                well = it.rise <= bound
+                seen = f"{it.start:>8.1f}{it.end:>8.1f}{it.slope:>11.1f}{it.rise:>8.1f}{bound:>9g}"
                 yield f"{whose:<12}{name:<14}{seen}  {'as expected' if well else 'IT GROWS'}", well
 
 
