@@ -159,12 +159,8 @@ MUTANTS = (
     Mutant(
         "the byte cap",
         "notification_sender/adapters/exchange.py",
-        """\
-            if len(self.body) > self.limit:
-                del self.body[self.limit :]
-                return
-""",
-        "",
+        "while len(self.body) <= within:",
+        "while True:",
         (f"{HTTP}::test_an_answer_without_end_is_an_error_or_as_far_as_it_came",),
     ),
     Mutant(
