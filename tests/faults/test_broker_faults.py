@@ -192,7 +192,7 @@ async def full(rig: Rig) -> AsyncIterator[None]:
 @row(12, "delay queue full", quick=False)
 async def test_what_a_full_rung_refuses_is_not_acked_and_parked_later(rig: Rig) -> None:
     async with rig.workers() as (worker,), full(rig):
-        await rig.publish(rig.units(50, script=ELSEWHERE))
+        await rig.publish(rig.units(200, script=ELSEWHERE))
         await worker.says("step.kept")
         await rig.account(since=time.time(), sends=2)
 
