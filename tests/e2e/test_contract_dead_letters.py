@@ -125,3 +125,20 @@ async def test_what_five_workers_died_with_is_dead(
     assert why(letter) in {("crashed", "compose"), ("crashed", "deliver")}
     assert len(sandbox.inbox.posts) == 5
     assert len({post.notification_id for post in sandbox.inbox.posts}) == 1
+
+
+async def test_a_letter_opens_what_is_dead_once_and_the_letter_of_its_replay_once_more(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["noc"].script.extend([400, 400])
+    async with fleet(hasty) as (worker,), asyncio.timeout(30):
+        await broker.publish([unit(destinations=[hook("noc")])])
+        [first] = await broker.dead(1)
+        await broker.publish([first.body], lane="notifications", headers=first.headers)
+        [second] = await broker.dead(1)
+        await broker.publish([first.body], lane="notifications", headers=first.headers)
+        await worker.says("notification.suppressed", reason="already_dead")
+        await broker.publish([second.body], lane="notifications", headers=second.headers)
+        await sandbox.inbox.accepts(1)
+    assert [letter.headers.get("x-replayed") for letter in (first, second)] == [None, 1]
+    assert [post.answered for post in posts_at(sandbox.inbox, "noc")] == [400, 400, 200]
