@@ -13,22 +13,24 @@ from faults.rows import at_night, lasting, record, row, seed
 RATE = 20
 """Units a second."""
 
+SLOTS = 8
+"""Sends that a worker has under way at most."""
+
 
 @row(36, "SIGKILL of one of four, each second", quick=False)
 @pytest.mark.parametrize("nth", range(5 if at_night() else 1))
 async def test_killed_by_the_dice_nothing_is_lost_and_only_what_was_under_way_is_sent_again(rig: Rig, nth: int) -> None:
     rig.dice.seed(seed() + nth)
-    end, under_way, second = time.time() + lasting(60), 0, 0
-    async with rig.restarted(4, NS_CONCURRENCY="8"):
+    async with rig.restarted(4, NS_CONCURRENCY=str(SLOTS)):
         start = time.time()
-        while time.time() < end:
-            second += 1
-            await rig.publish(rig.units(RATE, latency=0.2))
-            await asyncio.sleep(start + second - time.time())
-            under_way += min(rig.in_flight, 8)
+        for second in range(round(lasting(60))):
+            await rig.publish(rig.units(RATE, latency=0.8))
+            await asyncio.sleep(start + second + rig.dice.uniform(0.1, 0.9) - time.time())
             rig.dice.choice(rig.living).kill()
+            await asyncio.sleep(start + second + 1 - time.time())
         deaths = rig.deaths
-        figures = await rig.account(since=time.time(), duplicates=under_way, copies=second, sends=second, within=120)
+        bounds = {"duplicates": SLOTS * deaths, "copies": deaths, "sends": deaths}
+        figures = await rig.account(since=time.time(), within=120, **bounds)
     record(figure=f"{figures.duplicates} duplicates of {deaths} deaths")
     assert deaths
 
