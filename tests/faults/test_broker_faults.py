@@ -199,7 +199,8 @@ async def test_what_a_full_rung_refuses_is_not_acked_and_parked_later(rig: Rig) 
 
 @row(12, "delay queue full, and its limit is lifted", quick=False)
 async def test_what_was_refused_is_parked_when_the_limit_is_gone(rig: Rig) -> None:
-    async with rig.workers() as (worker,):
+    # A queue takes what is on its way when it becomes full: eight at a time, and it refuses.
+    async with rig.workers(1, NS_CONCURRENCY="8") as (worker,):
         async with full(rig):
             await rig.publish(rig.units(200, script=ELSEWHERE))
             await worker.says("step.kept", times=20)
