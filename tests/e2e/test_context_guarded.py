@@ -57,7 +57,8 @@ async def test_an_api_that_is_out_is_left_alone_and_the_backlog_follows_when_it_
         await sandbox.inbox.accepts(600)
         for worker in workers:
             assert await worker.stop() == 0
-    assert out - before <= 2 * 40
+    # Of each process the last 40 results decide, and 20 units are in hand that may ask while they do.
+    assert out - before <= 2 * (40 + 20)
     put_off = sum(event["event"] == "unit.deferred" for worker in workers for event in worker.events)
     assert put_off <= 2 * 20 + 2 * 20, "those under way, and probes: the others wait in the queue"
     assert await broker.depth("dead") == 0
