@@ -29,7 +29,7 @@ LIFETIME = 60.0
 is how long a name may have moved, or a certificate have been withdrawn. To check the address of a kept connection
 again would find nothing: it does not change, and who may be dialled is settled when the process starts."""
 
-LARGE_AT_ONCE = 4
+LARGE_AT_ONCE = 2
 """Large bodies that are read at a time, however many were asked for: an API that went mad may answer every call so."""
 
 ROUTES = 4096

@@ -120,7 +120,7 @@ class Upstream:
             raise ask.trouble or ContextUnavailable(f"{self._where(ask)}: no answer in {self._deadline:g} s") from None
 
     async def _try(self, ask: _Ask) -> Any:
-        where = self._where(ask)
+        where, bad = self._where(ask), ""
         try:
             status, value = await self._attempt(ask)
             if status == HTTPStatus.UNAUTHORIZED and self._token is not None:
@@ -128,7 +128,10 @@ class Upstream:
         except SendFailed as error:
             raise self._trouble(ask, f"{where}: {error}") from error
         except BadAnswer as error:
-            raise BadAnswer(f"{where}: {error}") from None
+            # And nothing else of it: its trace holds on to the answer, which may be large.
+            bad = f"{where}: {error}"
+        if bad:
+            raise BadAnswer(bad)
         if value is not None:
             return value
         refusal = answers.refusal(where, status)

@@ -532,7 +532,7 @@ async def test_large_answers_are_read_a_few_at_a_time_and_small_ones_wait_for_no
             response = await transport.handle_async_request(post(url + path, max_bytes=most, deadline=deadline))
             return len(await response.aread())
 
-        slow = [asyncio.create_task(length("/slow")) for _ in range(4)]
+        slow = [asyncio.create_task(length("/slow")) for _ in range(http.LARGE_AT_ONCE)]
         async with asyncio.timeout(5):
             while not transport._large.locked():  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0)
@@ -540,7 +540,7 @@ async def test_large_answers_are_read_a_few_at_a_time_and_small_ones_wait_for_no
             await length("/large", deadline=0.2)
         assert await length("/small") == 2
         end.set()
-        assert await asyncio.gather(*slow, length("/large")) == [500_001] * 5
+        assert set(await asyncio.gather(*slow, length("/large"))) == {500_001}
 
 
 async def test_cancelled_requests_leave_nothing_behind(transport: AiohttpTransport) -> None:
