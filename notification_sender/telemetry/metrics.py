@@ -35,22 +35,14 @@ class Metrics:
         self.events_dropped = self._counter("events_dropped", "Events that were not sent, or perhaps not")
         self.bugs = self._counter("unexpected_errors", "Errors nobody foresaw", "stage")
         self.lag = self._histogram("loop_lag_seconds", "How late the event loop wakes what it should wake")
-        self.hosts_out = Gauge(
-            "notification_sender_hosts_out", "Hosts of recipients that are left alone for now", registry=self.registry
+        self.hosts_out = self._gauge("hosts_out", "Hosts of recipients that are left alone for now")
+        self.clock_offset = self._gauge(
+            "clock_offset_seconds", "What the store's clock is ahead of this machine's, where that is too much"
         )
-        self.clock_offset = Gauge(
-            "notification_sender_clock_offset_seconds",
-            "What the store's clock is ahead of this machine's, where that is too much",
-            registry=self.registry,
+        self.tasks = self._gauge(
+            "tasks", "Tasks of the event loop: rises and falls with what is in hand, and must not rise alone"
         )
-        self.tasks = Gauge(
-            "notification_sender_tasks",
-            "Tasks of the event loop: rises and falls with what is in hand, and must not rise alone",
-            registry=self.registry,
-        )
-        self.in_hand = Gauge(
-            "notification_sender_in_hand", "Deliveries that hold a slot", ["lane"], registry=self.registry
-        )
+        self.in_hand = self._gauge("in_hand", "Deliveries that hold a slot", "lane")
 
     def admission(self, answer: object) -> None:
         """What the ledger said of one that is to be sent."""
@@ -59,6 +51,9 @@ class Metrics:
     def fact(self, kind: str, how: str) -> None:
         """A fact that was not at hand: how it came."""
         self._facts.labels(how, kind.rpartition(":")[2]).inc()
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"notification_sender_{name}", text, labels, registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"notification_sender_{name}", text, labels, registry=self.registry)
