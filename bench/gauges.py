@@ -13,9 +13,9 @@ SCRAPED = {
 }
 """Of ``/metrics``: name there, and by what it is divided."""
 
-BOUNDS = {"RSS MiB": 4.0, "fds": 10.0, "tasks": 10.0, "channels": 2.0, "connections": 2.0, "redis clients": 2.0}
-"""By how much the least of the last third of a run may be above the least of the third before: what is in hand at some
-moment says nothing, and the first third is for caches to fill.
+BOUNDS = {"RSS MiB": 3.0, "fds": 10.0, "tasks": 10.0, "channels": 2.0, "connections": 2.0, "redis clients": 2.0}
+"""By how much the least of the last quarter of a run may be above the least of the quarter before: what is in hand at
+some moment says nothing, and the first half is for caches to fill and for the allocator to meet every fault.
 
 It is no rate: a run of 30 minutes allows 24 MiB an hour, one of eight hours 1.5. What an allocator wobbles by stays
 below it, so do connections that are kept or not; a leak of a few files, tasks or channels at every fault does not.
@@ -30,7 +30,7 @@ def scraped(text: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Of one gauge. ``rise``: from the least of the second third to that of the last; ``slope``: the same an hour."""
+    """Of one gauge. ``rise``: from the least of the third quarter to that of the last; ``slope``: the same an hour."""
 
     start: float
     end: float
@@ -41,11 +41,11 @@ class Trend:
 def trend(points: Sequence[tuple[float, float]]) -> Trend:
     """``points``: time in seconds, and value; of three at least."""
     (began, start), (ended, end) = points[0], points[-1]
-    third = (ended - began) / 3
-    middle = [value for at, value in points if third <= at - began < 2 * third]
-    last = [value for at, value in points if at - began >= 2 * third]
-    rise = min(last) - min(middle or [start])
-    return Trend(start, end, rise, 3600 * rise / third)
+    quarter = (ended - began) / 4
+    before = [value for at, value in points if 2 * quarter <= at - began < 3 * quarter]
+    last = [value for at, value in points if at - began >= 3 * quarter]
+    rise = min(last) - min(before or [start])
+    return Trend(start, end, rise, 3600 * rise / quarter)
 
 
 class Series:
@@ -57,6 +57,12 @@ class Series:
     def add(self, at: float, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._points.setdefault(name, []).append((at, value))
+
+    @property
+    def length(self) -> float:
+        """Seconds from the first reading to the last."""
+        moments = [at for points in self._points.values() for at, _ in points]
+        return max(moments) - min(moments) if moments else 0.0
 
     def last(self, name: str) -> float:
         """The latest reading; 0 where there is none."""

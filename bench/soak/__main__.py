@@ -97,7 +97,11 @@ class Soak:
     def _grown(self, bounds: Mapping[str, float]) -> None:
         print(f"\n{HEAD}")
         series = {it.name: it.series for it in self._scene.members} | {"services": self._scene.services}
+        longest = max(one.length for one in series.values())
         for whose, one in series.items():
+            if one.length < longest / 2:
+                print(f"{whose:<12}began anew too late to be judged")
+                continue
             for text, well in one.lines(whose, bounds):
                 self._well &= well
                 print(text)
