@@ -37,8 +37,8 @@ mutants: $(READY) services ## take out what keeps the promise, piece by piece, a
 soak: $(READY) services ## a fault every minute for half an hour, then 5,000 reconnects: MINUTES=30 RECONNECTS=5000 SEED=7
 	$(BIN)/python -m bench.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RECONNECTS),--reconnects $(RECONNECTS)) $(if $(SEED),--seed $(SEED))
 
-overload: $(READY) services ## three times the capacity for five minutes, then until it is drained: SECONDS=300
-	$(BIN)/python -m bench.overload $(if $(SECONDS),--seconds $(SECONDS))
+overload: $(READY) services ## three times the capacity for five minutes, then until it is drained: SECONDS=300 CUT=600
+	$(BIN)/python -m bench.overload $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CUT),--cut $(CUT))
 
 check: $(READY) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ there was work, or workers grew, or anything was lost or came twice.
 
 import argparse
 import asyncio
+import math
 import sys
 import tempfile
 import time
@@ -79,28 +80,31 @@ class Overload:
         self._capacity, self._power = it.accepted, it.power
         print(f"capacity: {it.accepted:,.0f} notifications a second, the workers use {it.used:.0%} of their core\n")
 
-    async def run(self, seconds: int, after: float) -> bool:
-        """Whether the goodput held, and no worker grew. ``after``: of the capacity, until it is drained."""
+    async def run(self, seconds: int, after: float, cut: float) -> bool:
+        """Whether the goodput held, and no worker grew. ``after``: of the capacity, for ``cut`` seconds or until it is
+        drained; then nothing more.
+        """
         print(TITLES)
         began = time.monotonic()
         self._flow.keep_pace(TIMES * self._capacity)
         for number in range(max(seconds // WINDOW, 1)):
             await self._window(f"{TIMES:g} x, {number * WINDOW:>4} s")
         grown = [member.series.since(began) for member in self._members]
-        drained = await self._drain(after, most=round(2 * seconds * (TIMES - 1) / (1 - after) / WINDOW))
+        drained = await self._drain(after, cut, most=round(2 * seconds * (TIMES - 1) / (1 - after) / WINDOW))
         print(f"\nthe least in {WINDOW} s with work waiting: {self._worst:.0%} of the possible (at least {LEAST:.0%})")
         print(f"\nwhile the backlog grew\n{HEAD}")
         lines = [it for member, one in zip(self._members, grown, strict=True) for it in one.lines(member.name, GROWN)]
         print(*(text for text, _ in lines), sep="\n")
         return drained and self._worst >= LEAST and all(well for _, well in lines)
 
-    async def _drain(self, after: float, most: int) -> bool:
+    async def _drain(self, after: float, cut: float, most: int) -> bool:
         """Whether the backlog went, within so many windows: twice as many as it should take."""
-        self._flow.keep_pace(after * self._capacity)
         for number in range(most):
             if len(self._flow.waiting) <= WINDOW * self._capacity:
                 return True
-            await self._window(f"{after:g} x, {number * WINDOW:>4} s")
+            times = after if number * WINDOW < cut else 0.0
+            self._flow.keep_pace(times * self._capacity)
+            await self._window(f"{times:g} x, {number * WINDOW:>4} s")
         print("the backlog does not go: NOT AS EXPECTED")
         return False
 
@@ -140,7 +144,7 @@ async def overload(prepared: Stage, chosen: argparse.Namespace) -> bool:
         async with core.watched(), flow.flowing():
             watching = asyncio.create_task(watch(members, 1.0))
             await run.measure()
-            held = await run.run(chosen.seconds, chosen.after)
+            held = await run.run(chosen.seconds, chosen.after, chosen.cut)
             watching.cancel()
             await flow.drained(PATIENCE)
         line, all_there = flow.account(0, await prepared.publisher.depth(DEAD))
@@ -166,6 +170,13 @@ def options() -> argparse.Namespace:
         type=float,
         default=0.8,
         help="of the capacity, until drained: that takes ten times as long as the overload (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cut",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="of that; then nothing more is published, and what waits is drained in a tenth of the time",
     )
     chosen = parser.parse_args()
     if not 0 <= chosen.after < 1:
