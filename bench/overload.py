@@ -176,7 +176,7 @@ def options() -> argparse.Namespace:
         type=float,
         default=math.inf,
         metavar="SECONDS",
-        help="of that; then nothing more is published, and what waits is drained in a tenth of the time",
+        help="of that; then nothing more is published, and what waits is drained in a fifth of the time",
     )
     chosen = parser.parse_args()
     if not 0 <= chosen.after < 1:
