@@ -49,6 +49,8 @@ class Exchange:
     """Held for what of the body is beyond the first ``LARGE`` bytes."""
     clock: Callable[[], float]
     asked: float
+    until: float
+    """Its deadline, by that clock."""
     connected: float = 0.0
     """0 until there is a connection."""
     answered: float = 0.0
@@ -65,6 +67,9 @@ class Exchange:
         self.connected = self.clock()
         if begin is not None:
             await begin()
+            if self.clock() >= self.until:
+                # The process was stopped meanwhile. What is sent now would be cut off at once, and sent again.
+                raise TimeoutError
         # Only now: a kept connection may have been closed meanwhile, and then nothing was sent.
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:

@@ -123,13 +123,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         """
         clock = asyncio.get_running_loop().time
-        exchange = Exchange(max_bytes or self._max_bytes, self._large, clock, asked=clock())
+        asked = clock()
+        until = asked + (self._deadline if deadline is None else deadline)
+        exchange = Exchange(max_bytes or self._max_bytes, self._large, clock, asked, until)
         dial = Dial(tls=url.startswith("https:"))
         route = self._route(url, tls)
         request = _head(method, route, headers, len(body)) + body
         token = dialling.set(dial)
         try:
-            cause = await self._carried_out(exchange, route, request, begin, deadline)
+            cause = await self._carried_out(exchange, route, request, begin)
         finally:
             dialling.reset(token)
         if exchange.whole or (exchange.status and self._partial):
@@ -138,12 +140,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise dial.refused
         raise SendFailed(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
 
-    async def _carried_out(
-        self, exchange: Exchange, route: "_Route", request: bytes, begin: Begin | None, deadline: float | None
-    ) -> str:
+    async def _carried_out(self, exchange: Exchange, route: "_Route", request: bytes, begin: Begin | None) -> str:
         """What went wrong, where it is not whole in the end."""
         try:
-            async with _at_most(self._deadline if deadline is None else deadline):
+            async with _at_most(exchange.until):
                 await self._attempt(exchange, route, request, begin)
         except FOREIGN as fault:
             if isinstance(fault, OSError) and fault.errno in OURS:
@@ -220,13 +220,14 @@ class _Route:
 
 
 @asynccontextmanager
-async def _at_most(seconds: float) -> AsyncIterator[None]:
-    """As ``asyncio.timeout``, but over one turn of the loop later. A process that was stopped finds together what was
-    answered meanwhile and that its time is over: then the answer counts, or all that it was sending would be repeated.
+async def _at_most(until: float) -> AsyncIterator[None]:
+    """As ``asyncio.timeout_at``, but over one turn of the loop later. A process that was stopped finds together what
+    was answered meanwhile and that its time is over: then the answer counts, or all that it was sending would be
+    repeated.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_at(loop.time() + seconds, limit.reschedule, 0.0)
+        timer = loop.call_at(until, limit.reschedule, 0.0)
         try:
             yield
         finally:

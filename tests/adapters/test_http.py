@@ -404,6 +404,23 @@ async def test_who_lost_the_claim_sends_nothing(transport: AiohttpTransport, fau
         assert server.requests == []
 
 
+async def test_whose_time_ran_out_while_it_was_stopped_in_its_look_sends_nothing(
+    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, asleep = asyncio.get_running_loop(), 0.0
+    awake = loop.time
+    monkeypatch.setattr(loop, "time", lambda: awake() + asleep)
+
+    async def stopped() -> None:
+        nonlocal asleep
+        asleep = 3600.0
+
+    async with serving(polite) as server:
+        with pytest.raises(SendFailed, match="before anything was sent") as caught:
+            await exchange(transport, server, stopped)
+        assert (caught.value.sent, caught.value.ill, server.requests) == (Sent.NOTHING, False, [])
+
+
 async def test_a_look_that_takes_too_long_ends_with_the_send_and_makes_no_host_ill(transport: AiohttpTransport) -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
