@@ -26,7 +26,7 @@ test: $(READY) services ## every test, on a private RabbitMQ and Redis
 	$(BIN)/pytest
 
 faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25 SEED=7 NIGHT=1
-	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)
+	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS) --add) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)
 
 simulate: $(READY) ## a night of simulated trouble: SEEDS=100000 FROM=0
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
