@@ -1,9 +1,14 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`. Each does its own set-up.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test faults simulate mutants soak overload check format bench incident docs lock services clean
+# Left out of `make unit`: the trees that need RabbitMQ or Redis, and the simulation, which takes a minute by itself.
+NOT_UNIT := e2e faults strangers contract adapters/rabbitmq adapters/redis simulation
+
+.PHONY: help demo test unit faults strangers simulate mutants soak overload check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -11,22 +16,28 @@ help: ## what can be made
 
 $(READY): pyproject.toml requirements/development.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## the whole job on the embedded default: 400 work units, a simulated platform, an inbox
-	$(BIN)/notification-sender demo
+demo: $(READY) ## the whole job on the embedded default: 400 work units, a simulated platform, an inbox: KEEP=1 leaves its page up
+	$(BIN)/notification-sender demo $(if $(KEEP),--keep)
 
 services: ## RabbitMQ and Redis from Debian's packages, for the tests (started privately by them)
 	@deploy/install-services
 
-test: $(READY) services ## every test, on a private RabbitMQ and Redis
-	$(BIN)/pytest
+test: $(READY) services ## every test, two at a time, each with a private RabbitMQ and Redis: ARGS="tests/cli -k audit"
+	$(PYTEST) $(ARGS)
+
+unit: $(READY) ## the tests that need neither RabbitMQ nor Redis, within a minute: ARGS="-k retry"
+	$(PYTEST) $(addprefix --ignore=tests/,$(NOT_UNIT)) $(ARGS)
 
 faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25 SEED=7 NIGHT=1
 	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS) --add) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)
+
+strangers: $(READY) services ## odd messages, records, receivers, relays and names among good units, a seed after the other: SEEDS=20 FROM=1
+	$(BIN)/python -m tests.strangers $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
 
 simulate: $(READY) ## a night of simulated trouble: SEEDS=100000 FROM=0
 	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
@@ -40,11 +51,18 @@ soak: $(READY) services ## a fault every minute for half an hour, then 5,000 rec
 overload: $(READY) services ## three times the capacity for five minutes, then until it is drained: SECONDS=300 CUT=600
 	$(BIN)/python -m bench.overload $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CUT),--cut $(CUT))
 
-check: $(READY) ## formatting, lint, types, layers
+PAGES := $(wildcard *.md) docs
+# Pages and docstrings whose sentences `make check` reads. Not yet: decisions, and pages that commands write.
+WRITTEN_BY_COMMANDS := faults mutants performance settings strangers
+PROSE := README.md $(wildcard CONTRIBUTING.md SECURITY.md) $(filter-out $(WRITTEN_BY_COMMANDS:%=docs/reference/%.md) docs/decisions/%,$(wildcard docs/*.md docs/*/*.md)) notification_sender
+
+check: $(READY) ## formatting, lint, types, layers, prose, links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.prose $(PROSE)
+	$(BIN)/python -m tools.links $(PAGES)
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
@@ -57,13 +75,21 @@ incident: $(READY) services ## the incident of 6 March 2026 replayed: the design
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/incident.lock
 	$(BIN)/python -m bench.incident
 
+.PHONY: site
+site: $(READY) ## the pages as a site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.lock
+	$(BIN)/zensical build --strict --clean
+
 docs: $(READY) ## the reference pages that are generated from the code
 	$(BIN)/notification-sender settings --markdown > docs/reference/settings.md
 
 lock: ## versions and hashes of everything, from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/runtime.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --group dev -o requirements/development.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo -c requirements/development.lock -o requirements/demo.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group build -c requirements/development.lock -o requirements/build.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group incident -c requirements/development.lock -o requirements/incident.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group site -c requirements/development.lock -o requirements/site.lock
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* build dist .pytest_cache .mypy_cache .ruff_cache

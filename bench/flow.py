@@ -48,13 +48,13 @@ class Flow:
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
         """For the length of the block."""
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:  # noqa: TID251 - has no deadline after it
             tasks = [group.create_task(self._publish(group)), group.create_task(self._listen())]
             yield
             for task in tasks:
                 task.cancel()
 
-    async def _publish(self, group: asyncio.TaskGroup) -> None:
+    async def _publish(self, group: asyncio.TaskGroup) -> None:  # noqa: TID251 - has no deadline after it
         looked = time.monotonic()
         while True:
             await asyncio.sleep(TICK)

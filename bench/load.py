@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel
 
 from notification_sender.model.notification import notification_id
 from notification_sender.model.unit import decode
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.world import World
 
 ORGANIZATIONS, INCIDENTS = 4, 20
 """Of the world that the work units are about: few enough that its facts are in the cache after some hundred units."""
@@ -45,7 +45,7 @@ class Load:
     def __init__(self, organizations: int, incidents: int) -> None:
         self._world = World(organizations=organizations, incidents=incidents)
         self._batches = count()
-        self._secret = self._world.secret_names[0]
+        self._secrets = self._world.secrets
 
     def units(self, number: int, url: str) -> list[Unit]:
         """``number`` of them, each for one signed webhook to ``url``."""
@@ -75,7 +75,7 @@ class Load:
         del record["batch"]
         record["work_unit_id"] += f"-{batch}"
         names = [DESTINATION, *(f"{DESTINATION}-{number}" for number in range(1, told))]
-        common = {"channel": "webhook", "url": url, "secret": self._secret}
+        common = {"channel": "webhook", "url": url, "secret": self._secrets[record["organization_id"]][0]}
         body = orjson.dumps(record | {"destinations": [common | {"destination_id": name} for name in names]})
         first, *further = (notification_id(decode(body), name) for name in names)
         return Unit(body, first, tuple(further))

@@ -11,9 +11,9 @@ from random import Random
 
 from bench.figures import percentile
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.rabbitmq import RabbitMQ
-from notification_sender.adapters.topology import Topology
-from notification_sender.ports import Envelope, Lane, Parked
+from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.ports.broker import Envelope, Lane, MessageState, Parked
 from tests.services.rabbitmq import RabbitMQ as Node
 from tests.services.rabbitmq import running_rabbitmq
 
@@ -30,7 +30,7 @@ async def park(broker: RabbitMQ, number: int, first: float, spread: float) -> No
         for place in places:
             delay = round(first + dice.random() * spread - time.monotonic())
             body = b'{"place":%d}' % place
-            await broker.park(Parked(Lane.NOTIFICATIONS, body, float(delay), time.time()))
+            await broker.park(Parked(Lane.NOTIFICATIONS, body, float(delay), MessageState(time.time())))
 
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
 

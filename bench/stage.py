@@ -58,7 +58,7 @@ async def stage(
                 running([*PLATFORM, *world], cores=cores.services, log=folder / "platform.log", talks=True) as platform,
                 await aio_pika.connect(rabbitmq.url) as connection,
             ):
-                said = await platform.lines_until("#")
+                said = await platform.lines_until("# what it saw")
                 environment = without_ours() | CHOSEN | exported(said)
                 environment |= {"NS_AMQP_URL": rabbitmq.url, "NS_REDIS_URL": redis.url}
                 await finished([WORKER, "topology"], environment)

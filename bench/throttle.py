@@ -1,7 +1,7 @@
 """``python -m bench.throttle``: a backlog for one destination at its own rate, beside others of the same organization.
 
-Prints how much of the rate is used, the fullest windows against what is due, how often the ledger was asked for each
-notification, how far the order is kept, and what the others waited.
+Prints how much of the rate is used, in all and in the first minute, the fullest windows against what is due, how often
+the ledger was asked for each notification, how far the order is kept, and what the others waited.
 """
 
 import argparse
@@ -150,6 +150,8 @@ def report_owed(plan: Plan, ids: Sequence[str], came: Sequence[tuple[str, float,
     print(f"{plan.number} to one destination, {plan.rate:g}/s burst {plan.burst}, {plan.processes} processes")
     print(f"arrived {len(arrived)} of {plan.number}, {len(came) - len(arrived)} of them twice")
     print(f"in {took:.1f} s: {100 * (plan.number - plan.burst) / plan.rate / took:.1f} % of the rate")
+    minute = bisect_right(moments, moments[0] + 60)
+    print(f"in the first minute {100 * (minute - plan.burst) / plan.rate / min(60.0, took):.1f} % of the rate")
     for window in (1.0, 60.0):
         due = plan.burst + plan.rate * (window + LATE)
         print(f"in the fullest {window:.0f} s {fullest(moments, window)}, due {due:.0f}")

@@ -1,12 +1,13 @@
--- Allot to one pod its part of the calls that the fleet may have under way at one API. The sum never exceeds the budget.
+-- Allocate to one pod its part of the calls that the fleet may make at once to one API. The parts never add up to more
+-- than the budget.
 --
--- KEYS[1]  hash: since, when this registry began (µs) · for each pod what it holds, a colon, and until when (µs)
--- ARGV     1 pod · 2 budget · 3 calls that it has under way · 4 what it holds · 5 calls that it wants to make now
---          6 period in which pods announce themselves, µs
--- reply    what it holds from now on, at least what it has under way
+-- KEYS[1]  hash: since, when this registry began (µs) · for each pod its part, a colon, and until when (µs)
+-- ARGV     1 pod · 2 budget · 3 calls that the pod has under way · 4 its part · 5 calls that it wants to make now
+--          6 period between two announcements of a pod, µs
+-- reply    the part of the pod from now on, at least its calls under way
 --
--- A registry younger than two periods is new, or was flushed: who is there is not known yet, so nobody gets more than
--- it holds already. A pod that is silent for three periods is gone.
+-- A registry younger than two periods is new, or was flushed. Not all pods are known yet, so no pod gets more than it
+-- holds already. A pod that is silent for three periods is gone.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]

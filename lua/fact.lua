@@ -1,14 +1,14 @@
--- Facts that the fleet keeps, and who fetches them. This text goes before each verb.
+-- Facts that the fleet stores, and which process fetches them. This text goes before lookup, store and renew_leases.
 --
 -- For each fact two keys of one slot:
---   fact   hash: body · fetched, when its fetch began (µs, the writer's clock) · soft, until when it is fresh, and
---          hard, until when it may be served at all while nothing is wrong (µs, this server's clock)
---   lease  hash: token of the process that fetches · ends (µs) · wanted, the token whose fetch somebody waits for
+--   fact   hash: body · fetched, when the fetch began (µs, the writer's clock) · soft, until when the fact is fresh ·
+--          hard, until when it may be served if a fetch does not fail (both µs, this server's clock)
+--   lease  hash: token of the fetch · ends (µs) · wanted, the token whose fetch another process waits for
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
--- What is none of ours, whoever wrote it there, is as good as nothing, and makes room.
+-- A key of another type was written by another program: it is deleted and read as empty.
 local function fields(key, ...)
   local stored = redis.pcall('HMGET', key, ...)
   if not stored.err then return stored end

@@ -1,17 +1,17 @@
--- Look for facts, and settle who fetches those that are missing or grow old: one process of the whole fleet.
+-- Look up facts, and decide which process of the fleet fetches a fact that is missing or not fresh any more.
 --
 -- KEYS     for each fact two: the fact and its lease
--- ARGV     1 token · 2 lease, ms · then for each fact: `fetched` of a copy that the caller cannot use, or 0
+-- ARGV     1 token of the fetch · 2 lease, ms · then for each fact: `fetched` of a fact that the caller cannot use, or 0
 -- reply    for each fact: {who, µs, body, fetched, µs to soft, µs to hard}
---          who fetches it: nobody (it is fresh), you, or somebody else, whose lease lasts so many µs; body nil: there
---          is none, or none but the one that the caller cannot use
+--          who fetches: nobody (the fact is fresh), you, or other, whose lease lasts so many µs; body nil: there is no
+--          fact, or only the one that the caller cannot use
 
 local DIGITS = 16  -- of any time in µs until the year 2286
 
 local function fetcher(lease, waits)
   local held = fields(lease, 'token', 'ends')
   local left = number(held[2]) - now
-  -- One that lasts longer than any was written before this server's clock was set back, or is none.
+  -- A lease that lasts longer than any was written before this server's clock was set back, or by another program.
   if left > 0 and left <= ARGV[2] * 1000 and held[1] ~= ARGV[1] then
     if waits then redis.call('HSET', lease, 'wanted', held[1]) end
     return 'other', left

@@ -14,7 +14,7 @@
 --   due            µs since the epoch: when its parked copy comes back; only while waiting
 --   limit, slot    what is booked for it: on which limit, and when, by that limit's own clock (see admit.lua)
 --   text           the receipt, or the reason; only once over
---   notifications  ids with one space between; only of a unit that is over
+--   notifications  ids with one space between, and slices of the unit, as /name; only of a unit that is over
 --
 -- Times are integer µs of this server's clock. They are written with '%.0f': tostring() would round them.
 

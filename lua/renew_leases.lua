@@ -1,7 +1,7 @@
--- Go on holding leases on facts that are still being fetched.
+-- Renew the leases on facts that the caller is still fetching.
 --
 -- KEYS     the leases
--- ARGV     1 token · 2 lease, ms
+-- ARGV     1 token of the fetch · 2 lease, ms
 
 for _, lease in ipairs(KEYS) do
   local held = fields(lease, 'token', 'ends')

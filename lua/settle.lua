@@ -6,12 +6,12 @@
 --            off      why it was switched off, gone or failing; until something is accepted again
 --            until    µs since the epoch: so long it is off
 --            hold     µs since the epoch: nothing before, by its own wish
--- KEYS[3]  with it: list, the story of the attempts, oldest first
+-- KEYS[3]  with it: list, the story of the attempts, oldest first; it ends before the record does
 -- ARGV     1 token · 2 fence, 0 for what was never claimed: then only where nobody holds it and nothing is over
 --          3 new state · 4 attempt, of what is given up · 5 delay until it comes back, µs · 6 text · 7 notifications
 --          8 TTL of the record, ms
 --          with KEYS[2]: 9 accepted, failed, gone or neither · 10 hold, µs, or 0 · 11 the attempt, for the story
---          12 after so many µs of failing it is off · 13 for so many µs
+--          12 after so many µs of failing it is off · 13 for so many µs · 14 TTL of the story, ms
 -- reply    ok, or lost if the claim is not ours any more: then nothing was written; or ok, and the destination was
 --          disabled by this, or has recovered
 
@@ -38,10 +38,10 @@ if notifications ~= '' then redis.call('HSET', KEYS[1], 'notifications', notific
 redis.call('PEXPIRE', KEYS[1], ttl)
 if not KEYS[2] then return 'ok' end
 
-local verdict, hold, story, patience, off = unpack(ARGV, 9, 13)
+local verdict, hold, story, patience, off, story_ttl = unpack(ARGV, 9, 14)
 redis.call('RPUSH', KEYS[3], story)
 redis.call('LTRIM', KEYS[3], -STORY, -1)
-redis.call('PEXPIRE', KEYS[3], ttl)
+redis.call('PEXPIRE', KEYS[3], story_ttl)
 
 local function switch_off(why)
   redis.call('HSET', KEYS[2], 'off', why, 'until', integer(now + off))

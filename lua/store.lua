@@ -1,13 +1,13 @@
--- Keep facts that were fetched, or give up their leases; wake those who wait for them.
+-- Store facts that were fetched, give up their leases, and wake the processes that wait for them.
 --
 -- KEYS     for each fact two: the fact and its lease
--- ARGV     1 token · 2 channel · 3 what went wrong, or nothing · then for each fact five: body (empty: there is none
---          to keep) · fetched, µs · ms to soft · ms to hard · TTL, ms
--- wakes    by a message on the channel: the key of the fact, a line break, what went wrong
+-- ARGV     1 token of the fetch · 2 channel · 3 error, or nothing · then for each fact five: body (empty: there is
+--          nothing to store) · fetched, µs · ms to soft · ms to hard · TTL, ms
+-- wakes    by a message on the channel: the key of the fact, a line break, the error
 --
--- Whoever lost the lease came too late: somebody else fetches, or has fetched, something newer.
+-- A fetch that lost its lease comes too late: another process fetches, or has fetched, something newer.
 
-local function keep(fact, body, fetched, soft, hard, ttl)
+local function write(fact, body, fetched, soft, hard, ttl)
   redis.call('HSET', fact, 'body', body, 'fetched', fetched,
     'soft', string.format('%.0f', now + soft * 1000), 'hard', string.format('%.0f', now + hard * 1000))
   redis.call('PEXPIRE', fact, ttl)
@@ -20,9 +20,9 @@ for place = 1, #KEYS, 2 do
   local live = number(held[2]) > now
   local ours = live and held[1] == ARGV[1]
   local since = number(fields(fact, 'fetched')[1])
-  -- Without any lease the store was flushed, or ours ran out and nobody came: better ours than nothing.
+  -- Without any lease the store was flushed, or ours ran out and no process took over: better this fact than none.
   local newest = not live and since < tonumber(fetched)
-  if body ~= '' and (ours or newest) then keep(fact, body, fetched, soft, hard, ttl) end
+  if body ~= '' and (ours or newest) then write(fact, body, fetched, soft, hard, ttl) end
   if ours then
     redis.call('DEL', lease)
     if held[3] == ARGV[1] then redis.call('PUBLISH', ARGV[2], fact .. '\n' .. ARGV[3]) end

@@ -1,33 +1,50 @@
-"""One work unit → its notifications: gather what the message needs to say, render it for each destination."""
+"""One work unit → its notifications: gather the context, then render it for each destination."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from notification_sender.context.gather import Context, Gatherer, Session, timestamp
-from notification_sender.context.provenance import provenance
+from notification_sender.context.gathering import provenance
 from notification_sender.model.destination import Destination
-from notification_sender.model.errors import Permanent, SchemaViolation, UnknownKind
+from notification_sender.model.errors import RenderFault, SchemaViolation, TooLarge, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
-from notification_sender.model.outcome import Dead, Suppressed
-from notification_sender.model.unit import WorkUnit, explain, told_about
-from notification_sender.policy.destinations import ORGANIZATION, told
-from notification_sender.ports import Channel, Clock
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
+from notification_sender.model.unit import WorkUnit, for_one, subject_fields
+from notification_sender.policy.destinations import ORGANIZATION
+from notification_sender.ports.channels import Channel
+from notification_sender.ports.clock import Clock
 from notification_sender.render import Renderer
+from notification_sender.render.failing import FailingTemplates, Pair
+from notification_sender.render.filters import is_zone
+from notification_sender.slices import rest
+from notification_sender.targets import NAMELESS, Target, Targets
+
+MOST = 10_000
+"""Destinations that one unit may reach."""
+
+FAILING = "template_failing"
+"""The reason of a notification that is deferred because its template has failed all others lately."""
 
 _ORGANIZATION = frozenset({ORGANIZATION})
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A notification, and what became of it where it is not to be sent."""
+    """A notification, and its outcome if it is not sent now."""
 
     notification: Notification
-    end: Dead | Suppressed | None = None
+    end: Dead | Suppressed | Deferred | Delivered | None = None
     seconds: float | None = None
-    """From the beginning of its unit until it was composed, where that was now."""
+    """Duration of gathering for its unit and of rendering it, where that was done now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The targets of a unit. ``compose`` renders for one of them and keeps nothing: bodies are large and many."""
+
+    targets: Sequence[Target]
+    compose: Callable[[Target], Composed]
 
 
 class Composer:
@@ -39,28 +56,32 @@ class Composer:
         gatherers: Mapping[str, Gatherer],
         renderer: Renderer,
         channels: Mapping[str, Channel],
+        failing: FailingTemplates,
         clock: Clock,
+        most: int = MOST,
     ) -> None:
-        """``gatherers`` by kind of unit, ``channels`` by name."""
+        """``gatherers`` by kind of unit, ``channels`` by name. ``most``: how many destinations a unit may reach."""
         self._gatherers = gatherers
         self._renderer = renderer
         self._channels = channels
+        self._failing = failing
         self._clock = clock
+        self._targets = Targets(channels=channels, most=most, clock=clock)
 
     def check(self, unit: WorkUnit) -> None:
-        """What the contract asks of a unit beyond its fields: a known kind, its subject, channels that exist.
+        """Check what the contract asks of a unit beyond its fields: a known kind, its subject, existing channels. Its
+        own destinations are checked when it is composed.
 
         Raises:
             SchemaViolation: says what is missing or unknown.
         """
         self._gatherer(unit).check(unit)
         for channel in unit.channels or ():
-            self._channel(channel)
-        for destination in unit.destinations or ():
-            self._channel(destination.channel).address(destination)
+            if channel not in self._channels:
+                raise SchemaViolation(f"channel: there is no {channel!r}, only {', '.join(sorted(self._channels))}")
 
-    async def compose(self, unit: WorkUnit) -> list[Composed]:
-        """Every destination that the unit reaches, once.
+    async def compose(self, unit: WorkUnit) -> Composition:
+        """The targets of the unit, each once, and the means to render for them.
 
         Raises:
             ContextUnavailable, SubjectNotFound: later, perhaps.
@@ -68,64 +89,127 @@ class Composer:
         """
         began = self._clock.monotonic()
         async with self._gatherer(unit).begin(unit) as gathering:
-            offered, dead = await self._offered(unit, gathering)
-            destinations = told(unit, offered)
-            if not destinations:
-                return dead
-            context = await gathering.context(self._read_by(unit, destinations))
+            reached = await self._targets.reached(unit, await self._offered(unit, gathering))
+            targets = [*reached, *rest(unit, reached)] if unit.slice else reached
+            wanted = frozenset([_pair(unit, it) for it in targets if it.end is None])
+            permit = self._failing.permit(wanted)
+            # A template that is not rendered now costs no call.
+            wanted = wanted.difference(permit.away)
+            if not wanted:
+                return Composition(
+                    targets, lambda it: self._unrendered(unit, it, permit.away.get(_pair(unit, it), 0.0))
+                )
+            context = _with_zone(await gathering.context(self._renderer.names_of(wanted)))
+        same, clock = self._same(unit, context), self._clock.monotonic
+        gathering_took = clock() - began
+
+        def compose(target: Target) -> Composed:
+            pair = _pair(unit, target)
+            away = permit.delay_for(pair) if target.end is None else 0.0
+            if target.end is not None or away:
+                return self._unrendered(unit, target, away)
+            start = clock()
+            made, end = self._composed(unit, context, target, pair, same)
+            return Composed(made, end, gathering_took + clock() - start)
+
+        return Composition(targets, compose)
+
+    def away(self, notification: Notification) -> float:
+        """Seconds for which composing the notification anew would fail, because its template fails."""
+        destination = notification.destination
+        return self._failing.away((destination.template or notification.kind, destination.channel))
+
+    async def compose_again(self, notification: Notification, unit: WorkUnit) -> Composed:
+        """Compose a notification that was never rendered, for its destination alone. ``unit`` is what it carries.
+
+        Raises:
+            ContextUnavailable, SubjectNotFound: later, perhaps.
+            Permanent: never.
+        """
+        composition = await self.compose(unit)
+        own = notification.destination.destination_id
+        target = next((it for it in composition.targets if it.destination_id == own), None)
+        if target is None:
+            return Composed(notification, Suppressed("destination_removed"))
+        composed = composition.compose(target)
+        story = {name: getattr(notification, name) for name in ("replays", "attempt", "tries")}
+        return replace(composed, notification=replace(composed.notification, **story))
+
+    def _unrendered(self, unit: WorkUnit, target: Target, away: float) -> Composed:
+        """A notification that is not rendered now: it carries only what composing it anew needs."""
+        alone, listed = _alone(unit, target), unit.destinations is None
+        made = _notification(unit, target.destination, {}, unit=alone, listed=listed)
+        if target.end is not None:
+            return Composed(made, target.end)
+        made = replace(made.without_content(), composed_at=self._clock.now())
+        return Composed(made, Deferred(away, FAILING, "/".join(_pair(unit, target))))
+
+    def _same(self, unit: WorkUnit, context: Context) -> Mapping[str, Any]:
+        """The fields that all notifications of a unit share, besides those of the unit."""
         listed = unit.destinations is None
-        about = told_about(unit) if listed or self._gatherer(unit).may_be_outdated else None
-        same = {"composed_at": self._clock.now(), "degraded": tuple(context.degraded), "unit": about, "listed": listed}
-        composed = []
-        for destination in destinations:
-            notification, end = self._composed(unit, context, destination, same)
-            composed.append(Composed(notification, end, self._clock.monotonic() - began))
-        return composed + dead
+        about = subject_fields(unit) if listed or self._gatherer(unit).may_be_outdated else None
+        return {"composed_at": self._clock.now(), "degraded": tuple(context.degraded), "unit": about, "listed": listed}
 
-    async def _offered(self, unit: WorkUnit, gathering: Session) -> tuple[Sequence[Destination], list[Composed]]:
-        """Whom the unit could be told to: those that it names, or its organization's own."""
+    async def _offered(self, unit: WorkUnit, gathering: Session) -> Sequence[Any]:
+        """The records of the destinations: those that the unit brings along, or its organization's own."""
         if unit.destinations is not None:
-            return unit.destinations, []
+            return unit.destinations
         gathering.start(_ORGANIZATION)
-        if not gathering.at_hand(ORGANIZATION):
-            # What every template reads need not wait until it is known which one it will be.
+        if not gathering.at_hand(ORGANIZATION) and not self._failing.out:
+            # Sources that every template reads are fetched before the template is known.
             gathering.start(self._renderer.common(unit.channels))
-        offered, unreadable = _own(unit, await gathering.fact(ORGANIZATION))
-        return offered, [Composed(_notification(unit, it, {}), end) for it, end in unreadable]
-
-    def _read_by(self, unit: WorkUnit, destinations: Sequence[Destination]) -> frozenset[str]:
-        """The names that their templates read; what nobody reads is not fetched."""
-        return self._renderer.names_of(frozenset((it.template or unit.kind, it.channel) for it in destinations))
+        organization = await gathering.fact(ORGANIZATION)
+        return (organization and organization.get("destinations")) or ()
 
     def _composed(
-        self, unit: WorkUnit, context: Context, destination: Destination, same: Mapping[str, Any]
-    ) -> tuple[Notification, Dead | None]:
-        """``same``: what the notifications of a unit have in common besides what is the unit's."""
-        content, end = {}, None
-        try:
-            content = self._render(unit, context, destination)
-        except Permanent as fault:
-            end = Dead.of(fault)
-        template, channel, now = destination.template or unit.kind, destination.channel, same["composed_at"]
-        read = self._renderer.reads(template, channel)
+        self, unit: WorkUnit, context: Context, target: Target, pair: Pair, same: Mapping[str, Any]
+    ) -> tuple[Notification, Dead | Suppressed | Deferred | Delivered | None]:
+        """``same``: as ``_same`` says."""
+        content, end = self._rendered(unit, context, target.destination, pair)
+        if isinstance(end, Deferred):
+            unrendered = self._unrendered(unit, target, end.delay)
+            return unrendered.notification, unrendered.end
+        now, read = same["composed_at"], self._renderer.reads(*pair)
         sources = {
-            name: provenance(came, now)
-            for name, came in context.came.items()
+            name: provenance(lineage, now)
+            for name, lineage in context.lineage.items()
             if name in read or name == context.subject
         }
-        version = self._renderer.version(template, channel)
-        return _notification(unit, destination, content, sources=sources, template_version=version, **same), end
+        version = self._renderer.version(*pair)
+        made = _notification(unit, target.destination, content, sources=sources, template_version=version, **same)
+        try:
+            made.check_bounds()
+        except TooLarge as fault:
+            made, end = made.without_content(), Dead.of(fault)
+        return replace(made, unit=_alone(unit, target)) if end else made, end
 
-    def _render(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, str]:
-        self._channel(destination.channel)
-        names: dict[str, Any] = {
+    def _rendered(
+        self, unit: WorkUnit, context: Context, destination: Destination, pair: Pair
+    ) -> tuple[dict[str, str], Dead | Deferred | Suppressed | None]:
+        """The content, or why there is none."""
+        try:
+            names = self._names(unit, context, destination)
+        except RenderFault as fault:
+            return {}, Dead.of(fault)
+        try:
+            content = self._renderer.render(*pair, names)
+        except RenderFault as fault:
+            if self._renderer.leaves_out(*pair):
+                return {}, Suppressed("channel_left_out")
+            # A template that does not exist is a mistake in the destination's record: no fix of a template would help.
+            away = self._failing.failed(pair, fault) if self._renderer.version(*pair) else 0.0
+            return {}, Deferred(away, FAILING, "/".join(pair)) if away else Dead.of(fault)
+        self._failing.rendered(pair)
+        return content, None
+
+    def _names(self, unit: WorkUnit, context: Context, destination: Destination) -> dict[str, Any]:
+        return {
             **context.values,
             "unit": unit,
             "destination": destination,
             "degraded": context.degraded,
             "timestamp": timestamp(unit, context),
         }
-        return self._renderer.render(destination.template or unit.kind, destination.channel, names)
 
     def _gatherer(self, unit: WorkUnit) -> Gatherer:
         gatherer = self._gatherers.get(unit.kind)
@@ -133,33 +217,29 @@ class Composer:
             raise UnknownKind(f"kind: there is no recipe {unit.kind!r}, only {', '.join(sorted(self._gatherers))}")
         return gatherer
 
-    def _channel(self, name: str) -> Channel:
-        channel = self._channels.get(name)
-        if channel is None:
-            raise SchemaViolation(f"channel: there is no {name!r}, only {', '.join(sorted(self._channels))}")
-        return channel
+
+def _with_zone(context: Context) -> Context:
+    """Marked degraded if the organization's time zone does not exist: then times are shown in UTC."""
+    organization = context.values.get(ORGANIZATION)
+    named = organization.get("timezone") if isinstance(organization, Mapping) else None
+    if named is None or is_zone(named):
+        return context
+    return replace(context, degraded=sorted({*context.degraded, "timezone"}))
 
 
-def _own(unit: WorkUnit, organization: Any) -> tuple[list[Destination], list[tuple[Destination, Dead]]]:
-    """The organization's destinations, and those of its records that are none: each is dead by itself."""
-    offered: dict[str, Destination] = {}
-    unreadable: list[tuple[Destination, Dead]] = []
-    for place, record in enumerate((organization and organization.get("destinations")) or ()):
-        try:
-            destination = Destination.model_validate(record)
-        except ValidationError as fault:
-            unreadable.append(_unreadable(place, explain(fault)))
-        else:
-            if offered.setdefault(destination.destination_id, destination) is not destination:
-                # Two of one id would share one notification id, and be taken for one another.
-                unreadable.append(_unreadable(place, f"a second {destination.destination_id!r}"))
-    asked_for_all = unit.channels is None and unit.destination_ids is None
-    return list(offered.values()), unreadable if asked_for_all else []
+def _pair(unit: WorkUnit, target: Target) -> Pair:
+    destination = target.destination
+    return destination.template or unit.kind, destination.channel
 
 
-def _unreadable(place: int, fault: str) -> tuple[Destination, Dead]:
-    unnamed = Destination(destination_id=f"unreadable-{place}", channel="unknown")
-    return unnamed, Dead("schema", f"destination {place} of the organization: {fault}")
+def _alone(unit: WorkUnit, target: Target) -> dict[str, Any] | None:
+    """The unit for this target alone. None if the target cannot be found again: it has no id, or no record."""
+    if target.end is None:
+        return for_one(unit, target.destination_id, None if unit.destinations is None else target.record)
+    if target.destination_id.startswith(NAMELESS) or (unit.slice and unit.destinations is not None):
+        return None
+    # With the record as it came: the reader of the dead letter sees the mistake and can mend it there.
+    return for_one(unit, target.destination_id, unit.destinations and unit.destinations[target.place])
 
 
 def _notification(unit: WorkUnit, destination: Destination, content: dict[str, str], /, **more: Any) -> Notification:

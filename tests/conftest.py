@@ -7,17 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_runtest_makereport
-from services.program import MissingProgramError
-from services.rabbitmq import RabbitMQ, running_rabbitmq
-from services.redis import Redis, running_redis
-from steered import Bench
+import pytest_timeout
+from hypothesis import HealthCheck, settings
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
-from notification_sender.adapters.redis import Redis as Client
+from notification_sender.adapters.memory.redis import EmbeddedRedis
+from notification_sender.adapters.redis.client import Redis as Client
 from notification_sender.telemetry import log
+from tests.faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_runtest_makereport
+from tests.patience import patient
+from tests.services.chromium import Chromium
+from tests.services.program import MissingProgramError
+from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
+from tests.services.redis import Redis, running_redis
+from tests.side_by_side import pytest_configure
+from tests.steered import Bench
 
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_runtest_makereport"]
+# Nothing is slow because others work on this machine, too.
+settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beside others")
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_makereport"]
 
 
 @contextmanager
@@ -68,6 +77,12 @@ def redis_server(redis_service: Redis) -> str:
     return redis_service.url
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Chromium:
+    with _missing_programs_reported():
+        return Chromium()
+
+
 @pytest.fixture(scope="module", params=["embedded", "redis"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     embedded = request.param == "embedded"
@@ -82,3 +97,10 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 def _plain_log() -> None:
     """As in production: structlog's own default draws coloured tracebacks, which takes longer than the tests."""
     log.configure(form="json", level="warning")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: pytest_timeout.Settings) -> object:
+    """The limit of a test, in seconds of a quiet machine."""
+    stretched = settings._replace(timeout=patient(settings.timeout))
+    return pytest_timeout.pytest_timeout_set_timer(item, stretched)

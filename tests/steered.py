@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
-from virtual import VirtualClock
 
-from notification_sender.adapters.redis import Store
-from notification_sender.adapters.scripts import Script
+from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.scripts import Script
+from tests.virtual import VirtualClock
 
 T = TypeVar("T")
 SERVER_TIME = "redis.call('TIME')"

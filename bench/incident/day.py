@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.world import World
 
 UNITS = 7885
 """One of the three peaks of the backlog."""

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import aio_pika
 import aiohttp
@@ -52,7 +53,13 @@ class Sender:
         if not await self._redis.set(f"claim:{unit['work_unit_id']}", 1, nx=True, ex=60):
             return
         await self._throttle(unit["organization_id"])
-        await self._token(unit["destinations"][0]["destination_id"])
+        destination = unit["destinations"][0]
+        parts = urlsplit(destination["url"])
+        await self._token(
+            audience=destination["destination_id"],
+            organization_id=unit["organization_id"],
+            resource=f"{parts.scheme}://{parts.netloc}",
+        )
         headers = {"webhook-id": unit["work_unit_id"]}
         async with self._session.post(unit["destinations"][0]["url"], data=payload, headers=headers) as answer:
             await answer.read()
@@ -81,12 +88,11 @@ class Sender:
             due = float(await self._redis.get(name) or 0)
             await self._redis.set(name, max(due, time.time()) + 1e-4, ex=60)
 
-    async def _token(self, audience: str | None = None) -> str:
+    async def _token(self, **whose: str) -> str:
         """One for each message, as if there were no tomorrow."""
         form = {"grant_type": "client_credentials", "client_id": os.environ["NS_AAA_CLIENT_ID"]}
         form["client_secret"] = os.environ["NS_AAA_CLIENT_SECRET"]
-        if audience:
-            form["audience"] = audience
+        form |= whose
         async with self._session.post(f"{os.environ['NS_AAA_URL']}/oauth/token", data=form) as answer:
             return str((await answer.json())["access_token"])
 

@@ -42,7 +42,7 @@ class Reconnects:
             await self._look()
             self._scene.flow.keep_pace(PACE)
             began = time.monotonic()
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:  # noqa: TID251 - has no deadline after it
                 for link in self._scene.links:
                     group.create_task(self._one(link, self._number * (part + 1) // PARTS))
             seconds += time.monotonic() - began

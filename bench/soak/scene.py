@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis.asyncio
-from faults.proxy import Proxy
 
 from bench.fleet import Member, fleet
 from bench.flow import Flow
@@ -17,6 +16,7 @@ from bench.labour import laborious_templates
 from bench.load import TOLD
 from bench.race import Receiver, receiving
 from bench.stage import Stage, stage
+from tests.faults.proxy import Proxy
 
 WORKERS = 3
 RECEIVERS = 4

@@ -1,32 +1,40 @@
-"""Our own broker and store, by their URLs: RabbitMQ and Redis, or the embedded default."""
+"""The worker's backends, chosen by URL: RabbitMQ and Redis, or the embedded ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notification_sender.adapters.eviction import Eviction
-from notification_sender.adapters.memory_broker import MemoryBroker
-from notification_sender.adapters.memory_news import MemoryNews
-from notification_sender.adapters.rabbitmq import RabbitMQ
-from notification_sender.adapters.redis import Redis, store_at
-from notification_sender.adapters.redis_destinations import RedisDestinations
-from notification_sender.adapters.redis_fleet import RedisFleet
-from notification_sender.adapters.redis_ledger import RedisLedger
-from notification_sender.adapters.redis_news import RedisNews, channel
-from notification_sender.adapters.redis_shelf import RedisShelf
-from notification_sender.adapters.redis_suppressions import RedisSuppressions
-from notification_sender.adapters.topology import Topology
-from notification_sender.context.cache import TOPIC
-from notification_sender.context.guards import PERIOD
+from notification_sender.adapters.memory.broker import MemoryBroker
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.adapters.redis.client import CONNECT_TIMEOUT, Redis, store_at
+from notification_sender.adapters.redis.eviction import Eviction
+from notification_sender.adapters.redis.fleet import RedisFleet
+from notification_sender.adapters.redis.ledger import RedisLedger
+from notification_sender.adapters.redis.operators import RedisDestinations, RedisSuppressions
+from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
+from notification_sender.adapters.redis.shared_cache import RedisSharedCache
+from notification_sender.context.cache.read_through import TOPIC
+from notification_sender.context.upstream.guards import PERIOD
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
-from notification_sender.ports import Clock
+from notification_sender.policy.sizing import Retention
+from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
 
 if TYPE_CHECKING:
-    from notification_sender.adapters.embedded_redis import EmbeddedRedis
+    from notification_sender.adapters.memory.redis import EmbeddedRedis
+
+STORY_SECONDS = 2 * 86_400.0
+"""Seconds for which the attempts of a notification are kept by default."""
 
 Broker = RabbitMQ | MemoryBroker
+
+
+def retention(settings: Settings) -> Retention:
+    """How long the ledger keeps its records."""
+    return Retention(settings.ledger_ttl, settings.story_ttl or min(STORY_SECONDS, settings.ledger_ttl))
 
 
 def topology(settings: Settings) -> Topology:
@@ -35,7 +43,7 @@ def topology(settings: Settings) -> Topology:
 
 
 def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None) -> Broker:
-    """Where messages come from and go to; not connected yet. ``lost`` is told how many events were not sent."""
+    """The broker, not connected yet. ``lost`` gets the number of events that were not sent."""
     if settings.amqp_url.scheme == "memory":
         return MemoryBroker(clock=clock)
     url = settings.amqp_url.get_secret_value()
@@ -44,62 +52,61 @@ def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambd
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Redis and what it is for."""
+    """Redis, and everything that is kept in it."""
 
     redis: "Redis | EmbeddedRedis"
     ledger: RedisLedger
-    shelf: RedisShelf
-    news: RedisNews | MemoryNews
+    shared_cache: RedisSharedCache
+    news: RedisPubSub | MemoryPubSub
     fleet: RedisFleet
     suppressions: RedisSuppressions
     destinations: RedisDestinations
     eviction: Eviction
 
     async def open(self) -> None:
-        """Return when it is there.
+        """Wait for Redis, connect, and subscribe to pub/sub.
 
         Raises:
-            ConfigurationFault: it refuses us, or would forget what was delivered.
+            ConfigurationFault: Redis refuses us, or may evict delivery records.
         """
         await self.connect()
         await self.news.start()
 
-    async def connect(self) -> None:
-        """Return when it is there, and may be trusted to remember; raises as ``open``."""
+    async def connect(self, *, once: bool = False) -> None:
+        """Wait for Redis, connect, and check its eviction policy. Raises as ``open``; with ``once`` also Unready."""
         if isinstance(self.redis, Redis):
-            await self.redis.connect(self.eviction.inspect)
+            await self.redis.connect(self.eviction.inspect, once=once)
 
     async def close(self) -> None:
         """Close all connections."""
         await self.news.stop()
         await self.redis.close()
 
-    async def audit(self, batch_id: str) -> Audit | None:
-        """What became of a batch; None if none of its units was seen."""
-        expected = await self.ledger.expected(batch_id)
-        if expected is None:
-            return None
-        return count(expected, await self.ledger.fates(batch_id))
+    async def audit(self, batch_id: str, organization_id: str | None = None) -> dict[str, Audit]:
+        """Audit a batch, by organization (None: every organization that has it). Empty: no unit of it was seen."""
+        batches = await self.ledger.batches(batch_id, organization_id)
+        return {it: count(size, await self.ledger.unit_states(batch_id, it)) for it, size in batches.items()}
 
 
-def store(settings: Settings) -> Store:
-    """Not connected yet."""
-    redis = store_at(settings.redis_url.get_secret_value())
+def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
+    """The store, not connected yet. ``connecting``: seconds for one attempt (a command makes only one)."""
+    redis = store_at(settings.redis_url.get_secret_value(), connect_timeout=connecting)
     ledger = RedisLedger(
         redis=redis,
         prefix=settings.topology_prefix,
         lease=settings.lease,
         ledger_ttl=settings.ledger_ttl,
+        story_ttl=retention(settings).stories,
         horizon=settings.throttle_horizon,
         disable_after=settings.disable_after,
     )
     prefix = settings.topology_prefix
-    news = RedisNews(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryNews()
-    shelf = RedisShelf(redis=redis, channel=channel(prefix, TOPIC))
+    news = RedisPubSub(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryPubSub()
+    shared_cache = RedisSharedCache(redis=redis, channel=channel(prefix, TOPIC))
     return Store(
         redis=redis,
         ledger=ledger,
-        shelf=shelf,
+        shared_cache=shared_cache,
         news=news,
         fleet=RedisFleet(redis=redis, prefix=prefix, period=PERIOD),
         suppressions=RedisSuppressions(redis=redis, prefix=prefix),

@@ -1,226 +1,217 @@
-"""Which hosts of recipients are out, for the whole fleet: nothing is sent there but one notification, to find out."""
+"""The circuits of recipients' hosts, for the whole fleet. While one is open, one notification is sent to find out.
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass, field
+A circuit is for one organization, by the ends of its own sends to the host. Another one is for all organizations: it
+opens where several fail at the host and no send goes well.
+"""
+
+from collections import Counter, OrderedDict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-import structlog
-
-from notification_sender.model.errors import Gone, Rejected, SendFailed, Sent, SlowDown, Unready
-from notification_sender.model.outcome import Receipt
-from notification_sender.policy.breaker import HOST, Breaker
-from notification_sender.policy.returns import Returns
-from notification_sender.ports import Clock, Dice, Fleet, News
+from notification_sender.channels.known_host import KnownHost, SendPermit
+from notification_sender.fleet.background import BackgroundTasks
+from notification_sender.fleet.circuit import Change, CircuitKind, FleetCircuit
+from notification_sender.policy.breaker import HOST
+from notification_sender.policy.shared_host import SharedHost
+from notification_sender.ports.clock import Clock, Dice
+from notification_sender.ports.fleet import Fleet, PubSub
+from notification_sender.telemetry.lag import lost
 
 TOPIC = "hosts"
-"""Of the news that a host is out, or well again."""
-
-BETWEEN = 1.0
-"""Seconds between two questions of a process whether it is its turn to try a host."""
+"""Of the messages that a circuit of a host opened or closed."""
 
 STEP = 0.02
-"""Seconds between two that come back to a host: what waited for it must not be what it dies of again."""
+"""Seconds between two notifications that come back to a host: the backlog must not overload it again."""
 
-LONGEST = 600.0
-"""Seconds that one waits at most before it looks again: a backlog that looks too often is work for nothing."""
+WHOLE = "*"
+"""In place of an organization: all of them. No organization may have this id."""
 
-SLOW = 1.0
-"""Seconds. What takes longer and ends without an answer costs a slot for nothing: such a host is left alone soon."""
+MOST = 4000
+"""Hosts with failures that are remembered, by organization: about 8 MB."""
 
-BEARABLE = 300.0
-"""Seconds for which a host may do nothing but fail as long as it does so quickly: it costs little, and may only dislike
-what it was sent. How often each is tried is the retry schedule's business until then."""
+PROVEN = 4000
+"""Hosts for which a successful send of some organization is remembered."""
 
-MOST = 2000
-"""Hosts that are remembered, for something speaks against them: about 4 MB."""
+NOBODY = "."
+"""In place of an organization, in a message that no failed probe caused."""
 
 LISTED = 20
 """Hosts that ``summary`` names."""
 
-_log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Visit:
-    """One notification on its way to a host: ``away`` for so many seconds, or to be sent now."""
-
-    host: str
-    away: float = 0.0
-    probe: bool = False
-    """It is the one of the fleet that finds out."""
-    well: bool | None = None
-    """What it says of the host. None: nothing was sent, or it did not come to an end, for reasons of ours."""
-    answered: bool = False
-    """Where it is not well: it answered all the same, with an error."""
-    begun: float = 0.0
-    """Monotonic, s."""
-    wish: float | None = None
-    """Seconds for which the host asks us to stay away."""
-
-    async def watch(self, send: Awaitable[Receipt]) -> Receipt:
-        """``send``, and what its end says of the host."""
-        try:
-            receipt = await send
-        except (Gone, Rejected):
-            self.well = True
-            raise
-        except SendFailed as fault:
-            # What was not even sent, for reasons of ours, says nothing of it.
-            self.well = None if fault.sent is Sent.NOTHING and not fault.ill else not fault.ill
-            self.answered = fault.sent is Sent.ANSWERED
-            raise
-        except SlowDown as fault:
-            self.wish = fault.seconds if fault.of_all else None
-            raise
-        self.well = True
-        return receipt
-
-
-@dataclass(slots=True)
-class _Host:
-    """One that something speaks against."""
-
-    breaker: Breaker = field(default_factory=lambda: Breaker(HOST))
-    returns: Returns = field(default_factory=lambda: Returns(LONGEST))
-    since: float | None = None
-    """When it went out, epoch time."""
-    failing: float | None = None
-    """Since when it does nothing but fail, monotonic, s."""
-
-    def bears(self, visit: Visit, now: float) -> bool:
-        """Whether what a visit found is no reason to leave the host alone."""
-        if visit.well:
-            self.failing = None
-            return True
-        self.failing = now if self.failing is None else self.failing
-        quick = visit.answered or now - visit.begun < SLOW
-        return quick and now - self.failing < BEARABLE
+Key = tuple[str, str]
+"""A host, and an organization or ``WHOLE``."""
 
 
 class Hosts:
-    """Who is well is not remembered, and costs nothing. ``timeout`` s has whoever tries a host that is out."""
+    """The circuits of recipients' hosts. Only hosts with failures are remembered. ``timeout``: seconds that a probe
+    may take.
+    """
 
-    def __init__(self, *, fleet: Fleet, news: News, clock: Clock, dice: Dice, timeout: float) -> None:
-        self._fleet = fleet
+    def __init__(self, *, fleet: Fleet, news: PubSub, clock: Clock, dice: Dice, timeout: float) -> None:
         self._news = news
         self._clock = clock
         self._dice = dice
-        self._timeout = timeout
-        self._hosts: OrderedDict[str, _Host] = OrderedDict()
-        self._errands: set[asyncio.Task[None]] = set()
-        """What the fleet is told, beside the work: between a send and its record nothing may be waited for."""
-        news.hear(TOPIC, self._hear)
+        self._kind = CircuitKind("host", HOST, fleet, clock, dice, probe_timeout=timeout)
+        self._hosts: OrderedDict[Key, KnownHost] = OrderedDict()
+        self._shared: OrderedDict[str, SharedHost] = OrderedDict()
+        self._background = BackgroundTasks()
+        """Tells the fleet. Between a send and its record nothing may be awaited."""
+        news.subscribe(TOPIC, self._hear)
 
     @property
     def out(self) -> int:
-        """How many are out."""
-        return sum(known.since is not None for known in self._hosts.values())
+        """How many circuits are open; a host counts for each organization, and once more for all of them."""
+        return sum(known.circuit.is_open for known in self._hosts.values())
 
     def summary(self) -> list[dict[str, Any]]:
-        """Those that are out, for people: not more than a screen of them."""
-        now = self._clock.monotonic()
-        out = ((host, known, known.since) for host, known in self._hosts.items() if known.since is not None)
+        """The hosts whose circuit is open, for people: ``LISTED`` at most."""
+        out = ((key, it.circuit, it.circuit.since) for key, it in self._hosts.items() if it.circuit.since is not None)
         return [
             {
                 "host": host,
+                "organization": None if whose == WHOLE else whose,
                 "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
-                "probe_in": round(known.breaker.left(now), 1),
+                "probe_in": round(circuit.probe_in, 1),
             }
-            for host, known, since in islice(out, LISTED)
+            for (host, whose), circuit, since in islice(out, LISTED)
         ]
 
-    async def enter(self, host: str) -> Visit:
-        """Ask before anything is spent on a send; whoever is not sent away says how it went, by ``leave``."""
-        known, now = self._hosts.get(host), self._clock.monotonic()
-        if known is None:
-            return Visit(host, begun=now)
-        state = known.breaker.state(now)
-        if state == "closed":
-            return Visit(host, begun=now)
-        if state == "due" and await self._chosen(host, known, now):
-            return Visit(host, begun=now, probe=True)
-        opens = now + known.breaker.left(now)
-        return Visit(host, begun=now, away=known.returns.after(STEP, now=now, dice=self._dice(), opens=opens))
+    async def acquire(self, host: str, organization: str) -> SendPermit:
+        """Ask before anything is spent on a send. The caller releases the permit; if it is not ``away``, the caller
+        writes down before how the send went.
+        """
+        now = self._clock.monotonic()
+        permit = SendPermit(host, organization, begun=now - lost())
+        for whose in (WHOLE, organization):
+            known = self._hosts.get((host, whose))
+            if known is None or not known.circuit.is_open:
+                continue
+            circuit = known.circuit
+            turn = self._turn(known, permit, whose, now) if circuit.is_due else 0.0
+            if not turn and await circuit.acquire_probe():
+                permit.probe, permit.circuit = whose, circuit
+                return permit
+            opens = now + max(circuit.probe_in, turn)
+            permit.away = known.returns.next_delay(STEP, now=now, dice=self._dice(), opens=opens)
+            return permit
+        return permit
 
-    def leave(self, visit: Visit) -> None:
+    def release(self, permit: SendPermit) -> None:
         """The send has ended, or did not come about."""
-        if visit.wish is not None:
-            self._tell("out", visit.wish, visit.host)
-        elif visit.well is not None and (visit.probe or not visit.well or visit.host in self._hosts):
-            self._judge(visit)
-        if visit.probe:
-            self._start(self._probed(visit.host))
+        if permit.wish is not None:
+            self._tell(Change("asked", permit.wish), (permit.host, WHOLE))
+        elif permit.well is not None:
+            self._judge(permit)
+        if permit.circuit is not None:
+            self._background.start(permit.circuit.release_probe())
 
     async def close(self) -> None:
-        """Tell nobody anything any more."""
-        for errand in self._errands:
-            errand.cancel()
-        await asyncio.gather(*self._errands, return_exceptions=True)
+        """Tell the fleet nothing any more."""
+        await self._background.close()
 
-    def _start(self, errand: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+    def _turn(self, known: KnownHost, permit: SendPermit, whose: str, now: float) -> float:
+        if whose != WHOLE:
+            return 0.0
+        own = self._hosts.get((permit.host, permit.organization))
+        return known.turn(permit.organization, now, last=own is not None and own.circuit.is_open)
 
-    async def _chosen(self, host: str, known: _Host, now: float) -> bool:
-        # Also where it is ours: until it is known how it went, the others of this process need not ask.
-        known.breaker.hold(BETWEEN, now=now)
-        try:
-            return await self._fleet.probe(_key(host), self._timeout)
-        except Unready:
+    def _judge(self, permit: SendPermit) -> None:
+        now = self._clock.monotonic()
+        key = (permit.host, WHOLE)
+        whole = self._hosts.get(key)
+        if permit.well:
+            self._of(permit.host).succeeded(now)
+            if whole is not None and not whole.circuit.asked and permit.probe != WHOLE:
+                self._tell(Change("well", 0.0), key)
+        failed = self._judge_own(permit, now)
+        if whole is not None and permit.probe == WHOLE:
+            well = whole.bears(permit, now)
+            change = whole.circuit.judge(well=well, conclusive=True)
+            self._tell(change, key, by=NOBODY if well else permit.organization)
+        elif failed and self._of(permit.host).failed(permit.organization, now) and whole is None:
+            self._tell(self._known(key).circuit.open(), key)
+
+    def _judge_own(self, permit: SendPermit, now: float) -> bool:
+        """Judge the circuit of one organization by its send. Whether this one speaks against the host."""
+        key = (permit.host, permit.organization)
+        if permit.well and key not in self._hosts:
             return False
+        known = self._known(key)
+        well = known.bears(permit, now)
+        conclusive = known.circuit.is_open and bool(permit.well or permit.probe)
+        change = known.circuit.judge(well=well, conclusive=conclusive)
+        self._tell(change, key)
+        if change is None and known.circuit.spotless and known.failing is None:
+            del self._hosts[key]
+        return not well
 
-    async def _probed(self, host: str) -> None:
-        try:
-            await self._fleet.probed(_key(host))
-        except Unready:
-            return  # its time ends by itself
-
-    def _judge(self, visit: Visit) -> None:
-        now, known = self._clock.monotonic(), self._known(visit.host)
-        well, breaker = known.bears(visit, now), known.breaker
-        if well and (visit.probe or (visit.well and known.since is not None)):
-            self._tell("well", 0.0, visit.host)
-            return
-        dice = self._dice()
-        seconds = breaker.pause(now=now, dice=dice) if visit.probe else breaker.ended(well=well, now=now, dice=dice)
-        if seconds is not None:
-            self._tell("out", seconds, visit.host)
-        elif breaker.spotless and known.failing is None:
-            del self._hosts[visit.host]
-
-    def _known(self, host: str) -> _Host:
-        known = self._hosts.setdefault(host, _Host())
-        self._hosts.move_to_end(host)
+    def _known(self, key: Key) -> KnownHost:
+        known = self._hosts.get(key)
+        if known is None:
+            known = self._hosts[key] = KnownHost(FleetCircuit(_name(key), self._kind, _names(key)))
+        self._hosts.move_to_end(key)
         if len(self._hosts) > MOST:
-            self._hosts.popitem(last=False)
+            # The hosts of an organization with thousands of dead ones must not displace those of others.
+            [(most, _)] = Counter(whose for _, whose in self._hosts).most_common(1)
+            del self._hosts[next(key for key in self._hosts if key[1] == most)]
         return known
 
-    def _tell(self, state: str, seconds: float, host: str) -> None:
-        self._heard(state, seconds, host)
-        self._start(self._news.tell(TOPIC, f"{state} {round(1000 * seconds)} {host}"))
+    def _of(self, host: str) -> SharedHost:
+        shared = self._shared.get(host)
+        if shared is None:
+            shared = self._shared[host] = SharedHost()
+        self._shared.move_to_end(host)
+        if len(self._shared) > PROVEN:
+            self._shared.popitem(last=False)
+        return shared
+
+    def _tell(self, change: Change | None, key: Key, by: str = NOBODY) -> None:
+        if change is None:
+            return
+        self._heard(change, key, by)
+        host, whose = key
+        text = f"{change.state} {round(1000 * change.seconds)} {whose} {by} {host}"
+        self._background.start(self._news.publish(TOPIC, text))
 
     def _hear(self, text: str) -> None:
-        match text.split(" ", 2):
-            case ["out" | "well" as state, ms, host] if ms.isdecimal():
-                self._heard(state, int(ms) / 1000, host)
+        match text.split(" ", 4):
+            case ["out", _, whose, _, host] if whose == WHOLE and self._of(host).proven(self._clock.monotonic()):
+                self._tell(Change("well", 0.0), (host, WHOLE))  # somebody's send went well in this process
+            case ["out" | "asked" | "well" as state, ms, whose, by, host] if ms.isdecimal():
+                self._heard(Change(state, int(ms) / 1000), (host, whose), by)
 
-    def _heard(self, state: str, seconds: float, host: str) -> None:
-        if state == "well":
-            if self._hosts.pop(host, None) is not None:
-                _log.warning("host.well", host=host)
+    def _heard(self, change: Change, key: Key, by: str) -> None:
+        if change.state == "well":
+            self._heard_well(change, key)
             return
-        known = self._known(host)
-        known.breaker.follow(seconds, now=self._clock.monotonic())
-        if known.since is None:
-            known.since = self._clock.now()
-            _log.warning("host.out", host=host, seconds=round(seconds, 1))
+        known = self._known(key)
+        known.first_asked = None
+        known.circuit.apply(change)
+        if by != NOBODY:
+            known.tried_by(by)
+
+    def _heard_well(self, change: Change, key: Key) -> None:
+        known = self._hosts.pop(key, None)
+        if known is None:
+            return
+        known.circuit.apply(change)
+        host, whose = key
+        if whose == WHOLE:
+            self._of(host).forget()
+            # The circuits of single organizations: they may be well again, too.
+            for (name, _), other in self._hosts.items():
+                if name == host and other.circuit.is_open:
+                    other.circuit.hasten()
 
 
-def _key(host: str) -> str:
-    """What it is tried under: the fleet tries APIs, too."""
-    return f"host:{host}"
+def _names(key: Key) -> dict[str, str]:
+    """The fields of a log line. Without an organization: all of them."""
+    host, whose = key
+    return {"host": host} if whose == WHOLE else {"host": host, "organization": whose}
+
+
+def _name(key: Key) -> str:
+    """The name of the circuit in the fleet, beside the APIs'. Neither a host nor an id holds a slash."""
+    host, whose = key
+    return f"host:{whose}/{host}"

@@ -1,48 +1,66 @@
-"""How a webhook is sent: one signed POST, and what each answer to it means."""
+"""The channel ``webhook``: one signed POST, and the meaning of each answer."""
 
-import asyncio
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from notification_sender.channels.addresses import webhook_url
-from notification_sender.channels.answers import excerpt
-from notification_sender.channels.authorities import Authorities
+from notification_sender.channels.addresses import origin, webhook_url
+from notification_sender.channels.notices import Notices
+from notification_sender.channels.redaction import excerpt
 from notification_sender.channels.signing import Secrets, signature
-from notification_sender.model.destination import Destination, Identifier
-from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SchemaViolation, SendFailed, Sent
+from notification_sender.channels.trust_store import TrustStore
+from notification_sender.model.cause import follow
+from notification_sender.model.destination import MAX_ID, MAX_URL, Destination, Identifier
+from notification_sender.model.errors import (
+    ContextUnavailable,
+    Gone,
+    Rejected,
+    SchemaViolation,
+    SendFailed,
+    Sent,
+    SetupFault,
+    TransportError,
+)
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import explain
 from notification_sender.policy.retry import retry_after
-from notification_sender.ports import Begin, Clock
+from notification_sender.ports.channels import Begin
+from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.lag import Deadline, lost
 
-_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+MAX_TARGETS = 4096
+"""Parsed targets that are kept: a send needs its target four times, and to parse one costs a tenth of a send."""
+
+_TOKEN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 _Headers = list[tuple[str, str]]
 _PRIVATE = ("authorization", "webhook-signature")
-"""Headers whose values a recipient may send back to us, and nobody else is to read."""
+"""Headers whose values a recipient may repeat in its answer, and that must not be stored."""
 
 
 class Tokens(Protocol):
     """Bearer tokens for destinations."""
 
-    async def token(self, organization_id: str, destination_id: str, *, fresh: bool = False) -> str:
-        """``fresh``: the one before was refused.
+    async def token(self, organization_id: str, destination_id: str, resource: str, *, fresh: bool = False) -> str:
+        """A token for ``resource`` (an origin) and this destination of the organization alone. ``fresh``: the last
+        token was refused.
 
         Raises:
-            ContextUnavailable: our own platform is unwell.
+            ContextUnavailable: the AAA API failed.
 
         """
 
 
 class Answer(Protocol):
-    """What came back; the body as it came, for decoding could make 64 MiB of 64 KiB."""
+    """An answer. Its body is not decoded: that could make 64 MiB of 64 KiB."""
 
     @property
     def status(self) -> int: ...
@@ -53,7 +71,7 @@ class Answer(Protocol):
 
 
 class Transport(Protocol):
-    """One request, one answer. Plain values: to build what httpx has for them takes as long as the rest of a send."""
+    """One request, one answer. It takes plain values: the objects of httpx take as long as the rest of a send."""
 
     async def exchange(
         self,
@@ -65,13 +83,16 @@ class Transport(Protocol):
         deadline: float,
         begin: Begin,
         tls: ssl.SSLContext | None,
+        organization: str,
     ) -> Answer:
-        """``headers``: those of HTTP itself (host, lengths, encodings) are the transport's. ``begin`` is awaited once
-        there is a connection, right before the first byte is written. ``tls``: in place of its own.
+        """``headers``: all but those of HTTP itself (host, lengths, encodings), which the transport adds. ``begin`` is
+        awaited once there is a connection, right before the first byte. ``tls`` replaces the transport's own.
+        ``organization``: its rules and its connections are used.
 
         Raises:
             ForbiddenAddress: nothing was sent, and never will be.
-            SendFailed: no answer.
+            TransportError: no answer.
+            SlowDown: our own name server did not answer; nothing was sent.
             ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
@@ -82,7 +103,7 @@ class _Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    url: str
+    url: Annotated[str, Field(max_length=MAX_URL)]
     secret: Identifier | None = None
     auth: Literal["outbound_token"] | None = None
     ca: Identifier | None = None
@@ -104,28 +125,31 @@ class _Target(BaseModel):
 class Webhook:
     """The channel ``webhook``: a destination has a ``url``, and may have a ``secret``, an ``auth`` and a ``ca``.
 
-    ``transport`` hands over what it has where an answer does not end: the status is enough. ``deadline`` is for
-    all of one send, in seconds; a second try with a fresh token shares it.
+    ``transport`` returns the part of an answer that has come when the answer does not end: the status is enough.
+    ``deadline`` (seconds) is for one send; a second try with a fresh token shares it.
     """
 
     name = "webhook"
     parts: Mapping[str, bool] = {"json": False}
+    fields: Mapping[str, int] = {"url": MAX_URL, "secret": MAX_ID, "auth": MAX_ID, "ca": MAX_ID}
 
     def __init__(
         self,
         *,
         transport: Transport,
         secrets: Secrets,
-        authorities: Authorities,
+        trust_store: TrustStore,
         tokens: Tokens,
+        notices: Notices,
         clock: Clock,
         version: str,
         deadline: float = 15.0,
     ) -> None:
         self._transport = transport
         self._secrets = secrets
-        self._authorities = authorities
+        self._trust_store = trust_store
         self._tokens = tokens
+        self._notices = notices
         self._clock = clock
         self._user_agent = f"notification-sender/{version}"
         self._deadline = deadline
@@ -144,6 +168,28 @@ class Webhook:
         """Name and port of the URL."""
         return urlsplit(webhook_url(address)).netloc
 
+    def check(self, organization_id: str, destination: Destination) -> None:
+        """Check its signing secret and its certificate authority. A problem is logged once for each destination.
+
+        Raises:
+            SetupFault: one of them cannot be used; nothing is sent until it can.
+            SchemaViolation: as ``address``, or it names no secret and NS_UNSIGNED refuses that.
+            Unready: this process may open no more files just now.
+
+        """
+        target = _target(destination)
+        who = (organization_id, destination.destination_id, f"{target.secret or ''} {target.ca or ''}")
+        try:
+            keys = self._secrets.keys(organization_id, target.secret)
+            if target.ca:
+                self._trust_store.context(target.ca)
+        except SetupFault as fault:
+            self._notices.waits(who, fault)
+            raise
+        self._notices.served(who)
+        if not keys:
+            self._notices.unsigned(who)
+
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """POST it once, or twice where the first token is refused.
 
@@ -152,15 +198,17 @@ class Webhook:
             Rejected: another 4xx that will not change.
             ForbiddenAddress: nothing was sent, and never will be.
             SchemaViolation: as ``address``, or it was not rendered for a webhook.
-            SendFailed: no answer, or one that says later.
-            ContextUnavailable: the token could not be had; nothing was sent.
+            SendFailed: no answer, or an answer that asks to try later.
+            SlowDown: as of the transport.
+            ContextUnavailable: there is no token for it; nothing was sent.
+            SetupFault: as ``check``; nothing was sent.
             ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
         target = _target(notification.destination)
-        until = self._clock.monotonic() + self._deadline
+        until = self._clock.monotonic() - lost() + self._deadline
         headers, answer = await self._post(notification, target, until, begin)
-        if target.auth and answer.status in _REFUSED:
+        if target.auth and answer.status in _TOKEN_REFUSED:
             headers, answer = await self._post(notification, target, until, begin, fresh=True)
         private = [word for name, value in headers if name in _PRIVATE for word in value.split()]
         return self._judge(answer, excerpt(answer.body, private=[target.url, *private]))
@@ -170,25 +218,39 @@ class Webhook:
     ) -> tuple[_Headers, Answer]:
         body, authorization = _body(notification), []
         if target.auth:
-            token = await self._token(notification, until, fresh=fresh)
+            token = await self._token(notification, target, until, fresh=fresh)
             authorization = [("authorization", f"Bearer {token}")]
-        # Only now, because a token may take seconds to come.
-        headers = self._headers(notification.notification_id, target, body) + authorization
-        tls = self._authorities.context(target.ca) if target.ca else None
-        url, left = webhook_url(target.url), until - self._clock.monotonic()
-        return headers, await self._transport.exchange("POST", url, headers, body, deadline=left, begin=begin, tls=tls)
-
-    async def _token(self, notification: Notification, until: float, *, fresh: bool) -> str:
-        """Within the deadline of the send: the claim on it does not last much longer."""
-        destination_id = notification.destination.destination_id
+        # Built after the token, which may take seconds to come: the timestamp must be that of this attempt.
+        headers = self._headers(notification, target, body) + authorization
+        tls = self._trust_store.context(target.ca) if target.ca else None
         try:
-            async with asyncio.timeout(until - self._clock.monotonic()):
-                return await self._tokens.token(notification.organization_id, destination_id, fresh=fresh)
-        except TimeoutError:
-            raise ContextUnavailable("the token for this destination did not come in time") from None
+            answer = await self._transport.exchange(
+                "POST",
+                webhook_url(target.url),
+                headers,
+                body,
+                deadline=until + lost() - self._clock.monotonic(),
+                begin=begin,
+                tls=tls,
+                organization=notification.organization_id,
+            )
+        except TransportError as fault:
+            raise SendFailed.of(fault) from fault
+        return headers, answer
 
-    def _headers(self, id_: str, target: _Target, body: bytes) -> _Headers:
-        timestamp = int(self._clock.now())
+    async def _token(self, notification: Notification, target: _Target, until: float, *, fresh: bool) -> str:
+        """Fetched within the deadline of the send: the claim does not last much longer."""
+        whose = (notification.organization_id, notification.destination.destination_id, origin(target.url))
+        trail = follow()
+        try:
+            async with Deadline(until + lost() - self._clock.monotonic()):
+                return await self._tokens.token(*whose, fresh=fresh)
+        except TimeoutError:
+            cause = replace(trail.at, source="token")
+            raise ContextUnavailable("the token for this destination did not come in time", cause=cause) from None
+
+    def _headers(self, notification: Notification, target: _Target, body: bytes) -> _Headers:
+        id_, timestamp = notification.notification_id, int(self._clock.now())
         headers = [
             ("content-type", "application/json"),
             ("user-agent", self._user_agent),
@@ -196,19 +258,18 @@ class Webhook:
             ("webhook-timestamp", str(timestamp)),
             ("idempotency-key", id_),
         ]
-        if target.secret:
-            keys = self._secrets.keys(target.secret)
+        if keys := self._secrets.keys(notification.organization_id, target.secret):
             headers.append(("webhook-signature", signature(keys, id_, timestamp, body)))
         return headers
 
     def _judge(self, answer: Answer, said: str) -> Receipt:
-        """``said``, the recipient's words, goes nowhere but into ``answer``."""
+        """``said``, an excerpt of the recipient's answer, appears in ``answer`` alone."""
         status = answer.status
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
-            return Receipt(str(status), answer=said, status=status)
+            return Receipt(str(status), status=status)
         if status == HTTPStatus.GONE:
             raise Gone("answered 410", answer=said, status=status)
-        if 400 <= status < 500 and status not in _LATER:  # noqa: PLR2004 - HTTP's own border
+        if 400 <= status < 500 and status not in _TRY_LATER:  # noqa: PLR2004 - HTTP's own border
             raise Rejected(f"answered {status}", answer=said, status=status)
         redirect = ", a redirect, which is never followed" if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
         values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
@@ -223,10 +284,18 @@ class Webhook:
 
 
 def _target(destination: Destination) -> _Target:
+    extra = destination.extra
     try:
-        return _Target.model_validate(destination.extra)
+        return _read(tuple([(name, extra[name]) for name in Webhook.fields if name in extra]))
     except ValidationError as fault:
         raise SchemaViolation(f"{destination.destination_id}: {explain(fault)}") from None
+    except TypeError:  # a list or an object has no hash
+        raise SchemaViolation(f"{destination.destination_id}: a field is not a text") from None
+
+
+@lru_cache(maxsize=MAX_TARGETS)
+def _read(fields: tuple[tuple[str, Any], ...]) -> _Target:
+    return _Target.model_validate(dict(fields))
 
 
 def _body(notification: Notification) -> bytes:

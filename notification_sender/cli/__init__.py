@@ -1,4 +1,4 @@
-"""What operators type. Everything heavy is imported inside a command: ``--help`` answers at once."""
+"""The command line. Commands import heavy modules inside their functions, so that ``--help`` is fast."""
 
 import sys
 from collections.abc import Sequence
@@ -8,25 +8,27 @@ from typing import Annotated
 import typer
 
 from notification_sender.cli.audit import audit
-from notification_sender.cli.check import MISCONFIGURED, check
+from notification_sender.cli.check import check
+from notification_sender.cli.conventions import MISCONFIGURED, PROBLEM_FOUND
+from notification_sender.cli.dead import dead
+from notification_sender.cli.demo import demo
 from notification_sender.cli.destinations import destinations
 from notification_sender.cli.explain_plan import explain_plan
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
-from notification_sender.cli.run import demo, run
+from notification_sender.cli.run import run
 from notification_sender.cli.settings import settings
 from notification_sender.cli.suppressions import suppressions
 from notification_sender.cli.topology import topology
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
 
 NAME = "notification-sender"
-PROBLEM = 1
 
-# Pretty tracebacks print local variables, and some of them hold secrets.
+# Without typer's tracebacks: they print local variables, and some of these hold secrets.
 program = typer.Typer(
     name=NAME,
-    help="Tells whoever must be told: takes work units from RabbitMQ, delivers webhooks and emails, each once.",
-    epilog="Exit codes: 0 done, 1 a problem was found, 2 usage, 78 configuration.",
+    help="Takes work units from RabbitMQ, and delivers webhooks and emails, each once.",
+    epilog="Exit codes: 0 done, 1 a problem was found, 2 wrong usage, 78 wrong configuration.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,11 +36,12 @@ program = typer.Typer(
 )
 for command in (run, demo, check, settings, topology, publish, render, explain_plan, audit):
     program.command()(command)
+program.add_typer(dead, name="dead")
 program.add_typer(destinations, name="destinations")
 program.add_typer(suppressions, name="suppressions")
 
 
-def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's
     if wanted:
         print(version(NAME))
         raise typer.Exit
@@ -48,15 +51,15 @@ def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is type
 def options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version)
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 a problem was found, 2 usage, 78 configuration."""
+    """Run one command and exit: 0 done, 1 a problem was found, 2 wrong usage, 78 wrong configuration."""
     try:
         program(args=arguments, prog_name=NAME)
     except NotificationSenderError as fault:
         print(f"{NAME}: {fault}", file=sys.stderr)
-        sys.exit(MISCONFIGURED if isinstance(fault, ConfigurationFault) else PROBLEM)
+        sys.exit(MISCONFIGURED if isinstance(fault, ConfigurationFault) else PROBLEM_FOUND)

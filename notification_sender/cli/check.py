@@ -1,45 +1,66 @@
-"""Would it work here? Configuration, then everything it points to."""
+"""Checks the configuration, and reaches every service that it names."""
 
 import asyncio
 import json
 import os
+import shutil
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notification_sender.cli.conventions import MISCONFIGURED, PROBLEM_FOUND, identifiers
 from notification_sender.model.errors import ConfigurationFault
 
 if TYPE_CHECKING:
-    from notification_sender.app import Probe
-
-MISCONFIGURED = 78
-"""EX_CONFIG of sysexits.h."""
+    from notification_sender.app import CheckResult
 
 
-def check(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False) -> None:
-    """Check the configuration and reach everything it names. Sends nothing, changes nothing."""
+def check(
+    *,
+    organization: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", callback=identifiers, help="Check its destinations as well; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check the configuration and reach every service it names. Sends and changes nothing."""
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     try:
         settings = Settings.load(os.environ)
-        probes = [app.Probe("configuration", ok=True, detail="complete"), *asyncio.run(app.probe(settings))]
-        code = 0 if all(probe.ok for probe in probes) else 1
+        complete = app.CheckResult("configuration", ok=True, detail="complete")
+        results = [complete, *asyncio.run(app.run_checks(settings, organization or ()))]
+        code = 0 if all(result.ok for result in results) else PROBLEM_FOUND
     except ConfigurationFault as fault:
-        probes, code = [app.Probe("configuration", ok=False, detail=str(fault))], MISCONFIGURED
-    print(_json(probes) if as_json else _table(probes))
+        results, code = [app.CheckResult("configuration", ok=False, detail=str(fault))], MISCONFIGURED
+    print(_json(results) if as_json else _table(results))
     raise typer.Exit(code)
 
 
-def _table(probes: list["Probe"]) -> str:
-    width = max(len(probe.name) for probe in probes)
-    return "\n".join(f"{_word(probe):5}  {probe.name:{width}}  {probe.detail}" for probe in probes)
+def _table(results: list["CheckResult"]) -> str:
+    width = max(len(result.name) for result in results)
+    rows = ((f"{_word(result):5}  {result.name:{width}}  ", result.detail) for result in results)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return "\n".join(head + detail if columns is None else _folded(head, detail, columns) for head, detail in rows)
 
 
-def _word(probe: "Probe") -> str:
-    return "ok" if probe.ok else "FAULT"
+def _folded(head: str, detail: str, columns: int) -> str:
+    """Wrap a line to the terminal, indented under its start. Other outputs get one line each."""
+    indent = " " * len(head)
+    rows = [
+        textwrap.wrap(row, max(20, columns - len(head)), break_long_words=False, break_on_hyphens=False)
+        for row in detail.splitlines()
+    ]
+    return head + f"\n{indent}".join(piece for row in rows for piece in row)
 
 
-def _json(probes: list["Probe"]) -> str:
-    lines = [{"name": probe.name, "ok": probe.ok, "detail": probe.detail} for probe in probes]
-    return json.dumps({"ok": all(probe.ok for probe in probes), "probes": lines})
+def _word(result: "CheckResult") -> str:
+    return "ok" if result.ok else "FAULT"
+
+
+def _json(results: list["CheckResult"]) -> str:
+    lines = [{"name": result.name, "ok": result.ok, "detail": result.detail} for result in results]
+    return json.dumps({"ok": all(result.ok for result in results), "probes": lines})

@@ -1,47 +1,38 @@
-"""Destinations that were switched off, because their recipients said 410 or accepted nothing for days."""
+"""Destinations that are off, failing or waiting: lists them, and enables those that are off."""
 
 import asyncio
 import os
-import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notification_sender.cli.conventions import PROBLEM_FOUND, identifier, optional_identifier, utc_text
+
 if TYPE_CHECKING:
-    from notification_sender.adapters.redis_destinations import Trouble
+    from notification_sender.adapters.redis.operators import Trouble
 
-destinations = typer.Typer(help="Destinations with which something is wrong.", no_args_is_help=True)
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_:-]{1,128}")
-
-
-def identifier(text: str) -> str:
-    """Anything else is the id of nothing, and would be a pattern to the store."""
-    if not _IDENTIFIER.fullmatch(text):
-        raise typer.BadParameter("1 to 128 of A-Z a-z 0-9 _ : -")
-    return text
-
-
-def _some(text: str | None) -> str | None:
-    return text and identifier(text)
+destinations = typer.Typer(help="List destinations with a problem, and enable them.", no_args_is_help=True)
 
 
 @destinations.callback()
 def group() -> None:
-    """Destinations with which something is wrong."""
+    """List destinations with a problem, and enable them."""
 
 
 @destinations.command(name="list")
 def list_(
     *,
     organization: Annotated[
-        str | None, typer.Option(metavar="ID", callback=_some, help="Of this organization alone.")
+        str | None, typer.Option(metavar="ID", callback=optional_identifier, help="Only of this organization.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Destinations that are off, accept nothing, or asked us to wait: since when, and until when."""
+    """List destinations that are off, failing, held or waiting.
+
+    A held destination asked us to wait; a waiting one needs a file, such as a secret.
+    """
     import orjson  # noqa: PLC0415 - not paid by --help
 
     from notification_sender import app  # noqa: PLC0415 - as above
@@ -52,38 +43,42 @@ def list_(
         print(orjson.dumps([asdict(it) for it in troubles]).decode())
         return
     for it in troubles:
-        print(f"{it.organization_id}  {it.destination_id} ({it.address})  {_said(it, datetime.now(UTC).timestamp())}")
+        place = f" ({it.address})" if it.address else ""
+        print(f"{it.organization_id}  {it.destination_id}{place}  {_state(it, datetime.now(UTC).timestamp())}")
     if not troubles:
-        print("nothing is wrong with any destination")
+        print("no destination has a problem")
 
 
-def _said(trouble: "Trouble", now: float) -> str:
+def _state(trouble: "Trouble", now: float) -> str:
     words = []
     if trouble.until > now:
-        words.append(f"off until {_moment(trouble.until)}: {trouble.off}")
+        words.append(f"off until {utc_text(trouble.until)}: {trouble.off}")
     elif trouble.off:
         words.append(f"on again, was off: {trouble.off}")
     if trouble.failing_since:
-        words.append(f"nothing accepted since {_moment(trouble.failing_since)}")
+        words.append(f"nothing accepted since {utc_text(trouble.failing_since)}")
     if trouble.hold_until > now:
-        words.append(f"asked us to wait until {_moment(trouble.hold_until)}")
-    return ", ".join(words) or "well again"
-
-
-def _moment(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        words.append(f"asked us to wait until {utc_text(trouble.hold_until)}")
+    if trouble.waits_for:
+        words.append(f"waits: {trouble.waits_for}")
+    return ", ".join(words) or "no problem any more"
 
 
 @destinations.command()
 def enable(
     *,
-    organization: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="Whose destination it is.")],
-    destination: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="Its `destination_id`.")],
+    organization: Annotated[
+        str, typer.Option(metavar="ID", callback=identifier, help="The organization of the destination.")
+    ],
+    destination: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="The `destination_id`.")],
 ) -> None:
-    """Send to a destination again before its seven days are over; 1 if it was not off."""
+    """Enable a destination that is off, before its 7 days end.
+
+    Exit code 1 if it was not off.
+    """
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     addresses = asyncio.run(app.enable(Settings.load(os.environ), organization, destination))
-    print(f"{destination} of {organization}: " + ("on again" if addresses else "was not off"))
-    raise typer.Exit(0 if addresses else 1)
+    print(f"{destination} of {organization}: " + ("enabled" if addresses else "was not off"))
+    raise typer.Exit(0 if addresses else PROBLEM_FOUND)

@@ -1,4 +1,4 @@
-"""What holds here, and the page that says what there is."""
+"""Prints the effective settings, and generates the reference page of all settings."""
 
 import os
 from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
@@ -13,21 +13,21 @@ HEAD = """\
 
 Generated from the code by `make docs`.
 
-Everything is set by environment variables; no `.env` file is ever read. An empty variable counts as not set.
-All faults are reported at once, in one message, with exit code 78; an unknown `NS_` variable is a fault, too.
-What Kubernetes injects for a service (`NS_…_SERVICE_HOST`, `NS_…_SERVICE_PORT…`, `NS_…_PORT…`) is left alone.
+All settings are environment variables; the worker never reads a `.env` file. An empty variable counts as not set.
+The worker reports all faults at once, in one message, with exit code 78. An unknown `NS_` variable is a fault, too.
+It ignores variables that Kubernetes injects for a service (`NS_…_SERVICE_HOST`, `NS_…_SERVICE_PORT…`, `NS_…_PORT…`).
 
-Variables marked * are secrets. Each may be given as a file in its place, `NS_AMQP_URL_FILE=/run/secrets/amqp`;
-one newline at its end is not part of the secret. Secrets are never printed: `amqp://user:***@host/vhost`.
+Variables marked * are secrets. Each may be given as a file instead, `NS_AMQP_URL_FILE=/run/secrets/amqp`;
+one newline at the end of the file is not part of the secret. Secrets are never printed: `amqp://user:***@host/vhost`.
 
-| variable | default | form | why |
+| variable | default | format | purpose |
 |---|---|---|---|"""
 
 
 def settings(
-    *, markdown: Annotated[bool, typer.Option("--markdown", help="The reference page of all settings.")] = False
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference page of all settings.")] = False
 ) -> None:
-    """Print what holds here, secrets redacted."""
+    """Print the effective settings, with secrets redacted."""
     from notification_sender.settings import Settings  # noqa: PLC0415 - not paid by --help
 
     if markdown:
@@ -38,14 +38,14 @@ def settings(
 
 def page() -> str:
     """The reference page, in Markdown."""
-    from notification_sender.settings import options, relations  # noqa: PLC0415 - not paid by --help
+    from notification_sender.settings import constraints, loading  # noqa: PLC0415 - not paid by --help
 
-    secrets = options.secrets()
-    rows = [_row(name, field, secret=name in secrets) for name, field in options.variables().items()]
+    secrets = loading.secrets()
+    rows = [_row(name, field, secret=name in secrets) for name, field in loading.variables().items()]
     rules = [
-        f"- `NS_{it.option.upper()}` is {'at least' if it.equal else 'longer than'} `NS_{it.other.upper()}`: "
-        f"else {it.why}."
-        for it in relations.RELATIONS
+        f"- `NS_{it.option.upper()}` must be {'at least' if it.equal else 'longer than'} `NS_{it.other.upper()}`; "
+        f"otherwise {it.why}."
+        for it in constraints.RELATIONS
     ]
     return "\n".join([HEAD, *rows, "", "## Relations", "", *rules])
 
@@ -56,8 +56,8 @@ def _row(name: str, field: "FieldInfo", *, secret: bool) -> str:
 
 
 def _form(field: "FieldInfo") -> str:
-    """How it is written: what its type says, its choices, its bounds."""
-    from notification_sender.settings.forms import Form  # noqa: PLC0415 - not paid by --help
+    """The format of a field, from its type, its choices or its bounds."""
+    from notification_sender.settings.formats import Form  # noqa: PLC0415 - not paid by --help
 
     members = get_args(field.annotation)
     hints = [*field.metadata, *(hint for member in members for hint in getattr(member, "__metadata__", ()))]

@@ -1,27 +1,28 @@
-"""The suppression list: recipients who want nothing of an organization. Known by a hash, never by their address."""
+"""The suppression list: recipients who want no emails of an organization. They are stored by hash, not by address."""
 
 import asyncio
 import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from notification_sender.cli.destinations import identifier
-from notification_sender.policy.retry import duration
+from notification_sender.cli.conventions import PROBLEM_FOUND, identifier, utc_text
+from notification_sender.model.durations import duration
 
-suppressions = typer.Typer(help="Recipients who want no emails of an organization.", no_args_is_help=True)
+suppressions = typer.Typer(help="Suppress emails of an organization to recipients.", no_args_is_help=True)
 
-Organization = Annotated[str, typer.Option(metavar="ID", callback=identifier, help="Whose notifications they are.")]
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A mail address; - reads one a line.")]
+Organization = Annotated[
+    str, typer.Option(metavar="ID", callback=identifier, help="The organization that sends the emails.")
+]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", hidden=True)]
 
 
 @suppressions.callback()
 def group() -> None:
-    """Recipients who want no emails of an organization."""
+    """Suppress emails of an organization to recipients."""
 
 
 @suppressions.command()
@@ -29,10 +30,15 @@ def add(
     address: Address,
     *,
     organization: Organization,
-    lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="As in 12h or 365d.")] = "365d",
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="For whoever lists them.")] = "",
+    lasting: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="For how long, such as 12h or 365d.")
+    ] = "365d",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="A note that `list` shows.")] = "",
 ) -> None:
-    """Send no email of the organization to this address any more. Adding it again starts the time anew."""
+    """Send no email of the organization to this address.
+
+    With - as ADDRESS the command reads one address a line. Adding an address again restarts its time.
+    """
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
@@ -43,38 +49,43 @@ def add(
 
 @suppressions.command()
 def remove(address: Address, *, organization: Organization) -> None:
-    """Send emails to this address again; 1 if none was on the list."""
+    """Send emails to this address again.
+
+    With - as ADDRESS the command reads one address a line. Exit code 1 if none was on the list.
+    """
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     recipients = _recipients(address)
     removed = asyncio.run(app.unsuppress(Settings.load(os.environ), organization, recipients))
     print(f"{organization}: {removed} of {len(recipients)} removed")
-    raise typer.Exit(0 if removed else 1)
+    raise typer.Exit(0 if removed else PROBLEM_FOUND)
 
 
 @suppressions.command("list")
 def show(
     *,
     organization: Organization,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Who is on the list, until when and why."""
+    """List the suppressed recipients, with end and reason."""
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     listed = asyncio.run(app.suppressed(Settings.load(os.environ), organization))
     now = time.time()
-    rows = [{"recipient": it.recipient, "until": _moment(now + it.left), "reason": it.reason} for it in listed]
+    rows = [{"recipient": it.recipient, "until": utc_text(now + it.left), "reason": it.reason} for it in listed]
     if as_json:
         print(json.dumps(rows))
         return
+    if not rows:
+        print("the list is empty")
     for row in rows:
         print(f"{row['recipient']}  {row['until']}  {row['reason']}".rstrip())
 
 
 def _recipients(address: str) -> list[str]:
-    """The hash of each. No fault repeats an address: what is on a screen is soon in a log."""
+    """The hash of each address. No error repeats an address: terminal output often ends in logs."""
     from notification_sender.channels.email import is_address  # noqa: PLC0415 - not paid by --help
     from notification_sender.model.destination import recipient_hash  # noqa: PLC0415 - as above
 
@@ -83,7 +94,7 @@ def _recipients(address: str) -> list[str]:
     faulty = [str(number) for number, line in lines if not is_address(line)]
     if faulty or not lines:
         where = f" (line {', '.join(faulty[:10])})" if address == "-" and faulty else ""
-        raise typer.BadParameter(f"not a mail address, like user@example.com{where}: nothing was done")
+        raise typer.BadParameter(f"not a mail address like user@example.com{where}; nothing was changed")
     return list(dict.fromkeys(recipient_hash(line) for _, line in lines))
 
 
@@ -93,9 +104,5 @@ def _seconds(text: str) -> float:
     except ValueError as fault:
         raise typer.BadParameter(f"--for: {fault}") from None
     if not seconds:
-        raise typer.BadParameter("--for: more than nothing")
+        raise typer.BadParameter("--for must be longer than 0s")
     return seconds
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

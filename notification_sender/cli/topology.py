@@ -1,11 +1,11 @@
-"""The queues and exchanges, before the first worker runs."""
+"""Declares the queues and exchanges before the first worker runs."""
 
 import asyncio
 import os
 
 
 def topology() -> None:
-    """Declare the queues and exchanges, and list them. Harmless where they exist already."""
+    """Declare the queues and exchanges, and list them. Existing ones stay as they are."""
     from notification_sender import app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 

@@ -1,9 +1,20 @@
-"""What of a recipe would run, and why: as text for a terminal, as a picture for a page."""
+"""Explains which sources of a recipe would run, and why: as text for a terminal, as a picture for a page."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from textwrap import wrap
 
-from notification_sender.context.graph import Recipe, Source
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.source import Source
+
+WIDTH = 100
+"""Columns of a terminal."""
+
+GLUE = "\u00a0"
+
+UNDER = " " * 33
+"""Below the reasons: the columns of the word and the name stay empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +42,20 @@ def explained(recipe: Recipe, subject: str | None, readers: Mapping[str, Collect
 
 def text(lines: Iterable[Line]) -> str:
     """A block for each source: whether it runs, why, what it needs, how long its facts are kept."""
-    return "\n".join(
-        f"{'runs   ' if line.runs else 'is left'}  {line.source.name:<24}{line.why}\n{'':<9}{'':<24}{_how(line)}"
-        for line in lines
-    )
+    rows = []
+    for line in lines:
+        rows.append(f"{'runs   ' if line.runs else 'is left'}  {line.source.name:<24}{_column(line.why)}")
+        rows.append(UNDER + _column(_how(line)))
+    return "\n".join(rows)
+
+
+def _column(words: str) -> str:
+    """In its column; what stands between two marks stays on one line where it fits."""
+    room = WIDTH - len(UNDER)
+    pieces = re.split(r"(?<=;) | (?=· )", words)
+    whole = " ".join(piece.replace(" ", GLUE) if len(piece) <= room else piece for piece in pieces)
+    rows = wrap(whole, room, break_long_words=False, break_on_hyphens=False)
+    return f"\n{UNDER}".join(rows).replace(GLUE, " ")
 
 
 def mermaid(lines: Iterable[Line]) -> str:
@@ -55,7 +76,8 @@ def _why(
     if source not in running:
         later = [reason.name for reason in recipe.reasons.values() if source in recipe.plan(reason.needs)]
         return "no template reads it" + (f"; {', '.join(later)} does, of what comes back late" if later else "")
-    reasons = [f"read by {reader}" for reader, names in readers.items() if source.name in names]
+    read_by = [reader for reader, names in readers.items() if source.name in names]
+    reasons = [f"read by {', '.join(read_by)}"] if read_by else []
     if source.name == subject:
         reasons.append("what the unit is about")
     needed_by = [other.name for other in running if source.name in other.needs]

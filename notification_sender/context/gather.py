@@ -1,58 +1,59 @@
-"""One unit → its context: each source starts the moment what it needs is there, all under one deadline."""
+"""One unit → its context: each source starts as soon as its needs are there, all under one deadline."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
-from notification_sender.context.bulk import Bulk
-from notification_sender.context.cache import Cache
-from notification_sender.context.facts import CountForeign
-from notification_sender.context.gathering import FRESHNESS, Gathering
-from notification_sender.context.graph import Recipe, Source
-from notification_sender.context.moments import moment, rfc3339
-from notification_sender.context.provenance import Came, traced
+from notification_sender.context.cache.facts import CountForeign
+from notification_sender.context.cache.read_through import Cache
+from notification_sender.context.gathering import FRESHNESS, Gathering, Lineage, lineage_of
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.source import Source
+from notification_sender.context.upstream.batching import Bulk
+from notification_sender.model.cause import Cause
 from notification_sender.model.errors import ContextUnavailable, RenderFault
+from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.model.unit import WorkUnit, fingerprint_time
+from notification_sender.telemetry.lag import Deadline, had
 
 PLANS = 1024
-"""Plans that are kept: to work one out costs as much as to gather what is at hand."""
+"""Plans that are kept: to make one costs as much as to gather facts that this process holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The facts gathered for one unit. They are shared with other units: nobody changes them."""
+    """The facts gathered for one unit. Other units share them: nobody changes them."""
 
     values: dict[str, Any]
     """By source; MISSING is false and empty."""
     degraded: list[str]
-    """What is missing or old: names of sources, and ``freshness`` where the subject is older than the event."""
+    """Names of the sources that are missing or old, and ``freshness`` where the subject is older than the event."""
     subject: str
     """The source that the unit is about."""
-    came: Mapping[str, Came]
-    """By source: how it came, and when."""
+    lineage: Mapping[str, Lineage]
+    """By source: how the fact came, and when its fetch began."""
 
 
 def timestamp(unit: WorkUnit, context: Context) -> str:
-    """When it happened, RFC 3339 with a ``Z``: by the unit, else the subject's ``modified``. Reads no clock.
+    """The time of the event, RFC 3339 with a ``Z``: the unit's, else the subject's ``modified``. Reads no clock.
 
     Raises:
-        RenderFault: nobody says when.
+        RenderFault: neither has one.
 
     """
     subject = context.values[context.subject] or {}
-    when = unit.occurred_at or fingerprint_time(unit) or moment(subject.get("modified"))
+    when = unit.occurred_at or fingerprint_time(unit) or parse_rfc3339(subject.get("modified"))
     if when is None:
         raise RenderFault(f"neither the unit nor its {context.subject} says when it happened")
-    return rfc3339(when)
+    return format_rfc3339(when)
 
 
 class Gatherer:
-    """A recipe with what it was given at start. ``timeout`` s for one unit.
+    """A recipe with its resources. ``timeout``: seconds for one unit.
 
     Raises:
-        ConfigurationFault: the recipe needs what is not there.
+        ConfigurationFault: the recipe needs a resource that is not there.
 
     """
 
@@ -72,42 +73,43 @@ class Gatherer:
         self._cache = cache
         self._timeout = timeout
         self._made_of = {name: [*(it.needs & recipe.sources.keys())] for name, it in recipe.sources.items()}
-        # By names; a few, but a publisher may think of many.
+        # By names: a few sets, but a publisher may make many.
         self.plan: Callable[[frozenset[str]], tuple[Source, ...]] = lru_cache(PLANS)(recipe.plan)
 
     def check(self, unit: WorkUnit) -> None:
-        """Whether the unit is about something.
+        """Check that the unit has a subject.
 
         Raises:
-            SchemaViolation: it is not.
+            SchemaViolation: it has none.
 
         """
         self._recipe.subject(unit)
 
     @property
     def may_be_outdated(self) -> bool:
-        """Whether the recipe knows reasons not to tell any more what has waited."""
+        """Whether the recipe has reasons to suppress a notification that has waited."""
         return bool(self._recipe.reasons)
 
     async def outdated(self, unit: WorkUnit, age: float) -> str | None:
-        """The first reason not to tell any more what was composed ``age`` s ago; None: there is none.
+        """The first reason to suppress a notification that was composed ``age`` s ago; None: there is none.
 
-        Raises as ``Session.context``, and ContextUnavailable also where a fact is missing or old: it decides nothing.
+        Raises as ``Session.context``, and ContextUnavailable also where a fact is missing or old.
         """
         asked = [reason for reason in self._recipe.reasons.values() if age > reason.after]
         if not asked:
             return None
         context = await self.gather(unit, frozenset().union(*(reason.needs for reason in asked)))
         if context.degraded:
-            raise ContextUnavailable(f"{', '.join(context.degraded)}: missing or old")
+            cause = Cause(source=context.degraded[0])
+            raise ContextUnavailable(f"{', '.join(context.degraded)}: missing or old", cause=cause)
         facts = {**self._resources, "unit": unit, **context.values}
         return next((reason.name for reason in asked if reason.holds(facts)), None)
 
     def begin(self, unit: WorkUnit) -> "Session":
-        """Nothing is fetched yet: ``async with gatherer.begin(unit) as session``.
+        """A session for the unit: ``async with gatherer.begin(unit) as session``. Nothing is fetched yet.
 
         Raises:
-            SchemaViolation: the unit is about nothing.
+            SchemaViolation: the unit has no subject.
 
         """
         subject = self._recipe.subject(unit)
@@ -115,13 +117,13 @@ class Gatherer:
         return Session(gathering, subject, self.plan, self._made_of, self._timeout)
 
     async def gather(self, unit: WorkUnit, names: frozenset[str] | None = None) -> Context:
-        """The sources of these names (None: all), what they need, and the subject. Raises as ``Session.context``."""
+        """The sources of these names (None: all), their needs, and the subject. Raises as ``Session.context``."""
         async with self.begin(unit) as session:
             return await session.context(frozenset(self._recipe.sources) if names is None else names)
 
 
 class Session:
-    """Gathering for one unit, step by step: what is wanted may become known only after something is there."""
+    """Gathering for one unit, step by step: the wanted sources may be known only after some facts are there."""
 
     def __init__(
         self,
@@ -147,14 +149,14 @@ class Session:
             await self._gathering.end()
 
     def start(self, names: frozenset[str]) -> None:
-        """Have these fetched, and what they need; nobody waits. Names that are no sources are not ours."""
+        """Start to fetch these sources and their needs, without a wait. Names that are no sources are left out."""
         if not names <= self._wanted:
-            # The very set that was handed in knows its hash already.
+            # This very set has computed its hash already.
             self._wanted = names if self._wanted <= names else self._wanted | names
             self._gathering.want(self._plan(self._wanted))
 
     def at_hand(self, name: str) -> bool:
-        """Whether a source that was started is there by now."""
+        """Whether a source that was started has its value by now."""
         return name in self._gathering.facts
 
     async def fact(self, name: str) -> Any:
@@ -166,11 +168,11 @@ class Session:
         return self._gathering.facts.get(name)
 
     async def context(self, names: frozenset[str]) -> Context:
-        """The sources of these names, what they need, and always the subject: it is what tells another tenant's unit,
-        and one that is about nothing.
+        """The sources of these names, their needs, and always the subject: it may belong to another tenant, or not
+        exist.
 
         Raises:
-            ContextUnavailable: a required source, named, could not be had in time.
+            ContextUnavailable: a required source, which it names, could not be fetched in time.
             SubjectNotFound: the API has no such subject.
             TenantMismatch: the subject is another organization's.
 
@@ -184,16 +186,15 @@ class Session:
             await self._until([source.name for source in plan])
         values = {source.name: gathering.facts[source.name] for source in plan}
         degraded = gathering.degraded and sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
-        return Context(values, degraded, self._subject, traced(values, self._made_of, gathering.came))
+        return Context(values, degraded, self._subject, lineage_of(values, self._made_of, gathering.lineage))
 
     async def _until(self, names: Iterable[str]) -> None:
-        """Until these are there, within the time of the whole."""
+        """Wait until these are there, within the time of the unit."""
         gathering = self._gathering
-        clock = asyncio.get_running_loop().time
         if self._deadline is None:
-            self._deadline = clock() + self._timeout
+            self._deadline = had() + self._timeout
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with Deadline(self._deadline - had()):
                 while not gathering.has(names):
                     await gathering.step()
         except TimeoutError:

@@ -1,26 +1,38 @@
-"""The state of gathering for one unit: what is there, what runs, what is left."""
+"""The state of gathering for one unit: the facts that are there, the sources that run, those that are left."""
 
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from notification_sender.context.bulk import Bulk
-from notification_sender.context.cache import Cache
-from notification_sender.context.facts import Copy, Kind, Wanted, accepted
-from notification_sender.context.graph import MISSING, Call, Source
-from notification_sender.context.provenance import HOW, NEVER, Came
-from notification_sender.context.upstream import Foreign, NotFound
-from notification_sender.model.errors import ContextUnavailable, SubjectNotFound, TenantMismatch
+from notification_sender.context.cache.facts import Fact, Kind, Origin, Wanted, usable
+from notification_sender.context.cache.read_through import Cache
+from notification_sender.context.source import MISSING, Call, Source
+from notification_sender.context.upstream.batching import Bulk
+from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Foreign, NotFound, Refused
+from notification_sender.context.upstream.whose import whose
+from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, Trail, follow
+from notification_sender.model.errors import ContextUnavailable, PlatformFault, SubjectNotFound, TenantMismatch
+from notification_sender.model.notification import How, Provenance
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 from notification_sender.policy.freshness import Fence, fence
+from notification_sender.telemetry.lag import Deadline
 
 FRESHNESS = "freshness"
 """Named as degraded where the subject is older than the event."""
 
+Lineage = tuple[How, float]
+"""How a fact came, and when its fetch began: epoch seconds."""
+
+NEVER: Lineage = ("missing", math.inf)
+
+HOW: Mapping[Origin, How] = {"shelf": "hit", "fetched": "fetched", "stale": "stale"}
+
 
 class Gathering:
-    """A value that is at hand is taken at once: tasks are for what waits."""
+    """A fact that this process holds is taken at once: only a fetch costs a task."""
 
     def __init__(self, unit: WorkUnit, subject: str, resources: Mapping[str, Any], cache: Cache, bulk: Bulk) -> None:
         self._subject = subject
@@ -30,21 +42,22 @@ class Gathering:
         self._fence = fence(fingerprint_time(unit), unit.occurred_at)
         self._left: Sequence[Source] = ()
         self.facts: dict[str, Any] = {**resources, "unit": unit}
-        """What there is to call a source with; in the end all that is wanted, by source."""
+        """The arguments of sources: resources, the unit, and the values of sources that are there."""
         self.degraded: list[str] = []
-        self.came: dict[str, Came] = {}
-        """Of what was looked up."""
+        self.lineage: dict[str, Lineage] = {}
+        """Of the sources that were fetched or held."""
         self.running: dict[asyncio.Task[None], Source] = {}
+        self._trails: dict[str, Trail] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     async def end(self) -> None:
-        """No task outlives its unit; what it raised is looked at, so that asyncio does not complain of it."""
+        """Cancel all tasks: none outlives its unit. Their errors are read, or asyncio would log them."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def want(self, plan: Sequence[Source]) -> None:
-        """Take or start all of ``plan``, which is in the order of the needs, and holds all that was wanted before."""
+        """Take or start all of ``plan``, which is in the order of the needs, and holds all earlier plans."""
         running = {source.name for source in self.running.values()}
         self._left = [it for it in plan if it.name not in self.facts and it.name not in running]
         self.advance()
@@ -66,7 +79,7 @@ class Gathering:
         self._left = left
 
     async def step(self) -> None:
-        """Until at least one of those running has ended."""
+        """Wait until at least one running source has ended."""
         done, _ = await asyncio.wait(self.running, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             del self.running[task]
@@ -74,23 +87,24 @@ class Gathering:
         self.advance()
 
     def give_up(self, why: str) -> None:
-        """The time is over: what is optional is missing.
+        """The time is over: running sources that are optional count as missing.
 
         Raises:
-            ContextUnavailable: something else is missing too.
+            ContextUnavailable: a required source is still running.
 
         """
         while self.running:
-            required = [source.name for source in self.running.values() if source.optional is not True]
+            required = [source for source in self.running.values() if source.optional is not True]
             if required:
-                raise ContextUnavailable(f"{', '.join(required)}: {why}")
+                names = ", ".join(source.name for source in required)
+                raise ContextUnavailable(f"{names}: {why}", cause=self._cause(required[0]))
             for source in self.running.values():
                 self._miss(source)
             self.running = {}
             self.advance()
 
     def _take(self, source: Source) -> bool:
-        """Whether it is there now; else it was started."""
+        """Take the value of a source, or start its fetch. Whether the value is there now."""
         facts = self.facts
         if source.kind is None:
             self._settle(source, source.fetch(facts))
@@ -108,28 +122,28 @@ class Gathering:
         return self._take_one(source, source.kind, id_)
 
     def _take_one(self, source: Source, kind: Kind, id_: str) -> bool:
-        copy = self._cache.at_hand(kind, self._organization_id, id_)
-        if copy is None or not self._accepts(source, copy):
+        fact = self._cache.get_local(kind, self._organization_id, id_)
+        if fact is None or not self._accepts(source, fact):
             self._start(source, kind, [id_], {})
             return False
-        if copy.words:
-            self._fail(source, NotFound(copy.words))
+        if fact.words:
+            self._fail(source, NotFound(fact.words, cause=fact.cause))
         else:
-            self.came[source.name] = ("hit", copy.fetched_at)
-            self._settle(source, copy.value)
+            self.lineage[source.name] = ("hit", fact.fetched_at)
+            self._settle(source, fact.value)
         return True
 
     def _take_many(self, source: Source, kind: Kind, batch: Call) -> bool:
-        ids = dict.fromkeys(batch(self.facts))  # each once, in their order
+        ids = dict.fromkeys(batch(self.facts))  # each once, in order
         known: Mapping[str, Any] = (ids and source.given and source.given(self.facts)) or {}
         values = {id_: known[id_] for id_ in ids if id_ in known} if known else {}
         missing: list[str] = []
         if len(values) < len(ids):
             unknown = [id_ for id_ in ids if id_ not in values] if values else ids
-            at_hand, missing, oldest = self._cache.all_at_hand(kind, self._organization_id, unknown)
+            at_hand, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
             if at_hand:
                 values |= at_hand
-                self.came[source.name] = ("hit", oldest)
+                self.lineage[source.name] = ("hit", oldest)
         if missing:
             self._start(source, kind, missing, ids | values)
             return False
@@ -142,56 +156,56 @@ class Gathering:
         self.tasks.append(task)
 
     async def _fetch(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
+        whose.set(self._organization_id)  # of this task, and of the tasks that it starts
+        self._trails[source.name] = follow()
         try:
-            async with asyncio.timeout(source.timeout):
+            async with Deadline(source.timeout):
                 await self._find(source, kind, ids, values)
         except Exception as error:  # noqa: BLE001 - what is optional may fail in any way; the rest is raised again
             self._fail(source, error)
 
     async def _find(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
         async def load(ids: Sequence[str]) -> Mapping[str, Any]:
-            return await (
-                self._load_one(source, ids[0]) if source.batch is None else self._load_many(source, kind, ids)
-            )
+            return await (self._load_one(source, ids[0]) if source.batch is None else self._load_many(source, ids))
 
         about = source.name == self._subject
         wanted = Wanted(kind, self._organization_id, load, self._guard(source), about)
-        found = await self._cache.find(wanted, ids)
-        if found.origin == "stale":
+        facts = await self._cache.get(wanted, ids)
+        if facts.origin == "stale":
             self.degraded.append(source.name)
-        oldest = min((copy.fetched_at for copy in found.copies.values()), default=math.inf)
-        self.came[source.name] = (HOW[found.origin], min(oldest, self.came.get(source.name, NEVER)[1]))
+        oldest = min((fact.fetched_at for fact in facts.by_id.values()), default=math.inf)
+        self.lineage[source.name] = (HOW[facts.origin], min(oldest, self.lineage.get(source.name, NEVER)[1]))
+        for id_, fact in facts.by_id.items():
+            if fact.bad:
+                raise BadRecord(fact.words or id_, cause=fact.cause)
         if source.batch is None:
-            self._settle_one(source, found.copies.get(ids[0]))
+            self._settle_one(source, facts.by_id.get(ids[0]))
             return
-        values |= {id_: copy.value for id_, copy in found.copies.items()}
+        values |= {id_: fact.value for id_, fact in facts.by_id.items()}
         self._settle_many(source, values, values)
 
     async def _load_one(self, source: Source, id_: str) -> Mapping[str, Any]:
         try:
             value = await source.fetch(self.facts)
-        except Foreign:  # somebody's leak, and no absence to remember
+        except Foreign:  # a leak of another organization's record, and no absence to remember
             raise
         except NotFound as absence:
             value = absence
+        except (BadRecord, Refused) as fault:
+            value = BadRecord(str(fault), cause=fault.cause)
         return {} if value is MISSING else {id_: value}
 
-    async def _load_many(self, source: Source, kind: Kind, ids: Sequence[str]) -> Mapping[str, Any]:
-        records: dict[str, Any]
-        if source.coalesce is None:
-            records = await source.fetch({**self.facts, "ids": ids})
-        else:
-            records = await self._bulk.records(kind, self._organization_id, ids)
-        return dict.fromkeys(ids) | records
+    async def _load_many(self, source: Source, ids: Sequence[str]) -> Mapping[str, Any]:
+        return dict.fromkeys(ids) | await self._bulk.records(source, self._organization_id, ids, self.facts)
 
-    def _settle_one(self, source: Source, copy: Copy | None) -> None:
-        if copy is not None and copy.words:
-            raise NotFound(copy.words)
-        if copy is None or copy.value is None or self._accepts(source, copy):
-            self._settle(source, copy and copy.value)
+    def _settle_one(self, source: Source, fact: Fact | None) -> None:
+        if fact is not None and fact.words:
+            raise NotFound(fact.words, cause=fact.cause)
+        if fact is None or fact.value is None or self._accepts(source, fact):
+            self._settle(source, fact and fact.value)
         elif source.name == self._subject:
             self.degraded.append(FRESHNESS)
-            self._settle(source, copy.value)
+            self._settle(source, fact.value)
         else:  # older than the event
             self._settle(source, None)
 
@@ -205,23 +219,69 @@ class Gathering:
 
     def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)
-        self.came[source.name] = NEVER
+        self.lineage[source.name] = NEVER
         self._settle(source, source.default)
 
     def _fail(self, source: Source, error: Exception) -> None:
         about = source.name == self._subject
         if isinstance(error, NotFound) and about:
-            end = TenantMismatch if isinstance(error, Foreign) else SubjectNotFound
-            raise end(f"{source.name}: {error}") from error
+            words = f"{source.name}: {error}"
+            if isinstance(error, Foreign):
+                raise TenantMismatch(words) from error
+            raise SubjectNotFound(words, cause=self._cause(source, error)) from error
         if source.optional is True or (source.optional == "absent" and isinstance(error, NotFound)):
             self._miss(source)
         elif isinstance(error, NotFound | ContextUnavailable | TimeoutError):
-            raise ContextUnavailable(f"{source.name}: {str(error) or 'not there in its time'}") from error
+            words = f"{source.name}: {str(error) or 'not there in its time'}"
+            raise ContextUnavailable(words, cause=self._cause(source, error)) from error
         else:
             raise error
 
-    def _accepts(self, source: Source, copy: Copy) -> bool:
-        return accepted(copy, self._guard(source), subject=source.name == self._subject)
+    def _cause(self, source: Source, error: Exception | None = None) -> Cause:
+        """The known cause of the failure of a source. ``error`` None: the source was cut off."""
+        trail = self._trails.get(source.name)
+        apis = (getattr(self.facts.get(need), "api", "") for need in sorted(source.needs))
+        own = Cause(source.name, next((it for it in apis if isinstance(it, str) and it), ""))
+        if isinstance(error, PlatformFault):
+            answered = isinstance(error, NotFound | BadAnswer)
+            return error.cause.completed(replace(own, phase=Phase.READ if answered else None))
+        at = NOBODY_KNOWS if trail is None else trail.at
+        return at.completed(own).completed(Cause(phase=Phase.SHARED))
+
+    def _accepts(self, source: Source, fact: Fact) -> bool:
+        return usable(fact, self._guard(source), subject=source.name == self._subject)
 
     def _guard(self, source: Source) -> Fence | None:
         return self._fence if source.fresh_as == self._subject else None
+
+
+def lineage_of(
+    facts: Mapping[str, Any], made_of: Mapping[str, Sequence[str]], fetched: Mapping[str, Lineage]
+) -> dict[str, Lineage]:
+    """The lineage of all ``facts``, each of which stands after the facts it is made of. A fact that was not fetched is
+    as old as the oldest of these.
+    """
+    lineage: dict[str, Lineage] = {}
+    for name, fact in facts.items():
+        if fact is MISSING:
+            lineage[name] = NEVER
+        elif name in fetched:
+            lineage[name] = fetched[name]
+        else:
+            oldest = math.inf
+            for part in made_of[name]:
+                oldest = min(oldest, lineage[part][1])
+            lineage[name] = ("given", oldest)
+    return lineage
+
+
+def provenance(lineage: Lineage, now: float) -> Provenance:
+    """The provenance at ``now``, to a tenth of a second."""
+    # The clocks of two processes differ a little.
+    return _provenance(lineage[0], int(10 * max(0.0, now - lineage[1])))
+
+
+@lru_cache(maxsize=4096)
+def _provenance(how: How, tenths: int) -> Provenance:
+    """Many facts share one: to make one costs more than to find it."""
+    return Provenance(how=how, age=tenths / 10)

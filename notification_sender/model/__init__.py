@@ -1,1 +1,1 @@
-"""The nouns that are handed round: frozen data, no I/O, no clock."""
+"""The data types that all layers share: frozen, without I/O and without a clock."""

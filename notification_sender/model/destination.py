@@ -1,4 +1,7 @@
-"""Where one recipient is told. What only one channel understands stays in ``extra`` and is that channel's to check."""
+"""A destination: where one recipient receives notifications, and the bounds of its fields.
+
+Fields that only one channel understands stay in ``extra``. That channel checks them.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,12 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_:-]+$")]
-"""An id of the contract: it appears in keys, headers and file names, so nothing else is let in."""
+MAX_PATTERNS = 64
+MAX_PATTERN = 256
+MAX_URL = 2048
+"""Characters. Browsers, proxies and servers refuse longer URLs."""
+
+MAX_ID = 128
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[A-Za-z0-9_:-]+$")]
+"""An id of the contract. It appears in keys, headers and file names, so other characters are refused."""
 
 
 class Rate(BaseModel):
-    """A limit of this destination's own."""
+    """A rate limit of this destination alone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -20,7 +29,7 @@ class Rate(BaseModel):
 
 
 class Destination(BaseModel):
-    """What every channel has in common. A channel reads its own fields (``url``, ``to`` …) from ``extra``."""
+    """The fields that all channels have in common. A channel reads its own (``url``, ``to`` …) from ``extra``."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -28,26 +37,32 @@ class Destination(BaseModel):
     channel: Identifier
     template: Identifier | None = None
     rate: Rate | None = None
-    events: tuple[str, ...] | None = None
+    # Fail fast: pydantic would otherwise explain ten thousand faults one by one.
+    events: (
+        Annotated[
+            tuple[Annotated[str, Field(max_length=MAX_PATTERN)], ...], Field(max_length=MAX_PATTERNS, fail_fast=True)
+        ]
+        | None
+    ) = None
     enabled: bool = True
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The channel's own fields, unchecked."""
+        """The fields of the channel, unchecked."""
         return self.__pydantic_extra__ or {}
 
 
 def recipient_hash(address: str) -> str:
-    """A mail address as the store knows it, 32 hex digits: the same however it is written, and never in the clear."""
+    """Hash a mail address for Redis: 32 hex digits, the same for any letter case. Redis never holds the address."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """A recipient who wants nothing of an organization."""
+    """A recipient who has unsubscribed from an organization."""
 
     recipient: str
-    """As ``recipient_hash`` says."""
+    """The ``recipient_hash`` of the address."""
     left: float
     """Seconds until it ends."""
     reason: str

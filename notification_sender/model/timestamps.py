@@ -1,11 +1,13 @@
-"""Points in time as the APIs write them."""
+"""RFC 3339 times: how the worker reads and writes them."""
 
 from datetime import UTC, datetime
 
 
-def moment(text: object) -> datetime | None:
-    """Read an RFC 3339 time. Without an offset it is UTC, as our APIs mean it; anything else is no time, and neither is
-    what is outside the years 1 to 9999 in UTC: nobody could be told of it.
+def parse_rfc3339(text: object) -> datetime | None:
+    """Read an RFC 3339 time; None if ``text`` is no such time.
+
+    A time without an offset is UTC, as our APIs mean it. A time outside the years 1 to 9999 in UTC is None, because it
+    cannot be written for a recipient.
     """
     if not isinstance(text, str):
         return None
@@ -16,6 +18,6 @@ def moment(text: object) -> datetime | None:
         return None
 
 
-def rfc3339(at: datetime) -> str:
-    """As customers receive it: UTC, with a ``Z``."""
+def format_rfc3339(at: datetime) -> str:
+    """Write a time as recipients get it: in UTC, with a ``Z``."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

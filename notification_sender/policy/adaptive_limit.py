@@ -1,4 +1,4 @@
-"""How many calls an API is given at once: more while it bears them, fewer as soon as it does not.
+"""How many calls an API gets at once: more while it answers them, fewer as soon as it is overloaded.
 
 Additive increase, multiplicative decrease, after a start that doubles: as in TCP (Jacobson, "Congestion Avoidance and
 Control", 1988).
@@ -10,7 +10,7 @@ START, MOST = 50.0, 200.0
 DECREASE = 0.7
 
 
-class Window:
+class AimdLimit:
     """``limit`` of calls at once in this process. Times are monotonic, s."""
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class Window:
     def limit(self) -> int:
         return int(self._size)
 
-    def bore(self, in_flight: int) -> None:
-        """A call went well. Only a window that was used says anything of a larger one."""
+    def on_success(self, in_flight: int) -> None:
+        """A call went well. The limit grows only while at least half of it is used: an unused limit proves nothing."""
         if 2 * in_flight >= self._size:
             self._size = min(MOST, self._size + (1.0 if self._cut == -math.inf else 1 / self._size))
 
-    def overloaded(self, *, begun: float, now: float) -> None:
-        """A call that began at ``begun`` was too much. Of all that were under way together, one counts."""
+    def on_overload(self, *, begun: float, now: float) -> None:
+        """A call that began at ``begun`` was too much. Of all calls that were under way together one counts."""
         if begun >= self._cut:
             self._size = max(1.0, self._size * DECREASE)
             self._cut = now

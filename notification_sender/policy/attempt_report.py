@@ -1,4 +1,4 @@
-"""What an attempt leaves behind: its line in the story of the notification, and what it says of the destination."""
+"""The report of an attempt: its entry in the history of the notification, and its verdict on the destination."""
 
 from typing import Any, Literal
 
@@ -8,17 +8,17 @@ from notification_sender.model.errors import ForbiddenAddress, Gone, Permanent, 
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 
 Verdict = Literal["accepted", "failed", "gone", "neither"]
-"""``gone``: the destination wants no more. ``neither``: the trouble was ours."""
+"""``gone``: the destination wants no more. ``neither``: the fault was ours."""
 
 LONGEST_HOLD = 3600.0
-"""Seconds: the longest that a destination may keep us off altogether. One answer may ask for a day; the others wait
-their own time."""
+"""Seconds for which a destination may hold back all its notifications at most. One answer may ask for a day; only its
+own notification waits that long."""
 
 LONGEST_ERROR = 500
 
 
 def verdict(outcome: Outcome) -> Verdict:
-    """What an attempt that ended so says of its destination."""
+    """The verdict of an attempt with this outcome."""
     match outcome:
         case Delivered():
             return "accepted"
@@ -33,7 +33,7 @@ def verdict(outcome: Outcome) -> Verdict:
 
 
 def hold(outcome: Outcome) -> float:
-    """Seconds for which its destination wants nothing at all."""
+    """Seconds for which its destination wants no notification at all."""
     match outcome:
         case Failed(error=error) | Dead(error=SendFailed() as error):
             return min(error.retry_after or 0.0, LONGEST_HOLD)
@@ -41,23 +41,26 @@ def hold(outcome: Outcome) -> float:
 
 
 def line(outcome: Outcome, *, attempt: int, at: float, seconds: float) -> str:
-    """JSON: when it was made (epoch s), how it ended, after how many ms, and the recipient's own words, redacted."""
-    told = {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
-    return orjson.dumps(told | {name: value for name, value in _end(outcome).items() if value}).decode()
+    """JSON: when it was made (epoch s), how it ended, after how many ms, and the recipient's answer, redacted.
+
+    The answer of an acceptance is not kept: nobody reads it, and the recipient would decide how much space it takes.
+    """
+    head = {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
+    return orjson.dumps(head | {name: value for name, value in _end(outcome).items() if value}).decode()
 
 
 def _end(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Delivered(receipt):
-            return {"class": "delivered", "receipt": receipt.text, "answer": receipt.answer}
+            return {"class": "delivered", "receipt": receipt.text}
         case Failed(_, error):
             return {"class": "failed"} | _fault(error)
         case Dead(reason, detail, error):
             return {"class": reason, "error": detail[:LONGEST_ERROR]} | (_fault(error) if error else {})
-        case Deferred(_, reason):
-            return {"class": "deferred", "error": reason}
-        case Suppressed(reason):
-            return {"class": "suppressed", "error": reason}
+        case Deferred():
+            return {"class": "deferred", "error": str(outcome.because)}
+        case Suppressed():
+            return {"class": "suppressed", "error": str(outcome.because)}
 
 
 def _fault(error: SendFailed | Permanent) -> dict[str, Any]:

@@ -1,23 +1,23 @@
-"""When an API, or a host of recipients, is left alone, and for how long."""
+"""A circuit breaker: when the calls to an API or to a recipient's host stop, and for how long."""
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 JITTER = 0.2
-"""Share by which a pause is shortened or lengthened: fleets that were cut off together must not return together."""
+"""Share by which a pause varies up and down: fleets that were cut off together must not return together."""
 
 LONGEST_WISH = 300.0
-"""Seconds that one may ask us to stay away for; what asks for more is asked again after these."""
+"""Seconds that the other side may ask us to stay away for; after these it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """When it opens: at so many ``failures``, if they are more than this ``share`` of the results. What counts is the
-    ``last`` so many results, and none older than ``window`` s: by time alone, what went well in a busy moment before
-    would keep a dead API in use for hundreds of calls.
+    """The breaker opens at ``failures`` failures if they are more than ``share`` of the results. Only the ``last``
+    results count, and none older than ``window`` s. By time alone, the successes of a busy moment before would keep a
+    dead API in use for hundreds of calls.
 
-    ``shortest``: s until the first probe; ``longest``: the most between two.
+    ``shortest``: seconds until the first probe; ``longest``: seconds between two probes at most.
     """
 
     failures: int
@@ -29,16 +29,14 @@ class Rules:
 
 
 API = Rules(failures=5, share=0.6, last=40, window=10.0, shortest=1.0, longest=10.0)
-"""A few failures are anybody's bad luck; longer pauses would be added to every recovery of ours."""
+"""A few failures are bad luck. Longer pauses would be added to each of our recoveries."""
 
 HOST = Rules(failures=20, share=0.8, last=40, window=60.0, shortest=1.0, longest=60.0)
-"""What fails a few times is the retry schedule's business, and nobody asks a host that is dead for hours more often
-than once a minute.
-"""
+"""A few failures are left to the retry schedule. A host that is dead for hours is probed once a minute at most."""
 
 
 class Breaker:
-    """Closed, open for some seconds, then due for one probe, which closes it or opens it for longer.
+    """Closed, open for some seconds, then due for one probe, which closes the breaker or opens it for longer.
 
     Times are monotonic, s; ``dice`` is uniform in [0, 1).
     """
@@ -52,7 +50,7 @@ class Breaker:
 
     @property
     def spotless(self) -> bool:
-        """Closed, and nothing speaks against it: as one that was just made."""
+        """Closed, with no failure that counts: as good as a new breaker."""
         return self._until is None and not self._failed
 
     def state(self, now: float) -> Literal["closed", "open", "due"]:
@@ -64,8 +62,13 @@ class Breaker:
         """Seconds until a probe is due."""
         return 0.0 if self._until is None else max(0.0, self._until - now)
 
+    def hasten(self, now: float) -> None:
+        """Make a probe due now if the breaker is open: something says that the other side may be well again."""
+        if self._until is not None:
+            self._until = min(self._until, now)
+
     def ended(self, *, well: bool, now: float, dice: float) -> float | None:
-        """A call has ended, that was begun while it was closed. The seconds that it is open for, if that opened it."""
+        """Count the end of a call that began while the breaker was closed. Returns the pause that it causes, if any."""
         if self._until is not None:
             return None
         self._results.append((now, well))
@@ -77,23 +80,23 @@ class Breaker:
         return self.pause(now=now, dice=dice)
 
     def pause(self, *, now: float, dice: float) -> float:
-        """Open it, each time in a row for twice as long. For how many seconds."""
+        """Open the breaker, for twice the last pause. Returns for how many seconds."""
         self._pause = min(self._rules.longest, 2 * self._pause or self._rules.shortest)
         seconds = self._pause * (1 + JITTER * (2 * dice - 1))
         self.hold(seconds, now=now)
         return seconds
 
     def hold(self, seconds: float, *, now: float) -> None:
-        """Keep it open for at least so long: it asked for that, or somebody else of the fleet found out."""
+        """Keep the breaker open for at least so long; the next pause does not change. The other side asked for that."""
         self._until = max(self._until or 0.0, now + min(max(seconds, 0.0), LONGEST_WISH))
 
     def follow(self, seconds: float, *, now: float) -> None:
-        """Somebody else of the fleet paused it: our next pause is twice as long as theirs, for it is one row."""
+        """Follow a pause that another process made. Our next is twice as long: the pauses of a fleet are one row."""
         self._pause = min(self._rules.longest, max(self._pause, seconds))
         self.hold(seconds, now=now)
 
     def close(self) -> None:
-        """A probe went well, here or elsewhere."""
+        """Close the breaker: a probe went well, in this process or in another one."""
         self._results.clear()
         self._failed, self._pause = 0, 0.0
         self._until = None

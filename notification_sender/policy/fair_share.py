@@ -1,58 +1,62 @@
-"""How much of what is shared one name may hold, so that those who are slow leave room for the others.
+"""How many shared slots one name (an organization, a destination) may hold, so that slow ones leave room for others.
 
-Whether somebody is slow is not set but seen: a customer whose receivers are quick may have the whole process.
+Slowness is measured, not configured: an organization whose endpoints answer within 1 s may use every slot.
 """
 
 import math
 from collections import OrderedDict
 from itertools import count, islice
 
-from notification_sender.policy.returns import LONGEST, Returns
+from notification_sender.policy.pacing import LONGEST, Pacer
 
 QUICK = 1.0
-"""Seconds. Who gives back what it holds within these keeps nobody out for long, however much it holds. Even what waits
-for nobody may take half of that, on a machine that has more to do than it can.
+"""Seconds. A name that gives its slots back within this time keeps no other out for long, however many it holds. On an
+overloaded machine even work that waits for nothing may take half of it.
 """
 
 UNKNOWN = 0.25
 UNTRIED = 2 * UNKNOWN
-"""Seconds after which somebody asks again of whom nothing has ended so far, and for how long it may do so."""
+"""Seconds after which a name asks again of which no work has ended yet, and for how long it may do so."""
 
 ARREARS = 0.5
 BEHIND = 4
-"""Who is behind: less than this share of what it wanted went out, the rest is put off. It gets one part of so many of
-its own share: what it is given now is only put off, too, and that is work all the same.
+"""A name is behind if less than ``ARREARS`` of its notifications were sent lately and the rest was deferred. It gets
+1/``BEHIND`` of its own share: most of what it is given now would only be deferred, and that costs work too.
 """
 
 FEW = 8
-"""So many may always be held, as long as one is left to others: of a process that has few, a part is none."""
+"""Slots that a name may always hold, as long as one is left to others: a fraction of a few slots would be none."""
 
 WEIGHT = 1 / 8
-"""Of the latest in a mean."""
+"""Of the latest value in a mean."""
 
 KEPT = 60.0
 MOST_KEPT = 10_000
-"""A name that holds nothing is remembered for so many seconds, and so many of them are: about 5 MB."""
+"""Seconds for which a name without slots is remembered, and how many such names are: about 5 MB."""
 
 
-class Shares:
-    """Of ``total`` one name may hold ``share`` (a part of one, at least 1 of the total); beyond that, only while it
-    is quick.
+class FairShare:
+    """One name may hold ``share`` (a fraction) of ``total`` slots, at least one; more only while it is quick.
 
     Times are monotonic, s; ``dice`` is uniform in [0, 1).
     """
 
     def __init__(self, total: int, share: float) -> None:
-        self._own = max(int(total * share), min(total - 1, FEW), 1)
+        self._share = share
+        self.divide(total)
         self._names: dict[str, _Holder] = {}
         self._idle: OrderedDict[str, float] = OrderedDict()
-        """Those that hold nothing, since when: the longest first."""
+        """Names that hold nothing, with the time since when: the longest first."""
         self._tickets = count()
         self._excused = -math.inf
 
-    def asks(self, name: str, *, now: float, dice: float) -> float:
-        """0.0: it may hold one more. Else the seconds to stay away for, so that those who are sent away come back
-        about as fast as there is room for them.
+    def divide(self, total: int) -> None:
+        """Share ``total`` slots from now on. A share of more than there are would let one slow name hold them all."""
+        self._own = max(int(total * self._share), min(total - 1, FEW), 1)
+
+    def delay_for(self, name: str, *, now: float, dice: float) -> float:
+        """0.0: it may hold one more. Else the delay in seconds, so that deferred deliveries come back about as fast as
+        slots become free.
         """
         holder = self._names.get(name)
         if holder is None or now <= self._excused:
@@ -63,10 +67,10 @@ class Shares:
             return 0.0
         if (hold := holder.expected(self._own, now, self._excused)) is None:
             return UNKNOWN
-        return 0.0 if hold <= QUICK else holder.returns.after(hold / self._own, now=now, dice=dice)
+        return 0.0 if hold <= QUICK else holder.returns.next_delay(hold / self._own, now=now, dice=dice)
 
-    def enters(self, name: str, *, now: float) -> int:
-        """It holds one more, from now on, under the ticket that is returned."""
+    def acquire(self, name: str, *, now: float) -> int:
+        """It holds one more from now on. Returns the ticket for ``release``."""
         holder = self._names.get(name)
         if holder is None:
             self._forget(now)
@@ -77,25 +81,23 @@ class Shares:
         holder.holds[ticket] = now
         return ticket
 
-    def leaves(self, name: str, ticket: int, *, now: float) -> None:
+    def release(self, name: str, ticket: int, *, now: float) -> None:
         """It gives one back."""
         holder = self._names[name]
         holder.ended(now - max(holder.holds.pop(ticket), self._excused))
         if not holder.holds:
             self._idle[name] = now
 
-    def went(self, name: str, *, put_off: float, now: float) -> None:
-        """Something of what it holds went out (0.0), or was put off for so many seconds: for a limit, for its receiver.
+    def record_deferral(self, name: str, *, put_off: float, now: float) -> None:
+        """One notification of it was sent (0.0), or deferred for so many seconds by a limit or its receiver.
 
-        Who is behind need not be looked at before that: it would only be put off, too.
+        Until then a name that is behind need not try again: that would only be deferred, too.
         """
         if holder := self._names.get(name):
             holder.went(put_off, now)
 
     def excuse(self, before: float) -> None:
-        """What is held until that moment is held for reasons of ours: it says nothing of anybody, and nobody is sent
-        away for it.
-        """
+        """Ignore the time until ``before``: slots were held for reasons of ours, so no name counts as slow for it."""
         self._excused = max(self._excused, before)
 
     def _forget(self, now: float) -> None:
@@ -105,17 +107,17 @@ class Shares:
 
 
 class _Holder:
-    """What one name holds: since when, by ticket, the oldest first."""
+    """The slots of one name: since when each is held, by ticket, the oldest first."""
 
     __slots__ = ("_mean", "_put_off", "_sent", "holds", "returns")
 
     def __init__(self) -> None:
         self.holds: dict[int, float] = {}
-        self.returns = Returns()
+        self.returns = Pacer()
         self._mean = math.nan
-        """Of its holds that ended, s."""
+        """Duration of its holds that ended, s."""
         self._sent, self._put_off = 1.0, 0.0
-        """The share that went out, of late; and until when the rest is put off."""
+        """The share that was sent lately; and until when the rest is deferred."""
 
     def ended(self, seconds: float) -> None:
         self._mean = seconds if math.isnan(self._mean) else self._mean + WEIGHT * (seconds - self._mean)
@@ -130,9 +132,9 @@ class _Holder:
         return wait if self._sent < ARREARS and wait > QUICK else 0.0
 
     def expected(self, own: int, now: float, excused: float) -> float | None:
-        """How long it holds what it is given, s; None: not known yet.
+        """How long it is expected to hold a slot, s; None: not known yet.
 
-        The mean speaks of the past, and of those who ended: what hangs shows by its age, once it is half a share.
+        The mean only knows holds that ended. Work that hangs shows by its age, once it holds half a share.
         """
         age = now - max(next(islice(self.holds.values(), own // 2, None), now), excused)
         if math.isnan(self._mean):

@@ -1,4 +1,4 @@
-"""The freshness fence: what a message says about its subject is never older than what happened."""
+"""The freshness fence: a message never says something about its subject that is older than the event."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,22 +6,22 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """``modified``: the subject must carry this time or a later one. Else ``fetched``: a copy fetched before it
-    is not used. Neither: any copy will do.
+    """``modified``: the subject must carry this time or a later one. Else ``fetched``: a fact fetched before it is not
+    used. Neither: any fact may be used.
     """
 
     modified: datetime | None = None
     fetched: datetime | None = None
 
-    def lets(self, *, modified: datetime | None, fetched: datetime) -> bool:
-        """Whether a copy with this ``modified``, fetched then, may speak for the subject."""
+    def satisfied_by(self, *, modified: datetime | None, fetched: datetime) -> bool:
+        """Whether a fact with this ``modified``, fetched at this time, may be used for the subject."""
         if self.modified is not None:
             return modified is not None and modified >= self.modified
         return self.fetched is None or fetched >= self.fetched
 
 
 def fence(fingerprint: datetime | None, occurred_at: datetime | None) -> Fence:
-    """The fingerprint where it is a time, else when it happened."""
+    """The fence of a unit: its fingerprint where that is a time, else the time of the event."""
     if fingerprint is not None:
         return Fence(modified=fingerprint)
     return Fence(fetched=occurred_at)

@@ -1,9 +1,13 @@
 """Where messages come from and where they go."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from notification_sender.model.errors import Malformed, TooLarge
+
+Content = TypeVar("Content")
 
 
 class Lane(StrEnum):
@@ -13,6 +17,33 @@ class Lane(StrEnum):
     NOTIFICATIONS = "notifications"
 
 
+COUNTED = 1_000_000
+"""How far attempts and replays are counted. A larger number in a header is not believed. A copy that carried one would
+therefore count as an old one when it comes back, and be dropped.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageState:
+    """The counters of a message: its headers carry them through every parked copy, up to the dead letter."""
+
+    first_seen: float
+    """Epoch time (``x-first-seen``). Of a fresh message its arrival."""
+    attempt: int = 1
+    """How often a unit was deferred by a fault of our own platform, plus one (``x-attempt``)."""
+    misses: int = 0
+    """How often the subject of a unit was not found (``x-misses``)."""
+    replays: int = 0
+    """How often it was dead and moved back (``x-replayed``, and once more with ``x-reason``)."""
+    bugs: int = 0
+    """How often it met an unexpected error (``x-bugs``)."""
+
+    @property
+    def next_attempt(self) -> "MessageState":
+        """Of the copy of a unit that is deferred."""
+        return replace(self, attempt=min(self.attempt + 1, COUNTED))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Envelope:
     """One delivery of one message. ``token`` is made for this delivery alone: claims are held under it."""
@@ -20,20 +51,24 @@ class Envelope:
     lane: Lane
     body: bytes
     token: str
-    attempt: int
-    """Of a unit: how often it was deferred by trouble of our own, and one (``x-attempt``)."""
-    misses: int
-    """Of a unit: how often its subject was not found (``x-misses``)."""
-    first_seen: float
-    """Epoch time (``x-first-seen``), of a fresh message its arrival."""
+    state: MessageState
     due: float
     """Epoch time before which it should not be started (``x-due``), 0 for at once."""
-    replays: int
-    """How often it was dead and moved back (``x-replayed``, and once more with ``x-reason``)."""
-    bugs: int
-    """How often it met an error that nobody foresaw (``x-bugs``)."""
     tag: object
     """The broker's own handle."""
+    fault: str = ""
+    """Why the headers cannot be read; then ``state`` is that of a fresh message."""
+
+    def read(self, decode: Callable[[bytes], Content]) -> Content:
+        """The decoded body.
+
+        Raises:
+            Malformed: the headers cannot be read.
+            Permanent: ``decode`` refuses the body.
+        """
+        if self.fault:
+            raise Malformed(self.fault)
+        return decode(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +78,55 @@ class Parked:
     lane: Lane
     body: bytes
     delay: float
-    first_seen: float
-    attempt: int = 1
-    misses: int = 0
-    replays: int = 0
-    bugs: int = 0
+    state: MessageState
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the dead queue gets: the body as it is, and headers that say why, and how often it had been moved back."""
+    """A message of the dead queue: the body as it is, and headers that say why and how often it was moved back."""
 
     body: bytes
     reason: str
     detail: str
     stage: str
-    first_seen: float
-    replays: int = 0
+    state: MessageState
+    stub: bytes = b""
+    """Replaces a body that is too large: the ids without the content."""
+
+    def without_content(self, fault: TooLarge) -> "DeadLetter":
+        """The letter for a broker that does not take so large a message."""
+        detail = f"{fault}; it was dead before that, {self.reason}: {self.detail}"
+        return replace(self, body=self.stub, reason=fault.reason, detail=detail)
 
 
 class Intake(Protocol):
     """Where messages come from. An acknowledgement that comes too late is no error: the broker delivers again."""
 
     async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
-        """Hand every delivery of ``lane`` to ``take``, at most ``prefetch`` unsettled, across reconnections."""
+        """Call ``take`` with every delivery of ``lane``, at most ``prefetch`` unsettled, across reconnections."""
 
     async def stop(self) -> None:
-        """Take no more; what was taken can still be settled."""
+        """Take no more. Deliveries taken before can still be settled."""
 
     async def ack(self, envelope: Envelope) -> None: ...
     async def give_back(self, envelope: Envelope) -> None:
-        """Into the queue again, at once, for anybody."""
+        """Requeue it at once, for any consumer."""
 
 
 class Outbox(Protocol):
     """Where messages go. Returning means that the broker has it for good (publisher confirm)."""
 
-    async def park(self, parked: Parked) -> None: ...
-    async def bury(self, letter: DeadLetter) -> None: ...
+    async def park(self, parked: Parked) -> None:
+        """Raises TooLarge: no message of this size is taken."""
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Publish it as a dead letter, without its content if the broker takes no message of its size."""
 
 
 class Events(Protocol):
-    """Where it is told how attempts ended, to whoever wants to know. Nobody waits for that, and nobody fails of it:
-    what cannot be sent in time is dropped, and counted.
+    """Where final outcomes are published as CloudEvents. No delivery waits for that or fails of it: events that cannot
+    be sent in time are dropped and counted.
     """
 
     def tell(self, topic: str, event: bytes) -> None:
-        """``topic`` is what readers choose by (``webhook.delivered``), ``event`` a CloudEvent in JSON."""
+        """``topic`` is the routing key (``webhook.delivered``), ``event`` a CloudEvent in JSON."""

@@ -9,11 +9,11 @@ from notification_sender.model.outcome import Receipt
 from notification_sender.ports.ledger import Claim
 
 Begin = Callable[[], Awaitable[None]]
-"""To be awaited right before the first byte that could make a recipient accept: the claim is looked at for the last
-time, and from then on an end without an answer is unknown. Raises ClaimLost and Unready: then nothing may be sent."""
+"""To be awaited right before the first byte that could make a recipient accept. It checks the claim for the last time.
+From then on, an end without an answer is unknown. Raises ClaimLost and Unready: then nothing may be sent."""
 
 
-class Holding(Protocol):
+class LeaseHolder(Protocol):
     """Claims on which there is work: they are renewed until they are dropped."""
 
     def take(self, claim: Claim | None) -> bool: ...
@@ -21,13 +21,19 @@ class Holding(Protocol):
 
 
 class Channel(Protocol):
-    """How one kind of destination is told. A new one is one file in channels/ and one entry in app/recipients.py."""
+    """How one kind of destination is told. A new one is one file and one entry, as channels/registry.py says."""
 
     @property
     def name(self) -> str: ...
     @property
     def parts(self) -> Mapping[str, bool]:
         """The template parts it wants, by suffix (``json``, ``subject``), and whether each is HTML."""
+
+    @property
+    def fields(self) -> Mapping[str, int]:
+        """The fields of a destination that it reads itself, each a text, and of how many characters at most. No other
+        is kept: what nobody reads would travel with every parked copy.
+        """
 
     def address(self, destination: Destination) -> str:
         """Where it goes: the URL, the mail address.
@@ -40,6 +46,16 @@ class Channel(Protocol):
     def host(self, address: str) -> str:
         """What fails as a whole when it is unwell, for this address: one breaker for all that goes there."""
 
+    def check(self, organization_id: str, destination: Destination) -> None:
+        """Whether all is there that a send to this destination needs of ours. Cheap: asked before each claim.
+
+        Raises:
+            SetupFault: a file of ours is missing or cannot be used.
+            Permanent: our rules send nothing there.
+            Unready: this process may open no more files just now.
+
+        """
+
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """One attempt, within the send deadline. ``begin`` is awaited once there is a connection, and again before
         every further transmission of the same attempt.
@@ -49,6 +65,7 @@ class Channel(Protocol):
             SendFailed: may work later; says whether bytes may have arrived.
             SlowDown: no attempt is used.
             ContextUnavailable: our own platform is unwell; nothing was sent.
+            SetupFault: as ``check``; nothing was sent.
             ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """

@@ -1,16 +1,17 @@
-"""What became of every unit and notification."""
+"""The ledger: the state of every unit and notification, and the claims on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from notification_sender.policy.attempt_report import Verdict
+from notification_sender.policy.audit import Fate
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.story import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose record: a unit, a notification, a destination or a recipient of one organization."""
+    """Names the record of a unit, a notification, a destination or a recipient of one organization."""
 
     organization_id: str
     kind: Literal["unit", "notification", "destination", "recipient"]
@@ -19,7 +20,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ours for now: only its holder may settle, and a later holder has a higher fence."""
+    """The right to settle a record: only its holder may, and a later holder has a higher fence."""
 
     key: Key
     token: str
@@ -27,8 +28,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Mine:
-    """Claimed. ``unknown``: the lease of somebody before us ran out after it had begun to send."""
+class Claimed:
+    """Claimed. ``unknown``: the lease of an earlier holder ran out after it had begun to send."""
 
     claim: Claim
     unknown: bool
@@ -36,23 +37,23 @@ class Mine:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """Claimed, and the fifth lease in a row ran out: its workers died with it. To be made dead."""
+    """Claimed, and the fifth lease in a row ran out: its workers died with it, so it becomes dead."""
 
     claim: Claim
 
 
 SUSPECT = 2
-"""So many leases in a row ran out: its workers died with it, or with what they had in hand beside it."""
+"""Leases that ran out in a row: its workers died with it, or with another delivery that they had in hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Not claimed. To be asked for once more by whoever works on no other such."""
+    """Not claimed: a worker that works on no other suspect may ask once more, with ``alone``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody else holds it for ``delay`` more seconds; they may die with it, so never ack unparked."""
+    """Another worker holds it for ``delay`` more seconds. It may die with it, so the message is parked."""
 
     delay: float
 
@@ -63,7 +64,7 @@ HOLD = "retry_after"
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """A limit says not before ``delay`` seconds; ``limit`` is its name."""
+    """The limit called ``limit`` allows it after ``delay`` seconds."""
 
     delay: float
     limit: str
@@ -83,18 +84,18 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """Nothing is sent there: its destination is switched off, or its recipient wants nothing."""
+    """Not to be sent: its destination is disabled, or its recipient has unsubscribed."""
 
     reason: Literal["destination_disabled", "unsubscribed"]
 
 
-ClaimReply = Mine | Crashed | Suspect | Busy | Settled | Stale
+ClaimReply = Claimed | Crashed | Suspect | Busy | Settled | Stale
 AdmitReply = ClaimReply | Throttled | Unwanted
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """May this attempt be sent now? One atomic step: the claim and all its limits."""
+class AdmissionRequest:
+    """Asks whether an attempt may be sent now. One atomic step: the claim and all its limits."""
 
     key: Key
     token: str
@@ -105,81 +106,95 @@ class Ask:
     limits: Sequence[Limit]
 
 
+SLICE = "/"
+"""Begins the name of a slice in ``TerminalState.parts``; no id of a notification does."""
+
 State = Literal["delivered", "suppressed", "dead", "done"]
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class TerminalState:
     """The terminal record of a unit or a notification."""
 
     state: State
     text: str
-    """The receipt, or the reason."""
+    """The receipt, or the reason (of a notification: and its destination, see ``policy.audit.words``)."""
     notifications: Sequence[str] = ()
-    """Of a unit: the ids of what became of it, for the audit."""
+    """Of a unit: the ids of its notifications, for the audit."""
+    slices: Sequence[str] = ()
+    """Of a unit with many destinations: the names of its slices, each with a record of its own."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Ids and slices in one list; a slice begins with ``SLICE``, and so ends the name of its record."""
+        return (*self.notifications, *(f"{SLICE}{name}" for name in self.slices))
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """An attempt that was made: for the story of its notification, and for the record of its destination."""
+class AttemptReport:
+    """An attempt that was made: for the history of its notification, and for the record of its destination."""
 
     destination: Key
     verdict: Verdict
     story: str
     """The attempt as JSON."""
     hold: float = 0.0
-    """Seconds for which the destination wants nothing at all."""
+    """Seconds for which the destination wants no notification at all."""
 
 
 Turn = Literal["disabled", "recovered"]
-"""What an attempt may do to its destination: switch it off, or be the first that is accepted after that."""
+"""The effect of an attempt on its destination: it is disabled, or it accepts again after that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """``ours``: the claim still was, else nothing was written. False where it is not."""
+class WriteResult:
+    """``ours``: whether the claim was still ours; if not, nothing was written. Its truth value is that."""
 
     ours: bool
-    turn: Turn | None = None
+    transition: Turn | None = None
 
     def __bool__(self) -> bool:
         return self.ours
 
 
 class Ledger(Protocol):
-    """What became of every unit and notification. All scripts: one round trip, one atomic step, the store's time.
+    """The state of every unit and notification. Each method is a script: one round trip, one atomic step, Redis's time.
 
-    A destination is switched off for a week where its recipient says that it is gone, or has accepted nothing for days.
+    A destination is disabled for a week if its recipient says that it is gone, or has accepted nothing for days.
     """
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
-        """``replays``: how often it was dead and moved back; only one that comes after its record's opens what is dead.
-        ``alone``: what is claimed will be worked on beside no other suspect.
+        """``replays``: how often it was dead and moved back; a number above the record's reopens a dead record.
+        ``alone``: the caller works on no other suspect at the same time.
         """
 
-    async def admit(self, ask: Ask) -> AdmitReply: ...
+    async def admit(self, ask: AdmissionRequest) -> AdmitReply: ...
     async def begin(self, claim: Claim) -> bool:
-        """The last look before the first byte leaves. False: it is not ours any more, nothing may be sent."""
+        """The last look before the first byte leaves. False: the claim is not ours any more, nothing may be sent."""
 
-    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
+    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
         """Record the end."""
 
-    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
-        """Give the claim up; ``attempt`` is the one that the parked copy carries: this one, or the next. It comes back
-        in ``delay`` seconds.
+    async def release(
+        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+    ) -> WriteResult:
+        """Give the claim up. ``attempt`` is that of the parked copy, this one or the next; it comes back in ``delay``
+        seconds.
         """
 
     async def renew(self, claim: Claim) -> bool: ...
-    async def note(self, key: Key, final: Final) -> None:
-        """Record an end that was never claimed, where there is no record yet or only one that waits."""
+    async def note(self, key: Key, final: TerminalState) -> None:
+        """Record an end without a claim, if there is no record yet or only a waiting one."""
 
 
-class Rollcall(Protocol):
-    """Which units of a batch were seen, and what became of them: for the audit."""
+class BatchTracker(Protocol):
+    """The units of a batch that were seen, and their outcomes: for the audit. A batch belongs to one organization."""
 
-    async def enroll(self, batch_id: str, size: int, key: Key) -> None: ...
-    async def expected(self, batch_id: str) -> int | None:
-        """The size that its units announced, None if none was seen."""
+    async def register(self, batch_id: str, size: int, key: Key) -> None: ...
+    async def batches(self, batch_id: str, organization_id: str | None = None) -> Mapping[str, int]:
+        """The announced size of the batch by organization; None: of all organizations that have such a batch. An
+        organization of which no unit was seen is missing.
+        """
 
-    async def fates(self, batch_id: str) -> Mapping[str, Sequence[str]]:
-        """Of every unit seen, by its key: the states of its notifications, or its own where it has none."""
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+        """By the ledger id of every unit seen: the outcomes of its notifications, or its own if it has none."""

@@ -1,16 +1,38 @@
-"""What to say: for each kind of unit, its sources."""
+"""The recipes, by kind of unit."""
 
-from importlib.metadata import EntryPoint, entry_points
+import json
+from pathlib import Path
+from typing import Any
 
-from notification_sender.context.graph import Recipe
-from notification_sender.model.errors import ConfigurationFault
-from notification_sender.recipes.intel import intel
+from notification_sender.context.recipe import Recipe
+from notification_sender.model.errors import UnknownKind
+from notification_sender.plugins import with_installed
+from notification_sender.recipes.intel.sources import intel
 
 GROUP = "notification_sender.recipes"
-"""Entry points of other packages: the name is the kind, the value their recipe."""
+"""Group of entry points of other packages: the name is the kind, the value is the recipe."""
+
+GIVEN = ("unit", "destination", "degraded", "timestamp")
+"""Names that a template may read besides the sources."""
 
 SHIPPED = (intel,)
-"""A new kind of notification is one new file, and one name here."""
+"""The recipes of this package. A new one is a file, and a name here."""
+
+
+def sample(kind: str) -> dict[str, Any]:
+    """A context to start from, a source each: of the shipped kind as the simulated platform has it, of others empty.
+
+    Raises:
+        UnknownKind: there is no such recipe.
+
+    """
+    known = recipes()
+    if kind not in known:
+        raise UnknownKind(f"there is no recipe {kind!r}, only {', '.join(sorted(known))}")
+    values: dict[str, Any] = json.loads(Path(__file__).with_name("sample.json").read_bytes())
+    return {name: values.get(name) for name in (*GIVEN, *known[kind].sources)} | {
+        "unit": values["unit"] | {"kind": kind}
+    }
 
 
 def recipes() -> dict[str, Recipe]:
@@ -20,30 +42,4 @@ def recipes() -> dict[str, Recipe]:
         ConfigurationFault: all that is wrong with those: cannot be imported, is no recipe, a kind that there is.
 
     """
-    known = {recipe.name: recipe for recipe in SHIPPED}
-    faults = []
-    for entry in entry_points(group=GROUP):
-        try:
-            recipe = _loaded(entry, known)
-        except ConfigurationFault as fault:
-            faults.append(str(fault))
-        else:
-            known[recipe.name] = recipe
-    if faults:
-        raise ConfigurationFault("\n".join(faults))
-    return known
-
-
-def _loaded(entry: EntryPoint, known: dict[str, Recipe]) -> Recipe:
-    where = f"recipe {entry.name} ({entry.value}{f' of {entry.dist.name}' if entry.dist else ''})"
-    try:
-        recipe = entry.load()
-    except Exception as fault:  # what is imported there may fail in any way
-        raise ConfigurationFault(f"{where} cannot be imported: {type(fault).__name__}: {fault}") from fault
-    if not isinstance(recipe, Recipe):
-        raise ConfigurationFault(f"{where} is a {type(recipe).__name__}, not a Recipe")
-    if recipe.name != entry.name:
-        raise ConfigurationFault(f"{where} calls itself {recipe.name}: the entry point must have the same name")
-    if recipe.name in known:
-        raise ConfigurationFault(f"{where}: there is a recipe of that name already")
-    return recipe
+    return with_installed(GROUP, Recipe, SHIPPED, what="recipe")

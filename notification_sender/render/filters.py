@@ -1,54 +1,56 @@
-"""What templates say with: records come from elsewhere, so what is missing, null or of another type is nothing."""
+"""Filters for templates. They accept records of any form: a missing value, null or another type gives nothing."""
 
 import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 from jinja2 import Undefined
+
+_LONGEST_PATH = 1024
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def at(record: Any, path: str) -> Any:
-    """What is found at ``location.thoroughfare``; None where a step is missing."""
-    for name in path.split("."):
-        if not record:  # raises for a name that is not in the context: a misspelt one must not say nothing
+    """Return the value at a path such as ``location.thoroughfare``; None where a step is missing."""
+    for name in path[:_LONGEST_PATH].split("."):
+        if not record:  # raises for an undefined name, so that a misspelt one is noticed
             return None
         record = record.get(name) if isinstance(record, dict) else None
     return record
 
 
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
-    """Only these fields, each of them present, and ``geojson`` an object; None of no record."""
+    """Return only these fields, all of them present, with ``geojson`` as an object; None if there is no record."""
     if isinstance(record, dict):
         picked = {name: record.get(name) for name in names}
         if "geojson" in picked:
             picked["geojson"] = geometry(picked["geojson"])
         return picked
-    bool(record)  # raises for a name that is not in the context
+    bool(record)  # raises for an undefined name
     return None
 
 
 def picks(records: Any, *names: str) -> list[dict[str, Any] | None]:
-    """``pick`` of each; nothing of nothing."""
+    """Apply ``pick`` to each record."""
     return [pick(record, *names) for record in records or ()]
 
 
 def tojson(value: Any) -> str:
-    """Compact JSON; what is no finite number is null.
+    """Write compact JSON. A number that is not finite becomes null.
 
-    Twice as fast as Jinja's own, and no markup: in an HTML part it is escaped like any text.
+    It is twice as fast as Jinja's own. It returns no markup, so an HTML part escapes it like any text.
     """
     if isinstance(value, Undefined):
-        return str(value)  # raises, and names the variable; orjson would only name its type
+        return str(value)  # raises, and names the variable; orjson would name only its type
     return orjson.dumps(value).decode()
 
 
 def geometry(value: Any) -> dict[str, Any] | None:
-    """GeoJSON as an object, where it may be a string."""
+    """Return GeoJSON as an object. It may be given as a string."""
     if isinstance(value, str):
         try:
             value = orjson.loads(value)
@@ -58,7 +60,7 @@ def geometry(value: Any) -> dict[str, Any] | None:
 
 
 def latlon(value: Any) -> str:
-    """``47.37690, 8.54170`` of a GeoJSON point (five decimals are a metre), else nothing."""
+    """Write a GeoJSON point as ``47.37690, 8.54170`` (five decimals are a metre); nothing for other values."""
     match geometry(value):
         case {"type": "Point", "coordinates": [int() | float() as lon, int() | float() as lat, *_]}:
             return f"{lat:.5f}, {lon:.5f}" if math.isfinite(lat) and math.isfinite(lon) else ""
@@ -66,32 +68,40 @@ def latlon(value: Any) -> str:
 
 
 def line(value: Any) -> str:
-    """One line of text; nothing of None."""
+    """Write a value in one line: nothing for None, ``yes`` or ``no`` for a truth value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "" if value is None else " ".join(str(value).split())
 
 
 def label(value: Any) -> str:
-    """``IN_PROGRESS`` → ``In progress``: words that machines write in any letter case."""
+    """Write a constant such as ``IN_PROGRESS`` as ``In progress``."""
     return line(value).replace("_", " ").capitalize()
 
 
+def is_zone(name: Any) -> bool:
+    """Whether a time zone has this name."""
+    return isinstance(name, str) and name in _ZONES
+
+
 def zone(name: Any) -> str:
-    """The name of a time zone, ``UTC`` where there is no such zone."""
-    return _zone(name if isinstance(name, str) else "UTC").key
+    """Return the name of a time zone; ``UTC`` where no zone has this name."""
+    return name if is_zone(name) else "UTC"
+
+
+# Checked in this set, because ZoneInfo would make a path from a name that a stranger chose.
+_ZONES = frozenset(available_timezones())
 
 
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
-    # Its own cache keeps eight; the rest would be read from disk for each notification.
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")
+    # The cache of ZoneInfo keeps eight zones. Others would be read from disk for each notification.
+    return ZoneInfo(zone(name))
 
 
 def in_zone(value: Any, name: str) -> str:
-    """``6 Mar 2026, 09:26 CET`` of an RFC 3339 time (without an offset: UTC); other text as it is."""
-    if isinstance(value, str) and value[10:11] not in {"T", "t", " "}:  # 20260306 may well be a number
+    """Write an RFC 3339 time as ``6 Mar 2026, 09:26 CET`` (without an offset: UTC); leave other text as it is."""
+    if isinstance(value, str) and value[10:11] not in {"T", "t", " "}:  # 20260306 may be a number
         return line(value)
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)

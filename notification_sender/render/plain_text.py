@@ -1,10 +1,14 @@
-"""The text of an HTML part, for templates that write none: what the page says, line by line, with its links.
+"""Make the text part from the HTML part, for templates without a text part: line by line, with the links.
 
-Ours, because the libraries for it weigh a third of all that the worker needs, and bring an HTTP client of their own.
+No library, because those for it are a third as large as all dependencies of the worker, and bring an HTTP client.
 """
 
 import re
+from collections import Counter, deque
+from contextlib import suppress
 from html.parser import HTMLParser
+
+from notification_sender.render.markup import cut_unended
 
 _UNSEEN = frozenset({"head", "style", "script", "template", "svg", "math", "object", "iframe"})
 _APART = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "pre", "table", "hr"})
@@ -19,14 +23,14 @@ _LINK = re.compile(r"(?:https?://|mailto:|tel:)", re.IGNORECASE)
 
 
 def plain(html: str) -> str:
-    """What a reader without HTML reads: cells two spaces apart, ``- `` before items, ``text (link)``.
+    """Return the text of a page: two spaces between cells, ``- `` before items, links as ``text (link)``.
 
-    What is hidden by an attribute or a style of its own is left out. No fault of HTML is one here; it had better have
-    none, for what never ends may be read again from each of its beginnings.
+    Elements that an attribute or their own style hides are left out. Faulty HTML is no error.
     """
     page = _Page()
-    page.feed(html)
-    page.close()
+    with suppress(AssertionError):  # for a declaration that Python does not know: the text before it is kept
+        page.feed(cut_unended(html))
+        page.close()
     return page.text()
 
 
@@ -38,8 +42,9 @@ class _Page(HTMLParser):
         self._space = ""
         self._item = False
         self._unseen: list[str] = []
+        self._unseen_names: Counter[str] = Counter()
         self._verbatim = 0
-        self._links: list[tuple[str, int]] = []
+        self._links: deque[tuple[str, int]] = deque(maxlen=1)  # links do not nest
 
     def text(self) -> str:
         return "".join(self._written) + "\n" if self._written else ""
@@ -49,6 +54,7 @@ class _Page(HTMLParser):
         if self._unseen or tag in _UNSEEN or "hidden" in given or _HIDDEN.search(given.get("style") or ""):
             if tag not in _EMPTY:
                 self._unseen.append(tag)
+                self._unseen_names[tag] += 1
         else:
             self._part(tag)
             self._begin(tag, given)
@@ -96,14 +102,15 @@ class _Page(HTMLParser):
             self._write(line.rstrip())
 
     def _see_again(self, tag: str) -> None:
-        """Left open by mistake or not: the innermost of that name ends, and all within it."""
-        for place in reversed(range(len(self._unseen))):
-            if self._unseen[place] == tag:
-                del self._unseen[place:]
+        """End the innermost hidden element of that name, and all elements within it."""
+        while self._unseen_names[tag]:
+            last = self._unseen.pop()
+            self._unseen_names[last] -= 1
+            if last == tag:
                 return
 
     def _part(self, tag: str) -> None:
-        """A line ends, before an element and after it; not between an item's dash and its first words."""
+        """End a line before and after an element, but not between an item's dash and its first words."""
         if self._item:
             return
         if tag in _APART:
@@ -114,7 +121,7 @@ class _Page(HTMLParser):
             self._space = "  "
 
     def _words(self, text: str) -> None:
-        """Words with one space between them, wherever in the source they stand."""
+        """Write words with one space between them, however the source spaces them."""
         words = text.split()
         if not words or text[:1].isspace():
             self._space = self._space or " "

@@ -1,4 +1,4 @@
-"""The door to a sandbox that runs as a process of its own: what it saw, and its knobs."""
+"""The front of a sandbox that runs for people: the inbox page, what it saw, and its knobs."""
 
 import dataclasses
 import time
@@ -7,14 +7,15 @@ import orjson
 from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.endpoints import Endpoint, answer, refusal
+from notification_sender.sandbox.inbox.pages import InboxPages
+from notification_sender.sandbox.platform.endpoints import Endpoint, answer, refusal
 from notification_sender.sandbox.report import report
 from notification_sender.sandbox.sandbox import Sandbox
-from notification_sender.sandbox.serving import Server
+from notification_sender.sandbox.serving import Handler, Server
 
 
 class Control:
-    """``GET /report`` and ``POST /behaviours/{name}`` with a JSON object of knobs.
+    """The inbox page at ``/``; ``GET /report`` and ``POST /behaviours/{name}`` with a JSON object of knobs.
 
     ``name``: an endpoint of the platform in capitals (``ASSETS``), a destination id or a mail address.
     """
@@ -22,7 +23,11 @@ class Control:
     def __init__(self, sandbox: Sandbox, port: int = 0) -> None:
         self._sandbox = sandbox
         self._since = time.monotonic()
-        self.server = Server([("GET", "/report", self._report), ("POST", "/behaviours/{name}", self._turn)], port)
+        routes: list[tuple[str, str, Handler]] = [
+            ("GET", "/report", self._report),
+            ("POST", "/behaviours/{name}", self._turn),
+        ]
+        self.server = Server([*routes, *InboxPages(sandbox.inbox, sandbox.world).routes], port, sandbox.host)
 
     async def _report(self, _: web.Request) -> web.Response:
         inbox, platform = self._sandbox.inbox, self._sandbox.platform

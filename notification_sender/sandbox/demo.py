@@ -3,15 +3,21 @@
 import asyncio
 import tempfile
 import time
+from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import orjson
 
 from notification_sender.app import App
-from notification_sender.sandbox.inbox import Inbox
-from notification_sender.sandbox.report import report, summary
-from notification_sender.sandbox.samples import write_samples
+from notification_sender.app.run import loops, settle_garbage
+from notification_sender.sandbox.control import Control
+from notification_sender.sandbox.inbox.samples import write_samples
+from notification_sender.sandbox.progress import display, follow
+from notification_sender.sandbox.report import Report, report, summary
 from notification_sender.sandbox.sandbox import Sandbox
+from notification_sender.sandbox.serving import interrupted
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 
@@ -39,43 +45,57 @@ The platform, the recipients and the mail server are simulated on 127.0.0.1; not
 """
 
 
-def main() -> int:
-    """Run the demo. Exit code: 0 if every notification arrived once and verified, 1 if not."""
+def main(*, keep: bool = False) -> int:
+    """Run the demo; with ``keep`` leave the inbox page up until Ctrl-C.
+
+    Exit code: 0 if every notification arrived once and verified, 1 if not.
+    """
     log.to_people()
-    return asyncio.run(_demo(Path(tempfile.mkdtemp(prefix="notification-sender-demo-"))))
+    directory = Path(tempfile.mkdtemp(prefix="notification-sender-demo-"))
+    with asyncio.Runner(loop_factory=loops("uvloop")) as runner:
+        return runner.run(_demo(directory, keep=keep))
 
 
-async def _demo(directory: Path) -> int:
+async def _demo(directory: Path, *, keep: bool) -> int:
     print(WELCOME, flush=True)
     async with Sandbox(directory) as sandbox:
-        app = App(Settings.load(sandbox.environment | EMBEDDED))
-        await app.start()
-        try:
-            started = time.monotonic()
-            await app.publish([orjson.dumps(it) for it in sandbox.world.work_units(UNITS, batch_id=BATCH)])
-            await _progress(sandbox.inbox)
-            seconds = time.monotonic() - started
-            line, balanced = await _audit(app)
-        finally:
-            await app.stop()
-        seen = report(sandbox.platform, sandbox.inbox, units=UNITS, expected=NOTIFICATIONS, seconds=seconds)
+        seen, line, balanced = await _work(sandbox)
         samples = write_samples(sandbox.inbox, directory / "samples")
-    print(f"\n{summary(seen)}\n\nTo look at:")
-    print("\n".join(f"  {file}" for file in samples))
-    print(f"\n{line}")
+        print(f"\n{summary(seen)}\n\nTo look at:")
+        print("\n".join(f"  {file}" for file in samples))
+        print(f"\n{line}", flush=True)
+        if keep:
+            await _show(sandbox)
     return 0 if balanced and seen.faultless else 1
 
 
-async def _progress(inbox: Inbox) -> None:
-    """Say each second how far it is, until everything was accepted or the deadline is over."""
-    for _ in range(DEADLINE):
-        try:
-            async with asyncio.timeout(1):
-                await inbox.accepts(NOTIFICATIONS)
-        except TimeoutError:
-            print(f"  {len(inbox.accepted)} of {NOTIFICATIONS} accepted", flush=True)
-        else:
-            return
+async def _work(sandbox: Sandbox) -> tuple[Report, str, bool]:
+    """Deliver everything: what the recipients saw, and what the audit says of it."""
+    app = App(Settings.load(sandbox.environment | EMBEDDED))
+    await app.start()
+    settle_garbage()
+    try:
+        started = time.monotonic()
+
+        def look() -> Report:
+            passed = time.monotonic() - started
+            return report(sandbox.platform, sandbox.inbox, units=UNITS, expected=NOTIFICATIONS, seconds=passed)
+
+        await app.publish([orjson.dumps(it) for it in sandbox.world.work_units(UNITS, batch_id=BATCH)])
+        with display() as shown:
+            await follow(shown, sandbox.inbox.accepts(NOTIFICATIONS), look, DEADLINE)
+        seen = look()
+        line, balanced = await _audit(app)
+    finally:
+        await app.stop()
+    return replace(look(), seconds=seen.seconds), line, balanced
+
+
+async def _show(sandbox: Sandbox) -> None:
+    control = Control(sandbox)
+    async with control.server.serving():
+        print(f"\nThe inbox page: {control.server.url}/   until Ctrl-C", flush=True)
+        await interrupted()
 
 
 async def _audit(app: App) -> tuple[str, bool]:
@@ -83,7 +103,8 @@ async def _audit(app: App) -> tuple[str, bool]:
     wanted = f"accounted for: {UNITS} of {UNITS} (delivered {UNITS}"
     deadline = time.monotonic() + LEDGER_DEADLINE
     while True:
-        line = str(await app.audit(BATCH))
+        audits = (await app.audit(BATCH)).values()
+        line = str(reduce(add, audits)) if audits else ""
         if line.startswith(wanted) or time.monotonic() > deadline:
             return line, line.startswith(wanted)
         await asyncio.sleep(0.1)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from notification_sender.sandbox.endpoints import Endpoint
-from notification_sender.sandbox.inbox import Inbox
-from notification_sender.sandbox.platform import Platform
+from notification_sender.sandbox.inbox.inbox import Inbox
+from notification_sender.sandbox.platform.endpoints import Endpoint
+from notification_sender.sandbox.platform.platform import Platform
 
 FEWEST_FACTS = 3
 """What each unit needs to know at least, where nothing is shared: organization, incident, address."""

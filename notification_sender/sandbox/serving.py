@@ -1,6 +1,7 @@
-"""One HTTP server of the sandbox on a port of this machine, and the answers that are none."""
+"""One HTTP server of the sandbox, and the answers that are none."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -9,15 +10,16 @@ from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HOST = "127.0.0.1"
+"""Where the sandbox listens by default: it knows no TLS, and its secrets are printed for everybody."""
 MAX_BODY = 16 * 1024 * 1024
 LAST_ANSWERS = 0.1
 """Seconds that calls in hand get when the server stops: what hangs, hangs for ever."""
 
 
 class Server:
-    """Serves ``routes``: (method, path template, handler). Port 0 takes a free one."""
+    """Serves ``routes``: (method, path template, handler). Port 0 takes a free one; ``host`` is also in its URL."""
 
-    def __init__(self, routes: list[tuple[str, str, Handler]], port: int = 0) -> None:
+    def __init__(self, routes: list[tuple[str, str, Handler]], port: int = 0, host: str = HOST) -> None:
         application = web.Application(client_max_size=MAX_BODY)
         for method, path, handler in routes:
             application.router.add_route(method, path, handler)
@@ -25,15 +27,16 @@ class Server:
         self._runner = web.AppRunner(
             application, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_ANSWERS
         )
+        self.host = host
         self.port = port
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def start(self) -> None:
         await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self.port).start()
+        await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -56,3 +59,16 @@ async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.R
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+def interruption() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM from now on."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def interrupted() -> None:
+    """Return at SIGINT or SIGTERM."""
+    await interruption().wait()

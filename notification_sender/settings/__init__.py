@@ -1,5 +1,5 @@
-"""Every option of the worker: why it is there, its default, its range, and how it stands to the others."""
+"""Every option of the worker: its purpose, default and range, and its relations to other options."""
 
-from notification_sender.settings.options import Settings
+from notification_sender.settings.loading import Settings
 
 __all__ = ["Settings"]

@@ -1,4 +1,4 @@
-"""How the options stand to each other: which span of time must be longer than which."""
+"""Relations between options: which duration must be longer than which."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from notification_sender.policy.retry import JITTER, Schedule
 
 @dataclass(frozen=True, slots=True)
 class Longer:
-    """``option`` must be longer than ``other``, or as long where ``equal``; ``why`` says what would go wrong."""
+    """``option`` must be longer than ``other``; with ``equal`` it may be as long. ``why``: what would go wrong."""
 
     option: str
     other: str
@@ -17,24 +17,26 @@ class Longer:
     equal: bool = False
 
     def holds(self, seconds: float, least: float) -> bool:
-        """Whether ``option`` may be so long while ``other`` is ``least``."""
+        """Whether ``option`` may have so many seconds while ``other`` has ``least``."""
         return seconds > least or (self.equal and seconds == least)
 
 
+FORGOTTEN = "the record of a notification would expire before its next attempt"
 SCHEDULES = ("retry_schedule", "retry_schedule_webhook", "retry_schedule_email")
 RELATIONS = (
-    Longer("gather_timeout", "api_timeout", "no call could ever use its time", equal=True),
-    Longer("lease", "send_timeout", "a second worker would send what the first one is still sending"),
-    *(Longer("ledger_ttl", it, "what waits for its next attempt would be forgotten", equal=True) for it in SCHEDULES),
-    Longer("grace", "send_timeout", "every stop would cut off what is being sent"),
+    Longer("gather_timeout", "api_timeout", "no API call could use all of its time", equal=True),
+    Longer("lease", "send_timeout", "a second worker would send a notification that the first is still sending"),
+    *(Longer("ledger_ttl", it, FORGOTTEN, equal=True) for it in SCHEDULES),
+    Longer("ledger_ttl", "story_ttl", "the attempts of a delivery would be kept longer than the delivery", equal=True),
+    Longer("grace", "send_timeout", "every stop would cut off the deliveries in progress"),
 )
 
 
 def broken(option: str, seconds: float, others: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``option``, seen from ``others``: those that are known already, and are well."""
+    """The relations that ``option`` breaks. ``others``: the options that are already read and valid."""
     return [
-        f"must be {'at least' if relation.equal else 'longer than'} NS_{relation.other.upper()} ({least:g}s), "
-        f"else {relation.why}"
+        f"must be {'at least' if relation.equal else 'longer than'} NS_{relation.other.upper()} ({least:g}s); "
+        f"otherwise {relation.why}"
         for relation in RELATIONS
         if relation.option == option and others.get(relation.other) is not None
         for least in [_length(others[relation.other])]
@@ -42,6 +44,14 @@ def broken(option: str, seconds: float, others: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def outlived(option: str, schedule: Schedule, ledger_ttl: float | None) -> str:
+    """Return what is wrong with a schedule that is no option of ours: nothing if ``ledger_ttl`` is unknown."""
+    longest = _length(schedule)
+    if ledger_ttl is None or Longer("ledger_ttl", option, FORGOTTEN, equal=True).holds(ledger_ttl, longest):
+        return ""
+    return f"its longest delay ({longest:g}s) must be at most NS_LEDGER_TTL ({ledger_ttl:g}s), else {FORGOTTEN}"
+
+
 def _length(value: float | Schedule) -> float:
-    """Seconds; of a schedule its longest delay, jitter included."""
+    """Seconds of a duration; of a schedule, its longest delay with jitter."""
     return max(value.delays) * (1 + JITTER) if isinstance(value, Schedule) else value

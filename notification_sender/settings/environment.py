@@ -1,4 +1,4 @@
-"""What the environment says under our prefix: values, secrets in files, and names that nobody knows."""
+"""Reads the environment variables with our prefix: values, secrets in files, and unknown names."""
 
 import difflib
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 PREFIX = "NS_"
 FILE = "_FILE"
 
-# What Kubernetes injects for every service of the namespace: one called ns-web must not stop us.
+# Kubernetes injects these for every service of the namespace: a service called ns-web must not stop the worker.
 _SERVICE = re.compile(r"NS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_PORT = re.compile(r"NS_(\w+_)?PORT")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
@@ -17,14 +17,14 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``values`` and ``faults`` by variable. A secret whose file cannot be read has a fault and no value."""
+    """``values`` and ``faults``, by variable. A secret whose file cannot be read has a fault and no value."""
 
     values: dict[str, str]
     faults: dict[str, str]
 
 
 def read(environ: Mapping[str, str], known: Collection[str], secrets: Collection[str]) -> Reading:
-    """Take what is ours. An empty variable is not set: that is how compose files and charts leave one out."""
+    """Read our variables. An empty variable counts as not set: compose files and charts leave one out that way."""
     ours = {
         name: value
         for name, value in environ.items()
@@ -35,7 +35,7 @@ def read(environ: Mapping[str, str], known: Collection[str], secrets: Collection
     files = {name: ours[name + FILE] for name in secrets if name + FILE in ours}
     for name, path in files.items():
         if name in values:
-            faults[name] = f"is given twice, by itself and by {name}{FILE}: take one away"
+            faults[name] = f"is set twice, as {name} and as {name}{FILE}; remove one of them"
         else:
             _read_secret(name, Path(path), values, faults)
     readable = {*known, *(name + FILE for name in secrets)}
@@ -44,7 +44,7 @@ def read(environ: Mapping[str, str], known: Collection[str], secrets: Collection
 
 
 def _injected(name: str, value: str) -> bool:
-    # NS_X_PORT tells by its value: NS_HTTP_PORT is ours, unless a service is called ns-http.
+    # The value of NS_X_PORT decides: NS_HTTP_PORT is ours, unless a service is called ns-http.
     by_value = _SERVICE_PORT.fullmatch(name) and _SERVICE_ADDRESS.match(value)
     return bool(by_value or _SERVICE.fullmatch(name))
 
@@ -56,14 +56,14 @@ def _read_secret(name: str, path: Path, values: dict[str, str], faults: dict[str
         faults[name] = f"cannot be read from {path} ({name}{FILE}): {fault.strerror}"
         return
     except UnicodeDecodeError:
-        faults[name] = f"cannot be read from {path} ({name}{FILE}): not UTF-8"
+        faults[name] = f"cannot be read from {path} ({name}{FILE}): the file is not UTF-8"
         return
-    # Editors and `echo` end a file with one newline that was never part of the secret.
+    # Editors and `echo` end a file with one newline that is not part of the secret.
     secret = text.removesuffix("\n").removesuffix("\r")
     if secret:
         values[name] = secret
     else:
-        faults[name] = f"is empty in {path} ({name}{FILE})"
+        faults[name] = f"is empty: write the secret into {path} ({name}{FILE})"
 
 
 def _unknown(name: str, readable: Iterable[str]) -> str:

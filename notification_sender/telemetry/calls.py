@@ -1,26 +1,26 @@
-"""Where the time of calls to internal APIs goes: by phase, and what the servers say of themselves."""
+"""The time of calls to internal APIs, by phase, and by what their servers report (Server-Timing)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 
 from notification_sender.telemetry.metrics import Metrics
 
-SERVER_NAMES = 8
-"""Different names of one API's Server-Timing that are kept apart: servers may make up as many as they like."""
+MAX_SERVER_NAMES = 8
+"""Of one API: a server may send any number of names, and each is a series. Further names count as ``other``."""
 
-WEIGHT = 0.05
-"""Of the last call in a mean: the last twenty or so say how it is now."""
+LAST_CALL_WEIGHT = 0.05
+"""In a mean: about the last 20 calls count."""
 
 
 class Calls:
-    """Metrics of every call, and means of the recent ones."""
+    """Metrics of every call, and means of recent calls."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._means: dict[str, dict[str, float]] = defaultdict(dict)
         self._names: dict[str, set[str]] = defaultdict(set)
 
-    def ended(  # noqa: PLR0917 - what a call was, in the order of the metrics' labels
+    def observe(  # noqa: PLR0917 - in the order of the metrics' labels
         self,
         api: str,
         endpoint: str,
@@ -39,7 +39,7 @@ class Calls:
             self._mean(api, f"server_{known}", spent)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """By API and phase, ms."""
+        """Mean time by API and phase, ms."""
         return {
             api: {name: round(1000 * seconds, 1) for name, seconds in means.items()}
             for api, means in self._means.items()
@@ -47,10 +47,10 @@ class Calls:
 
     def _mean(self, api: str, name: str, seconds: float) -> None:
         means = self._means[api]
-        means[name] = (1 - WEIGHT) * means.get(name, seconds) + WEIGHT * seconds
+        means[name] = (1 - LAST_CALL_WEIGHT) * means.get(name, seconds) + LAST_CALL_WEIGHT * seconds
 
     def _known(self, api: str, name: str) -> str:
         names = self._names[api]
-        if len(names) < SERVER_NAMES:
+        if len(names) < MAX_SERVER_NAMES:
             names.add(name)
         return name if name in names else "other"

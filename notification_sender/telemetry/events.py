@@ -1,4 +1,4 @@
-"""How attempts ended, for whoever wants to know: CloudEvents 1.0 in structured mode."""
+"""How attempts ended, as CloudEvents 1.0 in structured mode."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,25 +6,27 @@ from typing import Any
 
 import orjson
 
-from notification_sender.ports import Events
+from notification_sender.ports.broker import Events
+from notification_sender.telemetry.attempt_record import AttemptRecord
 
 
 class CloudEvents:
-    """``prefix`` tells the events of this fleet from those of another on the same broker."""
+    """``prefix`` distinguishes the events of this fleet from those of another on the same broker."""
 
     def __init__(self, events: Events, *, prefix: str) -> None:
         self._events = events
         self._source = f"/notification-sender/{prefix}"
 
-    def tell(self, what: str, subject: str, data: Mapping[str, Any], moment: float) -> None:
-        """``what`` (``unit``, ``notification``, ``destination``) ended at ``moment`` (epoch time) as ``data`` says.
+    def publish(self, what: str, subject: str, record: AttemptRecord, data: Mapping[str, Any], moment: float) -> None:
+        """``what`` (``unit``, ``notification``, ``destination``) ended at ``moment`` (epoch time); ``data`` is what is
+        known of ``record``.
 
-        The same end told twice, by whichever process, has the same id: readers can tell that they know it already.
+        The same end published twice, by whichever process, has the same id: readers can drop the second.
         """
-        outcome = data["outcome"]
+        outcome = record.end.outcome
         event = {
             "specversion": "1.0",
-            "id": _id(subject, data),
+            "id": _id(subject, record),
             "source": self._source,
             "type": f"notification-sender.{what}.{outcome}",
             "subject": subject,
@@ -32,13 +34,15 @@ class CloudEvents:
             "datacontenttype": "application/json",
             "data": data,
         }
-        self._events.tell(f"{data.get('channel', what)}.{outcome}", orjson.dumps(event, option=orjson.OPT_UTC_Z))
+        topic = f"{record.facts.channel or what}.{outcome}"
+        self._events.tell(topic, orjson.dumps(event, option=orjson.OPT_UTC_Z))
 
 
-def _id(subject: str, data: Mapping[str, Any]) -> str:
+def _id(subject: str, record: AttemptRecord) -> str:
     """Work units of two organizations may share a name, attempts begin again when a dead one is replayed, and a
     destination may be switched off more than once.
     """
-    whose, which = data.get("organization_id", ""), data.get("notification_id", subject)
-    number = f"{data.get('replays', 0)}.{data.get('attempt', 1)}"
-    return f"{whose}:{which}:{number}:{data['outcome']}:{data['reason']}"
+    facts, end = record.facts, record.end
+    which = facts.notification_id or subject
+    number = f"{facts.replays or 0}.{facts.attempt or 1}"
+    return f"{facts.organization_id or ''}:{which}:{number}:{end.outcome}:{end.reason}"

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import IO, Any, BinaryIO, TextIO, cast
 
@@ -12,13 +13,13 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 def configure(*, form: str, level: str) -> None:
-    """``form`` is ``json`` or ``text``. Foreign loggers speak from warning on: httpx logs whole URLs at info."""
+    """``form`` is ``json`` or ``text``. Other libraries log from warning on: httpx logs whole URLs at info."""
     renderers: list[Any]
     if form == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_line)]
     else:
         plain = structlog.dev.plain_traceback
-        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        renderers = [_texts, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -35,7 +36,7 @@ def configure(*, form: str, level: str) -> None:
 
 
 class _Unfailing:
-    """Where lines go. They are lost where the disk is full or nobody reads any more: the work goes on."""
+    """A file that never fails. Lines are lost when the disk is full or the reader has gone; the worker goes on."""
 
     def __init__(self, file: IO[Any]) -> None:
         self._file = file
@@ -50,8 +51,18 @@ class _Unfailing:
 
 
 def to_people() -> None:
-    """For commands: standard output is for their answer alone, what went wrong on the way is told beside it."""
+    """For commands: standard output has the result alone, standard error has the warnings."""
     configure(form="text", level="warning")
+
+
+def _texts(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Turn the values that the console prints under the line into texts: any other value makes the console fail."""
+    for name in {"stack", "exception"} & event.keys():
+        value = event[name]
+        if not isinstance(value, str):
+            rows = value if isinstance(value, (list, tuple)) else [value]
+            event[name] = "\n".join(f"    {row}" for row in rows)
+    return event
 
 
 def _line(event: dict[str, Any], **_: Any) -> bytes:

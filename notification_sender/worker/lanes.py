@@ -1,51 +1,71 @@
-"""The lanes of one process: a delivery waits for a slot, is handled in a task of ours, and then acked."""
+"""The lanes of one process: a delivery waits for a slot, is handled in a task of its own, and then acked."""
 
 import asyncio
 import math
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import structlog
 
-from notification_sender.model.errors import Unready
-from notification_sender.ports import Clock, DeadLetter, Envelope, Intake, Lane, Outbox, Parked
+from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
+from notification_sender.model.errors import TooLarge, Unready
+from notification_sender.policy.retry import MAX_BUGS
+from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked
+from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain, Draining
-from notification_sender.worker.readiness import LONGEST, Readiness
-from notification_sender.worker.slots import Slots
+from notification_sender.worker.retry_unready import LONGEST_RETRY, UnreadyRetry
 
-Handler = Callable[[Envelope], Awaitable[float | None]]
-"""Handles one delivery: None when it is settled, or the seconds after which it asks again."""
 
-AGAIN = 30.0
-"""Seconds that a delivery is parked for which this process found no way: our store away too long, or a bug."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of the delivery is durable: it may be acked."""
 
-BUGS = 5
-"""So often a message may meet an error that nobody foresaw, as with leases that run out; then it is dead."""
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Nothing is settled. The delivery gives its slot back and is handled again in ``delay`` seconds."""
+
+    delay: float
+
+
+SETTLED = Settled()
+
+Handler = Callable[[Envelope], Awaitable[Settled | AskAgain]]
+"""Handles one delivery."""
+
+RESCHEDULE_SECONDS = 30.0
+"""Delay of a delivery that this process could not settle: Redis was away too long, or there is a bug."""
 
 MOST_UNSETTLED = 2000
-"""What a quorum queue allows one consumer."""
+"""Unsettled deliveries that a quorum queue allows one consumer."""
 
-RESTING = 100
-"""Notifications more that are taken: what comes out of the ladder rests for half a second, and must keep nobody out."""
+RESTING = 200
+"""Notifications taken in addition: those out of the ladder may wait for a second, and must keep no other out."""
 
-SLEEP_AT_MOST = 1.0
-"""Seconds: the ladder leaves less than one to sleep, whatever another pod's clock says."""
+SLEEP_AT_MOST = 1.0 + SPARE
+"""Seconds. The ladder leaves less than that to wait; only a wrong clock of another pod asks for more."""
 
-LOOK = 10.0
-"""Seconds between two looks for deliveries that have waited in hand for too long."""
+LATE_CHECK_SECONDS = 10.0
+"""Time between two checks for deliveries that have waited for a slot for too long."""
 
-STOPPING = 2.0
-"""Seconds that a broker gets to cancel our consumers: one that hangs must not use up the grace."""
+CANCEL_SECONDS = 2.0
+"""Time for the broker to cancel our consumers: one that hangs must not use up the grace."""
+
+SUBSCRIBE_SECONDS = 10.0
+"""Time for all lanes to be subscribed before the first delivery is worked on: on a slow processor that work would delay
+the broker's answers. A lane that cannot be subscribed holds up the others no longer."""
 
 _log = structlog.get_logger()
 
 
 class Lanes:
-    """Takes envelopes and settles them; ``handlers`` do the work."""
+    """Takes deliveries, gives each a slot and a task, and acks it when its handler has settled it."""
 
     def __init__(
         self,
@@ -54,7 +74,7 @@ class Lanes:
         outbox: Outbox,
         handlers: Mapping[Lane, Handler],
         slots: Slots,
-        readiness: Readiness,
+        retry: UnreadyRetry,
         drain: Drain,
         clock: Clock,
         metrics: Metrics,
@@ -63,29 +83,64 @@ class Lanes:
         self._outbox = outbox
         self._handlers = handlers
         self._slots = slots
-        self._readiness = readiness
+        self._retry = retry
         self._drain = drain
         self._clock = clock
         self._metrics = metrics
+        self._begun = False
+        self._taken = 0
         self._prefetch = dict.fromkeys(Lane, 0)
+        """The largest so far: a lane in which more deliveries wait holds some of a lost connection."""
         self._waiting: dict[Lane, deque[tuple[float, Envelope]]] = {lane: deque() for lane in Lane}
-        """Taken then, on the monotonic clock."""
+        """With the time at which each was taken, on the monotonic clock."""
+        self._fitting: set[asyncio.Task[None]] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._resting: set[asyncio.Task[None]] = set()
-        """Sleeping what is left of a wait, or on the way back to the queue: none of these holds a slot."""
+        """Deliveries that wait for the rest of a delay, or go back to their queue. None of them holds a slot."""
 
     @property
-    def in_hand(self) -> int:
+    def unsettled(self) -> int:
         """Deliveries taken and not yet settled."""
         return len(self._working) + len(self._resting) + sum(map(len, self._waiting.values()))
 
     async def open(self, concurrency: int) -> None:
-        """Take from every lane; a few more than there are slots, so that a freed slot finds work waiting."""
+        """Take from every lane, twice as many as there are slots, so that a freed slot finds work waiting."""
+        self._taken = 2 * concurrency
+        self._prefetch = {lane: _prefetch(lane, self._taken) for lane in Lane}
+        opening = [asyncio.create_task(self._consume(lane)) for lane in Lane]
+        try:
+            await asyncio.wait(opening, timeout=SUBSCRIBE_SECONDS)
+            self._begun = True
+            self.begin()
+            await asyncio.gather(*opening)
+        finally:
+            for task in opening:
+                task.cancel()
+
+    async def _consume(self, lane: Lane) -> None:
+        consume = partial(self._intake.consume, lane, self._prefetch[lane], self._take)
+        await self._retry.run(consume, longest=math.inf)
+
+    def allow(self, limit: int, *, taken: int) -> None:
+        """Work on ``limit`` deliveries at once from now on, take ``taken`` of each lane; begun work ends as usual."""
+        if limit != self._slots.total:
+            self._slots.total = limit
+            self.begin()
+        if self._begun and taken != self._taken and not self._fitting and not self._drain.begun:
+            self._taken = taken
+            self._start(self._fitting, self._fit(taken))
+
+    async def _fit(self, taken: int) -> None:
+        """While the broker is away, its adapter keeps the new figure and subscribes with it later."""
         for lane in Lane:
-            resting = RESTING if lane is Lane.NOTIFICATIONS else 0
-            self._prefetch[lane] = min(2 * concurrency + resting, MOST_UNSETTLED)
-            consume = partial(self._intake.consume, lane, self._prefetch[lane], self._take)
-            await self._readiness.keep(consume, longest=math.inf)
+            try:
+                await self._intake.consume(lane, _prefetch(lane, taken), self._take)
+            except Unready as fault:
+                _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
+            waiting = self._waiting[lane]
+            while len(waiting) > taken:
+                self._start(self._resting, self._intake.give_back(waiting.pop()[1]))
+        _log.info("lanes.fitted", taken=taken)
 
     def _take(self, envelope: Envelope) -> None:
         early = envelope.due - self._clock.now()
@@ -105,28 +160,28 @@ class Lanes:
     def _queue(self, envelope: Envelope) -> None:
         waiting = self._waiting[envelope.lane]
         waiting.append((self._clock.monotonic(), envelope))
-        if self._drain.asked or len(waiting) > self._prefetch[envelope.lane]:
-            # More than the broker has given us: the oldest came by a connection that is gone, and comes again.
+        if self._drain.begun or len(waiting) > self._prefetch[envelope.lane]:
+            # More than the broker lets us hold: the oldest came by a lost connection, and is delivered again.
             self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
         self.begin()
 
     async def put_off_late(self) -> None:
-        """To be run beside the work: what waited in hand too long, because our own platform is out, waits elsewhere.
+        """Run in the background: park each delivery that has waited for a slot too long, as while our platform is out.
 
-        A broker closes the channel of whoever keeps a message for half an hour, and with it all that is in hand.
+        RabbitMQ closes the channel of a consumer that keeps a message for 30 minutes, and with it all deliveries.
         """
         while True:
-            await self._clock.sleep(LOOK)
-            late = self._clock.monotonic() - LONGEST
+            await self._clock.sleep(LATE_CHECK_SECONDS)
+            late = self._clock.monotonic() - LONGEST_RETRY
             for waiting in self._waiting.values():
                 while waiting and waiting[0][0] < late:
                     _, envelope = waiting.popleft()
-                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.bugs))
+                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.state))
 
     def begin(self) -> None:
-        """Work on what waits, as far as there are slots for it."""
-        while lane := self._slots.take([lane for lane, waiting in self._waiting.items() if waiting]):
-            # Our own task: one that belongs to the connection would be cancelled with it, in the middle of a send.
+        """Work on waiting deliveries while there are slots."""
+        while self._begun and (lane := self._slots.take([lane for lane, waiting in self._waiting.items() if waiting])):
+            # A task of our own: one of the connection would be cancelled with it, in the middle of a send.
             self._start(self._working, self._run(self._waiting[lane].popleft()[1]))
 
     def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
@@ -140,48 +195,59 @@ class Lanes:
         except (asyncio.CancelledError, Draining):
             await self._intake.give_back(envelope)
         except Unready as fault:
-            await self._put_off(envelope, f"still unready: {fault}", envelope.bugs)
+            await self._put_off(envelope, f"still unready: {fault}", envelope.state)
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
-            # Not its words: they may be the content of the message.
+            # Without its message, which may contain content of the notification.
             where = "".join(traceback.format_tb(fault.__traceback__))
             _log.error("delivery.unexpected", lane=envelope.lane.value, error=type(fault).__name__, where=where)
-            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", envelope.bugs + 1)
+            state = replace(envelope.state, bugs=envelope.state.bugs + 1)
+            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", state)
         finally:
             self._slots.give(envelope.lane)
             self.begin()
 
     async def _handle(self, envelope: Envelope) -> None:
-        again = await self._handlers[envelope.lane](envelope)
-        if again is None:
-            await self._intake.ack(envelope)
-        else:
-            self._start(self._resting, self._rest(envelope, again))
+        match await self._handlers[envelope.lane](envelope):
+            case Settled():
+                await self._intake.ack(envelope)
+            case AskAgain(delay):
+                self._start(self._resting, self._rest(envelope, delay))
 
-    async def _put_off(self, envelope: Envelope, why: str, bugs: int) -> None:
-        """The same message later, or dead; then ack. Where even that fails the broker keeps it, and gives it again."""
+    async def _put_off(self, envelope: Envelope, why: str, state: MessageState) -> None:
+        """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""
         try:
-            if bugs >= BUGS:
+            if state.bugs >= MAX_BUGS:
                 await self._outbox.bury(_letter(envelope, why))
             else:
-                await self._outbox.park(_later(envelope, bugs))
+                await self._park(envelope, state)
         except Unready as fault:
-            _log.warning("delivery.left_to_broker", lane=envelope.lane.value, error=str(fault))
+            _log.warning("delivery.requeued", lane=envelope.lane.value, error=str(fault))
             await self._intake.give_back(envelope)
         else:
-            _log.warning("delivery.put_off", lane=envelope.lane.value, why=why, bugs=bugs)
+            _log.warning("delivery.put_off", lane=envelope.lane.value, why=why, bugs=state.bugs)
             await self._intake.ack(envelope)
 
-    async def close(self, grace: float) -> None:
-        """Take no more, give back what has no slot, let the rest finish; all of it within ``grace`` seconds.
+    async def _park(self, envelope: Envelope, state: MessageState) -> None:
+        try:
+            await self._outbox.park(Parked(envelope.lane, envelope.body, RESCHEDULE_SECONDS, state))
+        except TooLarge as fault:
+            # The broker took it once; its limit is lower by now.
+            await self._outbox.bury(_letter(envelope, str(fault)))
 
-        Whoever cancels this has no time: what is being done is cut off and given back at once.
+    async def close(self, grace: float) -> None:
+        """Take no more, requeue deliveries without a slot, let the rest finish, all within ``grace`` seconds.
+
+        Cancelled, it cuts off all work and requeues it at once.
         """
         deadline = self._clock.monotonic() + grace
+        if self._fitting:
+            # Else a lane that was stopped could be subscribed again.
+            await asyncio.wait(self._fitting, timeout=min(CANCEL_SECONDS, grace))
         stopping = asyncio.create_task(self._intake.stop())
         try:
-            await asyncio.wait({stopping}, timeout=min(STOPPING, grace))
-            # Not before: what is given back while we still consume would be ours again at once.
+            await asyncio.wait({stopping}, timeout=min(CANCEL_SECONDS, grace))
+            # Not before: a delivery requeued while we still consume would come back at once.
             self._drain.begin(deadline)
             self._give_back_waiting()
             while (left := self._working | self._resting) and (time := deadline - self._clock.monotonic()) > 0:
@@ -191,7 +257,7 @@ class Lanes:
 
     async def _cut_off(self, stopping: asyncio.Task[None]) -> None:
         self._drain.begin(self._clock.monotonic())
-        late = [*self._working, *self._resting, stopping]
+        late = [*self._fitting, *self._working, *self._resting, stopping]
         for task in late:
             task.cancel()
         self._give_back_waiting()
@@ -205,25 +271,9 @@ class Lanes:
                 self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
 
 
+def _prefetch(lane: Lane, taken: int) -> int:
+    return min(taken + (RESTING if lane is Lane.NOTIFICATIONS else 0), MOST_UNSETTLED)
+
+
 def _letter(envelope: Envelope, why: str) -> DeadLetter:
-    return DeadLetter(
-        envelope.body,
-        "crashed",
-        why,
-        envelope.lane.value,
-        envelope.first_seen,
-        envelope.replays,
-    )
-
-
-def _later(envelope: Envelope, bugs: int) -> Parked:
-    return Parked(
-        envelope.lane,
-        envelope.body,
-        AGAIN,
-        envelope.first_seen,
-        envelope.attempt,
-        envelope.misses,
-        envelope.replays,
-        bugs,
-    )
+    return DeadLetter(envelope.body, "crashed", why, envelope.lane.value, envelope.state)

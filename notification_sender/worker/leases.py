@@ -1,16 +1,18 @@
-"""The claims that this process holds: renewed while there is work on them, given up when it is cut short."""
+"""The claims that this process holds: renewed while they are worked on, given up when the process cuts that short."""
 
 import asyncio
 
 import structlog
 
-from notification_sender.ports import Claim, Clock, Ledger
+from notification_sender.model.errors import Unready
+from notification_sender.ports.clock import Clock
+from notification_sender.ports.ledger import Claim, Ledger
 
 _log = structlog.get_logger()
 
 
-class Held:
-    """A lease is a promise to be done or dead by its end; work that takes longer renews it."""
+class LeaseKeeper:
+    """Renews the leases of claims whose work takes long, every third of a lease."""
 
     def __init__(self, *, ledger: Ledger, clock: Clock, lease: float) -> None:
         self._ledger = ledger
@@ -26,13 +28,21 @@ class Held:
         return True
 
     def drop(self, claim: Claim | None) -> None:
-        """Renew it no more."""
+        """Stop renewing it."""
         if claim is not None:
             self._claims.pop(_name(claim), None)
 
+    async def give_up(self, claim: Claim, attempt: int) -> None:
+        """The process ends in the middle of the work: another worker may claim it at once."""
+        try:
+            await self._ledger.release(claim, attempt)
+        except Unready as fault:
+            # One try only, because there is no time left. Another worker may claim it when the lease has run out.
+            _log.warning("claim.not_given_up", id=claim.key.id, error=str(fault))
+
     async def renew_for_ever(self) -> None:
-        """To be run beside the work. What is short is never renewed; a claim that is handed on while it is held, from
-        sending to settling, begins anew here: within half a lease of either a renewal comes.
+        """Run in the background. Short work is never renewed. A claim that passes from sending to settling starts its
+        time here anew, and each part renews it within half a lease.
         """
         while True:
             await self._clock.sleep(self._pause)
@@ -44,11 +54,11 @@ class Held:
         try:
             if not await self._ledger.renew(claim) and _name(claim) in self._claims:
                 _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
-        except Exception as fault:  # noqa: BLE001 - of one claim: all others have to be renewed again and again
-            # The lease may end before the store is back; whoever claims then finds the outcome unknown.
+        except Exception as fault:  # noqa: BLE001 - a fault of one claim must not stop the renewals of the others
+            # The lease may end before Redis is back; the next holder then finds the outcome unknown.
             _log.warning("claim.not_renewed", id=claim.key.id, error=repr(fault))
 
 
 def _name(claim: Claim) -> tuple[str, str]:
-    """What tells it from every other of this process."""
+    """Its name within this process."""
     return claim.key.id, claim.token

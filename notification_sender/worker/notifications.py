@@ -1,162 +1,199 @@
-"""One notification through one attempt: deliver, then settle."""
+"""The notifications lane: one attempt of a notification, and its settlement."""
 
-from dataclasses import replace
-from itertools import count
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from notification_sender.admission import key_of
 from notification_sender.compose import Composed
-from notification_sender.deliver import Attempt, Deliverer, key_of
+from notification_sender.deliver import AttemptResult, Deliverer
 from notification_sender.model.errors import Permanent, SendFailed
-from notification_sender.model.notification import Notification, Try, decode
-from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
-from notification_sender.ports import Clock, Envelope, Lane
-from notification_sender.relevance import Relevance
-from notification_sender.telemetry.journal import Journal, timings
-from notification_sender.worker.drain import Drain
-from notification_sender.worker.readiness import Readiness
-from notification_sender.worker.settle import Settler, Work
-from notification_sender.worker.slots import Portions
+from notification_sender.model.notification import FailedAttempt, Notification, decode
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
+from notification_sender.policy.attempt_report import LONGEST_ERROR
+from notification_sender.ports.broker import Envelope, Lane, MessageState
+from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
+from notification_sender.worker.attempts import Attempts
+from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, Room
+from notification_sender.worker.lanes import SETTLED, AskAgain, Settled
+from notification_sender.worker.returned import Returned
+from notification_sender.worker.settle import Settlement, Settler
 
-SHORT = 1.0
-"""Seconds: a wait below this keeps its delivery and gives its slot back; a longer one is parked."""
+SHORT_WAIT = 1.0
+"""Seconds. A delivery that waits less is kept and gives its slot back; one that waits longer is parked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationSettlement(Settlement):
+    """A notification after ``outcome``."""
+
+    what = "notification"
+    lane = Lane.NOTIFICATIONS
+    notification: Notification
+    outcome: Outcome
+    clock: Clock
+
+    def same(self) -> bytes:
+        return self._with_last_attempt().encode()
+
+    def stub(self) -> bytes:
+        return self._with_last_attempt().stub()
+
+    def next_attempt(self, failed: Failed) -> bytes:
+        return self.notification.next_attempt(self._failed_attempt(failed.error)).encode()
+
+    def acceptance(self, receipt: Receipt) -> bytes:
+        return self.notification.accepted_as(receipt.text).encode()
+
+    def _with_last_attempt(self) -> Notification:
+        """With the failed attempt in its history, where there was one."""
+        if isinstance(self.outcome, Dead | Failed) and isinstance(self.outcome.error, SendFailed):
+            return self.notification.with_failure(self._failed_attempt(self.outcome.error))
+        return self.notification
+
+    def _failed_attempt(self, error: SendFailed) -> FailedAttempt:
+        return FailedAttempt(
+            attempt=self.notification.attempt, at=self.clock.now(), error=str(error)[:LONGEST_ERROR], sent=error.sent
+        )
 
 
 class Notifications:
-    """What the notifications lane does, and what a unit does with each of its own."""
+    """The handler of the notifications lane, and of each notification that a unit sends itself."""
 
     def __init__(
         self,
         *,
+        attempts: Attempts,
         deliverer: Deliverer,
-        relevance: Relevance,
+        returned: Returned,
         settler: Settler,
-        readiness: Readiness,
-        organizations: Portions,
-        destinations: Portions,
-        drain: Drain,
-        journal: Journal,
+        organizations: Bulkhead,
+        rooms: Mapping[str, Room],
         clock: Clock,
     ) -> None:
+        """``rooms``: by channel, as for ``FanOut``."""
+        self._attempts = attempts
         self._deliverer = deliverer
-        self._relevance = relevance
+        self._returned = returned
         self._settler = settler
-        self._readiness = readiness
         self._organizations = organizations
-        self._destinations = destinations
-        self._drain = drain
-        self._journal = journal
+        self._rooms = rooms
         self._clock = clock
 
-    async def handle(self, envelope: Envelope) -> float | None:
-        """A notification come due. Seconds to wait before asking again, or None: settled, to be acked."""
+    async def handle(self, envelope: Envelope) -> Settled | AskAgain:
+        """A notification that has come due."""
         try:
-            notification = decode(envelope.body).afresh(envelope.replays)
+            notification = _read(envelope)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
-            return None
-        if end := self._deliverer.given_up(notification, self._age(envelope)):
-            return await self._end(await self._attempt(Composed(notification, end), envelope), envelope)
-        if away := self._organizations.away(notification.organization_id):
-            return await self._end(Attempt(notification, Deferred(away, "organization_full")), envelope)
-        with self._organizations.held(notification.organization_id):
-            composed = Composed(notification, await self._relevance.outdated(notification))
-            return await self._end(await self._attempt(composed, envelope), envelope)
+            return SETTLED
+        if notification.accepted is not None:
+            accepted = Composed(notification, Delivered(Receipt(notification.accepted)))
+            return await self._end(await self._attempts.make(accepted, envelope), envelope)
+        if end := self._deliverer.given_up(notification, self._clock.now() - envelope.state.first_seen):
+            return await self._end(await self._attempts.make(Composed(notification, end), envelope), envelope)
+        if away := self._organizations.delay_for(notification.organization_id):
+            full = Deferred(away, "organization_full", notification.organization_id)
+            return await self._end(AttemptResult(notification, full), envelope)
+        organization, room = notification.organization_id, self._rooms.get(notification.destination.channel)
+        with self._organizations.held(organization):
+            if room is None:
+                return await self._again(notification, envelope)
+            # It is read again when there is a place: a waiting notification must not hold its content twice.
+            del notification
+            return await self._again_in(room, organization, envelope)
 
-    async def _end(self, attempt: Attempt, envelope: Envelope) -> float | None:
-        if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT:
-            return attempt.outcome.delay
-        await self._settle(attempt, envelope)
-        return None
+    async def _again_in(self, room: Room, organization: str, envelope: Envelope) -> Settled | AskAgain:
+        async with room.place(organization) as away:
+            notification = _read(envelope)
+            if not away:
+                return await self._again(notification, envelope)
+            full = Deferred(away, BACKED_UP, notification.destination.channel)
+            return await self._end(AttemptResult(notification, full), envelope)
 
-    async def first(self, composed: Composed, envelope: Envelope) -> None:
-        """The first attempt, in the slot of its unit: whatever is left of it becomes a message of its own."""
-        composed = replace(composed, notification=composed.notification.afresh(envelope.replays))
-        await self._settle(await self._attempt(composed, envelope), envelope, composed.seconds)
+    async def _again(self, notification: Notification, envelope: Envelope) -> Settled | AskAgain:
+        composed = await self._returned.composed(notification, envelope)
+        return await self._end(await self._attempts.make(composed, envelope), envelope, composed.seconds)
 
-    async def _attempt(self, composed: Composed, envelope: Envelope) -> Attempt:
-        began = self._clock.monotonic()
-        tries = count()
-        attempt = await self._readiness.keep(lambda: self._deliver(composed, envelope, again=next(tries) > 0))
-        self._journal.took("deliver", self._clock.monotonic() - began)
-        return attempt
+    async def _end(
+        self, attempt: AttemptResult, envelope: Envelope, compose: float | None = None
+    ) -> Settled | AskAgain:
+        if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT_WAIT:
+            return AskAgain(attempt.outcome.delay)
+        await self._settle(attempt, envelope, compose)
+        return SETTLED
 
-    async def _deliver(self, composed: Composed, envelope: Envelope, *, again: bool) -> Attempt:
-        """``again``: the store was away meanwhile. It may hold a claim of ours, so nobody is sent away any more."""
-        # At each try: what waits for the store may get it back when there is no time left to send.
-        self._drain.check()
-        notification = composed.notification
-        end = composed.end
-        if self._settler.accepted_unrecorded(notification.notification_id):
-            # Another copy of it: by now, perhaps, the ledger can be told.
-            end = Suppressed("already_delivered")
-        elif not (notification.content or end):
-            # Its rendering failed, and it was parked or is moved back: there is nothing to send.
-            end = Dead("render", "it was never rendered; publish its work unit again")
-        if end is not None:
-            return await self._deliverer.refuse(notification, end, token=envelope.token)
-        destination = f"{notification.organization_id}/{notification.destination.destination_id}"
-        if not again and (away := self._destinations.away(destination)):
-            return Attempt(notification, Deferred(away, "destination_full"))
-        with self._destinations.held(destination):
-            return await self._deliverer.deliver(
-                notification, token=envelope.token, age=self._age(envelope), again=again
-            )
+    async def first(self, composed: Composed, envelope: Envelope) -> str:
+        """The first attempt, in the slot of its unit. A further one becomes a message of its own. Returns its id."""
+        if replays := envelope.state.replays:
+            composed = replace(composed, notification=composed.notification.replayed(replays))
+        await self._settle(await self._attempts.make(composed, envelope), envelope, composed.seconds)
+        return composed.notification.notification_id
 
-    def _age(self, envelope: Envelope) -> float:
-        return self._clock.now() - envelope.first_seen
-
-    async def _settle(self, attempt: Attempt, envelope: Envelope, compose: float | None = None) -> None:
+    async def _settle(self, attempt: AttemptResult, envelope: Envelope, compose: float | None = None) -> None:
         notification = attempt.notification
         put_off = _put_off(attempt)
         if put_off or attempt.tried:
-            self._organizations.went(notification.organization_id, put_off=put_off)
-        work = Work(
-            what="notification",
-            stage="deliver",
+            self._organizations.record_deferral(notification.organization_id, put_off=put_off)
+        settlement = NotificationSettlement(
+            notification=notification,
+            outcome=attempt.outcome,
+            clock=self._clock,
             key=key_of(notification),
             claim=attempt.claim,
-            lane=Lane.NOTIFICATIONS,
-            first_seen=envelope.first_seen,
-            same=lambda: self._told(notification, attempt.outcome).encode(),
-            attempt=notification.attempt,
-            replays=notification.replays,
-            again=lambda failed: notification.again(self._try(notification, failed.error)).encode(),
+            state=MessageState(
+                first_seen=envelope.state.first_seen,
+                attempt=notification.attempt,
+                misses=envelope.state.misses + _missed(attempt.outcome),
+                replays=notification.replays,
+            ),
+            stage="deliver",
+            facts=_facts(notification, compose=compose, send=attempt.seconds),
             tried=attempt.tried,
-            facts=_facts(notification) | timings(compose=compose, send=attempt.seconds),
         )
-        await self._settler.settle(work, attempt.outcome)
-
-    def _told(self, notification: Notification, outcome: Outcome) -> Notification:
-        """With its last try in its story, where it was given up after one."""
-        if isinstance(outcome, Dead) and isinstance(outcome.error, SendFailed):
-            return notification.tried(self._try(notification, outcome.error))
-        return notification
-
-    def _try(self, notification: Notification, error: SendFailed) -> Try:
-        return Try(attempt=notification.attempt, at=self._clock.now(), error=str(error)[:500], sent=error.sent)
+        if notification.accepted is None:
+            await self._settler.settle(settlement, attempt.outcome)
+        else:
+            await self._settler.settle_silently(settlement, attempt.outcome)
 
 
-def _put_off(attempt: Attempt) -> float:
-    """Seconds until the limit of its organization lets it out: one that holds for all that it sends on this channel."""
+def _read(envelope: Envelope) -> Notification:
+    return envelope.read(decode).replayed(envelope.state.replays)
+
+
+def _put_off(attempt: AttemptResult) -> float:
+    """Seconds until the limit of its organization and channel lets it out, 0.0 where that did not hold it up."""
     match attempt.outcome:
-        case Deferred(delay, reason) if reason == f"throttled:{attempt.notification.destination.channel}":
+        case Deferred(delay, "throttled", limit) if limit == attempt.notification.destination.channel:
             return delay
     return 0.0
 
 
-def _facts(notification: Notification) -> dict[str, object]:
-    return {
-        "organization_id": notification.organization_id,
-        "work_unit_id": notification.work_unit_id,
-        "notification_id": notification.notification_id,
-        "destination_id": notification.destination.destination_id,
-        "channel": notification.destination.channel,
-        "kind": notification.kind,
-        "event": notification.event,
-        "replays": notification.replays,
-        "attempt": notification.attempt,
-        "try": len(notification.tries) + 1,
-        "template": notification.destination.template or notification.kind,
-        "template_version": notification.template_version,
-        "sources": notification.sources,
-        "degraded": notification.degraded,
-    }
+def _missed(outcome: Outcome) -> bool:
+    match outcome:
+        case Deferred(reason="subject_not_found"):
+            return True
+    return False
+
+
+def _facts(notification: Notification, *, compose: float | None, send: float | None) -> AttemptFacts:
+    """``compose``, ``send``: the time that each took, s."""
+    destination = notification.destination
+    return AttemptFacts(
+        organization_id=notification.organization_id,
+        work_unit_id=notification.work_unit_id,
+        notification_id=notification.notification_id,
+        destination_id=destination.destination_id,
+        channel=destination.channel,
+        kind=notification.kind,
+        event=notification.event,
+        replays=notification.replays,
+        attempt=notification.attempt,
+        try_=len(notification.tries) + 1,
+        template=destination.template or notification.kind,
+        template_version=notification.template_version,
+        sources=notification.sources,
+        degraded=notification.degraded,
+        compose_ms=milliseconds(compose),
+        send_ms=milliseconds(send),
+    )

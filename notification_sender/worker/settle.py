@@ -1,175 +1,217 @@
-"""What an outcome means for the message: the one table. First make it durable, then the caller acks.
+"""The settle table: what each outcome means for its message. The outcome is made durable first, then the caller acks.
 
-A crash between two steps repeats a step, and the ledger absorbs that; no order of steps loses anything.
+A crash between two steps repeats a step, and the ledger absorbs that. Nothing is lost between any two of them.
 """
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import assert_never
+from dataclasses import dataclass, replace
+from typing import ClassVar, assert_never
 
 import structlog
 
-from notification_sender.model.errors import Permanent, Unready
-from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
-from notification_sender.ports import (
-    Claim,
-    DeadLetter,
-    Envelope,
-    Final,
-    Key,
-    Lane,
-    Ledger,
-    Outbox,
-    Parked,
-    Tried,
-    Written,
-)
-from notification_sender.telemetry.journal import Facts, Journal
-from notification_sender.worker.held import Held
-from notification_sender.worker.readiness import LONGEST, Readiness
+from notification_sender.model.errors import Permanent, TooLarge, Unready
+from notification_sender.model.notification import MAX_READ
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt, Suppressed
+from notification_sender.policy.audit import words
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
+from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, WriteResult
+from notification_sender.telemetry.attempt_record import AttemptFacts
+from notification_sender.telemetry.outcomes import OutcomeReporter
+from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.retry_unready import RetryingLedger, RetryingOutbox
 
 REMEMBERED = 10_000
-"""Acceptances that could not be recorded, kept in process: about 2 MB."""
+"""Acceptances kept in process that could not be recorded: about 2 MB."""
 
-RECORDING = 2.0
-"""Seconds in which an acceptance is tried to be recorded; then it is acked all the same. A second delivery would be
-worse than a gap that is counted."""
+ACCEPTANCE_SECONDS = 2.0
+"""Time to record an acceptance. After that the worker parks a message that records it later, for as long again. If that
+fails too, the delivery is acked all the same: a second send would be worse than a gap that is counted."""
+
+RECORD_AGAIN_SECONDS = 5.0
+"""Delay of that message."""
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is being settled: its record, and the message that carries it on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A unit or a notification that is being settled: its record, and the bodies of the message that carries it on."""
 
-    what: str
-    """``unit`` or ``notification``, for the event."""
-    stage: str
-    """How far it came, for its dead letter."""
+    what: ClassVar[str]
+    """``unit`` or ``notification``, for the log event."""
+    lane: ClassVar[Lane]
     key: Key
     claim: Claim | None
-    lane: Lane
-    first_seen: float
-    same: Callable[[], bytes]
-    """The body of a deferred copy and of a dead letter."""
-    attempt: int
-    """The number that a deferred copy carries."""
-    misses: int = 0
-    replays: int = 0
-    """As of the message that it came by."""
-    again: Callable[[Failed], bytes] | None = None
-    """The body of the next attempt, for what can fail."""
-    tried: Tried | None = None
+    state: MessageState
+    """Of a deferred copy."""
+    stage: str
+    """Where it ended, for its dead letter."""
+    facts: AttemptFacts
+    """For its record in log, metrics and events."""
+    tried: AttemptReport | None = None
     """The attempt that was made, for the ledger."""
-    facts: Facts = field(default_factory=dict)
-    """For the journal."""
+
+    def same(self) -> bytes:
+        """The body of a deferred copy and of a dead letter."""
+        raise NotImplementedError
+
+    def stub(self) -> bytes:
+        """The body of a dead letter that must be small."""
+        raise NotImplementedError
+
+    def next_attempt(self, failed: Failed) -> bytes:
+        """The body of the next attempt, for a notification that failed."""
+        raise TypeError(f"a {self.what} does not fail, it is deferred: {failed}")
+
+    def acceptance(self, receipt: Receipt) -> bytes:
+        """The body of the message that records an acceptance later, for a notification that was accepted."""
+        raise TypeError(f"a {self.what} is not accepted: {receipt}")
 
 
 class Settler:
-    """Parks, buries and records; keeps at each of these while our broker or store is away."""
+    """Parks, buries and records; each step is repeated while RabbitMQ or Redis is away."""
 
-    def __init__(self, *, outbox: Outbox, ledger: Ledger, readiness: Readiness, held: Held, journal: Journal) -> None:
+    def __init__(
+        self, *, outbox: RetryingOutbox, ledger: RetryingLedger, leases: LeaseKeeper, reporter: OutcomeReporter
+    ) -> None:
         self._outbox = outbox
         self._ledger = ledger
-        self._readiness = readiness
-        self._held = held
-        self._journal = journal
+        self._ledger_for_acceptances = ledger.within(ACCEPTANCE_SECONDS)
+        self._outbox_for_acceptances = outbox.within(ACCEPTANCE_SECONDS)
+        self._leases = leases
+        self._reporter = reporter
         self._remembered: OrderedDict[str, None] = OrderedDict()
 
     def accepted_unrecorded(self, notification_id: str) -> bool:
-        """Accepted in this process, though the ledger does not know."""
+        """Whether this process saw it accepted and could not record that."""
         return notification_id in self._remembered
 
-    async def settle(self, work: Work, outcome: Outcome) -> None:
-        """Make ``outcome`` durable, then tell of it.
+    async def settle(self, work: Settlement, outcome: Outcome) -> None:
+        """Make ``outcome`` durable, then report it.
 
         Raises:
-            Unready: broker or store stayed away too long; nothing is lost, the message is still in hand.
+            Unready: RabbitMQ or Redis stayed away too long. Nothing is lost, the delivery is not acked.
         """
-        took = self._held.take(work.claim)
+        outcome = await self.settle_silently(work, outcome)
+        self._reporter.report(work.what, outcome, work.facts, subject=work.key.id, first_seen=work.state.first_seen)
+
+    async def settle_silently(self, work: Settlement, outcome: Outcome) -> Outcome:
+        """As ``settle``, for an outcome that was reported already. Returns the outcome that was made durable.
+
+        Raises:
+            Unready: as ``settle``.
+        """
+        took = self._leases.take(work.claim)
         try:
-            await self._make_durable(work, outcome)
+            return await self._made_durable(work, outcome)
         finally:
             if took:
-                self._held.drop(work.claim)
-        self._journal.ended(work.what, outcome, work.facts, subject=work.key.id, first_seen=work.first_seen)
+                self._leases.drop(work.claim)
 
-    async def finish(self, work: Work, notifications: tuple[str, ...]) -> None:
-        """A unit whose notifications, by id, are all settled."""
-        await self._record(work, Final("done", "", notifications))
-        self._journal.done(work.what, work.facts, notifications=len(notifications))
+    async def finish(self, work: Settlement, notifications: tuple[str, ...], slices: tuple[str, ...] = ()) -> None:
+        """Record the end of a unit: its notifications (ids) are settled, its slices (names) are handed on."""
+        await self._record(work, TerminalState("done", "", notifications, slices))
+        self._reporter.done(work.what, work.facts, notifications=len(notifications))
 
     async def hand_on(self, parked: Parked) -> None:
-        """What a unit does not send itself."""
-        await self._readiness.keep(lambda: self._outbox.park(parked))
+        """Park a slice or a deferred copy.
+
+        Raises:
+            TooLarge: the broker does not take it, or the worker would not read it again.
+        """
+        if len(parked.body) > MAX_READ:
+            raise TooLarge(f"{len(parked.body)} bytes, at most {MAX_READ} are read again")
+        await self._outbox.park(parked)
 
     async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
-        """What cannot be read has no record: it goes to the dead letters as it came."""
-        letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.first_seen, envelope.replays)
-        await self._bury(letter)
+        """A message that cannot be read has no record: it becomes a dead letter as it came."""
+        letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.state)
+        await self._outbox.bury(letter)
         what, subject = envelope.lane.value.removesuffix("s"), hashlib.sha256(envelope.body).hexdigest()
-        self._journal.ended(what, Dead.of(fault), {}, subject=subject, first_seen=envelope.first_seen)
+        self._reporter.report(
+            what, Dead.of(fault), AttemptFacts(), subject=subject, first_seen=envelope.state.first_seen
+        )
 
-    async def _make_durable(self, work: Work, outcome: Outcome) -> None:
+    async def _made_durable(self, work: Settlement, outcome: Outcome) -> Outcome:
+        """Returns the outcome that was made durable: a copy too large to park makes it dead."""
+        try:
+            await self._make_durable(work, outcome)
+        except TooLarge as fault:
+            outcome = Dead.of(fault)
+            await self._make_durable(work, outcome)
+        return outcome
+
+    async def _make_durable(self, work: Settlement, outcome: Outcome) -> None:
         match outcome:
             case Delivered(receipt):
-                await self._record_acceptance(work, Final("delivered", receipt.text))
-            case Suppressed(reason, recorded):
+                await self._record_acceptance(work, receipt)
+            case Suppressed(recorded=recorded):
                 if not recorded:
-                    await self._record(work, Final("suppressed", reason))
+                    await self._record(work, TerminalState("suppressed", _words(work, str(outcome.because))))
             case Deferred(delay):
-                await self._park(work, delay, work.same(), work.attempt)
+                await self._park(work, delay, work.same(), work.state)
             case Failed(delay):
-                await self._park(work, delay, _next(work, outcome), work.attempt + 1)
-            case Dead(reason, detail):
-                letter = DeadLetter(work.same(), reason, detail, work.stage, work.first_seen, work.replays)
-                await self._bury(letter)
-                await self._record(work, Final("dead", reason))
+                state = replace(work.state, attempt=work.state.attempt + 1)
+                await self._park(work, delay, work.next_attempt(outcome), state)
+            case Dead(reason, detail, error):
+                stub = work.stub()
+                body = stub if isinstance(error, TooLarge) else work.same()
+                await self._outbox.bury(DeadLetter(body, reason, detail, work.stage, work.state, stub))
+                await self._record(work, TerminalState("dead", _words(work, reason)))
             case _:
                 assert_never(outcome)
 
-    async def _bury(self, letter: DeadLetter) -> None:
-        await self._readiness.keep(lambda: self._outbox.bury(letter))
-
-    async def _park(self, work: Work, delay: float, body: bytes, attempt: int) -> None:
-        parked = Parked(work.lane, body, delay, work.first_seen, attempt, work.misses, work.replays)
-        await self._readiness.keep(lambda: self._outbox.park(parked))
+    async def _park(self, work: Settlement, delay: float, body: bytes, state: MessageState) -> None:
+        await self.hand_on(Parked(work.lane, body, delay, state))
         claim = work.claim
         if claim is not None:
-            # Only now: a ledger ahead of its message would drop the message as stale.
-            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
-            self._written(work, await self._readiness.keep(release))
+            # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
+            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
 
-    async def _record(self, work: Work, final: Final, *, longest: float = LONGEST) -> bool:
-        """Whether it was ours to record."""
-        claim = work.claim
-        if claim is None:
-            await self._readiness.keep(lambda: self._ledger.note(work.key, final), longest)
+    async def _record(self, work: Settlement, final: TerminalState, ledger: RetryingLedger | None = None) -> bool:
+        """Whether the claim was still ours."""
+        ledger = ledger or self._ledger
+        if work.claim is None:
+            await ledger.note(work.key, final)
             return True
-        finish = partial(self._ledger.finish, claim, final, work.tried)
-        return self._written(work, await self._readiness.keep(finish, longest))
+        return self._written(work, await ledger.finish(work.claim, final, work.tried))
 
-    def _written(self, work: Work, written: Written) -> bool:
+    def _written(self, work: Settlement, written: WriteResult) -> bool:
         if not written.ours:
             _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
-        if written.turn is not None and work.tried is not None:
-            self._journal.turned(written.turn, work.tried.verdict, work.facts)
+        if written.transition is not None and work.tried is not None:
+            self._reporter.destination_changed(written.transition, work.tried.verdict, work.facts)
         return written.ours
 
-    async def _record_acceptance(self, work: Work, final: Final) -> None:
+    async def _record_acceptance(self, work: Settlement, receipt: Receipt) -> None:
         recorded = False
         try:
-            recorded = await self._record(work, final, longest=RECORDING)
-        except Unready as fault:
-            _log.error("acceptance.unrecorded", notification_id=work.key.id, error=str(fault))
+            recorded = await self._recorded(work, receipt) or await self._recorded_later(work, receipt)
         finally:
-            # Also where it was cut off by the end of the process, or the store lost the claim meanwhile.
+            # Also where the end of the process cut it off.
             if not recorded:
                 self._remember(work.key.id)
-                self._journal.unrecorded()
+                self._reporter.unrecorded()
+
+    async def _recorded(self, work: Settlement, receipt: Receipt) -> bool:
+        """False: Redis is away, or has lost the claim meanwhile."""
+        try:
+            return await self._record(work, TerminalState("delivered", receipt.text), self._ledger_for_acceptances)
+        except Unready as fault:
+            _log.warning("acceptance.unrecorded", notification_id=work.key.id, error=str(fault))
+            return False
+
+    async def _recorded_later(self, work: Settlement, receipt: Receipt) -> bool:
+        """Whether a message was parked by which any worker records it when Redis is back."""
+        body = work.acceptance(receipt)
+        parked = Parked(work.lane, body, RECORD_AGAIN_SECONDS, work.state)
+        try:
+            await self._outbox_for_acceptances.park(parked)
+        except Unready as fault:
+            _log.error("acceptance.remembered", notification_id=work.key.id, error=str(fault))
+            return False
+        return True
 
     def _remember(self, notification_id: str) -> None:
         self._remembered[notification_id] = None
@@ -177,7 +219,6 @@ class Settler:
             self._remembered.popitem(last=False)
 
 
-def _next(work: Work, failed: Failed) -> bytes:
-    if work.again is None:
-        raise TypeError(f"a {work.what} does not fail, it is deferred")
-    return work.again(failed)
+def _words(work: Settlement, reason: str) -> str:
+    """The reason with its destination, for the audit: the ledger keeps it nowhere else."""
+    return words(reason, work.facts.destination_id or "")

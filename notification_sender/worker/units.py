@@ -1,230 +1,129 @@
-"""One work unit: claim it before any work, compose, send each notification, record what became of it."""
+"""The units lane: read a unit, claim it before any work, and keep the claim while it is worked on."""
 
 import asyncio
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
-from notification_sender.compose import Composed, Composer
-from notification_sender.model.errors import ContextUnavailable, Permanent, SubjectNotFound
-from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
+from notification_sender.admission import unclaimed
+from notification_sender.compose import Composer
+from notification_sender.model.errors import Permanent
+from notification_sender.model.outcome import Dead, Deferred, Outcome
 from notification_sender.model.unit import WorkUnit, decode
-from notification_sender.policy.deferral import Deferral
-from notification_sender.ports import (
-    Claim,
-    ClaimReply,
-    Clock,
-    Crashed,
-    Dice,
-    Envelope,
-    Lane,
-    Mine,
-    Parked,
-    Platform,
-    Suspect,
-)
-from notification_sender.refusal import unclaimed
-from notification_sender.telemetry.journal import Journal
-from notification_sender.worker.claims import Claims, key_of
+from notification_sender.ports.broker import Envelope
+from notification_sender.ports.clock import Clock, Dice
+from notification_sender.ports.ledger import Claim, Claimed, ClaimReply, Crashed, Suspect
+from notification_sender.worker.bulkheads import Bulkhead, Quarantine, SliceBulkhead
 from notification_sender.worker.drain import Draining
-from notification_sender.worker.held import Held
-from notification_sender.worker.notifications import SHORT, Notifications
-from notification_sender.worker.quarantine import Quarantine
-from notification_sender.worker.settle import Settler, Work
-from notification_sender.worker.slots import Portions
-
-AT_ONCE = 8
-"""Notifications that one unit sends side by side, within its one slot."""
-
-OWN = 32
-"""Notifications that a unit sends itself; the rest is published, so that one unit cannot hold a slot for minutes."""
+from notification_sender.worker.lanes import SETTLED, AskAgain, Settled
+from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.notifications import SHORT_WAIT
+from notification_sender.worker.retry_unready import RetryingLedger
+from notification_sender.worker.settle import Settler
+from notification_sender.worker.unit_work import UnitSettlement, UnitWork, key_of
 
 
 class Units:
-    """What the units lane does."""
+    """The handler of the units lane."""
 
     def __init__(
         self,
         *,
         composer: Composer,
-        notifications: Notifications,
-        claims: Claims,
+        ledger: RetryingLedger,
         settler: Settler,
-        held: Held,
-        organizations: Portions,
-        deferral: Deferral,
-        platform: Platform,
-        journal: Journal,
+        leases: LeaseKeeper,
+        organizations: Bulkhead,
+        work: UnitWork,
         clock: Clock,
         dice: Dice,
     ) -> None:
         self._composer = composer
-        self._notifications = notifications
-        self._claims = claims
+        self._ledger = ledger
         self._settler = settler
-        self._held = held
+        self._leases = leases
         self._organizations = organizations
-        self._deferral = deferral
-        self._platform = platform
-        self._journal = journal
+        self._work = work
         self._clock = clock
-        self._dice = dice
         self._quarantine = Quarantine(dice=dice)
+        self._slices = SliceBulkhead(clock=clock, dice=dice)
 
-    async def handle(self, envelope: Envelope) -> float | None:
-        """Take a unit as far as it goes now. Seconds to wait before asking again, or None: it may be acked."""
+    async def handle(self, envelope: Envelope) -> Settled | AskAgain:
+        """Take a unit as far as it goes now."""
         try:
-            unit = decode(envelope.body)
+            unit = envelope.read(decode)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
-            return None
-        await self._claims.enroll(unit)
+            return SETTLED
+        if unit.batch is not None:
+            # Before anything else: from now on the audit of its batch counts it, however it ends.
+            await self._ledger.register(unit.batch.id, unit.batch.size, key_of(unit))
         if outcome := self._premature(unit):
-            return await self._end(_work(unit, envelope, stage="decode"), outcome)
-        with self._organizations.held(unit.organization_id):
-            return await self._claim(unit, envelope)
+            return await self._end(UnitSettlement.of(unit, envelope, stage="decode"), outcome)
+        with self._slices.place(unit.organization_id) if unit.slice else nullcontext(0.0) as away:
+            if away:
+                return await self._put_off(unit, envelope, away, "organization_full", unit.organization_id)
+            with self._organizations.held(unit.organization_id):
+                return await self._claim(unit, envelope)
 
-    async def _end(self, work: Work, outcome: Outcome) -> float | None:
-        """Of what was not begun. A short wait is not parked: a pod whose clock is ahead would get it at once, again
-        and again, as fast as the broker can.
+    async def _put_off(
+        self, unit: WorkUnit, envelope: Envelope, seconds: float, reason: str, subject: str
+    ) -> Settled | AskAgain:
+        return await self._end(UnitSettlement.of(unit, envelope), Deferred(seconds, reason, subject))
+
+    async def _end(self, work: UnitSettlement, outcome: Outcome) -> Settled | AskAgain:
+        """Settle a unit that was not begun. A short wait is not parked: a pod whose clock is ahead would get it back
+        at once, again and again, as fast as the broker can.
         """
-        if isinstance(outcome, Deferred) and outcome.delay < SHORT:
-            return outcome.delay
+        if isinstance(outcome, Deferred) and outcome.delay < SHORT_WAIT:
+            return AskAgain(outcome.delay)
         await self._settler.settle(work, outcome)
-        return None
+        return SETTLED
 
     def _premature(self, unit: WorkUnit) -> Outcome | None:
-        """What is over before anybody need be asked whether it was done already."""
+        """The outcome of a unit that need not be claimed: it is invalid, not due yet, or its organization is full."""
         try:
             self._composer.check(unit)
         except Permanent as fault:
             return Dead.of(fault)
-        early = unit.not_before.timestamp() - self._clock.now() if unit.not_before is not None else 0.0
-        if early > 0:
-            return Deferred(early, "not_yet_due")
-        away = self._organizations.away(unit.organization_id)
-        return Deferred(away, "organization_full") if away else None
+        if unit.not_before is not None and (early := unit.not_before.timestamp() - self._clock.now()) > 0:
+            return Deferred(early, "not_yet_due", unit.not_before.isoformat())
+        away = self._organizations.delay_for(unit.organization_id)
+        return Deferred(away, "organization_full", unit.organization_id) if away else None
 
-    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> float | None:
+    async def _claim(self, unit: WorkUnit, envelope: Envelope) -> Settled | AskAgain:
         if unit.not_before is not None:
-            # Its age, and that of its notifications, counts from when it was due.
-            envelope = replace(envelope, first_seen=max(envelope.first_seen, unit.not_before.timestamp()))
-        reply = await self._claims.claim(unit, envelope)
+            # The age of the unit, and of its notifications, counts from when it was due.
+            first_seen = max(envelope.state.first_seen, unit.not_before.timestamp())
+            envelope = replace(envelope, state=replace(envelope.state, first_seen=first_seen))
+        reply = await self._ask(unit, envelope, alone=False)
         if isinstance(reply, Suspect):
             return await self._claim_alone(unit, envelope)
-        return await self._told(unit, envelope, reply)
+        return await self._act_on_claim(unit, envelope, reply)
 
-    async def _claim_alone(self, unit: WorkUnit, envelope: Envelope) -> float | None:
-        with self._quarantine.room() as away:
+    async def _claim_alone(self, unit: WorkUnit, envelope: Envelope) -> Settled | AskAgain:
+        with self._quarantine.place() as away:
             if away:
-                return await self._end(_work(unit, envelope), Deferred(away, "quarantined"))
-            return await self._told(unit, envelope, await self._claims.claim(unit, envelope, alone=True))
+                return await self._put_off(unit, envelope, away, "quarantined", unit.work_unit_id)
+            return await self._act_on_claim(unit, envelope, await self._ask(unit, envelope, alone=True))
 
-    async def _told(self, unit: WorkUnit, envelope: Envelope, reply: ClaimReply) -> float | None:
-        if isinstance(reply, Mine):
+    async def _ask(self, unit: WorkUnit, envelope: Envelope, *, alone: bool) -> ClaimReply:
+        """Of all copies of one unit that are delivered, one gets the claim."""
+        state = envelope.state
+        return await self._ledger.claim(key_of(unit), envelope.token, state.attempt, replays=state.replays, alone=alone)
+
+    async def _act_on_claim(self, unit: WorkUnit, envelope: Envelope, reply: ClaimReply) -> Settled | AskAgain:
+        if isinstance(reply, Claimed):
             await self._work_on(unit, envelope, reply.claim)
-            return None
+            return SETTLED
         claim = reply.claim if isinstance(reply, Crashed) else None
-        return await self._end(_work(unit, envelope, claim), unclaimed(reply))
+        return await self._end(UnitSettlement.of(unit, envelope, claim), unclaimed(reply, key_of(unit)))
 
     async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
-        work = _work(unit, envelope, claim)
-        self._held.take(claim)
-        began = self._clock.monotonic()
+        self._leases.take(claim)
         try:
-            if unit.expires_at is not None and unit.expires_at.timestamp() <= self._clock.now():
-                await self._settler.settle(work, _expired(envelope))
-            else:
-                await self._compose(unit, envelope, work)
+            await self._work.run(unit, envelope, claim)
         except (asyncio.CancelledError, Draining):
-            await self._claims.give_up(claim, envelope.attempt)
+            await self._leases.give_up(claim, envelope.state.attempt)
             raise
         finally:
-            self._held.drop(claim)
-            self._journal.took("unit", self._clock.monotonic() - began)
-
-    async def _compose(self, unit: WorkUnit, envelope: Envelope, work: Work) -> None:
-        # A deferred copy has the next number: other copies of this unit, parked or waiting, are stale from then on.
-        again = envelope.attempt + 1
-        began = self._clock.monotonic()
-        try:
-            composed = await self._composer.compose(unit)
-            self._journal.took("compose", self._clock.monotonic() - began)
-        except ContextUnavailable as fault:
-            self._platform.blame(fault)
-            await self._settler.settle(replace(work, attempt=again), self._unavailable(unit, envelope, str(fault)))
-        except SubjectNotFound as fault:
-            outcome = self._deferral.not_found(str(fault), misses=envelope.misses)
-            await self._settler.settle(replace(work, attempt=again, misses=envelope.misses + 1), outcome)
-        except Permanent as fault:
-            await self._settler.settle(work, Dead.of(fault))
-        else:
-            await self._send(composed, envelope, work)
-
-    def _unavailable(self, unit: WorkUnit, envelope: Envelope, cause: str) -> Deferred | Dead:
-        now = self._clock.now()
-        return self._deferral.unavailable(
-            cause,
-            attempt=envelope.attempt,
-            age=now - envelope.first_seen,
-            expires_in=None if unit.expires_at is None else unit.expires_at.timestamp() - now,
-            dice=self._dice(),
-        )
-
-    async def _send(self, composed: Sequence[Composed], envelope: Envelope, work: Work) -> None:
-        if not composed:
-            await self._settler.settle(work, Suppressed("no_destinations"))
-            return
-        # What is dead before it was sent has nothing to hand on: it is buried here.
-        own = [one for place, one in enumerate(composed) if place < OWN or one.end]
-        for later in composed[OWN:]:
-            if later.end is None:
-                body, replays = later.notification.encode(), envelope.replays
-                await self._settler.hand_on(Parked(Lane.NOTIFICATIONS, body, 0.0, envelope.first_seen, replays=replays))
-        await self._send_own(own, envelope)
-        await self._settler.finish(work, tuple(one.notification.notification_id for one in composed))
-
-    async def _send_own(self, composed: Sequence[Composed], envelope: Envelope) -> None:
-        if len(composed) == 1:
-            await self._notifications.first(composed[0], envelope)
-            return
-        left = iter(composed)
-
-        async def send() -> None:
-            for one in left:
-                await self._notifications.first(one, envelope)
-
-        # A fault of one must not cut off the sends of its siblings: their outcomes would be unknown.
-        ends = await asyncio.gather(*(send() for _ in composed[:AT_ONCE]), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
-
-
-def _expired(envelope: Envelope) -> Outcome:
-    if envelope.attempt > 1:
-        return Dead("context_unavailable", "expired while our own APIs were unwell")
-    return Suppressed("expired")
-
-
-def _work(unit: WorkUnit, envelope: Envelope, claim: Claim | None = None, *, stage: str = "compose") -> Work:
-    facts = {
-        "organization_id": unit.organization_id,
-        "work_unit_id": unit.work_unit_id,
-        "kind": unit.kind,
-        "event": unit.event,
-        "replays": envelope.replays,
-        "attempt": envelope.attempt,
-    }
-    return Work(
-        what="unit",
-        stage=stage,
-        key=key_of(unit) if claim is None else claim.key,
-        claim=claim,
-        lane=Lane.UNITS,
-        first_seen=envelope.first_seen,
-        same=lambda: envelope.body,
-        attempt=envelope.attempt,
-        misses=envelope.misses,
-        replays=envelope.replays,
-        facts=facts,
-    )
+            self._leases.drop(claim)

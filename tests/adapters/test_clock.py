@@ -5,7 +5,7 @@ import time
 import pytest
 
 from notification_sender.adapters.clock import FleetClock
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
+from notification_sender.adapters.memory.redis import EmbeddedRedis
 from notification_sender.model.errors import Unready
 
 

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.channels.answers import KEPT, READ, excerpt
+from notification_sender.channels.redaction import KEPT_BYTES, READ_BYTES, excerpt
 
 TOKEN = "mF_9.B5f-4.1JqM"
 
 
-@given(st.binary(max_size=3 * KEPT))
+@given(st.binary(max_size=3 * KEPT_BYTES))
 def test_it_is_one_line_of_a_kib_at_most(answer: bytes) -> None:
     kept = excerpt(answer)
-    assert len(kept.encode()) <= KEPT
+    assert len(kept.encode()) <= KEPT_BYTES
     assert kept.isprintable()
     assert kept == " ".join(kept.split())
 
@@ -28,7 +28,7 @@ def test_what_looks_like_a_secret_is_blotted_out(secret: str) -> None:
     assert excerpt(f'{{"error":"no","got":"{secret}"}}'.encode()) == '{"error":"no","got":"[redacted]"}'
 
 
-@pytest.mark.parametrize("before", range(READ - len(TOKEN) - 3, READ + 1))
+@pytest.mark.parametrize("before", range(READ_BYTES - len(TOKEN) - 3, READ_BYTES + 1))
 def test_a_secret_that_is_cut_in_two_is_not_kept_in_part(before: int) -> None:
     # What stands before it shrinks as it is blotted out, so that the cut moves into what is kept.
     filling = " ".join(["bearer", "x" * (before - len("bearer  "))]) + " "

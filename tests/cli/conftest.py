@@ -1,8 +1,8 @@
 import pytest
-from cli.stand_in import App, Command, Ended
 
 import notification_sender
 from notification_sender.cli import main
+from tests.cli.stand_in import App, Command, Ended
 
 ENVIRONMENT = {
     "NS_AMQP_URL": "amqp://worker:hunter2@rabbit/vhost",

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from notification_sender.app.dead_letters import LetterFilter
+from notification_sender.app.preview import review_units
+
 
 @dataclass(frozen=True)
-class Probe:
+class CheckResult:
     name: str
     ok: bool
     detail: str
@@ -18,7 +21,9 @@ class App:
 
     answer: Any = None
     asked: list[Any] = field(default_factory=list)
-    Probe: type[Probe] = Probe
+    CheckResult: type[CheckResult] = CheckResult
+    LetterFilter: type[LetterFilter] = LetterFilter
+    confirmed: int | None = None
 
     def run(self, _settings: object) -> Any:
         return self._say("run")
@@ -26,17 +31,29 @@ class App:
     def preview(self, *question: object) -> Any:
         return self._say(*question)
 
-    async def probe(self, _settings: object) -> Any:
-        return self._say("probe")
+    async def run_checks(self, _settings: object, organizations: Any = ()) -> Any:
+        return self._say("probe", *organizations)
 
     async def declare(self, _settings: object) -> Any:
         return self._say("declare")
 
-    async def publish(self, _settings: object, bodies: list[bytes]) -> Any:
+    async def publish(self, _settings: object, bodies: list[bytes], one_more: Callable[[], None]) -> Any:
+        """Said, or raised, once ``confirmed`` of them are in the queue."""
+        for _ in bodies[: self.confirmed]:
+            one_more()
         return self._say(bodies)
 
-    async def audit(self, _settings: object, batch: str) -> Any:
-        return self._say(batch)
+    async def review_units(self, settings: Any, bodies: Any) -> Any:
+        return await review_units(settings, bodies)
+
+    async def audit(self, _settings: object, batch: str, organization: str | None) -> Any:
+        return self._say(batch, organization)
+
+    async def list_dead(self, _settings: object, wanted: LetterFilter) -> Any:
+        return self._say(wanted)
+
+    async def replay(self, _settings: object, wanted: LetterFilter, **how: object) -> Any:
+        return self._say(wanted, how)
 
     async def enable(self, _settings: object, organization: str, destination: str) -> Any:
         return self._say(organization, destination)

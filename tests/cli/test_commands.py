@@ -5,19 +5,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli.stand_in import App, Command
 
 from notification_sender import sandbox
-from notification_sender.adapters.redis_destinations import Trouble
+from notification_sender.adapters.redis.operators import Trouble
 from notification_sender.cli import program
+from notification_sender.cli.check import _table
 from notification_sender.model.errors import ConfigurationFault, RenderFault, Unready
-from notification_sender.policy.audit import Audit
+from notification_sender.policy.audit import Audit, Fate, audit
+from tests.cli.stand_in import App, Command
 
 UNIT = {"work_unit_id": "w1", "organization_id": "o1", "incident_id": "i1"}
 COMMANDS = (
     "run",
     "demo",
     "check",
+    "dead",
     "destinations",
     "suppressions",
     "settings",
@@ -38,6 +40,18 @@ def test_every_command_is_offered_and_documented(command: Command) -> None:
     offered |= {str(it.name) for it in program.registered_groups}
     assert offered == set(COMMANDS)
     assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)
+
+
+@pytest.mark.parametrize("line", ["", "dead", "destinations", "suppressions"])
+def test_no_line_of_a_list_of_commands_is_cut_off(command: Command, line: str) -> None:
+    assert "..." not in command(*line.split(), "--help").out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("line", ["publish", "suppressions add", "suppressions remove"])
+def test_help_speaks_of_files_and_addresses_and_of_no_type_of_ours(command: Command, line: str) -> None:
+    said = command(*line.split(), "--help").out
+    assert not set("<>") & set(said)
+    assert "With - as " in said
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -83,11 +97,19 @@ def test_the_worker_decides_the_exit_code(command: Command, app: App, code: int)
 
 
 @pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("keep", [False, True])
 def test_the_demo_needs_no_configuration_and_decides_the_exit_code(
-    command: Command, monkeypatch: pytest.MonkeyPatch, code: int
+    command: Command, monkeypatch: pytest.MonkeyPatch, code: int, *, keep: bool
 ) -> None:
-    monkeypatch.setattr(sandbox, "demo", SimpleNamespace(main=lambda: code), raising=False)
-    assert command("demo").code == code
+    asked = list[bool]()
+
+    def main(*, keep: bool) -> int:
+        asked.append(keep)
+        return code
+
+    monkeypatch.setattr(sandbox, "demo", SimpleNamespace(main=main), raising=False)
+    assert command("demo", *(["--keep"] if keep else [])).code == code
+    assert asked == [keep]
 
 
 def test_the_demo_without_its_extra_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +160,8 @@ def test_a_fault_found_late_by_the_worker_is_78(command: Command, app: App) -> N
 
 def test_check_lists_what_works_and_what_does_not(command: Command, app: App) -> None:
     app.answer = [
-        app.Probe("rabbitmq", ok=True, detail="3.10.8"),
-        app.Probe("redis", ok=False, detail="refused: start it"),
+        app.CheckResult("rabbitmq", ok=True, detail="3.10.8"),
+        app.CheckResult("redis", ok=False, detail="refused: start it"),
     ]
     ended = command("check")
     assert ended.code == 1
@@ -150,8 +172,28 @@ def test_check_lists_what_works_and_what_does_not(command: Command, app: App) ->
     ]
 
 
+def test_check_puts_what_goes_on_under_its_beginning_on_a_terminal_alone(
+    command: Command, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.answer = [app.CheckResult("redis", ok=False, detail=" ".join(["word"] * 60) + "\nand another line")]
+    assert len(command("check").out.splitlines()) == 3
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    rows = _table(app.answer).splitlines()
+    assert max(map(len, rows)) <= 60
+    assert {row[:14] for row in rows[1:]} == {" " * 14}
+    assert rows[-1].strip() == "and another line"
+
+
+def test_check_looks_at_each_organization_that_is_named_and_at_nothing_that_is_none(command: Command, app: App) -> None:
+    app.answer = []
+    assert command("check", "--organization", "acme", "--organization", "other:1").code == 0
+    assert app.asked == [("probe", "acme", "other:1")]
+    assert command("check", "--organization", "../acme").code == 2
+
+
 def test_check_is_0_when_all_is_well_and_speaks_json(command: Command, app: App) -> None:
-    app.answer = [app.Probe("redis", ok=True, detail="7.0")]
+    app.answer = [app.CheckResult("redis", ok=True, detail="7.0")]
     ended = command("check", "--json")
     assert ended.code == 0
     assert json.loads(ended.out)["ok"] is True
@@ -215,26 +257,87 @@ def test_a_template_fault_is_1_and_says_where(command: Command, app: App, tmp_pa
 
 
 def test_a_batch_that_is_accounted_for_is_0(command: Command, app: App) -> None:
-    app.answer = Audit(expected=400, delivered=397, suppressed=1, waiting=1, dead=1)
+    app.answer = {"acme": Audit(expected=400, delivered=398, suppressed=1, waiting=1, dead=0)}
     ended = command("audit", "--batch", "b1")
-    assert (ended.code, app.asked) == (0, ["b1"])
-    assert ended.out == "accounted for: 400 of 400 (delivered 397, suppressed 1, waiting 1, dead 1)\n"
+    assert (ended.code, app.asked) == (0, [("b1", None)])
+    assert ended.out.splitlines()[0] == "accounted for: 400 of 400 (delivered 398, suppressed 1, waiting 1, dead 0)"
+
+
+EMAIL, HOOK = Fate("delivered", notification_id="n-1"), Fate("suppressed", "destination_disabled", "noc", "n-2")
+
+
+@pytest.mark.parametrize(
+    ("fates", "code"),
+    [
+        ([EMAIL, Fate("suppressed", "unsubscribed", "noc", "n-2")], 0),
+        ([EMAIL, Fate("waiting", notification_id="n-2")], 0),
+        ([EMAIL, HOOK], 1),
+        ([EMAIL, Fate("dead", "exhausted", "noc", "n-2")], 1),
+        ([Fate("dead", "context_unavailable")], 1),
+    ],
+)
+def test_whoever_should_have_been_told_and_was_not_makes_it_1(
+    command: Command, app: App, fates: list[Fate], code: int
+) -> None:
+    app.answer = {"acme": audit(1, {"w1": fates})}
+    assert command("audit", "--batch", "b1").code == code
+    assert command("audit", "--batch", "b1", "--json").code == code
+
+
+def test_an_audit_shows_notifications_beside_units_and_lists_those_that_failed(command: Command, app: App) -> None:
+    app.answer = {"acme": audit(2, {"w1@f00d": [EMAIL, HOOK], "w2": [Fate("dead", "context_unavailable")]})}
+    listed = command("audit", "--batch", "b1", "--failed")
+    assert listed.out.splitlines() == [
+        "accounted for: 2 of 2 (delivered 1, suppressed 0, waiting 0, dead 1)",
+        "  notifications: 2 (delivered 1, suppressed 1, waiting 0, dead 0)",
+        "    suppressed destination_disabled: 1",
+        "  units without notifications: 1 (delivered 0, suppressed 0, waiting 0, dead 1)",
+        "    dead context_unavailable: 1",
+        "  suppressed destination_disabled  w1  noc  n-2",
+        "  dead context_unavailable         w2  -    -",
+    ]
+    short = command("audit", "--batch", "b1")
+    assert short.out.splitlines() == listed.out.splitlines()[:5]
+    assert "--failed" in short.err
+    [told] = json.loads(command("audit", "--batch", "b1", "--json").out)["organizations"]
+    assert told["notifications"] == [
+        {"outcome": "delivered", "reason": None, "count": 1},
+        {"outcome": "suppressed", "reason": "destination_disabled", "count": 1},
+    ]
+    assert [(it["work_unit_id"], it["destination_id"], it["reason"]) for it in told["failed"]] == [
+        ("w1", "noc", "destination_disabled"),
+        ("w2", None, "context_unavailable"),
+    ]
 
 
 def test_a_missing_work_unit_is_1_with_their_number(command: Command, app: App) -> None:
-    app.answer = Audit(expected=400, delivered=398, suppressed=0, waiting=0, dead=0)
+    app.answer = {"acme": Audit(expected=400, delivered=398, suppressed=0, waiting=0, dead=0)}
     ended = command("audit", "--batch", "b1")
     assert ended.code == 1
-    assert ended.out.endswith(", missing: 2\n")
+    assert ended.out.splitlines()[0].endswith(", missing: 2")
     assert json.loads(command("audit", "--batch", "b1", "--json").out)["missing"] == 2
 
 
+def test_two_organizations_with_one_batch_id_have_a_line_each(command: Command, app: App) -> None:
+    acme = Audit(expected=2, delivered=2, suppressed=0, waiting=0, dead=0)
+    app.answer = {"acme": acme, "other": Audit(expected=3, delivered=1, suppressed=0, waiting=0, dead=0)}
+    ended = command("audit", "--batch", "b1", "--organization", "acme")
+    assert (ended.code, app.asked) == (1, [("b1", "acme")])
+    assert [it for it in ended.out.splitlines() if not it.startswith(" ")] == [
+        "accounted for: 2 of 2 (delivered 2, suppressed 0, waiting 0, dead 0), organization: acme",
+        "accounted for: 1 of 3 (delivered 1, suppressed 0, waiting 0, dead 0), missing: 2, organization: other",
+    ]
+    told = json.loads(command("audit", "--batch", "b1", "--json").out)
+    assert (told["expected"], told["delivered"], told["missing"]) == (5, 3, 2)
+    assert [(it["organization_id"], it["missing"]) for it in told["organizations"]] == [("acme", 0), ("other", 2)]
+
+
 def test_a_batch_that_was_never_seen_is_1_and_says_so(command: Command, app: App) -> None:
-    app.answer = None
+    app.answer = {}
     ended = command("audit", "--batch", "b1", "--json")
     assert ended.code == 1
     assert json.loads(ended.out) == {"batch": "b1", "seen": False}
-    assert "b1 was never seen" in ended.err
+    assert "batch b1 is unknown" in ended.err
 
 
 def test_the_topology_is_listed(command: Command, app: App) -> None:

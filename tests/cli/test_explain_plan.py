@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from notification_sender.cli import main
-from notification_sender.context.explanation import explained
-from notification_sender.context.graph import Recipe
+from notification_sender.context.explain import explained
+from notification_sender.context.recipe import Recipe
 
 UNIT = {"work_unit_id": "wu", "organization_id": "acme", "incident_id": "inc"}
 HOOK = {"destination_id": "hook", "channel": "webhook", "url": "https://hooks.example/x"}
@@ -38,6 +38,7 @@ def test_a_recipe_is_explained_source_by_source(capsys: pytest.CaptureFixture[st
     assert running(text) == {"organization", "current_entry", "incident"}
     assert "is left  address                 no template reads it" in text
     assert "read by intel/webhook; what the unit is about" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert text.count("may be cut short") == 2
 
 
@@ -84,11 +85,11 @@ def test_what_is_unknown_is_named(capsys: pytest.CaptureFixture[str], templates:
 def test_what_is_only_asked_for_of_news_that_is_late_says_so() -> None:
     recipe = Recipe("handover", subject=lambda _: "incident")
 
-    @recipe.source(ttl="1s")
+    @recipe.fetched(ttl="1s")
     async def incident() -> dict[str, str]:
         return {}
 
-    @recipe.source(ttl="1s")
+    @recipe.fetched(ttl="1s")
     async def crew(incident: dict[str, str]) -> dict[str, str]:
         return incident
 

@@ -4,9 +4,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from cli.stand_in import App, Command
 
 from notification_sender.model.destination import Suppression, recipient_hash
+from tests.cli.stand_in import App, Command
 
 NOC, OPS = recipient_hash("noc@example.com"), recipient_hash("ops@example.com")
 ORGANIZATION = ("--organization", "org-1")

@@ -1,16 +1,19 @@
-"""What stands in for the world: a clock that is moved, a shelf that is a dict, a loop whose time costs nothing."""
+"""Test doubles: a clock that is moved, a shared cache that is a dict, a loop whose time costs nothing."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.adapters.memory_news import MemoryNews
-from notification_sender.adapters.memory_shelf import MemoryShelf
-from notification_sender.context.cache import TOPIC, Cache
-from notification_sender.context.guard import Guard
-from notification_sender.ports import Clock, Keep, Look
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.context.cache.read_through import TOPIC, Cache
+from notification_sender.context.upstream.guard import Guard
+from notification_sender.ports.cache import CacheEntry, CacheLookup
+from notification_sender.ports.clock import Clock
+from notification_sender.telemetry import lag
+from tests.oracles.fleet import MemoryFleet
+from tests.oracles.shared_cache import MemorySharedCache
 
 
 class MovedClock:
@@ -37,32 +40,34 @@ class LoopClock(MovedClock):
         return self.now() - 1_000_000_000.0
 
 
-class CountingShelf(MemoryShelf):
+class CountingSharedCache(MemorySharedCache):
     """Counts its round trips; wakes whoever shares its ``news``."""
 
     def __init__(self, clock: MovedClock) -> None:
-        self.news = MemoryNews()
+        self.news = MemoryPubSub()
         super().__init__(clock=clock, wake=partial(self.news.say, TOPIC))
         self.looks: list[list[str]] = []
 
     @property
-    def kept(self) -> dict[str, Keep]:
+    def kept(self) -> dict[str, CacheEntry]:
         return {key: keep for key, (keep, _) in self._facts.items()}
 
-    async def look(self, facts: Mapping[str, float], token: str) -> list[Look]:
+    async def lookup(self, facts: Mapping[str, float], token: str) -> list[CacheLookup]:
         self.looks.append(list(facts))
-        return await super().look(facts, token)
+        return await super().lookup(facts, token)
 
 
-def cache_of(clock: MovedClock, shelf: CountingShelf, dice: Callable[[], float] = lambda: 0.5, **options: Any) -> Cache:
+def cache_of(
+    clock: MovedClock, shared: CountingSharedCache, dice: Callable[[], float] = lambda: 0.5, **options: Any
+) -> Cache:
     """One process' worth."""
-    return Cache(shelf=shelf, news=shelf.news, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options)
+    return Cache(shared=shared, news=shared.news, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options)
 
 
 def guard_of(api: str = "incidents", clock: Clock | None = None, **options: Any) -> Guard:
     """Of a process that is a fleet by itself."""
     clock = clock or MovedClock()
-    given = {"fleet": MemoryFleet(clock=clock, period=1.0), "news": MemoryNews(), "dice": lambda: 0.5} | options
+    given = {"fleet": MemoryFleet(clock=clock, period=1.0), "news": MemoryPubSub(), "dice": lambda: 0.5} | options
     return Guard(api=api, clock=clock, timeout=10.0, **given)
 
 
@@ -91,6 +96,6 @@ class TimelessLoop(asyncio.SelectorEventLoop):
 def run_timeless(main: Coroutine[Any, Any, float | None]) -> float:
     """How long ``main`` would have taken, s."""
     loop = TimelessLoop()
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with patch.object(lag.time, "monotonic", loop.time), asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(main)
         return loop.moment

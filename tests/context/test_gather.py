@@ -3,11 +3,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from context.fakes import CountingShelf, MovedClock, cache_of, run_timeless, until
 
 from notification_sender.context.gather import Context, Gatherer, timestamp
-from notification_sender.context.graph import MISSING, Recipe
-from notification_sender.context.upstream import Foreign, NotFound
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.source import MISSING
+from notification_sender.context.upstream.client import Foreign, NotFound
 from notification_sender.model.errors import (
     ContextUnavailable,
     NotificationSenderError,
@@ -16,6 +16,7 @@ from notification_sender.model.errors import (
     TenantMismatch,
 )
 from notification_sender.model.unit import WorkUnit
+from tests.context.fakes import CountingSharedCache, MovedClock, cache_of, run_timeless, until
 
 
 def unit(**fields: Any) -> WorkUnit:
@@ -26,9 +27,11 @@ def new_recipe() -> Recipe:
     return Recipe("trial", subject=lambda _: "subject")
 
 
-def gatherer(recipe: Recipe, *, timeout: float = 60.0, shelf: CountingShelf | None = None, **given: Any) -> Gatherer:
+def gatherer(
+    recipe: Recipe, *, timeout: float = 60.0, shared: CountingSharedCache | None = None, **given: Any
+) -> Gatherer:
     clock = MovedClock()
-    cache = cache_of(clock, shelf or CountingShelf(clock))
+    cache = cache_of(clock, shared or CountingSharedCache(clock))
     return Gatherer(recipe=recipe, resources=given, cache=cache, timeout=timeout)
 
 
@@ -43,13 +46,13 @@ def slow(name: str, seconds: float, *needs: str) -> Callable[..., Any]:
 async def test_sources_that_need_nothing_of_each_other_run_side_by_side() -> None:
     recipe, here, there = new_recipe(), asyncio.Event(), asyncio.Event()
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def subject() -> str:
         here.set()
         await there.wait()
         return "subject"
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def other() -> str:
         there.set()
         await here.wait()
@@ -70,14 +73,14 @@ def test_gathering_takes_as_long_as_the_longest_path() -> None:
         slow("assets", 0.5, "subject"),
         slow("address", 0.3, "subject"),
     ):
-        recipe.source(ttl="60s")(source)
+        recipe.fetched(ttl="60s")(source)
     assert run_timeless(gatherer(recipe).gather(unit())) == pytest.approx(0.05 + 5.0 + 0.2)  # type: ignore[arg-type]
 
 
 def test_an_optional_source_that_hangs_is_missing_after_its_own_time() -> None:
     recipe, seen = new_recipe(), []
-    recipe.source(ttl="60s")(slow("subject", 0.1))
-    recipe.source(ttl="24h", optional=True, timeout="300ms")(slow("address", 1e9, "subject"))
+    recipe.fetched(ttl="60s")(slow("subject", 0.1))
+    recipe.fetched(ttl="24h", optional=True, timeout="300ms")(slow("address", 1e9, "subject"))
 
     async def main() -> None:
         seen.append(await gatherer(recipe).gather(unit()))
@@ -89,10 +92,10 @@ def test_an_optional_source_that_hangs_is_missing_after_its_own_time() -> None:
 
 def test_what_is_optional_and_late_does_not_fail_the_unit() -> None:
     recipe, seen = new_recipe(), []
-    recipe.source(ttl="60s")(slow("subject", 0.1))
-    recipe.source(ttl="24h", optional=True)(slow("address", 1e9))
+    recipe.fetched(ttl="60s")(slow("subject", 0.1))
+    recipe.fetched(ttl="24h", optional=True)(slow("address", 1e9))
 
-    @recipe.source()
+    @recipe.derived()
     def place(address: object) -> str:
         return "here" if address else "somewhere"
 
@@ -105,8 +108,8 @@ def test_what_is_optional_and_late_does_not_fail_the_unit() -> None:
 
 def test_a_required_source_that_hangs_ends_at_the_deadline_and_is_named() -> None:
     recipe = new_recipe()
-    recipe.source(ttl="60s")(slow("subject", 1e9))
-    recipe.source(ttl="60s")(slow("other", 0.1))
+    recipe.fetched(ttl="60s")(slow("subject", 1e9))
+    recipe.fetched(ttl="60s")(slow("other", 0.1))
 
     async def main() -> None:
         with pytest.raises(ContextUnavailable, match=r"^subject: not there in 2 s$"):
@@ -118,14 +121,14 @@ def test_a_required_source_that_hangs_ends_at_the_deadline_and_is_named() -> Non
 async def test_a_required_source_that_fails_ends_the_gathering_at_once_and_what_else_is_fetched_is_kept() -> None:
     recipe, started, go_on = new_recipe(), asyncio.Event(), asyncio.Event()
     clock = MovedClock()
-    cache = cache_of(clock, CountingShelf(clock))
+    cache = cache_of(clock, CountingSharedCache(clock))
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def subject() -> None:
         await started.wait()
         raise ContextUnavailable("incidents answered 503")
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def other() -> str:
         started.set()
         await go_on.wait()
@@ -136,7 +139,7 @@ async def test_a_required_source_that_fails_ends_the_gathering_at_once_and_what_
     go_on.set()
     kind = recipe.sources["other"].kind
     assert kind is not None
-    await until(lambda: cache.at_hand(kind, "acme", "") is not None)
+    await until(lambda: cache.get_local(kind, "acme", "") is not None)
     await cache.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -144,9 +147,9 @@ async def test_a_required_source_that_fails_ends_the_gathering_at_once_and_what_
 async def test_a_gathering_that_is_cancelled_leaves_nothing_running_but_its_fetches() -> None:
     recipe, started = new_recipe(), asyncio.Event()
     clock = MovedClock()
-    cache = cache_of(clock, CountingShelf(clock))
+    cache = cache_of(clock, CountingSharedCache(clock))
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def subject() -> None:
         started.set()
         await asyncio.Event().wait()
@@ -176,13 +179,13 @@ async def test_what_the_failure_of_a_required_source_means(
 ) -> None:
     recipe = new_recipe()
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def subject() -> str:
         if source == "subject":
             raise error
         return "subject"
 
-    @recipe.source(ttl="60s")
+    @recipe.fetched(ttl="60s")
     async def other() -> None:
         if source == "other":
             raise error
@@ -193,9 +196,9 @@ async def test_what_the_failure_of_a_required_source_means(
 
 async def test_where_absence_is_allowed_it_degrades_and_trouble_does_not() -> None:
     recipe, errors = new_recipe(), [NotFound("404"), ContextUnavailable("503")]
-    recipe.source(ttl="60s")(slow("subject", 0))
+    recipe.fetched(ttl="60s")(slow("subject", 0))
 
-    @recipe.source(ttl="60s", optional="absent")
+    @recipe.fetched(ttl="60s", optional="absent")
     async def other() -> None:
         raise errors.pop(0)
 
@@ -207,11 +210,11 @@ async def test_where_absence_is_allowed_it_degrades_and_trouble_does_not() -> No
 
 async def test_what_is_cut_short_is_named_however_it_came() -> None:
     recipe = new_recipe()
-    recipe.source(ttl="60s")(slow("subject", 0))
-    recipe.source(ttl="60s", partial=lambda: True)(slow("fetched", 0))
-    recipe.source(name="derived", partial=lambda: True)(lambda fetched: [fetched])
-    recipe.source(ttl="60s", given=lambda: ["given"], partial=lambda subject: "name" in subject)(slow("given", 0))
-    recipe.source(ttl="60s", partial=lambda: False)(slow("whole", 0))
+    recipe.fetched(ttl="60s")(slow("subject", 0))
+    recipe.fetched(ttl="60s", partial=lambda: True)(slow("fetched", 0))
+    recipe.derived(name="derived", partial=lambda: True)(lambda fetched: [fetched])
+    recipe.fetched(ttl="60s", given=lambda: ["given"], partial=lambda subject: "name" in subject)(slow("given", 0))
+    recipe.fetched(ttl="60s", partial=lambda: False)(slow("whole", 0))
     gather = gatherer(recipe).gather
     for context in (await gather(unit()), await gather(unit())):
         assert context.degraded == ["derived", "fetched", "given"]
@@ -219,10 +222,10 @@ async def test_what_is_cut_short_is_named_however_it_came() -> None:
 
 async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> None:
     recipe = new_recipe()
-    recipe.source(ttl="60s")(slow("subject", 0))
-    recipe.source(ttl="60s", key=lambda subject: subject["name"])(slow("other", 0, "subject"))
+    recipe.fetched(ttl="60s")(slow("subject", 0))
+    recipe.fetched(ttl="60s", key=lambda subject: subject["name"])(slow("other", 0, "subject"))
 
-    @recipe.source(ttl="60s", batch=lambda subject: [subject["name"], "b"])
+    @recipe.batch(ttl="60s", ids=lambda subject: [subject["name"], "b"])
     async def rows(ids: list[str]) -> dict[str, str]:
         return {id_: id_.upper() for id_ in ids}
 
@@ -236,9 +239,9 @@ async def test_what_is_cached_in_the_process_is_gathered_without_a_wait() -> Non
 
 async def test_many_come_in_the_order_of_their_ids_wherever_they_come_from() -> None:
     recipe = new_recipe()
-    recipe.source(ttl="60s")(slow("subject", 0))
+    recipe.fetched(ttl="60s")(slow("subject", 0))
 
-    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, given=lambda: {"c": "given", "d": None})
+    @recipe.batch(ttl="60s", ids=lambda unit: unit.asset_ids, given=lambda: {"c": "given", "d": None})
     async def rows(ids: list[str]) -> dict[str, str]:
         return {id_: f"fetched with {len(ids)}" for id_ in ids}
 
@@ -251,14 +254,14 @@ async def test_many_come_in_the_order_of_their_ids_wherever_they_come_from() -> 
 async def test_only_what_is_wanted_is_fetched_and_always_the_subject() -> None:
     recipe = new_recipe()
     for name in ("subject", "wanted", "needed", "unwanted"):
-        recipe.source(ttl="60s")(slow(name, 0, *(["needed"] if name == "wanted" else [])))
+        recipe.fetched(ttl="60s")(slow(name, 0, *(["needed"] if name == "wanted" else [])))
     context = await gatherer(recipe).gather(unit(), frozenset({"wanted", "timestamp"}))
     assert context.values.keys() == {"subject", "wanted", "needed"}
 
 
 async def test_what_is_not_asked_for_is_missing_and_not_degraded() -> None:
     recipe = new_recipe()
-    recipe.source(ttl="60s", key=lambda unit: unit.incident_id)(slow("subject", 0))
+    recipe.fetched(ttl="60s", key=lambda unit: unit.incident_id)(slow("subject", 0))
     context = await gatherer(recipe).gather(unit())
     assert (context.values["subject"], context.degraded) == (MISSING, [])
 
@@ -288,13 +291,13 @@ def test_when_nobody_knows_is_a_fault() -> None:
 async def test_what_stands_in_for_something_optional_is_said_by_its_source_and_is_not_kept() -> None:
     recipe = new_recipe()
     clock = MovedClock()
-    shelf = CountingShelf(clock)
-    recipe.source(ttl="60s")(slow("subject", 0))
+    shared = CountingSharedCache(clock)
+    recipe.fetched(ttl="60s")(slow("subject", 0))
 
-    @recipe.source(ttl="60s", optional=True, default="somewhere")
+    @recipe.fetched(ttl="60s", optional=True, default="somewhere")
     async def address() -> str:
         raise ContextUnavailable("geocoding: 503")
 
-    context = await gatherer(recipe, shelf=shelf).gather(unit())
+    context = await gatherer(recipe, shared=shared).gather(unit())
     assert (context.values["address"], context.degraded) == ("somewhere", ["address"])
-    assert not [key for key in shelf.kept if "address" in key]
+    assert not [key for key in shared.kept if "address" in key]

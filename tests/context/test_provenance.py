@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from context.fakes import CountingShelf, MovedClock, cache_of
-
 from notification_sender.context.gather import Gatherer
-from notification_sender.context.graph import Recipe
-from notification_sender.context.provenance import provenance
+from notification_sender.context.gathering import provenance
+from notification_sender.context.recipe import Recipe
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.model.unit import WorkUnit
+from tests.context.fakes import CountingSharedCache, MovedClock, cache_of
 
 
 class World:
@@ -17,37 +16,37 @@ class World:
 
     def __init__(self) -> None:
         self.clock = MovedClock()
-        self.shelf = CountingShelf(self.clock)
-        self.cache = cache_of(self.clock, self.shelf)
+        self.shared = CountingSharedCache(self.clock)
+        self.cache = cache_of(self.clock, self.shared)
         self.out: set[str] = set()
         self.ids = ["a"]
         self.recipe = Recipe("trial", subject=lambda _: "subject")
         self._declare()
 
     def _declare(self) -> None:
-        source = self.recipe.source
+        recipe = self.recipe
 
-        @source(ttl="60s", stale="1h")
+        @recipe.fetched(ttl="60s", stale="1h")
         async def subject() -> dict[str, Any]:
             return self._say("subject")
 
-        @source(ttl="60s", optional=True, default="nowhere")
+        @recipe.fetched(ttl="60s", optional=True, default="nowhere")
         async def address() -> Any:
             return self._say("address")
 
-        @source(ttl="60s", batch=lambda subject: self.ids if subject else [])
+        @recipe.batch(ttl="60s", ids=lambda subject: self.ids if subject else [])
         async def rows(ids: Sequence[str]) -> Any:
             return {id_: self._say(id_) for id_ in ids}
 
-        @source(ttl="60s", given=lambda subject: subject["given"])
+        @recipe.fetched(ttl="60s", given=lambda subject: subject["given"])
         async def given() -> Any:
             return self._say("given")
 
-        @source()
+        @recipe.derived()
         def derived(subject: Any, rows: Any) -> Any:
             return (subject, rows)
 
-        @source()
+        @recipe.derived()
         def none() -> None:
             return None
 
@@ -58,11 +57,11 @@ class World:
 
     async def gather(self, *, elsewhere: bool = False) -> dict[str, tuple[str, float]]:
         if elsewhere:
-            self.cache = cache_of(self.clock, self.shelf)
+            self.cache = cache_of(self.clock, self.shared)
         gatherer = Gatherer(recipe=self.recipe, resources={}, cache=self.cache, timeout=60.0)
         unit = WorkUnit(work_unit_id="wu", organization_id="acme")
         context = await gatherer.gather(unit)
-        told = {name: provenance(came, self.clock.now()) for name, came in context.came.items()}
+        told = {name: provenance(lineage, self.clock.now()) for name, lineage in context.lineage.items()}
         return {name: (it.how, it.age) for name, it in told.items()}
 
 

@@ -1,15 +1,14 @@
-from typing import Any
-
 import pytest
 
-from notification_sender.context.graph import MISSING, Recipe
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.source import MISSING
 from notification_sender.model.errors import ConfigurationFault
 
 
 def recipe_of(*functions: object) -> Recipe:
     recipe = Recipe("trial", subject=lambda _: "one")
     for function in functions:
-        recipe.source()(function)  # type: ignore[type-var]
+        recipe.derived()(function)  # type: ignore[type-var]
     return recipe
 
 
@@ -29,8 +28,8 @@ def test_an_unknown_need_is_refused_and_says_what_there_is() -> None:
 
 def test_a_cycle_is_refused_and_shown() -> None:
     recipe = Recipe("trial", subject=lambda _: "hen")
-    recipe.source(name="hen")(lambda egg: egg)
-    recipe.source(name="egg")(lambda hen: hen)
+    recipe.derived(name="hen")(lambda egg: egg)
+    recipe.derived(name="egg")(lambda hen: hen)
     with pytest.raises(ConfigurationFault, match=r"recipe trial: sources need each other: (hen|egg) → "):
         recipe.check({})
 
@@ -48,37 +47,52 @@ def test_a_source_may_not_hide_what_is_given_at_start() -> None:
 def test_speaking_for_no_source_is_refused() -> None:
     recipe = Recipe("trial", subject=lambda _: "one")
 
-    @recipe.source(name="one", ttl="60s", fresh_as="nobody")
+    @recipe.fetched(name="one", ttl="60s", fresh_as="nobody")
     async def fetched(unit: object) -> None: ...
 
     with pytest.raises(ConfigurationFault, match="source one speaks for nobody, which is no source"):
         recipe.check({})
 
 
-def test_what_is_fetched_must_say_how_long_it_is_kept() -> None:
-    async def fetched() -> None: ...
-
-    with pytest.raises(ConfigurationFault, match="has a ttl"):
-        recipe_of(fetched)
-
-
 async def many(ids: object) -> None: ...
 
 
-@pytest.mark.parametrize(
-    ("function", "declared", "why"),
-    [
-        (one, {"optional": True}, "is derived"),
-        (one, {"timeout": "1s"}, "is derived"),
-        (many, {"ttl": "60s", "batch": one, "default": []}, "is required: nothing stands in for it"),
-        (one, {"key": one}, "is derived"),
-        (many, {"ttl": "60s", "batch": one, "key": one}, "is a batch: its ids are its key"),
-        (many, {"ttl": "60s", "batch": one, "fresh_as": "many"}, "no fence holds them"),
-    ],
-)
-def test_what_would_be_ignored_is_refused(function: Any, declared: dict[str, Any], why: str) -> None:
-    with pytest.raises(ConfigurationFault, match=why):
-        Recipe("trial", subject=lambda _: "one").source(**declared)(function)
+def test_a_derived_fact_cannot_wait() -> None:
+    with pytest.raises(ConfigurationFault, match="source many is derived, it cannot wait"):
+        recipe_of(many)
+
+
+@pytest.mark.parametrize("decorator", ["fetched", "batch"])
+def test_a_fetching_function_is_async_and_only_an_optional_one_has_a_default(decorator: str) -> None:
+    declared = {"ttl": "60s"} | ({"ids": one} if decorator == "batch" else {})
+    declare = getattr(Recipe("trial", subject=lambda _: "one"), decorator)
+    with pytest.raises(ConfigurationFault, match="source one is fetched, its function must be async"):
+        declare(**declared)(one)
+    with pytest.raises(ConfigurationFault, match="source many is required: nothing stands in for it"):
+        declare(**declared, default=[])(many)
+
+
+def test_the_function_of_a_batch_takes_ids() -> None:
+    async def none() -> None: ...
+
+    with pytest.raises(ConfigurationFault, match="source none is a batch, its function must take ids"):
+        Recipe("trial", subject=lambda _: "one").batch(ids=one, ttl="60s")(none)
+
+
+def test_the_former_decorator_declares_the_same_and_warns() -> None:
+    recipe = Recipe("trial", subject=lambda _: "one")
+
+    async def alone() -> None: ...
+
+    with pytest.warns(DeprecationWarning, match="use derived, fetched or batch"):
+        recipe.source()(one)
+    with pytest.warns(DeprecationWarning, match="use derived"):
+        recipe.source(ttl="60s", stale="1h", key=one)(alone)
+    with pytest.warns(DeprecationWarning, match="use derived"):
+        recipe.source(ttl="60s", batch=one, coalesce="5ms")(many)
+    assert [it.kind is None for it in recipe.sources.values()] == [True, False, False]
+    assert (recipe.sources["many"].batch is not None, recipe.sources["many"].coalesce) == (True, 0.005)
+    assert recipe.sources["many"].needs == {"unit"}
 
 
 def test_a_plan_holds_what_is_wanted_and_its_needs_in_order() -> None:

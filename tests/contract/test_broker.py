@@ -10,10 +10,12 @@ import aio_pika
 import pytest
 
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.memory_broker import MemoryBroker
-from notification_sender.adapters.rabbitmq import RabbitMQ
-from notification_sender.adapters.topology import Topology
-from notification_sender.ports import Clock, DeadLetter, Envelope, Lane, Parked
+from notification_sender.adapters.memory.broker import MemoryBroker
+from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
+from notification_sender.ports.clock import Clock
+from tests.patience import patience
 
 
 class LeapingClock:
@@ -106,7 +108,7 @@ class Taker:
         self.put = self._taken.put_nowait
 
     async def next(self) -> Envelope:
-        async with asyncio.timeout(15):
+        async with patience(15):
             return await self._taken.get()
 
     @property
@@ -125,9 +127,9 @@ async def test_what_is_published_is_taken_once_as_a_first_delivery(stand: Stand)
     before = stand.clock.now()
     await stand.broker.publish(b'{"a": 1}')
     taken = await taker.next()
-    assert (taken.body, taken.lane, taken.attempt, taken.misses) == (b'{"a": 1}', Lane.UNITS, 1, 0)
-    assert (taken.due, taken.replays) == (0, 0)
-    assert before <= taken.first_seen <= stand.clock.now()
+    assert (taken.body, taken.lane, taken.state.attempt, taken.state.misses) == (b'{"a": 1}', Lane.UNITS, 1, 0)
+    assert (taken.due, taken.state.replays) == (0, 0)
+    assert before <= taken.state.first_seen <= stand.clock.now()
     await stand.broker.ack(taken)
     await stand.restart()
     assert taker.idle
@@ -155,10 +157,26 @@ async def test_prefetch_bounds_what_is_unsettled(stand: Stand) -> None:
     assert (await taker.next()).body == b"3"
 
 
+async def test_prefetch_changes_while_it_is_consumed(stand: Stand) -> None:
+    taker = await taking(stand, prefetch=3)
+    for number in range(6):
+        await stand.broker.publish(str(number).encode())
+    before = [await taker.next() for _ in range(3)]
+    await stand.broker.consume(Lane.UNITS, 1, taker.put)
+    for envelope in before:
+        await stand.broker.ack(envelope)
+    assert (await taker.next()).body == b"3"
+    assert await stand.broker.depth(Lane.UNITS) == 2
+    assert taker.idle
+    await stand.broker.consume(Lane.UNITS, 3, taker.put)
+    assert [(await taker.next()).body for _ in range(2)] == [b"4", b"5"]
+    await stand.restart()
+
+
 async def test_lanes_do_not_share_their_slots(stand: Stand) -> None:
     units, notifications = await taking(stand, prefetch=1), await taking(stand, Lane.NOTIFICATIONS, prefetch=1)
     await stand.broker.publish(b"unit")
-    await stand.broker.park(Parked(Lane.NOTIFICATIONS, b"due", 0, first_seen=stand.clock.now()))
+    await stand.broker.park(Parked(Lane.NOTIFICATIONS, b"due", 0, MessageState(stand.clock.now())))
     assert (await units.next()).body == b"unit"
     assert (await notifications.next()).body == b"due"
 
@@ -167,19 +185,19 @@ async def test_what_is_parked_comes_back_on_its_lane_when_due_and_not_before(sta
     taker = await taking(stand, Lane.NOTIFICATIONS)
     parked_at = stand.clock.now()
     first_seen = parked_at - 7200.25
-    await stand.broker.park(Parked(Lane.NOTIFICATIONS, b"later", 2.75, first_seen=first_seen, attempt=4, misses=2))
+    await stand.broker.park(Parked(Lane.NOTIFICATIONS, b"later", 2.75, MessageState(first_seen, attempt=4, misses=2)))
     taken = await taker.next()
     assert 2 <= stand.clock.now() - parked_at < 2.75
     assert taken.due == pytest.approx(parked_at + 2.75, abs=0.05)
     assert taken.due >= parked_at + 2.75
-    assert (taken.body, taken.attempt, taken.misses, taken.replays) == (b"later", 4, 2, 0)
-    assert taken.first_seen == pytest.approx(first_seen, abs=0.001)
+    assert (taken.body, taken.state.attempt, taken.state.misses, taken.state.replays) == (b"later", 4, 2, 0)
+    assert taken.state.first_seen == pytest.approx(first_seen, abs=0.001)
 
 
 async def test_less_than_a_second_goes_straight_to_the_lane(stand: Stand) -> None:
     taker = await taking(stand)
     parked_at = stand.clock.now()
-    await stand.broker.park(Parked(Lane.UNITS, b"soon", 0.9, first_seen=parked_at))
+    await stand.broker.park(Parked(Lane.UNITS, b"soon", 0.9, MessageState(parked_at)))
     taken = await taker.next()
     assert stand.clock.now() - parked_at < 0.9
     assert taken.due >= parked_at + 0.9
@@ -188,7 +206,7 @@ async def test_less_than_a_second_goes_straight_to_the_lane(stand: Stand) -> Non
 async def test_a_shorter_delay_overtakes_a_longer_one(stand: Stand) -> None:
     taker = await taking(stand)
     for delay in (3, 1, 2):
-        await stand.broker.park(Parked(Lane.UNITS, b"%d" % delay, delay, first_seen=stand.clock.now()))
+        await stand.broker.park(Parked(Lane.UNITS, b"%d" % delay, delay, MessageState(stand.clock.now())))
     assert [(await taker.next()).body for _ in range(3)] == [b"1", b"2", b"3"]
 
 
@@ -196,7 +214,7 @@ async def test_a_dead_letter_is_the_body_unchanged_and_four_headers(stand: Stand
     body = b'\xff not json "\x00'
     first_seen = datetime(2026, 3, 6, 8, 26, 0, 125000, UTC).timestamp()
     await stand.broker.bury(
-        DeadLetter(body, "malformed", "line one\nline\x00 two \ud800" + "é" * 2000, "unit", first_seen)
+        DeadLetter(body, "malformed", "line one\nline\x00 two \ud800" + "é" * 2000, "unit", MessageState(first_seen))
     )
     assert await stand.broker.dead_depth() == 1
     buried, headers = await stand.letter()
@@ -211,23 +229,28 @@ async def test_a_dead_letter_is_the_body_unchanged_and_four_headers(stand: Stand
 
 @pytest.mark.parametrize("before", [0, 2])
 async def test_a_dead_letter_moved_back_is_the_next_replay_and_starts_afresh(stand: Stand, before: int) -> None:
-    await stand.broker.bury(DeadLetter(b"again", "exhausted", "", "notification", first_seen=1.0, replays=before))
+    await stand.broker.bury(DeadLetter(b"again", "exhausted", "", "notification", MessageState(1.0, replays=before)))
     body, headers = await stand.letter()
     moved = stand.clock.now()
     taker = await taking(stand, Lane.NOTIFICATIONS)
     await stand.broker.publish(body, {**headers, "x-attempt": 9, "x-misses": 2}, Lane.NOTIFICATIONS)
     taken = await taker.next()
-    assert (taken.body, taken.replays, taken.attempt, taken.misses, taken.due) == (b"again", before + 1, 1, 0, 0)
-    assert taken.first_seen >= moved
+    assert (taken.body, taken.state.replays, taken.state.attempt, taken.state.misses, taken.due) == (
+        b"again",
+        before + 1,
+        1,
+        0,
+        0,
+    )
+    assert taken.state.first_seen >= moved
 
 
 async def test_a_replay_that_is_parked_stays_that_replay(stand: Stand) -> None:
     taker = await taking(stand)
     await stand.broker.publish(b"again", {"x-reason": "crashed", "x-death": "whatever"})
     replay = await taker.next()
-    parked = Parked(Lane.UNITS, replay.body, 0, replay.first_seen, replay.attempt, replays=replay.replays)
-    await stand.broker.park(parked)
-    assert (await taker.next()).replays == replay.replays == 1
+    await stand.broker.park(Parked(Lane.UNITS, replay.body, 0, replay.state))
+    assert (await taker.next()).state.replays == replay.state.replays == 1
 
 
 async def test_after_stop_nothing_is_taken_and_what_is_in_hand_is_settled(stand: Stand) -> None:
@@ -290,8 +313,8 @@ async def test_headers_that_make_no_sense_count_as_not_given(stand: Stand, heade
     before = stand.clock.now()
     await stand.broker.publish(b"1", headers)
     taken = await taker.next()
-    assert (taken.attempt, taken.misses, taken.due, taken.replays) == (1, 0, 0, 0)
-    assert before <= taken.first_seen <= stand.clock.now()
+    assert (taken.state.attempt, taken.state.misses, taken.due, taken.state.replays) == (1, 0, 0, 0)
+    assert before <= taken.state.first_seen <= stand.clock.now()
 
 
 MOMENT = datetime(2026, 3, 6, 8, 26, tzinfo=UTC)
@@ -306,4 +329,4 @@ async def test_first_seen_is_read_however_it_is_written(stand: Stand, first_seen
     taker = await taking(stand)
     await stand.broker.publish(b"1", {"x-first-seen": first_seen, "x-attempt": "3"})
     taken = await taker.next()
-    assert (taken.first_seen, taken.attempt) == (MOMENT.timestamp(), 3)
+    assert (taken.state.first_seen, taken.state.attempt) == (MOMENT.timestamp(), 3)

@@ -1,18 +1,23 @@
 """What a fleet settles: the script on Redis and on the embedded one, and plain Python that says what it must do."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from steered import Steered
-from virtual import VirtualClock
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.adapters.redis import Redis
-from notification_sender.adapters.redis_fleet import RedisFleet
-from notification_sender.ports import Fleet, Share
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.adapters.memory.redis import EmbeddedRedis
+from notification_sender.adapters.redis.client import Redis
+from notification_sender.adapters.redis.fleet import RedisFleet
+from notification_sender.context.upstream.guard import Guard, Health
+from notification_sender.context.upstream.guards import Guards
+from notification_sender.ports.fleet import Fleet, Share
+from tests.context.fakes import guard_of
+from tests.oracles.fleet import MemoryFleet
+from tests.steered import Steered
+from tests.virtual import VirtualClock
 
 BUDGET = 7
 
@@ -26,7 +31,7 @@ class Pod:
     under_way: int = 0
 
     async def announce(self, fleet: Fleet, wanted: int = 100) -> int:
-        self.held = await fleet.allot("aaa", self.name, Share(BUDGET, self.under_way, self.held, wanted))
+        self.held = await fleet.allocate("aaa", self.name, Share(BUDGET, self.under_way, self.held, wanted))
         return self.held
 
 
@@ -83,7 +88,32 @@ async def test_where_there_are_more_pods_than_calls_an_idle_one_gives_its_place_
 
 
 async def test_one_of_all_tries_what_was_out_until_it_has_or_its_time_is_over(stand: Stand) -> None:
-    assert [await stand.fleet.probe("aaa", 60.0) for _ in range(3)] == [True, False, False]
-    assert await stand.fleet.probe("assets", 60.0)
-    await stand.fleet.probed("aaa")
-    assert await stand.fleet.probe("aaa", 60.0)
+    assert [await stand.fleet.try_acquire_probe("aaa", 60.0) for _ in range(3)] == [True, False, False]
+    assert await stand.fleet.try_acquire_probe("assets", 60.0)
+    await stand.fleet.release_probe("aaa")
+    assert await stand.fleet.try_acquire_probe("aaa", 60.0)
+
+
+async def fails(guard: Guard) -> None:
+    permit = await guard.acquire()
+    permit.health = Health.FAILED
+    await guard.release(permit)
+
+
+async def test_ten_processes_that_take_turns_as_the_probe_of_an_api_that_is_down_pause_1_2_4_8_10_s(
+    stand: Stand,
+) -> None:
+    news = MemoryPubSub()
+    guards = [guard_of("incidents", stand.clock, fleet=stand.fleet, news=news) for _ in range(10)]
+    for guard in guards:
+        Guards([guard], fleet=stand.fleet, news=news)
+    for _ in range(5):
+        await fails(guards[0])
+    pauses = [guards[0].probe_in]
+    for guard in guards[1:]:
+        stand.clock.jump(guard.probe_in)
+        await fails(guard)
+        await asyncio.sleep(0)  # the news
+        assert len({round(it.probe_in, 3) for it in guards}) == 1
+        pauses.append(round(guard.probe_in, 3))
+    assert pauses == [1.0, 2.0, 4.0, 8.0] + [10.0] * 6

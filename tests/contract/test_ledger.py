@@ -6,56 +6,57 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from steered import Steered
-from virtual import VirtualClock
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
-from notification_sender.adapters.memory_ledger import MemoryLedger
-from notification_sender.adapters.redis import Redis, Store
-from notification_sender.adapters.redis_ledger import RedisLedger
+from notification_sender.adapters.memory.redis import EmbeddedRedis
+from notification_sender.adapters.redis.client import Redis, Store
+from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.model.errors import Unready
+from notification_sender.policy.attempt_report import Verdict
+from notification_sender.policy.audit import Fate, words
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.policy.story import Verdict
-from notification_sender.ports import (
+from notification_sender.ports.ledger import (
+    AdmissionRequest,
     AdmitReply,
-    Ask,
+    AttemptReport,
     Busy,
     Claim,
+    Claimed,
     Crashed,
-    Final,
     Key,
-    Mine,
     Settled,
     Stale,
     Suspect,
+    TerminalState,
     Throttled,
-    Tried,
     Unwanted,
-    Written,
+    WriteResult,
 )
+from tests.oracles.ledger import MemoryLedger
+from tests.steered import Steered
+from tests.virtual import VirtualClock
 
 LEASE, WEEK, HORIZON = 30.0, 604_800.0, 3600.0
 DAY = 86_400.0
-TIMES = {"lease": LEASE, "ledger_ttl": WEEK, "horizon": HORIZON, "disable_after": 5 * DAY}
+TIMES = {"lease": LEASE, "ledger_ttl": WEEK, "story_ttl": 2 * DAY, "horizon": HORIZON, "disable_after": 5 * DAY}
 UNIT = Key("org-1", "unit", "wu-1@0123456789abcdef")
 HOOK = Key("org-1", "destination", "noc:https://hooks.example/{x}")
 READER = Key("org-1", "recipient", "0123456789abcdef")
 OFF = Unwanted("destination_disabled")
-DELIVERED = Final("delivered", "200 OK")
-DEAD = Final("dead", "rejected")
+DELIVERED = TerminalState("delivered", "200 OK")
+DEAD = TerminalState("dead", "rejected")
 SLOW = Limit("webhook", 10 * SECOND, 1)
 
 
-def tried(verdict: Verdict, hold: float = 0.0) -> Tried:
-    return Tried(HOOK, verdict, '{"class":"…"}', hold)
+def tried(verdict: Verdict, hold: float = 0.0) -> AttemptReport:
+    return AttemptReport(HOOK, verdict, '{"class":"…"}', hold)
 
 
 def notification(number: int = 1) -> Key:
     return Key("org-1", "notification", f"n-{number}")
 
 
-def ask(number: int, token: str, *limits: Limit) -> Ask:
-    return Ask(notification(number), token, 0, 1, destination=HOOK, recipient=READER, limits=limits)
+def ask(number: int, token: str, *limits: Limit) -> AdmissionRequest:
+    return AdmissionRequest(notification(number), token, 0, 1, destination=HOOK, recipient=READER, limits=limits)
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Stand:
         self, key: Key = UNIT, token: str = "t-1", attempt: int = 1, *, replays: int = 0, unknown: bool = False
     ) -> Claim:
         reply = await self.ledger.claim(key, token, attempt, replays=replays)
-        assert isinstance(reply, Mine)
+        assert isinstance(reply, Claimed)
         assert reply.unknown == unknown
         return reply.claim
 
@@ -101,7 +102,7 @@ async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
 async def test_of_75_copies_at_once_one_is_ours_and_the_others_wait_for_it(stand: Stand) -> None:
     copies = (stand.ledger.claim(UNIT, f"t-{copy}", 1, replays=0) for copy in range(75))
     replies = await asyncio.gather(*copies)
-    assert sum(isinstance(reply, Mine) for reply in replies) == 1
+    assert sum(isinstance(reply, Claimed) for reply in replies) == 1
     assert replies.count(Busy(LEASE)) == 74
 
 
@@ -132,7 +133,7 @@ async def test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_wr
     assert not await stand.ledger.renew(lost)
     assert await stand.ledger.finish(ours, DELIVERED)
     assert await stand.ledger.claim(UNIT, "t-3", 1, replays=0) == Settled("delivered")
-    assert isinstance(await stand.admit(), Mine)
+    assert isinstance(await stand.admit(), Claimed)
 
 
 async def test_what_was_being_sent_when_its_claim_ran_out_is_unknown_until_it_has_an_outcome(stand: Stand) -> None:
@@ -170,19 +171,19 @@ async def test_the_fifth_takeover_in_a_row_says_that_it_kills_its_workers(stand:
     for token in ("t-5", "t-5"):
         reply = await stand.ledger.claim(UNIT, token, 1, replays=0)
         assert reply == Crashed(Claim(UNIT, "t-5", 6))
-    assert await stand.ledger.finish(Claim(UNIT, "t-5", 6), Final("dead", "crashed"))
+    assert await stand.ledger.finish(Claim(UNIT, "t-5", 6), TerminalState("dead", "crashed"))
 
 
 async def test_what_took_two_workers_with_it_is_given_to_whoever_works_on_no_other_such(stand: Stand) -> None:
     for copy in range(2):
-        assert isinstance(await stand.ledger.claim(UNIT, f"t-{copy}", 1, replays=0, alone=False), Mine)
+        assert isinstance(await stand.ledger.claim(UNIT, f"t-{copy}", 1, replays=0, alone=False), Claimed)
         stand.clock.jump(LEASE)
     for token in ("t-2", "t-3"):
         assert await stand.ledger.claim(UNIT, token, 1, replays=0, alone=False) == Suspect()
     claim = await stand.mine(token="t-4")
     assert await stand.ledger.claim(UNIT, "t-5", 1, replays=0, alone=False) == Busy(LEASE)
     assert await stand.ledger.release(claim, 1)
-    assert isinstance(await stand.ledger.claim(UNIT, "t-6", 1, replays=0, alone=False), Mine)
+    assert isinstance(await stand.ledger.claim(UNIT, "t-6", 1, replays=0, alone=False), Claimed)
 
 
 async def test_an_outcome_in_between_ends_the_row(stand: Stand) -> None:
@@ -220,7 +221,7 @@ async def test_a_copy_with_a_higher_number_waits_for_a_live_lease_as_everybody_d
 
 @pytest.mark.parametrize("state", ["delivered", "suppressed", "done"])
 async def test_what_is_over_stays_over_even_for_a_replay(stand: Stand, state: Any) -> None:
-    assert await stand.ledger.finish(await stand.mine(), Final(state, ""))
+    assert await stand.ledger.finish(await stand.mine(), TerminalState(state, ""))
     for replays in (0, 1):
         assert await stand.ledger.claim(UNIT, "t-2", 9, replays=replays) == Settled(state)
 
@@ -231,7 +232,7 @@ async def test_a_replay_begins_again_what_is_dead(stand: Stand) -> None:
     assert await stand.ledger.claim(UNIT, "t-2", 4, replays=0) == Settled("dead")
     assert await stand.ledger.claim(UNIT, "t-2", 5, replays=0) == Settled("dead")
     reply = await stand.ledger.claim(UNIT, "t-3", 1, replays=1)
-    assert reply == Mine(Claim(UNIT, "t-3", claim.fence + 1), unknown=False)
+    assert reply == Claimed(Claim(UNIT, "t-3", claim.fence + 1), unknown=False)
     assert not await stand.ledger.finish(claim, DEAD)
 
 
@@ -252,7 +253,7 @@ async def test_a_replay_that_is_throttled_is_open_and_opens_nothing_twice(stand:
     assert await stand.admit(1, SLOW, replays=1) == Throttled(10.0, "webhook")
     stand.clock.jump(10)
     reply = await stand.admit(1, SLOW, replays=1)
-    assert isinstance(reply, Mine)
+    assert isinstance(reply, Claimed)
     assert await stand.ledger.finish(reply.claim, DEAD)
     assert await stand.admit(1, SLOW, replays=1) == Settled("dead")
 
@@ -261,7 +262,7 @@ async def test_what_is_moved_back_and_not_wanted_any_more_may_be_noted_and_is_ov
     gone = await stand.mine(notification(1))
     assert await stand.ledger.finish(gone, DEAD, tried("gone"))
     assert await stand.admit(1, replays=1) == OFF
-    await stand.ledger.note(notification(1), Final("suppressed", "destination_disabled"))
+    await stand.ledger.note(notification(1), TerminalState("suppressed", "destination_disabled"))
     assert await stand.admit(1, replays=1) == Settled("suppressed")
 
 
@@ -309,21 +310,21 @@ async def test_what_was_given_up_is_not_ours_to_settle(stand: Stand) -> None:
 
 
 async def test_a_note_is_the_end_of_what_nobody_holds(stand: Stand) -> None:
-    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    await stand.ledger.note(UNIT, TerminalState("suppressed", "expired"))
     assert await stand.ledger.claim(UNIT, "t-1", 1, replays=0) == Settled("suppressed")
     assert await stand.ledger.release(await stand.mine(notification(1)), 2)
     await stand.mine(notification(2))
     stand.clock.jump(LEASE)
     for number in (1, 2):
-        await stand.ledger.note(notification(number), Final("suppressed", "expired"))
+        await stand.ledger.note(notification(number), TerminalState("suppressed", "expired"))
         assert await stand.admit(number, token="t-9") == Settled("suppressed")
 
 
 async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> None:
     claim = await stand.mine()
-    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    await stand.ledger.note(UNIT, TerminalState("suppressed", "expired"))
     assert await stand.ledger.finish(claim, DELIVERED)
-    await stand.ledger.note(UNIT, Final("suppressed", "expired"))
+    await stand.ledger.note(UNIT, TerminalState("suppressed", "expired"))
     assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("delivered")
 
 
@@ -331,16 +332,16 @@ async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> Non
 
 
 async def test_a_destination_that_wants_no_more_is_off_at_this_address_for_a_week(stand: Stand) -> None:
-    said = await stand.ledger.finish(await stand.mine(notification()), Final("dead", "gone"), tried("gone"))
-    assert said == Written(ours=True, turn="disabled")
+    said = await stand.ledger.finish(await stand.mine(notification()), TerminalState("dead", "gone"), tried("gone"))
+    assert said == WriteResult(ours=True, transition="disabled")
     assert await stand.admit(2) == OFF
     elsewhere = replace(HOOK, id="noc:https://hooks.example/y")
-    assert isinstance(await stand.admit(3, destination=elsewhere), Mine)
+    assert isinstance(await stand.admit(3, destination=elsewhere), Claimed)
     stand.clock.jump(7 * DAY)
-    assert isinstance(await stand.admit(2), Mine)
+    assert isinstance(await stand.admit(2), Claimed)
 
 
-async def failing(stand: Stand, number: int, verdict: Verdict = "failed") -> Written:
+async def failing(stand: Stand, number: int, verdict: Verdict = "failed") -> WriteResult:
     """One more attempt at the destination that ends so."""
     claim = await stand.mine(notification(number), f"t-{number}")
     return await stand.ledger.release(claim, 2, tried=tried(verdict))
@@ -350,23 +351,23 @@ async def test_a_destination_that_accepts_nothing_for_five_days_is_off_until_som
     stand: Stand,
 ) -> None:
     for number in range(5):
-        assert await failing(stand, number) == Written(ours=True)
+        assert await failing(stand, number) == WriteResult(ours=True)
         stand.clock.jump(DAY)
-    assert await failing(stand, 5) == Written(ours=True, turn="disabled")
-    assert await failing(stand, 6) == Written(ours=True)
+    assert await failing(stand, 5) == WriteResult(ours=True, transition="disabled")
+    assert await failing(stand, 6) == WriteResult(ours=True)
     assert await stand.admit(9) == OFF
     stand.clock.jump(7 * DAY)
-    assert await failing(stand, 7) == Written(ours=True)
-    assert isinstance(await stand.admit(9), Mine)
-    assert await failing(stand, 8, "accepted") == Written(ours=True, turn="recovered")
-    assert await failing(stand, 10, "accepted") == Written(ours=True)
+    assert await failing(stand, 7) == WriteResult(ours=True)
+    assert isinstance(await stand.admit(9), Claimed)
+    assert await failing(stand, 8, "accepted") == WriteResult(ours=True, transition="recovered")
+    assert await failing(stand, 10, "accepted") == WriteResult(ours=True)
 
 
 async def test_one_acceptance_in_five_days_keeps_a_destination_on(stand: Stand) -> None:
     for number, verdict in enumerate(("failed", "accepted", "neither", "failed", "failed")):
-        assert await failing(stand, number, verdict) == Written(ours=True)
+        assert await failing(stand, number, verdict) == WriteResult(ours=True)
         stand.clock.jump(2 * DAY)
-    assert isinstance(await stand.admit(9), Mine)
+    assert isinstance(await stand.admit(9), Claimed)
 
 
 async def test_a_destination_that_asks_us_to_wait_gets_nothing_until_then(stand: Stand) -> None:
@@ -376,58 +377,58 @@ async def test_a_destination_that_asks_us_to_wait_gets_nothing_until_then(stand:
     stand.clock.jump(59.0)
     assert await stand.admit(2) == Throttled(1.0, "retry_after")
     stand.clock.jump(1.0)
-    assert isinstance(await stand.admit(2), Mine)
+    assert isinstance(await stand.admit(2), Claimed)
 
 
 async def test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice(stand: Stand) -> None:
     limit = Limit("webhook", 10 * SECOND, 2)
     for number in (1, 2):
-        assert isinstance(await stand.admit(number, limit), Mine)
+        assert isinstance(await stand.admit(number, limit), Claimed)
     for number in (3, 4, 5):
         assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
     for number in (3, 4, 5):
         stand.clock.jump(9.0)
         assert await stand.admit(number, limit) == Throttled(1.0, "webhook")
         stand.clock.jump(1.0)
-        assert isinstance(await stand.admit(number, limit), Mine)
+        assert isinstance(await stand.admit(number, limit), Claimed)
     assert await stand.admit(6, limit) == Throttled(10.0, "webhook")
 
 
 async def test_a_booked_slot_is_good_however_late_unless_more_was_sent_than_is_due(stand: Stand) -> None:
-    assert isinstance(await stand.admit(1, SLOW), Mine)
+    assert isinstance(await stand.admit(1, SLOW), Claimed)
     for number in (2, 3, 4):
         assert await stand.admit(number, SLOW) == Throttled(10.0 * (number - 1), "webhook")
     stand.clock.jump(25.0)
-    assert isinstance(await stand.admit(2, SLOW), Mine)
+    assert isinstance(await stand.admit(2, SLOW), Claimed)
     assert await stand.admit(3, SLOW) == Throttled(15.0, "webhook")
     stand.clock.jump(10.0)
-    assert isinstance(await stand.admit(4, SLOW), Mine)
+    assert isinstance(await stand.admit(4, SLOW), Claimed)
 
 
 async def test_asking_again_under_the_same_token_spends_nothing(stand: Stand) -> None:
     limit = replace(SLOW, burst=2)
     first = await stand.admit(1, limit)
-    assert isinstance(first, Mine)
+    assert isinstance(first, Claimed)
     assert await stand.admit(1, limit) == first
-    assert isinstance(await stand.admit(2, limit), Mine)
+    assert isinstance(await stand.admit(2, limit), Claimed)
     assert isinstance(await stand.admit(3, limit), Throttled)
 
 
 async def test_a_refusal_by_one_limit_spends_none_of_the_others(stand: Stand) -> None:
     own = Limit("noc-hook", 100 * SECOND, 1)
-    assert isinstance(await stand.admit(1, own), Mine)
+    assert isinstance(await stand.admit(1, own), Claimed)
     assert await stand.admit(2, SLOW, own) == Throttled(100.0, "noc-hook")
-    assert isinstance(await stand.admit(3, SLOW), Mine)
+    assert isinstance(await stand.admit(3, SLOW), Claimed)
 
 
 async def test_limits_of_another_organization_are_others(stand: Stand) -> None:
-    assert isinstance(await stand.admit(1, SLOW), Mine)
-    assert isinstance(await stand.admit(1, SLOW, key=Key("org-2", "notification", "n-1")), Mine)
+    assert isinstance(await stand.admit(1, SLOW), Claimed)
+    assert isinstance(await stand.admit(1, SLOW, key=Key("org-2", "notification", "n-1")), Claimed)
 
 
 async def test_nothing_is_booked_beyond_the_horizon(stand: Stand) -> None:
     slow = Limit("webhook", round(0.6 * HORIZON) * SECOND, 1)
-    assert isinstance(await stand.admit(1, slow), Mine)
+    assert isinstance(await stand.admit(1, slow), Claimed)
     assert await stand.admit(2, slow) == Throttled(0.6 * HORIZON, "webhook")
     assert await stand.admit(3, slow) == Throttled(HORIZON, "webhook")
     stand.clock.jump(HORIZON)
@@ -437,33 +438,33 @@ async def test_nothing_is_booked_beyond_the_horizon(stand: Stand) -> None:
 async def test_after_a_clock_was_set_back_the_booked_are_late_by_no_more_than_a_burst_takes(stand: Stand) -> None:
     limit = replace(SLOW, burst=2)
     for number in (1, 2):
-        assert isinstance(await stand.admit(number, limit), Mine)
+        assert isinstance(await stand.admit(number, limit), Claimed)
     for number in (3, 4, 5):
         assert await stand.admit(number, limit) == Throttled(10.0 * (number - 2), "webhook")
     stand.clock.jump(10.0 - 1800.0)
     assert await stand.admit(3, limit) == Throttled(10.2, "webhook")
     stand.clock.jump(10.2)
     for number in (3, 4, 5):
-        assert isinstance(await stand.admit(number, limit), Mine)
+        assert isinstance(await stand.admit(number, limit), Claimed)
         stand.clock.jump(10.0)
 
 
 async def test_a_wait_keeps_in_mind_that_a_claim_ran_out(stand: Stand) -> None:
     lost = await stand.mine(notification(1))
     assert await stand.ledger.begin(lost)
-    assert isinstance(await stand.admit(2, SLOW), Mine)
+    assert isinstance(await stand.admit(2, SLOW), Claimed)
     stand.clock.jump(LEASE)
-    assert isinstance(await stand.admit(3, SLOW), Mine)
+    assert isinstance(await stand.admit(3, SLOW), Claimed)
     assert await stand.admit(1, SLOW, token="t-9") == Throttled(10.0, "webhook")
     stand.clock.jump(10.0)
     reply = await stand.admit(1, SLOW, token="t-9")
-    assert reply == Mine(Claim(notification(1), "t-9", lost.fence + 1), unknown=True)
+    assert reply == Claimed(Claim(notification(1), "t-9", lost.fence + 1), unknown=True)
 
 
 async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: Stand) -> None:
     late = await stand.mine(notification(1))
     stand.clock.jump(LEASE)
-    assert isinstance(await stand.admit(2, SLOW), Mine)
+    assert isinstance(await stand.admit(2, SLOW), Claimed)
     assert isinstance(await stand.admit(1, SLOW, token="t-9"), Throttled)
     assert await stand.ledger.finish(late, DELIVERED)
     assert await stand.admit(1, SLOW, token="t-9") == Settled("delivered")
@@ -473,30 +474,73 @@ async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: St
 
 
 async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: Stand) -> None:
-    assert await stand.ledger.expected("b-1") is None
-    assert await stand.ledger.fates("b-1") == {}
+    assert await stand.ledger.batches("b-1") == {}
+    assert await stand.ledger.unit_states("b-1", "org-1") == {}
     units = {state: Key("org-1", "unit", state) for state in ("told", "nobody", "dead", "suppressed", "in hand")}
     for key in (*units.values(), units["told"]):
-        await stand.ledger.enroll("b-1", 7, key)
-    for number, final in enumerate((DELIVERED, DEAD, Final("suppressed", "expired"))):
+        await stand.ledger.register("b-1", 7, key)
+    for number, final in enumerate(
+        (DELIVERED, TerminalState("dead", words("rejected", "noc")), TerminalState("suppressed", "expired"))
+    ):
         assert await stand.ledger.finish(await stand.mine(notification(number)), final)
     await stand.mine(notification(3))
     ids = [f"n-{number}" for number in range(5)]
     for state, final in (
-        ("told", Final("done", "", ids)),
-        ("nobody", Final("done", "")),
+        ("told", TerminalState("done", "", ids)),
+        ("nobody", TerminalState("done", "")),
         ("dead", DEAD),
-        ("suppressed", Final("suppressed", "expired")),
+        ("suppressed", TerminalState("suppressed", "expired")),
     ):
         assert await stand.ledger.finish(await stand.mine(units[state]), final)
     await stand.mine(units["in hand"])
-    assert await stand.ledger.expected("b-1") == 7
-    assert await stand.ledger.fates("b-1") == {
-        "{org-1}:unit:told": ["delivered", "dead", "suppressed", "waiting", "waiting"],
-        "{org-1}:unit:nobody": ["suppressed"],
-        "{org-1}:unit:dead": ["dead"],
-        "{org-1}:unit:suppressed": ["suppressed"],
-        "{org-1}:unit:in hand": ["waiting"],
+    assert await stand.ledger.batches("b-1") == {"org-1": 7}
+    assert await stand.ledger.unit_states("b-1", "org-1") == {
+        "told": [
+            Fate("delivered", notification_id="n-0"),
+            Fate("dead", "rejected", "noc", "n-1"),
+            Fate("suppressed", "expired", notification_id="n-2"),
+            *(Fate("waiting", notification_id=f"n-{number}") for number in (3, 4)),
+        ],
+        "nobody": [Fate("suppressed")],
+        "dead": [Fate("dead", "rejected")],
+        "suppressed": [Fate("suppressed", "expired")],
+        "in hand": [Fate("waiting")],
+    }
+
+
+async def test_a_batch_is_one_organizations_whoever_else_uses_its_id(stand: Stand) -> None:
+    for organization, size in (("org-1", 2), ("org-2", 3), ("batch", 1)):
+        await stand.ledger.register("b-1", size, Key(organization, "unit", f"wu-{size}"))
+        await stand.ledger.register("b-10", 9, Key(organization, "unit", "wu"))
+    assert await stand.ledger.batches("b-1") == {"batch": 1, "org-1": 2, "org-2": 3}
+    assert await stand.ledger.batches("b-1", "org-2") == {"org-2": 3}
+    assert await stand.ledger.batches("b-1", "org-9") == {}
+    for organization, size in (("org-1", 2), ("org-2", 3)):
+        fates = {f"wu-{size}": [Fate("waiting")]}
+        assert await stand.ledger.unit_states("b-1", organization) == fates
+
+
+async def test_a_unit_that_was_cut_is_what_became_of_it_and_of_its_slices(stand: Stand) -> None:
+    unit = Key("org-1", "unit", "wu-1@f")
+    slices = {name: Key("org-1", "unit", f"wu-1@f/{name}") for name in ("told", "dead", "expired", "in-hand", "waits")}
+    await stand.ledger.register("b-1", 1, unit)
+    for number in range(2):
+        assert await stand.ledger.finish(await stand.mine(notification(number)), DELIVERED)
+    assert await stand.ledger.finish(await stand.mine(slices["told"]), TerminalState("done", "", ["n-1", "n-9"]))
+    assert await stand.ledger.finish(await stand.mine(slices["dead"]), DEAD)
+    assert await stand.ledger.finish(await stand.mine(slices["expired"]), TerminalState("suppressed", "expired"))
+    await stand.mine(slices["in-hand"])
+    assert await stand.ledger.finish(await stand.mine(unit), TerminalState("done", "", ["n-0"], list(slices)))
+    assert await stand.ledger.unit_states("b-1", "org-1") == {
+        "wu-1@f": [
+            Fate("delivered", notification_id="n-0"),
+            Fate("delivered", notification_id="n-1"),
+            Fate("waiting", notification_id="n-9"),
+            Fate("dead", "rejected"),
+            Fate("suppressed", "expired"),
+            Fate("waiting"),
+            Fate("waiting"),
+        ]
     }
 
 
@@ -521,7 +565,31 @@ async def test_scripts_that_the_server_forgot_are_told_again(redis: Redis) -> No
         await redis.execute("SCRIPT", "FLUSH")
         claims = (ledger.claim(notification(place), f"t-{number}", 1, replays=0) for place in range(10))
         for reply in await asyncio.gather(*claims):
-            assert isinstance(reply, Busy if number else Mine)
+            assert isinstance(reply, Busy if number else Claimed)
+
+
+async def test_what_an_earlier_version_enrolled_is_counted_until_it_has_ended(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    old = ("size", 4, "{org-1}:unit:a", "", "{org-1}:unit:b", "", "{org-2}:unit:c", "")
+    await redis.execute("HSET", "ns:1:{batch:b-1}:units", *old)
+    await ledger.register("b-1", 3, Key("org-1", "unit", "b"))
+    await ledger.register("b-1", 3, Key("org-1", "unit", "d"))
+    assert await ledger.batches("b-1") == {"org-1": 3, "org-2": 4}
+    assert sorted(await ledger.unit_states("b-1", "org-1")) == [*"abd"]
+    assert sorted(await ledger.unit_states("b-1", "org-2")) == ["c"]
+
+
+async def test_how_it_came_about_is_forgotten_before_what_came_about(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    for attempt in (1, 2):
+        assert isinstance(await ledger.admit(replace(ask(1, f"t-{attempt}"), attempt=attempt)), Claimed)
+        claim = Claim(notification(1), f"t-{attempt}", attempt)
+        written = ledger.finish(claim, DEAD, tried("failed")) if attempt == 2 else None
+        assert await (written or ledger.release(claim, 2, tried=tried("failed")))
+    key = "ns:1:{org-1}:notification:n-1"
+    assert await redis.execute("LLEN", f"{key}:story") == 2
+    left = [await redis.execute("PTTL", it) / 1000 for it in (key, f"{key}:story")]
+    assert left == [pytest.approx(WEEK, rel=0.01), pytest.approx(2 * DAY, rel=0.01)]
 
 
 async def test_every_key_ends_some_day(redis: Redis) -> None:
@@ -530,7 +598,7 @@ async def test_every_key_ends_some_day(redis: Redis) -> None:
         await ledger.admit(ask(number, "t", SLOW))
     assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, tried("gone"))
     await ledger.note(notification(3), DEAD)
-    await ledger.enroll("b-1", 1, UNIT)
+    await ledger.register("b-1", 1, UNIT)
     keys = await redis.execute("KEYS", "*")
     assert len(keys) == 7
     for key in keys:
@@ -541,7 +609,7 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
     ledger = unsteered(redis)
     asks = [ask(it, "t", SLOW) for it in range(3)]
     reply = await ledger.admit(asks[0])
-    assert isinstance(reply, Mine)
+    assert isinstance(reply, Claimed)
     await redis.execute("CONFIG", "SET", "maxmemory", "1")
     try:
         for refused in (ledger.claim(UNIT, "t-2", 1, replays=0), ledger.admit(asks[1])):

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from notification_sender.adapters.embedded_redis import EmbeddedRedis
-from notification_sender.adapters.redis import Redis, Store
-from notification_sender.adapters.redis_suppressions import AT_ONCE, RedisSuppressions
+from notification_sender.adapters.memory.redis import EmbeddedRedis
+from notification_sender.adapters.redis.client import Redis, Store
+from notification_sender.adapters.redis.operators import COMMAND_BATCH, RedisSuppressions
 from notification_sender.model.destination import recipient_hash
 
 NOC, OPS = recipient_hash("noc@example.com"), recipient_hash("ops@example.com")
@@ -49,7 +49,7 @@ async def test_who_is_removed_is_told_again_and_it_is_said_how_many_were(suppres
 
 
 async def test_a_long_list_goes_through_piece_by_piece(suppressions: RedisSuppressions) -> None:
-    many = [recipient_hash(f"u{number}@example.com") for number in range(2 * AT_ONCE + 1)]
+    many = [recipient_hash(f"u{number}@example.com") for number in range(2 * COMMAND_BATCH + 1)]
     await suppressions.suppress("org-1", many, seconds=DAY, reason="")
     assert [it.recipient for it in await suppressions.suppressed("org-1")] == sorted(many)
     assert await suppressions.unsuppress("org-1", many) == len(many)

@@ -9,6 +9,8 @@ import aio_pika
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
+from tests.patience import patience, patient
+
 Record = dict[str, Any]
 
 
@@ -49,9 +51,29 @@ class Broker:
 
     async def drained(self, name: str) -> None:
         """Wait until nothing is ready in a queue."""
-        async with asyncio.timeout(30):
-            while await self.depth(name):  # noqa: ASYNC110 - it cannot be awaited, only asked
+        await self.holds(name, 0)
+
+    async def holds(self, name: str, count: int) -> None:
+        """Wait until so many are ready in a queue: what a consumer had is back some time after it is gone."""
+        async with patience(30):
+            while await self.depth(name) != count:  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
+
+    async def replace(self, name: str) -> None:
+        """Make a queue another one, which workers cannot use. They may declare theirs again in between."""
+        async with patience(30):
+            while not await self._replaced(f"{self._prefix}.{name}"):
+                pass
+
+    async def _replaced(self, queue: str) -> bool:
+        async with self._channel() as channel:
+            underlay = await channel.get_underlay_channel()
+            await underlay.queue_delete(queue)
+            try:
+                await underlay.queue_declare(queue, durable=True)
+            except aio_pika.exceptions.ChannelPreconditionFailed:
+                return False
+            return True
 
     async def hear(self) -> None:
         """Bind the queue ``heard`` to all events."""
@@ -68,7 +90,7 @@ class Broker:
         letters: list[AbstractIncomingMessage] = []
         async with self._channel() as channel:
             queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
-            async with queue.iterator(timeout=30) as arriving:
+            async with queue.iterator(timeout=patient(30)) as arriving:
                 async for letter in arriving:
                     await letter.ack()
                     letters.append(letter)

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.fleet import COMMAND
+from tests.e2e.fleet import COMMAND
+from tests.patience import patience, slowness
+
+SLOW_CLOCK = Path(__file__).with_name("slow_clock")
+"""In front of a command's path its own deadlines are stretched like ours: ``check`` takes 6 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,12 @@ async def command(
     environment: Mapping[str, str], *arguments: str, stdin: bytes = b"", folder: Path | None = None
 ) -> Ended:
     """Run one to its end."""
-    environ = {"PATH": os.environ["PATH"], **environment}
+    slow = {"PYTHONPATH": str(SLOW_CLOCK), "TESTS_SLOWNESS": f"{slowness():.2f}"}
+    environ = {"PATH": os.environ["PATH"], **slow, **environment}
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments, env=environ, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    async with asyncio.timeout(30):
+    async with patience(30):
         out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())

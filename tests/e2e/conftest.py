@@ -1,16 +1,27 @@
 """The whole product as it is run: real workers, RabbitMQ and Redis; only the platform and the recipients are ours."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.broker import Broker
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e import fleet
+from tests.e2e.broker import Broker
+from tests.patience import option
 
 Record = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_holds_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of any worker, whatever the test is about. ``stalls`` marks those that do it on purpose."""
+    fleet.started.clear()
+    yield
+    if request.node.get_closest_marker("stalls") is None:
+        fleet.unheld(fleet.started)
 
 
 @pytest.fixture
@@ -37,7 +48,7 @@ def environment(sandbox: Sandbox, amqp_url: str, redis_server: str, topology_pre
 @pytest.fixture
 def hasty(environment: dict[str, str]) -> dict[str, str]:
     """Short leases and delays: trouble is over in seconds."""
-    return environment | {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": "4s", "NS_SEND_TIMEOUT": "3s"}
+    return environment | {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(4), "NS_SEND_TIMEOUT": option(3)}
 
 
 @pytest.fixture

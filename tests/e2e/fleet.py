@@ -13,9 +13,20 @@ from typing import Any
 
 import httpx
 
+from tests.patience import patience
+
 COMMAND = Path(sys.executable).with_name("notification-sender")
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes: with asyncio's own limit a line of 64 KiB would end the reading, and nobody would say so."""
+
+
+STALL = 500
+"""Milliseconds for which a loop may be held by the worker's own work, or by a call of its own that waits."""
+
+started: "list[Worker]" = []
+"""Every worker of the running test: whoever started it, its log is read at the end."""
 
 
 class Worker:
@@ -33,9 +44,10 @@ class Worker:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            *self._command, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+            *self._command, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, limit=LONGEST_LINE
         )
         self._reading = asyncio.create_task(self._read())
+        started.append(self)
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
@@ -50,7 +62,7 @@ class Worker:
 
     async def says(self, event: str, times: int = 1, within: float = START_SECONDS, **facts: object) -> dict[str, Any]:
         """The ``times``-th line of its log with this event and these facts."""
-        async with asyncio.timeout(within), self._said:
+        async with patience(within), self._said:
             while True:
                 found = [it for it in self.events if it["event"] == event and it.items() >= facts.items()]
                 if len(found) >= times:
@@ -58,6 +70,11 @@ class Worker:
                 if self._reading.done():
                     raise AssertionError(f"ended without saying {event} {facts or ''}:\n{''.join(self.raw)[-4000:]}")
                 await self._said.wait()
+
+    @property
+    def stalls(self) -> list[dict[str, Any]]:
+        """Times that its loop was held for too long, without what the machine took."""
+        return [it for it in self.events if it["event"] == "loop.stalled" and it["own_ms"] > STALL]
 
     async def get(self, path: str) -> httpx.Response:
         """Ask its health port."""
@@ -67,7 +84,7 @@ class Worker:
 
     async def becomes(self, status: int, path: str = "/readyz", within: float = 30.0) -> None:
         """Wait until its health port answers so."""
-        async with asyncio.timeout(within):
+        async with patience(within):
             while (await self.get(path)).status_code != status:  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
 
@@ -82,7 +99,7 @@ class Worker:
         self.process.send_signal(signal.SIGCONT)
 
     async def ended(self, within: float = STOP_SECONDS) -> int:
-        async with asyncio.timeout(within):
+        async with patience(within):
             code = await self.process.wait()
             await self._reading
         return code
@@ -92,6 +109,12 @@ class Worker:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         return await self.ended()
+
+
+def unheld(workers: Sequence[Worker]) -> None:
+    """Assert that nothing of ours has held their loops for too long."""
+    stalls = [stall for worker in workers for stall in worker.stalls]
+    assert not stalls, f"a worker's loop was held: {stalls}"
 
 
 @asynccontextmanager

@@ -1,16 +1,15 @@
 """What cannot be read is a dead letter at its first delivery, unchanged, and in nobody's way."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from faults.rows import row
-from model.test_unit import BREAKS_A_RULE, MALFORMED
-
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.faults.rows import row
+from tests.model.test_unit import BREAKS_A_RULE, MALFORMED
+from tests.patience import patience
 
 Make = Callable[..., dict[str, Any]]
 
@@ -22,6 +21,7 @@ async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_de
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
 ) -> None:
     destination = {"destination_id": "d", "channel": "webhook"}
+    hook = {"destination_id": "h", "channel": "webhook", "url": sandbox.inbox.webhook_url("h")}
     bad = {
         **dict.fromkeys(MALFORMED.values(), "malformed"),
         **dict.fromkeys(BREAKS_A_RULE.values(), "schema"),
@@ -32,17 +32,21 @@ async def test_bad_messages_are_dead_letters_and_the_good_ones_among_them_are_de
                 {"kind": "unheard-of"},
                 {"channels": ["pigeon"]},
                 {"destinations": [destination]},
+                {"destinations": [{"channel": "webhook"}]},
+                {"destinations": [hook | {"rate": {"per_minute": 0}}]},
+                {"destinations": [destination, hook | {"channel": "sms"}, "noc", {}]},
                 {"destinations": [destination | {"url": "ftp://hooks.example/x"}]},
                 {"destinations": [destination | {"channel": "email", "to": "a@b.example, c@d.example"}]},
             )
         },
     }
-    async with fleet(environment, 2):
+    async with fleet(environment, 2) as workers:
         for body in bad:
             await broker.publish([body, unit(), unit()])
-        async with asyncio.timeout(60):
+        async with patience(60):
             letters = await broker.dead(len(bad))
             await sandbox.inbox.accepts(2 * len(bad))
+        assert [await worker.stop() for worker in workers] == [0, 0]
     assert {letter.body: letter.headers["x-reason"] for letter in letters} == bad
     assert len(letters) == len(bad)
     for letter in letters:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from faults.rows import row
 from redis.asyncio import Redis
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.faults.rows import row
+from tests.patience import option, patience
 
 Make = Callable[..., dict[str, Any]]
 
@@ -41,19 +42,19 @@ async def test_an_api_that_is_out_is_left_alone_and_the_backlog_follows_when_it_
             await asyncio.sleep(0.05)
 
     turn_all(behaviours, latency=0.05)
-    async with fleet(environment | {"NS_CONCURRENCY": "20"}, 2) as workers, asyncio.timeout(90):
+    async with fleet(environment | {"NS_CONCURRENCY": "20"}, 2) as workers, patience(90):
         await broker.publish([about(number) for number in range(600)])
         await sandbox.inbox.accepts(150)
         turn_all(behaviours, answer=503)
         before = sum(it.calls for it in behaviours)
         for worker in workers:
-            await worker.says("api.out", api="incidents")
+            await worker.says("api.circuit_opened", api="incidents")
         out = sum(it.calls for it in behaviours)
         # What was under way, then single probes, each pause twice as long as the one before: some seven seconds.
         await called(out + 4)
         turn_all(behaviours, answer=None)
         for worker in workers:
-            await worker.says("api.well", api="incidents")
+            await worker.says("api.circuit_closed", api="incidents")
         await sandbox.inbox.accepts(600)
         for worker in workers:
             assert await worker.stop() == 0
@@ -71,7 +72,7 @@ async def test_the_fleet_never_has_more_calls_under_way_than_the_budget_of_an_ap
 ) -> None:
     budget = 10
     turn_all((sandbox.platform.behaviours[it] for it in (Endpoint.INCIDENT, Endpoint.CURRENT)), latency=0.2)
-    async with fleet(hasty | {"NS_INCIDENTS_BUDGET": str(budget)}, 3) as workers, asyncio.timeout(90):
+    async with fleet(hasty | {"NS_INCIDENTS_BUDGET": str(budget)}, 3) as workers, patience(90):
         await broker.publish([about(number) for number in range(400)])
         await sandbox.inbox.accepts(100)
         async with Redis.from_url(redis_server) as redis:
@@ -90,7 +91,7 @@ async def test_an_aaa_api_that_grows_while_we_run_is_followed(
 ) -> None:
     behaviours = [sandbox.platform.behaviours[it] for it in (Endpoint.ORGANIZATION, Endpoint.TOKEN)]
     turn_all(behaviours, capacity=1, latency=0.4)
-    async with fleet(environment | {"NS_API_TIMEOUT": "3s"}, 2), asyncio.timeout(90):
+    async with fleet(environment | {"NS_API_TIMEOUT": option(3), "NS_GATHER_TIMEOUT": option(20)}, 2), patience(90):
         await broker.publish([about(number) for number in range(600)])
         for capacity, accepted in ((8, 20), (20, 200)):
             await sandbox.inbox.accepts(accepted)

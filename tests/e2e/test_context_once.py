@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from e2e.broker import Broker
-from e2e.fleet import Worker, fleet
-from faults.rows import row
 from redis.asyncio import Redis
 
-from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import Worker, fleet
+from tests.faults.rows import row
+from tests.patience import patience, patient
 
 Make = Callable[..., dict[str, Any]]
 PODS = 5
@@ -34,12 +35,12 @@ async def test_copies_of_a_unit_cost_one_call_to_each_api_and_are_told_once(
 ) -> None:
     async with fleet(environment, PODS) as workers:
         await broker.publish([unit(channels=["webhook", "email"])] * 75)
-        async with asyncio.timeout(30):
+        async with patience(30):
             await sandbox.inbox.accepts(2)
         # Seventy-four found it claimed and were parked, or found it done: all of them must have come to an end.
         for worker in workers:
             assert await worker.stop() == 0
-        async with fleet(environment, 1) as (last,), asyncio.timeout(30):
+        async with fleet(environment, 1) as (last,), patience(30):
             while await broker.depth("units"):
                 await last.says("unit.suppressed", times=1)
     assert (len(sandbox.inbox.posts), len(sandbox.inbox.letters)) == (1, 1)
@@ -54,7 +55,7 @@ async def test_units_of_one_incident_cost_one_call_for_each_entity_though_a_fetc
     sandbox.platform.behaviours[Endpoint.INCIDENT].latency = 7.0
     async with fleet(environment, PODS):
         await broker.publish([about(2) for _ in range(75)])
-        async with asyncio.timeout(40):
+        async with patience(40):
             await sandbox.inbox.accepts(75)
     assert set(calls_of(sandbox).values()) == {1}, sandbox.platform.calls
     assert sandbox.inbox.duplicates == 0
@@ -65,13 +66,13 @@ async def test_when_the_process_that_fetches_dies_another_one_fetches_within_its
 ) -> None:
     incident = sandbox.platform.behaviours[Endpoint.INCIDENT]
     incident.script.append("hang")
-    async with fleet(environment) as (leader,), asyncio.timeout(60):
+    async with fleet(environment) as (leader,), patience(60):
         await broker.publish([about(2, destinations=[hook("first")])])
         while not incident.calls:  # noqa: ASYNC110 - the call cannot be awaited, only seen
             await asyncio.sleep(0.01)
         async with fleet(environment, 2) as followers:
             await broker.publish([about(2, destinations=[hook("others")]) for _ in range(20)])
-            async with asyncio.timeout(10):
+            async with patience(10):
                 while not await counted(followers, "notification_sender_in_hand", "units"):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             leader.kill()
@@ -79,7 +80,7 @@ async def test_when_the_process_that_fetches_dies_another_one_fetches_within_its
             await sandbox.inbox.accepts(10)  # the leader may hold half of the others, until its claims end
             waited = time.monotonic() - killed
             assert incident.calls == 2
-            assert waited < 4.0  # the lease of three seconds, and the work
+            assert waited < patient(4.0)  # the lease of three seconds, and the work
             await leader.ended()
 
 
@@ -87,7 +88,7 @@ async def test_when_the_process_that_fetches_dies_another_one_fetches_within_its
 async def test_a_hot_fact_that_expires_is_fetched_once_and_nobody_waits_for_it(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, redis_server: str, about: Make
 ) -> None:
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish([about(2)])
         await sandbox.inbox.accepts(1)
     prefix = environment["NS_TOPOLOGY_PREFIX"]
@@ -96,7 +97,7 @@ async def test_a_hot_fact_that_expires_is_fetched_once_and_nobody_waits_for_it(
             assert await redis.hset(key, "soft", 0) == 0  # as if most of its time were over
     incident = sandbox.platform.behaviours[Endpoint.INCIDENT]
     incident.latency = 1.0
-    async with fleet(environment, PODS) as workers, asyncio.timeout(60):
+    async with fleet(environment, PODS) as workers, patience(60):
         await broker.publish([about(2) for _ in range(1000)])
         await sandbox.inbox.accepts(1001)
         waited = await counted(workers, "notification_sender_facts_total", 'how="waited"')

@@ -1,17 +1,17 @@
 """What a unit costs does not grow with what depends on its subject, but by a call for each hundred."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.broker import Broker
-from e2e.fleet import Worker, fleet
-from e2e.reading import payload
 
-from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import Worker, fleet
+from tests.e2e.reading import degraded
+from tests.patience import patience, patient
 
 Make = Callable[..., dict[str, Any]]
 
@@ -37,7 +37,7 @@ async def test_calls_grow_by_one_for_each_further_hundred_dependents(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, around: Make
 ) -> None:
     calls = []
-    async with fleet(environment), asyncio.timeout(60):
+    async with fleet(environment), patience(60):
         for number, dependents in enumerate((1, 10, 100, 250)):
             before = sandbox.platform.calls[Endpoint.INTEL_REQUESTS]
             await broker.publish([around(sandbox.world.add_incident(direct=dependents))])
@@ -50,11 +50,11 @@ async def test_calls_grow_by_one_for_each_further_hundred_dependents(
 async def test_fifty_units_in_flight_share_a_handful_of_bulk_calls(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, about: Make
 ) -> None:
-    async with fleet(environment), asyncio.timeout(60):
+    async with fleet(environment), patience(60):
         await broker.publish([about(number % 20) for number in range(50)])
         await sandbox.inbox.accepts(50)
-    assert 1 <= sandbox.platform.calls[Endpoint.INTEL_REQUESTS] <= 5
-    assert 1 <= sandbox.platform.calls[Endpoint.ASSETS] <= 5
+    assert 1 <= sandbox.platform.calls[Endpoint.INTEL_REQUESTS] <= patient(5)  # a window of 5 ms
+    assert 1 <= sandbox.platform.calls[Endpoint.ASSETS] <= patient(5)
 
 
 async def test_a_template_that_reads_little_costs_little(
@@ -64,7 +64,8 @@ async def test_a_template_that_reads_little_costs_little(
     folder.mkdir(parents=True)
     text = '{"incident": {{ incident.status | tojson }}, "organization": {{ organization.name | tojson }}}'
     (folder / "webhook.json.j2").write_text(text)
-    async with fleet(environment | {"NS_TEMPLATES_DIR": str(folder.parent)}), asyncio.timeout(30):
+    (folder / "email.none").touch()
+    async with fleet(environment | {"NS_TEMPLATES_DIR": str(folder.parent)}), patience(30):
         await broker.publish([around(sandbox.world.incidents["inc-00002"])])
         await sandbox.inbox.accepts(1)
     assert set(sandbox.platform.calls) == {Endpoint.TOKEN, Endpoint.ORGANIZATION, Endpoint.INCIDENT}
@@ -74,20 +75,14 @@ async def test_thirty_thousand_rows_hold_nobody_up_and_what_is_cut_short_is_name
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, around: Make
 ) -> None:
     incident = sandbox.world.add_incident(direct=28, further=1072)
-    async with fleet(environment) as (worker,), asyncio.timeout(60):
+    async with fleet(environment) as (worker,), patience(60):
         await broker.publish([around(sandbox.world.incidents["inc-00002"])])
         await sandbox.inbox.accepts(1)
         before = resident(worker)
         await broker.publish([around(incident)])
         await sandbox.inbox.accepts(2)
         grown = resident(worker) - before
-        metrics = (await worker.get("/metrics")).text.splitlines()
-    data = payload(sandbox.inbox.posts[1])["data"]
-    assert data["degraded"] == ["dependents"]
+    assert degraded(sandbox.inbox.posts[1]) == ["dependents"]
     assert sandbox.platform.calls[Endpoint.INTEL_REQUESTS] == 1 + 10
     assert grown < 100 * 1024 * 1024
-    lags = {it.partition("} ")[0]: float(it.partition("} ")[2]) for it in metrics if "loop_lag_seconds_bucket" in it}
-    assert (
-        lags['notification_sender_loop_lag_seconds_bucket{le="0.25"']
-        == lags['notification_sender_loop_lag_seconds_bucket{le="+Inf"']
-    )
+    assert [it for it in worker.events if it["event"] == "loop.stalled" and it["own_ms"] > 250] == []

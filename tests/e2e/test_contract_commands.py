@@ -8,15 +8,18 @@ from typing import Any
 
 import aio_pika
 import pytest
-from e2e.broker import Broker
-from e2e.command import command
-from e2e.fleet import fleet
-from services.program import free_port
-from services.redis import running_redis
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.command import command
+from tests.e2e.fleet import Worker, fleet
+from tests.patience import patience
+from tests.services.program import free_port
+from tests.services.redis import running_redis
 
 Make = Callable[..., dict[str, Any]]
+WHOLE = {"NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
+"""One may have every slot."""
 
 
 async def test_units_are_published_from_a_file_or_the_standard_input_all_or_none(
@@ -52,7 +55,7 @@ async def test_a_batch_is_accounted_for_each_unit_once_under_the_worst_of_its_no
     batch = {"id": "nightly", "size": 6}
     units = [unit(batch=batch, destinations=it) for destinations in fates.values() for it in destinations]
     balanced = {"id": "balanced", "size": 1}
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([*units, unit(batch=balanced, destinations=[hook("noc")])])
         await worker.says("unit.done", times=5)
         await worker.says("unit.suppressed", reason="no_destinations")
@@ -61,11 +64,80 @@ async def test_a_batch_is_accounted_for_each_unit_once_under_the_worst_of_its_no
     nightly, good, unknown = await asyncio.gather(
         *(command(environment, "audit", "--batch", name) for name in ("nightly", "balanced", "never-seen"))
     )
-    line = "accounted for: 5 of 6 (delivered 2, suppressed 1, waiting 1, dead 1), missing: 1\n"
-    assert (nightly.code, nightly.out) == (1, line)
-    assert (good.code, good.out) == (0, "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)\n")
+    assert (nightly.code, nightly.out.splitlines()) == (
+        1,
+        [
+            "accounted for: 5 of 6 (delivered 2, suppressed 1, waiting 1, dead 1), missing: 1",
+            "  notifications: 8 (delivered 5, suppressed 0, waiting 2, dead 1)",
+            "    dead rejected: 1",
+            "  units without notifications: 1 (delivered 0, suppressed 1, waiting 0, dead 0)",
+            "    suppressed no_destinations: 1",
+        ],
+    )
+    assert (good.code, good.out.splitlines()) == (
+        0,
+        [
+            "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)",
+            "  notifications: 1 (delivered 1, suppressed 0, waiting 0, dead 0)",
+        ],
+    )
     assert (unknown.code, unknown.out) == (1, "")
     assert "never-seen" in unknown.err
+
+
+async def test_who_was_left_out_is_told_however_well_the_rest_of_a_unit_went(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    """A 410 ends its webhook for good: what comes later is kept from it, and its emails hide that from nobody."""
+    sandbox.inbox.behaviours["gone"].answer = 410
+    email = {"destination_id": "noc", "channel": "email", "to": "noc@example.com", "template": "intel"}
+    several = [hook("gone"), email, *(hook(f"hook-{number}") for number in range(40))]
+    units = [unit(batch={"id": "b", "size": 2}, channels=None, destinations=it) for it in ([*several], several[:2])]
+    async with fleet(environment) as (worker,), patience(60):
+        await broker.publish(units[:1])
+        await worker.says("unit.done", times=2)  # the first of it, and the slice
+        await broker.publish(units[1:])
+        await worker.says("unit.done", times=3)
+    listed, told = await asyncio.gather(
+        command(environment, "audit", "--batch", "b", "--failed"),
+        command(environment, "audit", "--batch", "b", "--json"),
+    )
+    assert (listed.code, told.code) == (1, 1)
+    assert listed.out.splitlines()[:2] == [
+        "accounted for: 2 of 2 (delivered 1, suppressed 0, waiting 0, dead 1)",
+        "  notifications: 44 (delivered 42, suppressed 1, waiting 0, dead 1)",
+    ]
+    failed = {(it["work_unit_id"], it["destination_id"], it["reason"]) for it in json.loads(told.out)["failed"]}
+    first, second = (it["work_unit_id"] for it in units)
+    assert failed == {(first, "gone", "gone"), (second, "gone", "destination_disabled")}
+    assert all(f"{name}  gone" in listed.out for name in (first, second))
+
+
+async def test_two_organizations_that_use_one_batch_id_have_two_batches(
+    environment: dict[str, str], broker: Broker, about: Make, hook: Make, sandbox: Sandbox
+) -> None:
+    incidents = [*sandbox.world.incidents.values()]
+    ours = incidents[0]["organization_id"]
+    theirs = next(place for place, it in enumerate(incidents) if it["organization_id"] != ours)
+    other = incidents[theirs]["organization_id"]
+    units = [about(0, batch={"id": "nightly", "size": 2}, destinations=[hook("noc")]) for _ in range(2)]
+    units.append(about(theirs, batch={"id": "nightly", "size": 5}, destinations=[hook("noc")]))
+    async with fleet(environment) as (worker,):
+        await broker.publish(units)
+        await worker.says("unit.done", times=3)
+    one, all_of_them, for_programs = await asyncio.gather(
+        command(environment, "audit", "--batch", "nightly", "--organization", ours),
+        command(environment, "audit", "--batch", "nightly"),
+        command(environment, "audit", "--batch", "nightly", "--json"),
+    )
+    line = "accounted for: 2 of 2 (delivered 2, suppressed 0, waiting 0, dead 0)"
+    assert (one.code, one.out.splitlines()[0]) == (0, line)
+    assert all_of_them.code == 1
+    assert sorted(it for it in all_of_them.out.splitlines() if it[0] != " ") == [
+        f"accounted for: 1 of 5 (delivered 1, suppressed 0, waiting 0, dead 0), missing: 4, organization: {other}",
+        f"{line}, organization: {ours}",
+    ]
+    assert sum(it["missing"] for it in json.loads(for_programs.out)["organizations"]) == 4
 
 
 async def test_check_reaches_everything_and_says_what_it_could_not(environment: dict[str, str]) -> None:
@@ -124,10 +196,10 @@ async def test_a_worker_is_ready_without_the_apis_and_the_mail_server(environmen
 async def test_the_health_port_answers_all_four_questions(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make
 ) -> None:
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([unit()])
         await sandbox.inbox.accepts(1)
-        await worker.says("unit.done")
+        await until_it_has(worker, in_hand=0, slots=0, unsettled=0)
         answers = {name: await worker.get(f"/{name}") for name in ("livez", "readyz", "metrics", "status")}
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 200)
     assert answers["readyz"].json() == {"ready": True, "rabbitmq": True, "redis": True, "consuming": True}
@@ -136,3 +208,34 @@ async def test_the_health_port_answers_all_four_questions(
     for held in ("process_resident_memory_bytes", "process_open_fds", "notification_sender_tasks"):
         assert float(measured[held]) > 0
     assert 'notification_sender_outcomes_total{outcome="delivered"' in answers["metrics"].text
+
+
+async def until_it_has(worker: Worker, *, in_hand: int, slots: int, unsettled: int) -> None:
+    """A slot is taken some time after a delivery, and an ack leaves some time after what it is for is said."""
+
+    def had(status: dict[str, Any]) -> tuple[int, int, int]:
+        return status["in_hand"], sum(status["slots"].values()), status["unsettled"]
+
+    while had((await worker.get("/status")).json()) != (in_hand, slots, unsettled):  # noqa: ASYNC110 - only asked
+        await asyncio.sleep(0.05)
+
+
+async def test_in_hand_is_what_holds_a_slot_and_the_rest_of_what_was_taken_is_named_otherwise(
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
+) -> None:
+    sandbox.inbox.behaviours["slow"].answer = "hang"
+    units = [unit(destinations=[hook("slow")]) for _ in range(4)]
+    async with fleet(environment | {"NS_CONCURRENCY": "2"} | WHOLE) as (worker,), patience(30):
+        await broker.publish(units)
+        await until_it_has(worker, in_hand=2, slots=2, unsettled=len(units))
+        metrics = (await worker.get("/metrics")).text
+        assert 'notification_sender_in_hand{lane="units"} 2.0' in metrics
+
+
+async def test_nothing_is_consumed_while_a_queue_cannot_be_had(environment: dict[str, str], broker: Broker) -> None:
+    """RabbitMQ is there, and an operator looks for what is wrong: not at the broker's connection."""
+    async with fleet(environment) as (worker,):
+        await broker.replace("units")
+        await worker.becomes(503)
+        told = (await worker.get("/readyz")).json()
+    assert told == {"ready": False, "rabbitmq": True, "redis": True, "consuming": False}

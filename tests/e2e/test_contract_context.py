@@ -1,6 +1,5 @@
 """What the worker asks our own platform for, and what a unit becomes while the platform is unwell."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,14 +8,16 @@ from urllib.parse import parse_qs
 
 import orjson
 import pytest
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.reading import headers, payload, posts_at, reasons
-from faults.rows import row
 
-from notification_sender.sandbox.endpoints import Endpoint
-from notification_sender.sandbox.platform import CLIENT_ID, CLIENT_SECRET, PRIVATE
+from notification_sender.sandbox.platform.endpoints import Endpoint
+from notification_sender.sandbox.platform.platform import CLIENT_ID, CLIENT_SECRET, PRIVATE
+from notification_sender.sandbox.platform.tokens import origin
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import degraded, headers, payload, posts_at, reasons
+from tests.faults.rows import row
+from tests.patience import patience, patient
 
 Make = Callable[..., dict[str, Any]]
 INTERNAL = set(Endpoint) - {Endpoint.TOKEN, Endpoint.REVERSE, Endpoint.CURRENT_OF_ORGANIZATION, Endpoint.UNKNOWN}
@@ -40,7 +41,7 @@ async def test_the_fast_path_is_taken_where_the_organization_or_the_setting_says
 ) -> None:
     # Organizations 0, 1 and 4 say yes, 2 says no, 3 says nothing; of 0 there is no entry, and the one of 1 is old.
     settings = {"NS_CURRENT_INCIDENTS": mode, "NS_MAX_DISTANCE": "2"}
-    async with fleet(environment | settings), asyncio.timeout(30):
+    async with fleet(environment | settings), patience(30):
         await broker.publish([about(number, destinations=[hook("noc")]) for number in range(5)])
         await sandbox.inbox.accepts(5)
     asked: dict[Endpoint, set[int]] = {Endpoint.CURRENT: set(), Endpoint.INCIDENT: set()}
@@ -51,13 +52,13 @@ async def test_the_fast_path_is_taken_where_the_organization_or_the_setting_says
             assert "recursive_max_distance=2" in call.path
     assert asked == {Endpoint.CURRENT: fast, Endpoint.INCIDENT: slow}
     assert sandbox.platform.forbidden == 0
-    assert all(payload(post)["data"]["degraded"] == [] for post in sandbox.inbox.posts)
+    assert all(degraded(post) == [] for post in sandbox.inbox.posts)
 
 
 async def test_tokens_and_traces_reach_our_own_apis_and_nobody_else(
     *, sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make, about: Make
 ) -> None:
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         outbound = hook("noc", auth="outbound_token")
         await broker.publish([unit(destinations=[outbound]), unit(incident_id=None, destinations=[hook("open")])])
         await broker.publish([about(4, destinations=[hook("open")])])
@@ -74,7 +75,8 @@ async def test_tokens_and_traces_reach_our_own_apis_and_nobody_else(
     assert seen == INTERNAL | {Endpoint.TOKEN, Endpoint.REVERSE}
     forms = [parse_qs(call.body.decode()) for call in sandbox.platform.log if call.endpoint is Endpoint.TOKEN]
     credentials = {"grant_type": ["client_credentials"], "client_id": [CLIENT_ID], "client_secret": [CLIENT_SECRET]}
-    assert sorted(forms, key=len) == [credentials, credentials | {"audience": ["noc"]}]
+    whose = {"organization_id": [unit()["organization_id"]], "resource": [origin(outbound["url"])]}
+    assert sorted(forms, key=len) == [credentials, credentials | {"audience": ["noc"]} | whose]
     assert {post.destination_id for post in sandbox.inbox.posts if "authorization" in headers(post)} == {"noc"}
     assert not any("traceparent" in headers(post) for post in sandbox.inbox.posts)
 
@@ -85,7 +87,7 @@ async def test_what_is_missing_or_old_is_named_and_what_is_not_ours_is_dropped_a
     made = unit(fingerprint="2026-03-06T23:00:00Z")
     foreign = next(it for it in sandbox.world.assets.values() if it["organization_id"] != made["organization_id"])
     sandbox.platform.behaviours[Endpoint.REVERSE].answer = 503
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([made | {"asset_ids": [foreign["asset_id"]], "destinations": [hook("noc")]}])
         await sandbox.inbox.accepts(1)
         metrics = (await worker.get("/metrics")).text
@@ -101,7 +103,7 @@ async def test_a_subject_that_is_not_there_is_asked_for_three_times_and_another_
 ) -> None:
     missing = unit(incident_id="inc-nowhere", intel_request_id=None)
     foreign = about(0, organization_id=sandbox.world.incidents["inc-00001"]["organization_id"])
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish([missing, foreign])
         letters = await broker.dead(2)
     assert reasons(letters) == {
@@ -110,7 +112,7 @@ async def test_a_subject_that_is_not_there_is_asked_for_three_times_and_another_
     }
     asked = [call.at for call in sandbox.platform.log if call.path.startswith("/incidents/inc-nowhere")]
     assert len(asked) == 3
-    assert asked[-1] - asked[0] < 8
+    assert asked[-1] - asked[0] < patient(8)
     assert {letter.body for letter in letters} == {orjson.dumps(missing), orjson.dumps(foreign)}
     assert sandbox.inbox.posts == []
 
@@ -120,7 +122,7 @@ async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_
 ) -> None:
     organizations = sandbox.platform.behaviours[Endpoint.ORGANIZATION]
     organizations.script.extend([503, 503, 503, 500])  # two retries are all that so few calls have earned
-    async with fleet(environment | {"NS_MAX_AGE": "30m"}) as (worker,), asyncio.timeout(30):
+    async with fleet(environment | {"NS_MAX_AGE": "30m"}) as (worker,), patience(30):
         patient = about(3, destinations=[hook("patient")])
         await broker.publish([patient])
         await sandbox.inbox.accepts(1)

@@ -1,6 +1,5 @@
 """What a dead letter holds, and what becomes of one that is moved back."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -8,13 +7,14 @@ from uuid import UUID
 
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
-from e2e.broker import Broker
-from e2e.command import command
-from e2e.fleet import fleet
-from e2e.reading import posts_at, reasons
 
-from notification_sender.sandbox.endpoints import Endpoint
+from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.command import command
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import posts_at, reasons
+from tests.patience import option, patience
 
 Make = Callable[..., dict[str, Any]]
 
@@ -31,7 +31,7 @@ async def test_an_exhausted_notification_holds_its_story_and_is_tried_again_when
 ) -> None:
     inbox, made, destination = sandbox.inbox, unit(), hook("noc")
     inbox.behaviours["noc"].script.extend([500, 503])
-    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1s"}) as (worker,), asyncio.timeout(30):
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1s"}) as (worker,), patience(30):
         await broker.publish([made | {"destinations": [destination]}])
         [letter] = await broker.dead(1)
         calls = sandbox.platform.calls.total()
@@ -60,7 +60,7 @@ async def test_a_parked_notification_may_be_moved_back_as_well(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["noc"].script.append(500)
-    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1h"}) as (worker,), asyncio.timeout(30):
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "1h"}) as (worker,), patience(30):
         await broker.publish([unit(destinations=[hook("noc")])])
         await worker.says("notification.failed")
         [parked] = await broker.take("delay.11")
@@ -77,7 +77,7 @@ async def test_a_dead_unit_is_its_message_and_is_worked_on_again_when_it_is_move
     made = unit(destinations=[hook("noc")], expires_at="2100-01-01T00:00:00Z")
     late = unit(incident_id="inc-late", intel_request_id=None, fingerprint=None, destinations=[hook("late")])
     platform.behaviours[Endpoint.ORGANIZATION].script.extend([503] * 3)
-    async with fleet(hasty | {"NS_MAX_AGE": "1ms"}), asyncio.timeout(40):
+    async with fleet(hasty | {"NS_MAX_AGE": "1ms"}), patience(40):
         await broker.publish([made])
         [unwell] = await broker.dead(1)
         await broker.publish([late])
@@ -97,7 +97,7 @@ async def test_a_replayed_unit_sends_nothing_again_that_was_delivered(
 ) -> None:
     sandbox.inbox.behaviours["refusing"].script.append(400)
     made = unit(destinations=[hook("noc"), hook("refusing")])
-    async with fleet(hasty) as (worker,), asyncio.timeout(30):
+    async with fleet(hasty) as (worker,), patience(30):
         await broker.publish([made])
         [letter] = await broker.dead(1)
         await worker.says("unit.done")
@@ -111,15 +111,15 @@ async def test_what_five_workers_died_with_is_dead(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["deadly"].answer = "hang"
-    environment = hasty | {"NS_LEASE": "1100ms", "NS_SEND_TIMEOUT": "1s"}
+    environment = hasty | {"NS_LEASE": option(1.1), "NS_SEND_TIMEOUT": option(1)}
     await command(environment, "topology")
     await broker.publish([unit(destinations=[hook("deadly")])])
     for death in range(5):
-        async with fleet(environment) as (victim,), asyncio.timeout(30):
+        async with fleet(environment) as (victim,), patience(30):
             await sandbox.inbox.receives(death + 1)
             victim.kill()
             await victim.ended()
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         [letter] = await broker.dead(1)
     # The unit, or its notification where the lease of that ran a little longer.
     assert why(letter) in {("crashed", "compose"), ("crashed", "deliver")}
@@ -131,7 +131,7 @@ async def test_a_letter_opens_what_is_dead_once_and_the_letter_of_its_replay_onc
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["noc"].script.extend([400, 400])
-    async with fleet(hasty) as (worker,), asyncio.timeout(30):
+    async with fleet(hasty) as (worker,), patience(30):
         await broker.publish([unit(destinations=[hook("noc")])])
         [first] = await broker.dead(1)
         await broker.publish([first.body], lane="notifications", headers=first.headers)

@@ -1,18 +1,19 @@
 """What each field of a destination does."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.reading import headers, payload, posts_at, reasons
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from notification_sender.sandbox.keys import signing_key
+from notification_sender.sandbox.inbox.keys import signing_key
+from notification_sender.sandbox.platform.tokens import Bound, origin
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import headers, payload, posts_at, reasons
+from tests.patience import patience, patient
 
 Make = Callable[..., dict[str, Any]]
 
@@ -21,9 +22,11 @@ async def test_every_key_of_a_secret_signs_and_without_a_secret_nothing_does(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     current, former = signing_key("current"), signing_key("former")
-    (Path(environment["NS_SECRETS_DIR"]) / "rotated").write_text(f"{current}\n{former}\n")
-    async with fleet(environment), asyncio.timeout(30):
-        await broker.publish([unit(destinations=[hook("signed", secret="rotated"), hook("open")])])
+    told = unit(destinations=[hook("signed", secret="rotated"), hook("open")])
+    file = Path(environment["NS_SECRETS_DIR"]) / told["organization_id"] / "rotated"
+    file.write_text(f"{current}\n{former}\n")
+    async with fleet(environment), patience(30):
+        await broker.publish([told])
         await sandbox.inbox.accepts(2)
     [signed], [unsigned] = posts_at(sandbox.inbox, "signed"), posts_at(sandbox.inbox, "open")
     entries = headers(signed)["webhook-signature"].split()
@@ -41,12 +44,13 @@ async def test_a_refused_token_is_replaced_once_and_a_second_refusal_is_final(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     inbox, tokens = sandbox.inbox, sandbox.platform.tokens
-    inbox.admits = lambda name, said: name != "guarded" or tokens.admits(said, "guarded")
+    bound = Bound("guarded", unit()["organization_id"], origin(inbox.webhook_url("guarded")))
+    inbox.admits = lambda name, said: name != "guarded" or tokens.admits(said, bound)
     for name in ("wall", "plain"):
         inbox.behaviours[name].answer = 401
     inbox.behaviours["closed"].answer = 403
     auth = {"auth": "outbound_token"}
-    async with fleet(hasty), asyncio.timeout(30):
+    async with fleet(hasty), patience(30):
         await broker.publish([unit(destinations=[hook("guarded", **auth)])])
         await inbox.accepts(1)
         tokens.revoke()
@@ -80,15 +84,15 @@ async def test_the_rate_of_a_destination_and_the_one_of_its_organization_and_cha
     other = next(it for it in sandbox.world.incidents.values() if it["organization_id"] != units[0]["organization_id"])
     elsewhere = {name: other[name] for name in ("organization_id", "incident_id")} | {"intel_request_id": None}
     units += [unit(destinations=[hook("others")], **elsewhere) for _ in range(5)]
-    async with fleet(environment | limits, 2), asyncio.timeout(60):
+    async with fleet(environment | limits, 2), patience(60):
         await broker.publish(units)
         await inbox.accepts(len(units))
     arrived = sorted((post.arrived, post.destination_id) for post in inbox.posts)
     ours = [at for at, name in arrived if name != "others"]
     for window in (1.0, 2.0):
         at_slow = [at for at, name in arrived if name == "slow"]
-        assert _most_in(at_slow, window) <= 1 + 2 * (window + 0.25)
-        assert _most_in(ours, window) <= 5 + 10 * (window + 0.25)
+        assert _most_in(at_slow, window) <= 1 + 2 * (window + patient(0.25))
+        assert _most_in(ours, window) <= 5 + 10 * (window + patient(0.25))
     mails = sorted(letter.arrived for letter in inbox.letters)
     assert mails[2] - mails[0] > 0.75
     # Another organization has a burst of its own: it does not wait for ours.
@@ -107,11 +111,12 @@ async def test_a_template_is_a_folder_by_default_that_of_the_kind_and_an_unknown
     for name, text in {"intel": '{"said": "by kind"}', "brief": '{"said": "briefly"}'}.items():
         (tmp_path / "templates" / name).mkdir(parents=True)
         (tmp_path / "templates" / name / "webhook.json.j2").write_text(text)
+    (tmp_path / "templates" / "intel" / "email.none").touch()
     environment |= {"NS_TEMPLATES_DIR": str(tmp_path / "templates")}
     by_kind = {name: value for name, value in hook("by-kind").items() if name != "template"}
     told = unit(destinations=[by_kind, hook("brief", template="brief"), hook("lost", template="nope")])
     odd = unit(destinations=[hook("odd", template="../intel")])
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish([told, odd])
         await sandbox.inbox.accepts(2)
         letters = await broker.dead(2)

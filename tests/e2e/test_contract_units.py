@@ -1,18 +1,17 @@
 """What each field of a work unit does."""
 
-import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.reading import payload, posts_at
-from faults.rows import row
-
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import payload, posts_at
+from tests.faults.rows import row
+from tests.patience import patience
 
 Make = Callable[..., dict[str, Any]]
 LARGEST = 256 * 1024
@@ -30,7 +29,7 @@ async def test_the_required_fields_are_enough_and_unknown_ones_are_ignored_up_to
     padding = LARGEST - len(json.dumps(least | {"more": ""}))
     largest = json.dumps(least | {"more": "x" * padding}).encode()
     assert len(largest) == LARGEST
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([largest])
         await worker.says("unit.done", work_unit_id=made["work_unit_id"])
     [post], [letter] = sandbox.inbox.posts, sandbox.inbox.letters
@@ -51,7 +50,7 @@ async def test_a_unit_may_be_about_an_intel_request_and_bring_assets(
         for it in sandbox.world.assets.values()
         if it["organization_id"] == made["organization_id"] and it["asset_id"] not in there
     )
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish([unit(incident_id=None, asset_ids=[brought])])
         await sandbox.inbox.accepts(1)
     data = payload(sandbox.inbox.posts[0])["data"]
@@ -83,7 +82,7 @@ async def test_a_unit_reaches_the_destinations_that_it_asks_for_and_that_ask_for
         "off": (unit(destination_ids=["off"]), set()),
         "nobody": (unit(destination_ids=["never-heard-of"]), set()),
     }
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([made for made, _ in expected.values()])
         await worker.says("unit.done", times=6)
         await worker.says("unit.suppressed", times=2, reason="no_destinations")
@@ -101,7 +100,7 @@ async def test_a_unit_is_told_not_before_its_time_and_not_after_it(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["retried"].answer = 500
-    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "4s"}) as (worker,), asyncio.timeout(30):
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "4s"}) as (worker,), patience(30):
         not_before, expires_at = soon(1.5), soon(2.5)
         early = unit(not_before=not_before.isoformat(), destinations=[hook("early")])
         late = unit(expires_at=soon(-1).isoformat(), destinations=[hook("late")])
@@ -124,7 +123,7 @@ async def test_an_id_with_its_fingerprint_is_told_once_and_with_a_new_fingerprin
 ) -> None:
     made = unit(destinations=[hook("noc")])
     other = made | {"event": "incident.closed", "destinations": [hook("elsewhere")]}
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([made])
         await worker.says("unit.done")
         await broker.publish([made, other])
@@ -145,7 +144,7 @@ async def test_the_timestamp_is_when_it_happened_else_the_fingerprint_else_the_s
         "subject": unit(occurred_at=None, fingerprint="v7"),
         "nothing": unit(occurred_at=None, fingerprint=None),
     }
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish([it | {"destinations": [hook(name)]} for name, it in units.items()])
         await sandbox.inbox.accepts(4)
     assert {post.destination_id: payload(post)["timestamp"] for post in sandbox.inbox.posts} == {

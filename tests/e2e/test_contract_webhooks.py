@@ -1,6 +1,5 @@
 """What a customer's answer to a webhook does, and whom none is sent to."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -9,15 +8,16 @@ from typing import Any
 
 import jsonschema
 import pytest
-from e2e.broker import Broker
-from e2e.command import command
-from e2e.fleet import fleet
-from e2e.reading import headers, payload, posts_at, reasons
-from faults.rows import row
 
 from notification_sender.sandbox.behaviour import Answer
-from notification_sender.sandbox.keys import signing_key, write_keys
+from notification_sender.sandbox.inbox.keys import signing_key, write_keys
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.command import command
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import headers, payload, posts_at, reasons
+from tests.faults.rows import row
+from tests.patience import patience, patient
 
 Make = Callable[..., dict[str, Any]]
 SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "webhook-intel.schema.json"
@@ -33,7 +33,7 @@ async def test_what_is_sent_fits_the_published_schema_and_verifies(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker
 ) -> None:
     units = [it | {"channels": ["webhook"]} for it in sandbox.world.work_units(20)]
-    async with fleet(environment), asyncio.timeout(30):
+    async with fleet(environment), patience(30):
         await broker.publish(units)
         await sandbox.inbox.accepts(20)
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
@@ -54,9 +54,9 @@ async def test_every_answer_means_what_the_specification_of_webhooks_says(
         inbox.behaviours[name].answer = answer
     names = [*LATER, *NEVER, "at-201", "at-204"]
     units = [unit(destinations=[hook(name, secret="mine")]) for name in names]
-    write_keys(Path(hasty["NS_SECRETS_DIR"]), ["mine"])
+    write_keys(Path(hasty["NS_SECRETS_DIR"]) / units[0]["organization_id"], ["mine"])
     inbox.keys = {name: [signing_key("mine")] for name in names}
-    async with fleet(hasty), asyncio.timeout(40):
+    async with fleet(hasty), patience(40):
         await broker.publish(units)
         await inbox.accepts(len(LATER) + 2)
         letters = await broker.dead(len(NEVER))
@@ -74,7 +74,7 @@ async def test_every_answer_means_what_the_specification_of_webhooks_says(
         assert (first.notification_id, first.body) == (second.notification_id, second.body)
         for post in (first, second):
             # Of this attempt: one that hangs for three seconds has a later one.
-            assert abs(post.arrived - int(headers(post)["webhook-timestamp"])) < 2
+            assert abs(post.arrived - int(headers(post)["webhook-timestamp"])) < patient(2)
     assert inbox.unverified == []
 
 
@@ -84,12 +84,12 @@ async def test_a_wish_to_wait_is_granted(
     for name, status in {"busy": 429, "down": 503}.items():
         sandbox.inbox.behaviours[name].script.append(status)
         sandbox.inbox.behaviours[name].headers = {"retry-after": "3"}
-    async with fleet(hasty), asyncio.timeout(30):
+    async with fleet(hasty), patience(30):
         await broker.publish([unit(destinations=[hook("busy"), hook("down")])])
         await sandbox.inbox.accepts(2)
     for name in ("busy", "down"):
         refused, accepted = posts_at(sandbox.inbox, name)
-        assert 2.9 <= accepted.arrived - refused.arrived < 6
+        assert 2.9 <= accepted.arrived - refused.arrived < patient(6)
 
 
 @row(64, "410")
@@ -101,7 +101,7 @@ async def test_who_is_gone_is_left_alone_at_this_address(
     elsewhere = {name: other[name] for name in ("organization_id", "incident_id")} | {"intel_request_id": None}
     gone, moved = hook("gone"), hook("gone", url=inbox.webhook_url("moved"))
     inbox.behaviours["gone"].script.append(410)
-    async with fleet(environment) as (worker,), asyncio.timeout(30):
+    async with fleet(environment) as (worker,), patience(30):
         await broker.publish([unit(destinations=[gone])])
         letters = await broker.dead(1)
         await broker.publish([unit(destinations=[gone]), unit(destinations=[moved])])
@@ -140,7 +140,7 @@ async def test_what_is_not_allowed_is_never_dialled(
     }
     everything = [hook(name, url=url) for name, url in urls.items()]
     only = {"NS_ALLOWED_CIDRS": "192.168.7.0/24"}
-    async with fleet(environment | only), asyncio.timeout(30):
+    async with fleet(environment | only), patience(30):
         await broker.publish([unit(destinations=everything)])
         letters = await broker.dead(len(urls))
     assert reasons(letters) == dict.fromkeys(urls, "forbidden_address")

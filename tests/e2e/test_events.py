@@ -10,12 +10,13 @@ from typing import Any
 import jsonschema
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.reading import payload
-from services.rabbitmq import RabbitMQ
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import payload
+from tests.patience import patience
+from tests.services.rabbitmq import RabbitMQ
 
 Make = Callable[..., dict[str, Any]]
 SCHEMA = orjson.loads((Path(__file__).parents[2] / "docs" / "reference" / "event.schema.json").read_bytes())
@@ -49,7 +50,7 @@ async def test_every_end_is_told_with_its_circumstances_and_with_nobodys_secrets
     ]
     units.append(unit(destinations=[mail("noc")], channels=["email"]))
     units.append(unit(destinations=[hook("late")], expires_at="2020-01-01T00:00:00Z"))
-    async with fleet(hasty), asyncio.timeout(60):
+    async with fleet(hasty), patience(60):
         await broker.hear()
         await broker.publish(units)
         heard = await broker.take("heard", 6)
@@ -81,7 +82,7 @@ async def test_a_broker_that_blocks_publishers_blocks_events_and_no_delivery(  #
     await broker.publish([unit(destinations=[hook("noc")]) for _ in range(40)])
     await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "1MB")
     try:
-        async with fleet(environment) as (worker,), asyncio.timeout(60):
+        async with fleet(environment) as (worker,), patience(60):
             await sandbox.inbox.accepts(40)
             assert await broker.depth("heard") < 40
             await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "absolute", "2GB")

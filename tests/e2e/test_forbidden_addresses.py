@@ -1,6 +1,5 @@
 """No byte leaves for an address that is not for recipients, however it is written, whatever its name says today."""
 
-import asyncio
 import os
 import secrets
 import subprocess
@@ -10,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.listener import listening
-from e2e.reading import reasons
-from faults.rows import row
-from services.names import A, naming
-from services.program import free_port
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.listener import listening
+from tests.e2e.reading import reasons
+from tests.faults.rows import row
+from tests.patience import patience
+from tests.services.names import A, naming
+from tests.services.program import free_port
 
 Make = Callable[..., dict[str, Any]]
 
@@ -81,7 +81,7 @@ async def test_no_notation_of_an_inside_address_is_dialled(
     only = {"NS_ALLOWED_CIDRS": f"{OURS}/32", "NS_WEBHOOK_PORTS": str(port), "NS_RETRY_SCHEDULE": "1s"}
     async with listening(port, "0.0.0.0", "::") as sentinel, fleet(environment | only) as (worker,):
         await broker.publish([made])
-        async with asyncio.timeout(60):
+        async with patience(60):
             letters = await broker.dead(len(urls) - 1)
             await worker.says("notification.delivered", destination_id="control")
     died = {urls[name]: reason for name, reason in reasons(letters).items()}
@@ -148,7 +148,7 @@ async def test_a_name_that_points_inside_is_not_dialled_today_or_tomorrow(
         listening(port, "127.0.0.1", "::1") as sentinel,
         listening(port, OURS, statuses=[500] * len(ALLOWED_AT_FIRST)) as ours,
         fleet(environment | only, under=under) as (worker,),
-        asyncio.timeout(60),
+        patience(60),
     ):
         await broker.publish([unit(destinations=made)])
         letters = await broker.dead(len(made) - 1)

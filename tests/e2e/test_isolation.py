@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.reading import posts_at
-from faults.rows import row
-
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.reading import posts_at
+from tests.faults.rows import row
+from tests.patience import patience
 
 Make = Callable[..., dict[str, Any]]
 
@@ -47,7 +47,7 @@ async def waits(
         tasks.add(asyncio.create_task(broker.publish([about(place, destinations=[hook(name)])])))
     await asyncio.gather(*tasks)
     del published["in-trouble"]
-    async with asyncio.timeout(30):
+    async with patience(30):
         while not all(posts_at(sandbox.inbox, name) for name in published):
             await sandbox.inbox.receives(len(sandbox.inbox.posts) + 1)
     return [posts_at(sandbox.inbox, name)[0].arrived - at for name, at in published.items()]
@@ -73,7 +73,7 @@ async def test_a_backlog_of_a_slow_organization_does_not_hold_up_those_behind_it
     behind = [about(place, destinations=[hook(f"other-{place}")]) for place in others(sandbox)[:50]]
     async with fleet(environment | {"NS_CONCURRENCY": "50"}, 2) as workers:
         await broker.publish([about(place, destinations=[hook("warm")]) for place in others(sandbox)])
-        async with asyncio.timeout(30):
+        async with patience(30):
             await sandbox.inbox.accepts(len(others(sandbox)))
         for worker in workers:
             worker.process.send_signal(signal.SIGSTOP)
@@ -81,7 +81,7 @@ async def test_a_backlog_of_a_slow_organization_does_not_hold_up_those_behind_it
         await broker.publish(behind)
         for worker in workers:
             worker.process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(60):
+        async with patience(60):
             while sum(it.destination_id.startswith("other-") for it in sandbox.inbox.posts) < len(behind):
                 await sandbox.inbox.receives(len(sandbox.inbox.posts) + 1)
     # In the order of the queue nearly all of the backlog would have been sent before them.

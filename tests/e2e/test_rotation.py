@@ -1,22 +1,22 @@
 """Keys and certificate authorities are changed by the operator while the worker is busy, and nobody restarts it."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from e2e.broker import Broker
-from e2e.fleet import fleet
-from e2e.listener import listening
-from e2e.reading import headers, reasons
-from faults.rows import row
-from services.certificates import certificate
-from services.program import free_port
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from notification_sender.sandbox.inbox import Post
-from notification_sender.sandbox.keys import signing_key
+from notification_sender.sandbox.inbox.inbox import Post
+from notification_sender.sandbox.inbox.keys import signing_key
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import fleet
+from tests.e2e.listener import listening
+from tests.e2e.reading import headers, reasons
+from tests.faults.rows import row
+from tests.patience import patience, slowness
+from tests.services.certificates import certificate
+from tests.services.program import free_port
 
 Make = Callable[..., dict[str, Any]]
 
@@ -46,11 +46,13 @@ def verified_by(post: Post) -> set[str]:
 async def test_a_key_is_rotated_under_load_and_each_post_is_good_to_who_has_either(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
-    inbox, file = sandbox.inbox, Path(environment["NS_SECRETS_DIR"]) / "rotated"
+    inbox, made = sandbox.inbox, [unit() for _ in range(POSTS)]
+    file = Path(environment["NS_SECRETS_DIR"]) / made[0]["organization_id"] / "rotated"
     put(file, OLD)
-    told = hook("noc", secret="rotated", rate={"per_minute": 6000, "burst": 10})
-    async with fleet(environment), asyncio.timeout(60):
-        await broker.publish([unit(destinations=[told]) for _ in range(POSTS)])
+    # Slow enough for the change to be seen before the last is sent.
+    told = hook("noc", secret="rotated", rate={"per_minute": 6000 / slowness(), "burst": 10})
+    async with fleet(environment), patience(60):
+        await broker.publish([it | {"destinations": [told]} for it in made])
         await inbox.receives(20)
         put(file, NEW, OLD)
         while verified_by(inbox.posts[-1]) != {OLD, NEW}:
@@ -78,13 +80,15 @@ async def test_an_authority_that_is_put_there_late_is_trusted_at_the_next_try(
     async with (
         listening(port, "127.0.0.1", tls=made.serving()) as receiver,
         fleet(hasty | {"NS_CA_DIR": str(tmp_path / "ca")}) as (worker,),
-        asyncio.timeout(40),
+        patience(40),
     ):
         await broker.publish([unit(destinations=told)])
-        failed = await worker.says("notification.failed", destination_id="trusting")
-        assert "'intranet' cannot be used: No such file" in failed["error"]
+        said = await worker.says("destination.ca_missing", destination_id="trusting")
+        assert f"there is no {tmp_path / 'ca' / 'intranet'}" in said["error"]
+        await worker.says("notification.deferred", times=2, destination_id="trusting", reason="ca_missing")
         put(tmp_path / "ca" / "intranet", made.certificate.read_text())
-        await worker.says("notification.delivered", destination_id="trusting")
+        delivered = await worker.says("notification.delivered", destination_id="trusting")
+        assert delivered["attempt"] == 1
         letters = await broker.dead(1)
     assert reasons(letters) == {"public": "exhausted"}
     assert "certificate" in str(letters[0].headers["x-detail"])

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from tests.faults import page
 
-from faults import page  # noqa: E402 - from where the tests import it
+ROOT = Path(__file__).parents[2]
 
 PAGE = ROOT / "docs" / "reference" / "faults.md"
 SECONDS = {False: 240, True: 1200}

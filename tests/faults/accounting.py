@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from e2e.broker import Broker
 from redis.asyncio import Redis
 
 from notification_sender.model.notification import notification_id
 from notification_sender.model.unit import WorkUnit, decode, identity
-from notification_sender.sandbox.inbox import Inbox, Post
+from notification_sender.sandbox.inbox.inbox import Inbox, Post
+from tests.e2e.broker import Broker
 
 Record = dict[str, Any]
 LOOK = 0.1

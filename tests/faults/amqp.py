@@ -4,7 +4,7 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from faults.proxy import Passing, Pieces, text
+from tests.faults.proxy import Passing, Pieces, text
 
 METHODS = {
     (10, 50): "connection.close",

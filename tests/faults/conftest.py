@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 import pytest
-from e2e.broker import Broker
-from e2e.conftest import Record, broker, environment, sandbox, unit
-from faults.rig import Rig
-from services.rabbitmq import RabbitMQ
-from services.redis import Redis
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.conftest import Record, _nothing_holds_the_loop, broker, environment, sandbox, unit
+from tests.faults.rig import Rig
+from tests.services.rabbitmq import RabbitMQ
+from tests.services.redis import Redis
 
-__all__ = ["Record", "broker", "environment", "sandbox", "unit"]
+__all__ = ["Record", "_nothing_holds_the_loop", "broker", "environment", "sandbox", "unit"]
 
 
 @pytest.fixture

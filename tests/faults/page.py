@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from services.program import find
-from services.rabbitmq import FOLDERS
+
+from tests.services.program import find
+from tests.services.rabbitmq import FOLDERS
 
 Facts = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from services.program import HOST
 
 from notification_sender.sandbox.serving import Server
+from tests.services.program import HOST
 
 STATUSES = (500, 400, 200, 403, 503)
 

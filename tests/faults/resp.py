@@ -5,16 +5,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from faults.proxy import Passing, Pieces, Proxy, asked, text, told
-
-from notification_sender.adapters.scripts import FOLDERS, Script, load
+from notification_sender.adapters.redis.scripts import LUA_FOLDERS, Script, load
+from tests.faults.proxy import Passing, Pieces, Proxy, asked, text, told
 
 EVALS = {b"EVAL", b"EVALSHA"}
 
 
 def _digests() -> dict[bytes, str]:
     """Every script of the product: its own file, alone or behind the text that goes before each of its family."""
-    stems = {file.stem for folder in FOLDERS for file in folder.glob("*.lua")}
+    stems = {file.stem for folder in LUA_FOLDERS for file in folder.glob("*.lua")}
     families = ((), *((head,) for head in stems))
     return {load(*head, name).digest.encode(): name for head in families for name in stems}
 

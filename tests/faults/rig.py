@@ -16,22 +16,23 @@ from urllib.parse import urlsplit
 import aio_pika
 import orjson
 import redis.asyncio
-from e2e.broker import Broker
-from e2e.fleet import Worker, fleet
-from faults import resp
-from faults.accounting import Accounts, Bounds, Figures, owed
-from faults.amqp import Amqp
-from faults.proxy import Proxy
-from faults.rows import record, seed
-from services.rabbitmq import RabbitMQ
-from services.redis import Redis
 
-from notification_sender.sandbox.keys import signing_key, write_keys
+from notification_sender.sandbox.inbox.keys import signing_key, write_keys
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.broker import Broker
+from tests.e2e.fleet import Worker, fleet
+from tests.faults import resp
+from tests.faults.accounting import Accounts, Bounds, Figures, owed
+from tests.faults.amqp import Amqp
+from tests.faults.proxy import Proxy
+from tests.faults.rows import record, seed
+from tests.patience import option, patience
+from tests.services.rabbitmq import RabbitMQ
+from tests.services.redis import Redis
 
 Record = dict[str, Any]
 SECRET = "faults"
-HASTY = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": "3s", "NS_SEND_TIMEOUT": "2s"}
+HASTY = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(3), "NS_SEND_TIMEOUT": option(2)}
 UNCONFIRMED = 50
 """Publishes under way at once on one channel."""
 
@@ -60,7 +61,7 @@ class Rig:
     ) -> None:
         self.sandbox = sandbox
         self.inbox = sandbox.inbox
-        self.environment = environment | HASTY
+        self.environment = environment | HASTY | {"NS_SHARED_SECRETS": SECRET}
         self.broker = broker
         self.rabbitmq = rabbitmq
         self.redis = redis
@@ -194,7 +195,7 @@ class Rig:
         before, after = self.units(count, latency=0.1), self.units(count)
         async with self.workers(size, NS_CONCURRENCY="8"):
             await self.publish(before)
-            async with asyncio.timeout(30):
+            async with patience(30):
                 await self.inbox.accepts(count // 5)
             await fault()
             since = time.time()
@@ -223,7 +224,7 @@ class Rig:
         """Wait until all is over, then assert that everything is accounted for, within ``bounds``."""
         held = "not asked: the deadline was over before"
         with suppress(TimeoutError):
-            async with asyncio.timeout(within):
+            async with patience(within):
                 await self.accounts.settled()
                 while held:
                     held = await self._held()

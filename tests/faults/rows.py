@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-ALL = range(1, 99)
+ALL = range(1, 200)
 MOST = 20.0
 """Seconds that a fault lasts at most, but at night."""
 

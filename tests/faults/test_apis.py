@@ -14,23 +14,24 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
-from e2e.fleet import Worker
-from e2e.reading import payload
-from e2e.test_hostile_receivers import forget_peak, resident
-from faults.proxy import Passing, Proxy, told
-from faults.rig import Rig
-from faults.rows import lasting, record, row, seed
 from redis.asyncio import Redis
-from services.program import free_port
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.endpoints import Endpoint
-from notification_sender.sandbox.platform import Platform
+from notification_sender.sandbox.platform.endpoints import Endpoint
+from notification_sender.sandbox.platform.platform import Platform
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.fleet import Worker
+from tests.e2e.reading import payload
+from tests.e2e.test_hostile_receivers import forget_peak, resident
+from tests.faults.proxy import Passing, Proxy, told
+from tests.faults.rig import Rig
+from tests.faults.rows import lasting, record, row, seed
+from tests.patience import option, patient
+from tests.services.program import free_port
 
 Record = dict[str, Any]
 ABOUT_INCIDENTS = (Endpoint.INCIDENT, Endpoint.CURRENT)
-BRIEF = {"NS_API_TIMEOUT": "1s", "NS_GATHER_TIMEOUT": "3s"}
+BRIEF = {"NS_API_TIMEOUT": option(1), "NS_GATHER_TIMEOUT": option(3)}
 MIB = 1024 * 1024
 
 
@@ -162,10 +163,56 @@ async def test_an_api_without_an_answer_costs_each_call_its_deadline_and_the_uni
             over = trouble(rig, api)
             await rig.publish(units[50:])
             for worker in workers:
-                await worker.says("api.out", api="incidents")
+                await worker.says("api.circuit_opened", api="incidents")
             since = time.time()
             over()
             await rig.account(since=since)
+    assert all_is_true(rig, units)
+
+
+OF_AAA = (Endpoint.TOKEN, Endpoint.ORGANIZATION)
+
+
+@row(133, "the AAA API hangs from the start on")
+async def test_an_api_that_hangs_from_the_start_on_is_out_after_two_deadlines_and_every_unit_says_why(rig: Rig) -> None:
+    units = about(rig, range(60))
+    turn(rig, *OF_AAA, answer="hang")
+    # So long that five calls, one after the other, do not fail within ten seconds.
+    async with rig.workers(1, NS_API_TIMEOUT=option(2.5), NS_GATHER_TIMEOUT=option(6)) as (worker,):
+        await rig.publish(units)
+        await worker.says("api.circuit_opened", api="aaa")
+        hung = sum(it.calls for it in behaviours(rig, *OF_AAA))
+        status = (await worker.get("/status")).json()["apis"]["aaa"]
+        metrics = (await worker.get("/metrics")).text
+        await worker.says("unit.deferred", reason="context_unavailable", times=20)
+        turn(rig, *OF_AAA, answer=None)
+        await rig.account(since=time.time())
+    deferred = [it for it in worker.events if it["event"] == "unit.deferred"]
+    causes = [it["cause"] for it in deferred if it["reason"] == "context_unavailable"]
+    record(figure=f"out after {hung} calls")
+    assert hung <= 3  # two that hung, one after the other, and one that may have begun meanwhile
+    assert status["state"] == "out"
+    assert 'notification_sender_api_state{api="aaa",state="out"} 1.0' in metrics
+    assert {it["api"] for it in causes} == {"aaa"}
+    assert {it["phase"] for it in causes} <= {"first_byte", "breaker"}
+    assert all(it["source"] for it in causes)
+    assert all_is_true(rig, units)
+
+
+@row(133, "an API answers later than it should")
+async def test_an_api_that_answers_late_is_told_as_slow_and_stops_nobody(rig: Rig) -> None:
+    units = about(rig, range(60))
+    turn(rig, latency=0.3)
+    async with rig.workers(1, NS_API_OBJECTIVE="100ms") as (worker,):
+        await rig.publish(units)
+        told = await worker.says("api.slow", api="incidents")
+        status = (await worker.get("/status")).json()["apis"]["incidents"]
+        metrics = (await worker.get("/metrics")).text
+        await rig.account(since=time.time())
+    assert told["first_byte_ms"] >= 300
+    assert status["state"] == "slow"
+    assert 'notification_sender_api_state{api="incidents",state="slow"} 1.0' in metrics
+    assert not [it for it in worker.events if it.get("reason") == "context_unavailable"]
     assert all_is_true(rig, units)
 
 
@@ -175,7 +222,7 @@ async def test_an_api_that_is_started_late_is_found(rig: Rig) -> None:
     async with rig.workers(2, **BRIEF, NS_INCIDENTS_URL=f"http://127.0.0.1:{port}") as workers:
         await rig.publish(units)
         for worker in workers:
-            await worker.says("api.out", api="incidents")
+            await worker.says("api.circuit_opened", api="incidents")
         late = Platform(rig.sandbox.world, port=port)
         late.tokens = rig.sandbox.platform.tokens
         async with late:
@@ -313,7 +360,7 @@ async def test_the_whole_fleet_grants_an_api_the_pause_that_it_asks_one_process_
         turn(rig, script=[429], headers={"retry-after": wish()})
         await rig.publish(units[:1])
         for worker in workers:
-            await worker.says("api.out", api="incidents")
+            await worker.says("api.circuit_opened", api="incidents")
         asked = calls(rig)
         await rig.publish(units[1:])
         await rig.account()
@@ -321,7 +368,7 @@ async def test_the_whole_fleet_grants_an_api_the_pause_that_it_asks_one_process_
     pause = moments[asked] - moments[asked - 1]
     record(figure=f"first call {pause:.1f} s after")
     assert pause >= 2.7
-    assert pause <= 6
+    assert pause <= patient(6)
 
 
 @pytest.mark.parametrize(
@@ -409,12 +456,12 @@ async def test_processes_that_contend_for_one_limit_use_it_up_and_never_more(rig
     used = (count - burst) / (rate * (let_go[-1] - let_go[0]))
     record(figure=f"{100 * used:.0f} % used, {fullest(let_go, 1.0)} in the fullest second")
     for window in (1.0, 10.0):
-        assert fullest(let_go, window) <= burst + rate * (window + 0.25)
+        assert fullest(let_go, window) <= burst + rate * (window + patient(0.25))
     # What arrives within ten seconds was let go within ten and the longest way, new connections and all.
     arrived = sorted(post.arrived for post in rig.inbox.posts)
     ways = [arrival - start for start, arrival in zip(let_go, arrived, strict=True)]
-    assert 0 <= min(ways) <= max(ways) < 1.0
-    assert fullest(arrived, 10.0) <= burst + rate * (10.25 + max(ways))
+    assert 0 <= min(ways) <= max(ways) < patient(1.0)
+    assert fullest(arrived, 10.0) <= burst + rate * (10 + patient(0.25) + max(ways))
     assert used >= 0.95
 
 

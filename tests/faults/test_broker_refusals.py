@@ -7,14 +7,14 @@ from pathlib import Path
 
 import aio_pika
 import pytest
-from e2e.command import command
-from faults.rig import Rig
-from faults.rows import record, row
-from services.certificates import Certificate, certificate, expired
-from services.program import HOST
 
-from notification_sender.adapters.topology import Topology
-from notification_sender.ports import Lane
+from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.ports.broker import Lane
+from tests.e2e.command import command
+from tests.faults.rig import Rig
+from tests.faults.rows import record, row
+from tests.services.certificates import Certificate, certificate, expired
+from tests.services.program import HOST
 
 CONFIGURATION = 78
 
@@ -25,14 +25,14 @@ CONFIGURATION = 78
         pytest.param(
             "guest:guest",
             "guest:no",
-            "user and password",
+            "user or the password",
             id="wrong password",
             marks=row(15, "wrong password", quick=False),
         ),
         pytest.param(
             "guest:guest",
             "nobody:guest",
-            "user and password",
+            "user or the password",
             id="no such user",
             marks=row(15, "no such user", quick=False),
         ),

@@ -12,17 +12,18 @@ import aio_pika
 import orjson
 import pytest
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
-from e2e.fleet import Worker
-from faults.parrots import Parrot, mail_parrot
-from faults.rig import Rig
-from faults.rows import row
-from services.program import HOST, free_port
 
-from notification_sender.sandbox.platform import CLIENT_SECRET
+from notification_sender.sandbox.platform.platform import CLIENT_SECRET
+from tests.e2e.fleet import Worker
+from tests.faults.parrots import Parrot, mail_parrot
+from tests.faults.rig import Rig
+from tests.faults.rows import row
+from tests.patience import option
+from tests.services.program import HOST, free_port
 
 ANSWERS = (200, 302, 400, 401, 403, 410, 429, 500, 503, "hang")
 MAILS = ("250", "450", "550", "data-250", "data-452", "data-554")
-FAILING = {"NS_RETRY_SCHEDULE": "1s", "NS_SEND_TIMEOUT": "1s"}
+FAILING = {"NS_RETRY_SCHEDULE": "1s", "NS_SEND_TIMEOUT": option(1)}
 
 
 class Canaries:
@@ -56,6 +57,7 @@ class Canaries:
 async def canaries(rig: Rig) -> AsyncIterator[Canaries]:
     """In the signing key, the world's records, and the users of the broker and the store."""
     canaries = Canaries()
+    rig.environment["NS_SHARED_SECRETS"] += ",canary"
     (Path(rig.environment["NS_SECRETS_DIR"]) / "canary").write_text(f"whsec_{canaries['key']}\n")
     for organization in rig.sandbox.world.organizations.values():
         organization["name"] = canaries["body"]

@@ -9,12 +9,13 @@ from typing import Any
 import aio_pika
 import orjson
 import pytest
-from e2e.reading import payload
-from e2e.test_hostile_receivers import forget_peak, resident
-from faults.rig import Rig
-from faults.rows import record, row
 
 from notification_sender.sandbox.sandbox import Sandbox
+from tests.e2e.reading import payload
+from tests.e2e.test_hostile_receivers import forget_peak, resident
+from tests.faults.rig import Rig
+from tests.faults.rows import record, row
+from tests.patience import patience, patient
 
 Record = dict[str, Any]
 MIB = 1024 * 1024
@@ -45,7 +46,7 @@ async def test_a_vast_message_is_dead_before_it_is_read_and_costs_its_size_a_few
         forget_peak(worker)
         await send(rig, [b'{"work_unit_id": "' + b"x" * size + b'"}'])
         await rig.publish(rig.units(50))
-        async with asyncio.timeout(60):
+        async with patience(60):
             [letter] = await rig.broker.dead(1)
         await rig.account()
         grown = (resident(worker, "VmHWM") - before) / MIB
@@ -65,7 +66,7 @@ async def test_what_stands_beside_the_body_changes_nothing_and_what_is_compresse
             rig, [orjson.dumps(second)], content_type="", expiration=60, priority=9, headers={"x": "x" * 100_000}
         )
         await send(rig, [gzip.compress(orjson.dumps(third))], content_encoding="gzip")
-        async with asyncio.timeout(30):
+        async with patience(30):
             [letter] = await rig.broker.dead(1)
             await rig.inbox.accepts(2)
         await rig.publish(units)
@@ -82,12 +83,12 @@ async def test_bad_messages_among_good_ones_are_dead_once_and_slow_nobody_down(r
         units = rig.units(400)
         bad = [[b"{", b'{"work_unit_id": 7}'][number % 2] for number in range(20)]
         await asyncio.gather(rig.publish(units), send(rig, bad))
-        async with asyncio.timeout(30):
+        async with patience(30):
             letters = await rig.broker.dead(20)
         both = (await rig.account()).p99
     record(figure=f"p99 {1000 * quiet:.0f} ms without, {1000 * both:.0f} ms with")
     assert sorted(str(it.headers["x-reason"]) for it in letters) == ["malformed"] * 10 + ["schema"] * 10
-    assert both <= max(1.2 * quiet, quiet + 0.5)
+    assert both <= max(1.2 * quiet, quiet + patient(0.5))
 
 
 ODD = (
@@ -146,6 +147,7 @@ def own_templates(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     for name, text in texts.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "webhook.json.j2").write_text(text)
+    (folder / "intel" / "email.none").touch()
     return str(folder)
 
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from faults import proxy as verbs
-from faults.amqp import Amqp
-from faults.proxy import Passing, Proxy, asked, told
-from faults.resp import Redis
-from services.program import HOST
 
-from notification_sender.adapters.redis_ledger import ADMIT, CLAIM
+from notification_sender.adapters.redis.ledger import ADMIT, CLAIM
+from tests.faults import proxy as verbs
+from tests.faults.amqp import Amqp
+from tests.faults.proxy import Passing, Proxy, asked, told
+from tests.faults.resp import Redis
+from tests.patience import patience
+from tests.services.program import HOST
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -37,7 +38,7 @@ async def through(proxy_at: Callable[[int], Proxy] = Proxy) -> AsyncIterator[tup
 async def says(client: Client, word: bytes, within: float = 2.0) -> bytes:
     reader, writer = client
     writer.write(word)
-    async with asyncio.timeout(within):
+    async with patience(within):
         return await reader.readexactly(len(word))
 
 
@@ -81,7 +82,7 @@ async def test_after_a_half_close_the_service_still_listens() -> None:
         proxy.half_close()
         assert await reader.read() == b""
         writer.write(b"more")
-        async with asyncio.timeout(2):
+        async with patience(2):
             await rule.happened.wait()
 
 

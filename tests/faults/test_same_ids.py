@@ -3,8 +3,8 @@
 import asyncio
 import os
 
-from faults.rig import Rig
-from faults.rows import row
+from tests.faults.rig import Rig
+from tests.faults.rows import row
 
 IDS = int(os.environ.get("FAULT_IDS", "100"))
 COPIES = int(os.environ.get("FAULT_COPIES", "75"))

@@ -4,10 +4,12 @@ import asyncio
 import time
 
 import pytest
-from faults.proxy import Sight, reset, told
-from faults.rig import Rig
-from faults.rows import row
-from services.program import free_port
+
+from tests.faults.proxy import Sight, reset, told
+from tests.faults.rig import Rig
+from tests.faults.rows import row
+from tests.patience import patience, patient
+from tests.services.program import free_port
 
 NOTIFICATION = ":notification:"
 
@@ -29,7 +31,7 @@ async def test_a_slow_store_costs_time_and_nothing_else(rig: Rig, delay: float) 
 async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig) -> None:
     async with rig.victim(NS_CONCURRENCY="8") as victim:
         await rig.publish(rig.units(100, latency=0.1))
-        async with asyncio.timeout(30):
+        async with patience(30):
             await rig.inbox.accepts(20)
         victim.store.hang()
         await victim.worker.becomes(503)
@@ -38,7 +40,7 @@ async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig
         assert len(rig.inbox.posts) == begun
         victim.store.resume()
         figures = await rig.account(since=time.time())
-    assert 0 < figures.recovery <= 5
+    assert 0 < figures.recovery <= patient(5)
 
 
 @row(22, "full, noeviction", quick=False)
@@ -46,17 +48,17 @@ async def test_a_full_store_takes_the_records_of_what_is_being_sent_and_no_new_c
     shares = {"NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
     async with rig.workers(1, NS_CONCURRENCY="8", **shares) as (worker,):
         await rig.publish(rig.units(40, latency=1.0))
-        async with asyncio.timeout(30):
+        async with patience(30):
             await rig.inbox.receives(8)
         await rig.ask("CONFIG", "SET", "maxmemory", "1")
         try:
             await worker.says("notification.delivered", times=8)
-            await worker.says("step.kept")
+            await worker.says("backend.retrying")
             assert len(rig.inbox.posts) == 8
         finally:
             await rig.ask("CONFIG", "SET", "maxmemory", "0")
         figures = await rig.account(since=time.time())
-    assert figures.recovery <= 5
+    assert figures.recovery <= patient(5)
 
 
 @row(24, "SCRIPT FLUSH, again and again", quick=False)
@@ -89,7 +91,7 @@ async def test_a_step_that_was_done_and_not_answered_is_no_second_sender(rig: Ri
     async with rig.victim() as victim:
         fault = victim.store.when(step, reset)
         await rig.publish(rig.units(20))
-        async with asyncio.timeout(30):
+        async with patience(30):
             await fault.happened.wait()
         await rig.account(since=fault.at)
 
@@ -105,4 +107,20 @@ async def test_a_store_that_takes_no_writes_is_waited_for(rig: Rig) -> None:
             await rig.ask("REPLICAOF", "NO", "ONE")
 
     figures = await rig.under_load(demoted_and_promoted)
-    assert figures.recovery <= 5
+    assert figures.recovery <= patient(5)
+
+
+@row(131, "away from the midst of sends, for longer than a record is tried")
+async def test_what_was_accepted_while_the_store_was_away_is_recorded_when_it_is_back(rig: Rig) -> None:
+    async with rig.victim(NS_CONCURRENCY="8", NS_ORGANIZATION_SHARE="1", NS_DESTINATION_SHARE="1") as victim:
+        await rig.publish(rig.units(8, latency=1.0))
+        async with patience(30):
+            await rig.inbox.receives(8)
+        victim.store.hang()
+        await victim.worker.says("acceptance.unrecorded", times=8)
+        victim.store.resume()
+        await rig.account(since=time.time())
+        await victim.worker.says("notification.delivered", times=8)
+        said = [it["event"] for it in victim.worker.events]
+    assert "acceptance.remembered" not in said
+    assert said.count("notification.delivered") == 8

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.command import command
-from faults import resp
-from faults.proxy import Proxy
-from faults.rig import Rig
-from faults.rows import record, row
-from faults.test_apis import ABOUT_INCIDENTS, about, sandbox, turn
 from redis.asyncio import Redis
-from services.certificates import certificate
-from services.program import HOST
-from services.redis import Redis as Server
-from services.redis import running_redis
+
+from tests.e2e.command import command
+from tests.faults import resp
+from tests.faults.proxy import Proxy
+from tests.faults.rig import Rig
+from tests.faults.rows import record, row
+from tests.faults.test_apis import ABOUT_INCIDENTS, about, sandbox, turn
+from tests.patience import patience, patient
+from tests.services.certificates import certificate
+from tests.services.program import HOST
+from tests.services.redis import Redis as Server
+from tests.services.redis import running_redis
 
 __all__ = ["sandbox"]
 
@@ -36,7 +38,7 @@ def at(rig: Rig, store: Proxy) -> dict[str, str]:
 
 async def says(told: Callable[[], Awaitable[Any]], name: str, value: str) -> None:
     """Wait until a server says this of itself."""
-    async with asyncio.timeout(20):
+    async with patience(20):
         while (await told())[name] != value:  # noqa: ASYNC110 - it cannot be awaited, only asked
             await asyncio.sleep(0.05)
 
@@ -67,7 +69,7 @@ async def test_what_a_failover_forgets_is_sent_once_more_at_most_and_nothing_is_
             rig.workers(2, NS_CONCURRENCY="8", **at(rig, store)),
         ):
             await rig.publish(units)
-            async with asyncio.timeout(30):
+            async with patience(30):
                 await rig.inbox.accepts(150)
             primary.kill()
             known_until = time.time() - BEHIND - SETTLING
@@ -79,7 +81,7 @@ async def test_what_a_failover_forgets_is_sent_once_more_at_most_and_nothing_is_
             forgotten = sum(known_until < post.arrived < since for post in rig.inbox.posts)
             figures = await rig.account(since=since, duplicates=forgotten, copies=2, sends=2)
     record(figure=f"{figures.duplicates} of {forgotten} that may have been forgotten came twice")
-    assert figures.recovery <= 5
+    assert figures.recovery <= patient(5)
 
 
 @pytest.mark.parametrize("seconds", [600, -600], ids=["ahead", "behind"])
@@ -90,7 +92,7 @@ async def test_a_store_whose_clock_jumps_holds_nobody_up_and_lets_nobody_past_a_
         limited = {"NS_THROTTLE_WEBHOOK": f"{60 * rate}/minute burst {burst}", "NS_CONCURRENCY": "8"}
         async with rig.workers(2, **limited, **at(rig, store)):
             await rig.publish(rig.units(400))
-            async with asyncio.timeout(30):
+            async with patience(30):
                 await rig.inbox.accepts(100)
             resp.ahead(store, seconds)
             store.reset()
@@ -98,8 +100,8 @@ async def test_a_store_whose_clock_jumps_holds_nobody_up_and_lets_nobody_past_a_
             await rig.publish(rig.units(200, script=[503]))
             figures = await rig.account(since=since, sends=2)
     record(figure=f"{figures.recovery:.1f} s, {rig.most_within(1.0)} in the fullest second")
-    assert figures.recovery <= 2
-    assert rig.most_within(1.0) <= 2 * burst + rate * 1.5
+    assert figures.recovery <= patient(2)
+    assert rig.most_within(1.0) <= 2 * burst + rate * (1 + patient(0.5))
 
 
 @row(26, "LOADING: it has just been started", quick=False)
@@ -124,7 +126,7 @@ async def _refused(rig: Rig, why: str) -> None:
 
         rig.environment |= at(rig, store)
         figures = await rig.under_load(refuse)
-    assert figures.recovery <= 5
+    assert figures.recovery <= patient(5)
 
 
 # --- slow and empty -----------------------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ async def test_a_store_that_is_slow_and_empty_lets_no_more_calls_out_than_the_bu
         rig.workers(3, NS_INCIDENTS_BUDGET=str(budget), **at(rig, store)),
     ):
         await rig.publish(about(rig, range(100)))
-        async with asyncio.timeout(30):
+        async with patience(30):
             await rig.inbox.accepts(100)
         store.latency = 0.025
         await asyncio.to_thread(rig.redis.flush)

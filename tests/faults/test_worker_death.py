@@ -3,12 +3,12 @@
 It is accepted twice only where the worker died between the acceptance and its record: the promise says so.
 """
 
-import asyncio
-
 import pytest
-from faults.proxy import Proxy, Sight, asked, kill, told
-from faults.rig import Rig
-from faults.rows import row
+
+from tests.faults.proxy import Proxy, Sight, asked, kill, told
+from tests.faults.rig import Rig
+from tests.faults.rows import row
+from tests.patience import patience
 
 NOTIFICATION = ":notification:"
 
@@ -30,7 +30,7 @@ async def test_killed_with_nothing_unrecorded_under_way_each_is_accepted_once(ri
     async with rig.victim(NS_CONCURRENCY="1") as victim:
         fault = victim.store.when(step, kill(victim.worker))
         await rig.publish(rig.units(20))
-        async with asyncio.timeout(20):
+        async with patience(20):
             await fault.happened.wait()
         async with rig.workers(2):
             await rig.account(since=fault.at)
@@ -43,7 +43,7 @@ async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_u
     async with rig.victim(NS_CONCURRENCY="4") as victim:
         fault = victim.store.when(asked("settle", NOTIFICATION, "delivered", nth=3), kill(victim.worker))
         await rig.publish(rig.units(20, latency=0.05))
-        async with asyncio.timeout(20):
+        async with patience(20):
             await fault.happened.wait()
         async with rig.workers(2):
             await rig.account(since=fault.at, duplicates=4, copies=2, sends=2)
@@ -55,7 +55,7 @@ async def test_killed_before_it_has_the_answers_only_what_was_under_way_is_sent_
     async with Proxy(rig.inbox_port) as receiver, rig.victim(NS_CONCURRENCY="4") as victim:
         fault = receiver.when(told("bytes", nth=3), kill(victim.worker))
         await rig.publish(rig.units(20, port=receiver.port))
-        async with asyncio.timeout(20):
+        async with patience(20):
             await fault.happened.wait()
         async with rig.workers(2):
             await rig.account(since=fault.at, duplicates=4, copies=2, sends=2)
@@ -78,7 +78,7 @@ async def test_killed_between_parking_and_the_ack_there_is_one_chain_of_attempts
         fault = getattr(victim, proxy).when(step, kill(victim.worker))
         # Answers that speak of the one message: a host that is unwell would be left alone for a while.
         await rig.publish(rig.units(20, script=[425, 408]))
-        async with asyncio.timeout(20):
+        async with patience(20):
             await fault.happened.wait()
         async with rig.workers(1):
             figures = await rig.account(since=fault.at, sends=3)

@@ -1,12 +1,12 @@
 """A worker is stopped for longer than its lease, as by a machine that is being moved, and goes on later."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from faults.proxy import Sight, freeze, told
-from faults.rig import Rig, Victim
-from faults.rows import row
+from tests.faults.proxy import Sight, freeze, told
+from tests.faults.rig import Rig, Victim
+from tests.faults.rows import row
+from tests.patience import patience
 
 
 @asynccontextmanager
@@ -15,11 +15,11 @@ async def stopped(rig: Rig, step: Sight) -> AsyncIterator[Victim]:
     async with rig.victim(NS_CONCURRENCY="1") as victim:
         fault = victim.store.when(step, freeze(victim.worker))
         await rig.publish(rig.units(20))
-        async with asyncio.timeout(30):
+        async with patience(30):
             await fault.happened.wait()
         victim.broker.reset()
         async with rig.workers(1):
-            async with asyncio.timeout(30):
+            async with patience(30):
                 await rig.inbox.accepts(20)
             victim.worker.thaw()
             yield victim

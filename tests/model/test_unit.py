@@ -1,9 +1,11 @@
-"""What is a work unit, and what is refused at the door."""
+"""How a work unit is read from a message, and which messages are refused."""
 
 import json
 from contextlib import suppress
 from datetime import timedelta, timezone
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,18 @@ from pydantic import ValidationError
 
 from notification_sender.model.destination import Destination, Rate
 from notification_sender.model.errors import Malformed, SchemaViolation
-from notification_sender.model.unit import MAX_BYTES, Batch, WorkUnit, decode, fingerprint_time, identity, told_about
+from notification_sender.model.notification import notification_id
+from notification_sender.model.strict_json import MAX_BYTES
+from notification_sender.model.unit import (
+    MAX_BATCH,
+    Batch,
+    WorkUnit,
+    decode,
+    fingerprint_time,
+    for_one,
+    identity,
+    subject_fields,
+)
 
 GOOD = {"work_unit_id": "wu-1", "organization_id": "org-1", "incident_id": "inc-1"}
 
@@ -68,6 +81,8 @@ BREAKS_A_RULE = {
     "id a number": encoded(work_unit_id=7),
     "id null": encoded(work_unit_id=None),
     "version 2": encoded(schema_version=2),
+    "version of a slice that is none": encoded(schema_version=2, _slice=None),
+    "slice without a name": encoded(schema_version=2, _slice={}),
     "version a string": encoded(schema_version="1"),
     "version true": encoded(schema_version=True),
     "time without zone": encoded(occurred_at="2026-03-06T08:26:00"),
@@ -77,23 +92,21 @@ BREAKS_A_RULE = {
     "asset ids a string": encoded(asset_ids="a-1"),
     "asset ids numbers": encoded(asset_ids=[1]),
     "channels a string": encoded(channels="webhook"),
-    "destination without id": encoded(destinations=[{"channel": "webhook"}]),
     "destination twice": encoded(destinations=[{"destination_id": "d", "channel": "webhook"}] * 2),
-    "rate of nothing": encoded(destinations=[{"destination_id": "d", "channel": "webhook", "rate": {"per_minute": 0}}]),
     "batch without size": encoded(batch={"id": "b"}),
     "batch of zero": encoded(batch={"id": "b", "size": 0}),
 }
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_cannot_be_read_is_malformed(body: bytes) -> None:
+def test_an_unreadable_message_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refusal:
         decode(body)
     assert str(refusal.value)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_32_deep_is_read_and_33_is_not(opening: str, closing: str) -> None:
+def test_a_message_of_32_levels_is_read_and_one_of_33_is_not(opening: str, closing: str) -> None:
     assert decode(raw(opening * 31 + "1" + closing * 31)), "the message itself is the first"
     with pytest.raises(Malformed, match="nested deeper than 32"):
         decode(raw(opening * 32 + "1" + closing * 32))
@@ -105,13 +118,13 @@ def test_many_brackets_and_escapes_are_read(member: str) -> None:
 
 
 @pytest.mark.parametrize("body", BREAKS_A_RULE.values(), ids=BREAKS_A_RULE)
-def test_what_breaks_a_rule_says_where(body: bytes) -> None:
+def test_a_broken_rule_names_its_field(body: bytes) -> None:
     with pytest.raises(SchemaViolation) as refusal:
         decode(body)
     assert ":" in str(refusal.value) or "schema_version" in str(refusal.value)
 
 
-def test_every_fault_is_named_at_once() -> None:
+def test_one_error_names_every_fault() -> None:
     with pytest.raises(SchemaViolation) as refusal:
         decode(b'{"work_unit_id": "a.b", "occurred_at": "now"}')
     assert all(word in str(refusal.value) for word in ("work_unit_id", "organization_id", "occurred_at"))
@@ -121,6 +134,10 @@ def test_a_unit_with_its_required_fields_has_the_defaults_of_the_contract() -> N
     unit = decode(encoded(unknown={"is": "ignored"}))
     assert (unit.schema_version, unit.kind, unit.event) == (1, "intel", "incident.updated")
     assert (unit.fingerprint, unit.channels, unit.destinations, unit.batch) == (None, None, None, None)
+
+
+def test_the_slice_field_in_a_unit_of_version_1_is_ignored() -> None:
+    assert decode(encoded(_slice={"any": "thing"})) == decode(encoded())
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
@@ -154,6 +171,7 @@ DESTINATIONS = st.builds(
     enabled=st.booleans(),
     url=st.text(),
 )
+JSON_DESTINATIONS = DESTINATIONS.map(lambda it: it.model_dump(mode="json"))
 UNITS = st.fixed_dictionaries(
     {"work_unit_id": IDS, "organization_id": IDS},
     optional={
@@ -164,21 +182,21 @@ UNITS = st.fixed_dictionaries(
         "not_before": TIMES,
         "expires_at": TIMES,
         "channels": st.lists(IDS, max_size=2),
-        "destinations": st.lists(DESTINATIONS, max_size=2, unique_by=lambda it: it.destination_id),
-        "batch": st.builds(Batch, id=IDS, size=st.integers(1, 2**53 - 1)),
+        "destinations": st.lists(JSON_DESTINATIONS, max_size=2, unique_by=lambda it: str(it["destination_id"])),
+        "batch": st.builds(Batch, id=IDS, size=st.integers(1, MAX_BATCH)),
     },
 )
 
 
 @given(UNITS)
-def test_whatever_is_a_unit_is_the_same_unit_when_it_is_written_down_and_read(fields: dict[str, object]) -> None:
+def test_any_unit_that_is_written_and_read_again_is_the_same_unit(fields: dict[str, object]) -> None:
     try:
         unit = WorkUnit.model_validate(fields)
     except ValidationError as fault:
         assert "outside the years" in str(fault)  # noqa: PT017 - all that may be wrong with it
         return
     assert decode(unit.model_dump_json().encode()) == unit
-    about = decode(json.dumps(told_about(unit)).encode())
+    about = decode(json.dumps(subject_fields(unit)).encode())
     assert (identity(about), about.occurred_at, about.expires_at) == (
         identity(unit),
         unit.occurred_at,
@@ -206,3 +224,39 @@ def test_the_fingerprint_is_part_of_the_identity() -> None:
 )
 def test_only_a_time_with_an_offset_is_a_fence(fingerprint: str, is_time: bool) -> None:  # noqa: FBT001 - a table
     assert (fingerprint_time(decode(encoded(fingerprint=fingerprint))) is not None) is is_time
+
+
+@given(
+    unit_id=st.text("abc-_:1", min_size=1, max_size=128),
+    fingerprint=st.none() | st.text(max_size=50).filter(lambda it: it.isprintable()),
+    brought=st.booleans(),
+    channels=st.none() | st.just(["webhook"]),
+    batch=st.none() | st.just({"id": "b", "size": 3}),
+)
+def test_a_unit_for_one_destination_keeps_its_identity_and_drops_the_others(
+    *,
+    unit_id: str,
+    fingerprint: str | None,
+    brought: bool,
+    channels: Any,
+    batch: Any,
+) -> None:
+    records = [{"destination_id": f"d-{number}", "channel": "webhook"} for number in range(40)]
+    unit = WorkUnit.model_validate(
+        {
+            "work_unit_id": unit_id,
+            "organization_id": "acme",
+            "incident_id": "inc",
+            "fingerprint": fingerprint,
+            "expires_at": "2026-03-06T08:00:00Z",
+            "channels": channels,
+            "batch": batch,
+            "destinations": records if brought else None,
+        }
+    )
+    carried = orjson.dumps(for_one(unit, "d-7", records[7]))
+    again = decode(carried)
+    assert (identity(again), notification_id(again, "d-7")) == (identity(unit), notification_id(unit, "d-7"))
+    assert (again.destination_ids, again.destinations) == (frozenset({"d-7"}), (records[7],) if brought else None)
+    assert subject_fields(again) == subject_fields(unit)
+    assert len(carried) < 3000

@@ -29,8 +29,8 @@ class Mutant:
 
 
 LEDGER = "tests/contract/test_ledger.py"
-BROKER = "tests/adapters/test_rabbitmq.py"
-HTTP = "tests/adapters/test_http.py"
+BROKER = "tests/adapters/rabbitmq/test_broker.py"
+HTTP = "tests/adapters/http/test_transport.py"
 WEBHOOK = "tests/channels/test_webhook.py"
 SIMULATION = (
     "tests/simulation/test_simulation.py::"
@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "the fence check, before the first byte",
-        "notification_sender/deliver.py",
+        "notification_sender/admission.py",
         """\
             if not await self._ledger.begin(claim):
                 raise ClaimLost
@@ -62,53 +62,51 @@ MUTANTS = (
         "notification_sender/worker/settle.py",
         """\
             case Delivered(receipt):
-                await self._record_acceptance(work, Final("delivered", receipt.text))
+                await self._record_acceptance(work, receipt)
 """,
         """\
             case Delivered():
                 pass
 """,
-        ("tests/worker/test_heart.py",),
+        ("tests/worker/test_worker.py",),
     ),
     Mutant(
         "the record before the ack",
         "notification_sender/worker/lanes.py",
         """\
-        again = await self._handlers[envelope.lane](envelope)
-        if again is None:
-            await self._intake.ack(envelope)
-        else:
+        match await self._handlers[envelope.lane](envelope):
+            case Settled():
+                await self._intake.ack(envelope)
+            case AskAgain(delay):
 """,
         """\
         await self._intake.ack(envelope)
-        again = await self._handlers[envelope.lane](envelope)
-        if again is not None:
+        match await self._handlers[envelope.lane](envelope):
+            case AskAgain(delay):
 """,
-        ("tests/worker/test_heart.py",),
+        ("tests/worker/test_worker.py",),
     ),
     Mutant(
         "the parked copy before the record",
         "notification_sender/worker/settle.py",
         """\
-        await self._readiness.keep(lambda: self._outbox.park(parked))
+        await self.hand_on(Parked(work.lane, body, delay, state))
         claim = work.claim
         if claim is not None:
-            # Only now: a ledger ahead of its message would drop the message as stale.
-            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
-            self._written(work, await self._readiness.keep(release))
+            # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
+            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
 """,
         """\
         claim = work.claim
         if claim is not None:
-            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=work.tried)
-            self._written(work, await self._readiness.keep(release))
-        await self._readiness.keep(lambda: self._outbox.park(parked))
+            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+        await self.hand_on(Parked(work.lane, body, delay, state))
 """,
         (SIMULATION,),
     ),
     Mutant(
         "the publisher confirm",
-        "notification_sender/adapters/outgoing.py",
+        "notification_sender/adapters/rabbitmq/publisher.py",
         "publisher_confirms=True, on_return_raises=True",
         "publisher_confirms=False",
         (f"{BROKER}::test_a_queue_that_is_missing_loses_nothing_and_is_made_again",),
@@ -122,9 +120,9 @@ MUTANTS = (
     ),
     Mutant(
         "the address check, of the names",
-        "notification_sender/adapters/door.py",
+        "notification_sender/adapters/http/egress.py",
         """\
-            self._allow(answer["host"], port, tls=True)
+            self._allow(answer["host"], port, tls=True, organization=organization)
 """,
         """\
             pass
@@ -133,9 +131,9 @@ MUTANTS = (
     ),
     Mutant(
         "the address check, at connect",
-        "notification_sender/adapters/door.py",
+        "notification_sender/adapters/http/egress.py",
         """\
-            self._allow(str(address), int(port), tls=dial.tls)
+            self._allow(str(address), int(port), tls=dial.tls, organization=dial.organization)
 """,
         """\
             pass
@@ -144,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         "redirects off",
-        "notification_sender/adapters/http.py",
+        "notification_sender/adapters/http/transport.py",
         """\
             return _answer(exchange)
 """,
@@ -158,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "the byte cap",
-        "notification_sender/adapters/exchange.py",
+        "notification_sender/adapters/http/exchange.py",
         "while len(self.body) <= within:",
         "while True:",
         (f"{HTTP}::test_an_answer_without_end_is_an_error_or_as_far_as_it_came",),
@@ -179,24 +177,24 @@ MUTANTS = (
     ),
     Mutant(
         "the single-flight lease",
-        "lua/lease.lua",
+        "lua/lookup.lua",
         "if left > 0 and left <= ARGV[2] * 1000 and held[1] ~= ARGV[1] then",
         "if false then",
-        ("tests/contract/test_shelf.py::test_of_all_who_look_for_a_missing_fact_one_fetches_it",),
+        ("tests/contract/test_shared_cache.py::test_of_all_who_look_for_a_missing_fact_one_fetches_it",),
     ),
     Mutant(
         "the tenant check",
-        "notification_sender/recipes/records.py",
+        "notification_sender/recipes/intel/records.py",
         """kept = [row for row in found if row.get("organization_id") in owners]""",
         "kept = found",
         ("tests/recipes/test_intel_trouble.py",),
     ),
     Mutant(
         "the tenant check, of calls made for several",
-        "notification_sender/context/bulk.py",
-        "if _owner(record) == organization_id}",
+        "notification_sender/context/upstream/batching.py",
+        "if _owner(record) in (organization_id, BadRecord)}",
         "}",
-        ("tests/context/test_coalescing.py", "tests/recipes"),
+        ("tests/context/upstream/test_batching.py", "tests/recipes"),
     ),
     Mutant(
         "the reservation",
@@ -213,23 +211,23 @@ MUTANTS = (
     ),
     Mutant(
         "the watchdog",
-        "notification_sender/adapters/subscription.py",
+        "notification_sender/adapters/rabbitmq/subscription.py",
         "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet",
         "forgotten = False",
         (f"{BROKER}::test_a_consumer_that_the_broker_forgot_is_renewed",),
     ),
     Mutant(
-        "the breaker's single probe, of an API",
-        "notification_sender/context/guard.py",
-        """if state == "due" and not self._probing and await self._chosen():""",
-        """if state == "due":""",
-        ("tests/context/test_guard.py",),
+        "the fleet's single probe, of an API",
+        "notification_sender/fleet/circuit.py",
+        """self._probing = await self._kind.fleet.try_acquire_probe(self._name, self._kind.probe_timeout)""",
+        """self._probing = True""",
+        ("tests/context/upstream/test_guard.py",),
     ),
     Mutant(
-        "the breaker's single probe, of a recipient's host",
-        "notification_sender/channels/hosts.py",
-        """if state == "due" and await self._chosen(host, known, now):""",
-        """if state == "due":""",
-        ("tests/channels/test_hosts.py", "tests/worker/test_isolation.py"),
+        "the fleet's single probe, of a recipient's host",
+        "notification_sender/fleet/circuit.py",
+        """self._probing = await self._kind.fleet.try_acquire_probe(self._name, self._kind.probe_timeout)""",
+        """self._probing = True""",
+        ("tests/channels/test_hosts.py",),
     ),
 )

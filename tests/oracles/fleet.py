@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from notification_sender.ports import Clock, Share
+from notification_sender.ports.clock import Clock
+from notification_sender.ports.fleet import Share
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class MemoryFleet:
         self._registries: dict[str, _Registry] = {}
         self._probes: dict[str, float] = {}
 
-    async def allot(self, api: str, pod: str, share: Share) -> int:
+    async def allocate(self, api: str, pod: str, share: Share) -> int:
         now = self._clock.now()
         registry = self._registries.setdefault(api, _Registry(now))
         held = {it: (count, ends) for it, (count, ends) in registry.held.items() if it != pod and ends > now}
@@ -31,14 +32,14 @@ class MemoryFleet:
         registry.held = held | {pod: (grant, now + 3 * self._period)}
         return grant
 
-    async def probe(self, api: str, seconds: float) -> bool:
+    async def try_acquire_probe(self, api: str, seconds: float) -> bool:
         now = self._clock.now()
         if self._probes.get(api, 0.0) > now:
             return False
         self._probes[api] = now + seconds
         return True
 
-    async def probed(self, api: str) -> None:
+    async def release_probe(self, api: str) -> None:
         self._probes.pop(api, None)
 
     def forget(self) -> None:

@@ -4,36 +4,38 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from notification_sender.adapters.memory_places import Places
-from notification_sender.adapters.memory_record import Number, Record
+from notification_sender.policy.audit import Fate, fate
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
-from notification_sender.ports import (
+from notification_sender.ports.clock import Clock
+from notification_sender.ports.ledger import (
     HOLD,
+    SLICE,
     SUSPECT,
+    AdmissionRequest,
     AdmitReply,
-    Ask,
+    AttemptReport,
     Busy,
     Claim,
+    Claimed,
     ClaimReply,
-    Clock,
     Crashed,
-    Final,
     Key,
-    Mine,
     Settled,
     Stale,
     Suspect,
+    TerminalState,
     Throttled,
-    Tried,
     Unwanted,
-    Written,
+    WriteResult,
 )
+from tests.oracles.places import Places
+from tests.oracles.record import Number, Record
 
-LOST = Written(ours=False)
+LOST = WriteResult(ours=False)
 
 
 class MemoryLedger:
-    """Ledger and Rollcall. ``lease``, ``ledger_ttl``, ``horizon`` and ``disable_after`` in seconds."""
+    """Ledger and BatchTracker. All times in seconds."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class MemoryLedger:
         clock: Clock,
         lease: float,
         ledger_ttl: float,
+        story_ttl: float,
         horizon: float,
         disable_after: float,
         takeover_limit: int = 5,
@@ -48,15 +51,17 @@ class MemoryLedger:
         self._clock = clock
         self._lease = round(lease * SECOND)
         self._ttl = round(ledger_ttl * SECOND)
+        self._story_ttl = round(story_ttl * SECOND)
         self._horizon = round(horizon * SECOND)
         self._takeover_limit = takeover_limit
         self.records: dict[Key, Record] = {}
         self.arrivals: dict[tuple[str, str], Arrivals] = {}
-        self.stories: dict[Key, list[str]] = defaultdict(list)
+        self.stories: dict[Key, list[str]] = {}
+        self._stories_end: dict[Key, int] = {}
         self.places = Places(patience=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
-        self._batches: dict[str, dict[Key, None]] = {}
-        self._sizes: dict[str, int] = {}
+        self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
+        self._sizes: dict[tuple[str, str], int] = {}
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
         record, number = self._record(key), (replays, attempt)
@@ -67,7 +72,7 @@ class MemoryLedger:
             return Suspect()
         return self._take(key, record, token, number)
 
-    async def admit(self, ask: Ask) -> AdmitReply:
+    async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         record, number = self._record(ask.key), (ask.replays, ask.attempt)
         told = self._answer(ask.key, record, ask.token, number)
         if told is not None:
@@ -91,14 +96,16 @@ class MemoryLedger:
     async def renew(self, claim: Claim) -> bool:
         return self._renewed(claim, self._record(claim.key))
 
-    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
+    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
         record = self._record(claim.key)
         if not record.held_by(claim):
             return _said_before(record, claim, final.state)
         self._end(claim.key, record, final)
         return self._judge(claim.key, tried)
 
-    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
+    async def release(
+        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+    ) -> WriteResult:
         record = self._record(claim.key)
         if not record.held_by(claim):
             return _said_before(record, claim, "waiting")
@@ -107,33 +114,35 @@ class MemoryLedger:
         self._keep(claim.key, record)
         return self._judge(claim.key, tried)
 
-    async def note(self, key: Key, final: Final) -> None:
+    async def note(self, key: Key, final: TerminalState) -> None:
         record = self._record(key)
         if not record.over and not record.held(self._now):
             self._end(key, record, final)
 
-    async def enroll(self, batch_id: str, size: int, key: Key) -> None:
-        self._batches.setdefault(batch_id, {})[key] = None
-        self._sizes[batch_id] = size
+    async def register(self, batch_id: str, size: int, key: Key) -> None:
+        self._batches[batch_id][key] = None
+        self._sizes[batch_id, key.organization_id] = size
 
-    async def expected(self, batch_id: str) -> int | None:
-        return self._sizes.get(batch_id)
+    async def batches(self, batch_id: str, organization_id: str | None = None) -> Mapping[str, int]:
+        sizes = {owner: size for (id_, owner), size in sorted(self._sizes.items()) if id_ == batch_id}
+        return {owner: size for owner, size in sizes.items() if organization_id in (None, owner)}
 
-    async def fates(self, batch_id: str) -> Mapping[str, Sequence[str]]:
-        units = self._batches.get(batch_id, {})
-        return {f"{{{key.organization_id}}}:{key.kind}:{key.id}": self._fate(key) for key in units}
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+        units = [it for it in self._batches[batch_id] if it.organization_id == organization_id]
+        return {key.id: self._fates(key) for key in units}
 
-    def _fate(self, key: Key) -> Sequence[str]:
+    def _fates(self, key: Key) -> Sequence[Fate]:
         record = self._record(key)
-        if record.state != "done":
-            return [self._shown(key)]
-        if not record.notifications:
-            return ["suppressed"]
-        return [self._shown(Key(key.organization_id, "notification", id_)) for id_ in record.notifications]
-
-    def _shown(self, key: Key) -> str:
-        record = self._record(key)
-        return record.state if record.over else "waiting"
+        if record.state != "done" or not record.notifications:
+            return [fate(record.state, record.text)]
+        fates: list[Fate] = []
+        for part in record.notifications:
+            if part.startswith(SLICE):
+                fates += self._fates(replace(key, id=f"{key.id}{part}"))
+            else:
+                told = self._record(Key(key.organization_id, "notification", part))
+                fates.append(fate(told.state, told.text, part))
+        return fates
 
     @property
     def _now(self) -> int:
@@ -178,7 +187,7 @@ class MemoryLedger:
         record.state, record.number, record.text, record.notifications = "waiting", number, "", ()
         self.records[key] = record
 
-    def _take(self, key: Key, record: Record, token: str, number: Number) -> Mine | Crashed:
+    def _take(self, key: Key, record: Record, token: str, number: Number) -> Claimed | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
         does not undo that its sender has begun.
         """
@@ -193,9 +202,9 @@ class MemoryLedger:
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)
         claim = Claim(key, token, record.fence)
-        return Crashed(claim) if record.takeovers >= self._takeover_limit else Mine(claim, record.doubt)
+        return Crashed(claim) if record.takeovers >= self._takeover_limit else Claimed(claim, record.doubt)
 
-    def _wait(self, ask: Ask, record: Record, refused: Wait) -> Throttled:
+    def _wait(self, ask: AdmissionRequest, record: Record, refused: Wait) -> Throttled:
         if not record.claimed:
             record.free()
             record.state = "waiting"
@@ -205,7 +214,7 @@ class MemoryLedger:
         self._keep(ask.key, record)
         return Throttled(refused.delay / SECOND, refused.limit)
 
-    def _spend(self, ask: Ask, record: Record) -> Wait | None:
+    def _spend(self, ask: AdmissionRequest, record: Record) -> Wait | None:
         """None: every limit let it pass."""
         mine = ask.key.organization_id
         known = {it.name: self.arrivals[mine, it.name] for it in ask.limits if (mine, it.name) in self.arrivals}
@@ -213,17 +222,19 @@ class MemoryLedger:
         self.arrivals |= {(mine, name): arrivals for name, arrivals in verdict.arrivals.items()}
         return verdict if isinstance(verdict, Wait) else None
 
-    def _end(self, key: Key, record: Record, final: Final) -> None:
+    def _end(self, key: Key, record: Record, final: TerminalState) -> None:
         record.free()
-        record.state, record.text, record.notifications = final.state, final.text, final.notifications
+        record.state, record.text, record.notifications = final.state, final.text, final.parts
         self._keep(key, record)
 
-    def _judge(self, key: Key, tried: Tried | None) -> Written:
+    def _judge(self, key: Key, tried: AttemptReport | None) -> WriteResult:
         if tried is None:
-            return Written(ours=True)
-        self.stories[key].append(tried.story)
-        return Written(ours=True, turn=self.places.judge(tried, self._now))
+            return WriteResult(ours=True)
+        ended = self._stories_end.get(key, 0) <= self._now
+        self.stories[key] = [*([] if ended else self.stories.get(key, [])), tried.story]
+        self._stories_end[key] = self._now + self._story_ttl
+        return WriteResult(ours=True, transition=self.places.judge(tried, self._now))
 
 
-def _said_before(record: Record, claim: Claim, state: str) -> Written:
-    return Written(record.state == state and (record.token, record.fence) == (claim.token, claim.fence))
+def _said_before(record: Record, claim: Claim, state: str) -> WriteResult:
+    return WriteResult(record.state == state and (record.token, record.fence) == (claim.token, claim.fence))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from notification_sender.policy.limits import SECOND
-from notification_sender.ports import Key, Tried, Turn
+from notification_sender.ports.ledger import AttemptReport, Key, Turn
 
 WEEK = 7 * 86_400 * SECOND
 
@@ -41,7 +41,7 @@ class Places:
         left = place.hold - now if place is not None else 0
         return left if 0 < left <= self.horizon else 0
 
-    def judge(self, tried: Tried, now: int) -> Turn | None:
+    def judge(self, tried: AttemptReport, now: int) -> Turn | None:
         """What an attempt made of its destination."""
         if tried.verdict == "neither":
             return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notification_sender.policy.limits import Booking
-from notification_sender.ports import Claim, State
+from notification_sender.ports.ledger import Claim, State
 
 Number = tuple[int, int]
 """Replays, and the attempt since the last of them: the later copy has the larger one."""

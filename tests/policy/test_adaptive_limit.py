@@ -1,46 +1,46 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.concurrency import MOST, START, Window
-from notification_sender.policy.retry_budget import RetryBudget
+from notification_sender.policy.adaptive_limit import MOST, START, AimdLimit
+from notification_sender.policy.retry import RetryBudget
 
 
 def test_of_all_calls_that_were_too_much_together_one_counts() -> None:
-    window = Window()
+    window = AimdLimit()
     for _ in range(20):
-        window.overloaded(begun=0.0, now=1.0)
+        window.on_overload(begun=0.0, now=1.0)
     assert window.limit == int(0.7 * START)
-    window.overloaded(begun=1.0, now=2.0)
+    window.on_overload(begun=1.0, now=2.0)
     assert window.limit == int(0.49 * START)
 
 
 def test_it_doubles_until_it_was_too_much_and_then_grows_by_one_for_each_window_of_good_calls() -> None:
-    window = Window()
+    window = AimdLimit()
     for _ in range(int(START)):
-        window.bore(in_flight=50)
+        window.on_success(in_flight=50)
     assert window.limit == 2 * START
-    window.overloaded(begun=0.0, now=1.0)
+    window.on_overload(begun=0.0, now=1.0)
     limit = window.limit
     for _ in range(limit + 1):
-        window.bore(in_flight=limit)
+        window.on_success(in_flight=limit)
     assert window.limit == limit + 1
 
 
 def test_only_a_window_that_was_used_grows() -> None:
-    window = Window()
+    window = AimdLimit()
     for _ in range(1000):
-        window.bore(in_flight=1)
+        window.on_success(in_flight=1)
     assert window.limit == START
 
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_it_never_closes_and_never_grows_without_end(ends: list[bool]) -> None:
-    window = Window()
+    window = AimdLimit()
     for now, well in enumerate(ends):
         if well:
-            window.bore(in_flight=200)
+            window.on_success(in_flight=200)
         else:
-            window.overloaded(begun=float(now), now=now + 0.5)
+            window.on_overload(begun=float(now), now=now + 0.5)
         assert 1 <= window.limit <= MOST
 
 

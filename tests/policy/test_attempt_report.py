@@ -1,16 +1,16 @@
 """What an attempt says of its destination, and for how long it is left alone."""
 
+from dataclasses import fields
+
 import pytest
 
 from notification_sender.model.errors import ForbiddenAddress, Gone, Rejected, SendFailed, Sent
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
-from notification_sender.policy.story import LONGEST_HOLD, Verdict, hold, verdict
+from notification_sender.policy.attempt_report import LONGEST_HOLD, Verdict, hold, line, verdict
 
 
 def failed(*, sent: Sent, ill: bool = False, between: bool = False, retry_after: float | None = None) -> Failed:
-    error = SendFailed("…", sent=sent, ill=ill, retry_after=retry_after)
-    error.between = between
-    return Failed(5.0, error)
+    return Failed(5.0, SendFailed("…", sent=sent, ill=ill, between=between, retry_after=retry_after))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,12 @@ def failed(*, sent: Sent, ill: bool = False, between: bool = False, retry_after:
 )
 def test_only_what_its_recipient_did_is_held_against_a_destination(outcome: Outcome, says: Verdict) -> None:
     assert verdict(outcome) == says
+
+
+def test_of_an_acceptance_its_recipient_decides_nothing_that_is_kept() -> None:
+    kept = line(Delivered(Receipt("200", status=200)), attempt=1, at=1e9, seconds=0.5)
+    assert kept == '{"attempt":1,"at":1000000000.0,"ms":500.0,"class":"delivered","receipt":"200"}'
+    assert {it.name for it in fields(Receipt)} == {"text", "status"}
 
 
 def test_a_wish_for_time_holds_for_an_hour_at_most() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.returns import LONGEST, Returns
-from notification_sender.policy.shares import FEW, KEPT, MOST_KEPT, QUICK, UNKNOWN, Shares
+from notification_sender.policy.fair_share import FEW, KEPT, MOST_KEPT, QUICK, UNKNOWN, FairShare
+from notification_sender.policy.pacing import LONGEST, Pacer
 
 TOTAL = 20
 OWN = 10
@@ -20,17 +20,17 @@ class Crowd:
     """Many who want the same shares, each for as long as told; a tick is 10 ms."""
 
     def __init__(self) -> None:
-        self.shares = Shares(TOTAL, SHARE)
+        self.shares = FairShare(TOTAL, SHARE)
         self.now = 1000.0
         self.inside: deque[tuple[float, int]] = deque()
 
     def ask(self) -> float:
-        return self.shares.asks("org", now=self.now, dice=0.5)
+        return self.shares.delay_for("org", now=self.now, dice=0.5)
 
     def enter(self, seconds: float) -> float:
         """What it was told."""
         if not (away := self.ask()):
-            self.inside.append((self.now + seconds, self.shares.enters("org", now=self.now)))
+            self.inside.append((self.now + seconds, self.shares.acquire("org", now=self.now)))
         return away
 
     def ticks(self, number: int) -> Iterator[int]:
@@ -39,7 +39,7 @@ class Crowd:
             self.now += 0.01
             for held in [it for it in self.inside if it[0] <= self.now]:
                 self.inside.remove(held)
-                self.shares.leaves("org", held[1], now=self.now)
+                self.shares.release("org", held[1], now=self.now)
 
 
 def test_one_whose_work_is_quick_may_hold_everything() -> None:
@@ -83,7 +83,7 @@ def test_one_that_is_slow_keeps_nobody_else_away() -> None:
     crowd = Crowd()
     while not crowd.enter(15.0):
         pass
-    assert crowd.shares.asks("other", now=crowd.now, dice=0.5) == 0.0
+    assert crowd.shares.delay_for("other", now=crowd.now, dice=0.5) == 0.0
 
 
 @given(
@@ -97,17 +97,17 @@ def test_whoever_is_slow_never_holds_more_than_its_share_and_is_never_away_for_l
     total: int, share: float, steps: list[tuple[float, int]], slowness: float, dice: float
 ) -> None:
     own = max(int(total * share), min(total - 1, FEW), 1)
-    shares, now, held = Shares(total, share), 0.0, deque[tuple[float, int]]()
+    shares, now, held = FairShare(total, share), 0.0, deque[tuple[float, int]]()
     for passes, asking in steps:
         now += passes
         while held and held[0][0] <= now:
             ends, ticket = held.popleft()
-            shares.leaves("slow", ticket, now=ends)
+            shares.release("slow", ticket, now=ends)
         for _ in range(asking):
-            away = shares.asks("slow", now=now, dice=dice)
+            away = shares.delay_for("slow", now=now, dice=dice)
             assert 0 <= away <= LONGEST
             if not away:
-                held.append((now + slowness, shares.enters("slow", now=now)))
+                held.append((now + slowness, shares.acquire("slow", now=now)))
             assert away == 0 or len(held) >= own
         assert len(held) <= own
 
@@ -116,35 +116,35 @@ def test_whoever_is_slow_never_holds_more_than_its_share_and_is_never_away_for_l
 def test_returns_are_within_a_minute_and_in_order_unless_there_are_too_many(
     steps: list[tuple[float, float, float]],
 ) -> None:
-    returns, now, last = Returns(), 0.0, 0.0
+    returns, now, last = Pacer(), 0.0, 0.0
     for passes, step, dice in steps:
         now += passes
-        away = returns.after(step, now=now, dice=dice)
+        away = returns.next_delay(step, now=now, dice=dice)
         assert 0 <= away <= LONGEST
-        assert now + away >= last or away >= LONGEST / 2
+        assert now + away >= last - 1e-9 or away >= LONGEST / 2
         last = now + away
 
 
 def test_a_crowd_that_is_too_large_does_not_come_back_in_one_instant() -> None:
-    returns = Returns()
-    away = [returns.after(1.0, now=0.0, dice=number % 10 / 10) for number in range(1000)][LONGEST.__ceil__() + 1 :]
+    returns = Pacer()
+    away = [returns.next_delay(1.0, now=0.0, dice=number % 10 / 10) for number in range(1000)][LONGEST.__ceil__() + 1 :]
     assert min(away) == LONGEST / 2
     assert len(set(away)) == 10
 
 
 def test_nobody_comes_back_before_it_opens() -> None:
-    returns = Returns()
-    assert [returns.after(0.5, now=100.0, dice=0.5, opens=110.0) for _ in range(2)] == [10.5, 11.0]
+    returns = Pacer()
+    assert [returns.next_delay(0.5, now=100.0, dice=0.5, opens=110.0) for _ in range(2)] == [10.5, 11.0]
 
 
 def test_names_that_hold_nothing_are_forgotten() -> None:
-    shares = Shares(TOTAL, SHARE)
+    shares = FairShare(TOTAL, SHARE)
     for number in range(2 * MOST_KEPT):
-        shares.leaves(str(number), shares.enters(str(number), now=0.0), now=0.0)
+        shares.release(str(number), shares.acquire(str(number), now=0.0), now=0.0)
     assert len(shares._names) <= MOST_KEPT
-    shares.enters("held", now=0.0)
+    shares.acquire("held", now=0.0)
     for number in (1, 2):
-        shares.enters(f"later-{number}", now=KEPT + 1)
+        shares.acquire(f"later-{number}", now=KEPT + 1)
     assert set(shares._names) == {"held", "later-1", "later-2"}
 
 
@@ -167,9 +167,9 @@ def behind(crowd: Crowd, *, put_off: float, of_ten: int) -> None:
     """Quick, but what it wants to send is put off, so many times of ten."""
     for tick in crowd.ticks(100):
         crowd.enter(0.01)
-        crowd.shares.went("org", put_off=put_off if tick % 10 < of_ten else 0.0, now=crowd.now)
+        crowd.shares.record_deferral("org", put_off=put_off if tick % 10 < of_ten else 0.0, now=crowd.now)
     for _ in range(OWN // 2):
-        crowd.shares.enters("org", now=crowd.now)
+        crowd.shares.acquire("org", now=crowd.now)
 
 
 @pytest.mark.parametrize(("put_off", "least", "most"), [(20.0, 10, 20), (300.0, LONGEST / 2, LONGEST)])

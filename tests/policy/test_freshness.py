@@ -10,16 +10,16 @@ BEFORE, AFTER = EVENT - timedelta(seconds=1), EVENT + timedelta(seconds=1)
 
 def test_a_fingerprint_fences_by_the_subjects_own_time() -> None:
     held = fence(EVENT, AFTER)
-    assert held.lets(modified=EVENT, fetched=BEFORE)
-    assert not held.lets(modified=BEFORE, fetched=AFTER)
-    assert not held.lets(modified=None, fetched=AFTER)
+    assert held.satisfied_by(modified=EVENT, fetched=BEFORE)
+    assert not held.satisfied_by(modified=BEFORE, fetched=AFTER)
+    assert not held.satisfied_by(modified=None, fetched=AFTER)
 
 
 def test_without_one_a_copy_must_be_fetched_since_it_happened() -> None:
     held = fence(None, EVENT)
-    assert held.lets(modified=BEFORE, fetched=AFTER)
-    assert not held.lets(modified=AFTER, fetched=BEFORE)
+    assert held.satisfied_by(modified=BEFORE, fetched=AFTER)
+    assert not held.satisfied_by(modified=AFTER, fetched=BEFORE)
 
 
 def test_without_either_any_copy_will_do() -> None:
-    assert fence(None, None).lets(modified=None, fetched=BEFORE)
+    assert fence(None, None).satisfied_by(modified=None, fetched=BEFORE)

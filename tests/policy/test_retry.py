@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notification_sender.model.durations import LONGEST_DURATION, duration
 from notification_sender.policy.retry import (
     BACKOFF_CAP,
-    LONGEST,
     MAX_RETRY_AFTER,
-    Patience,
+    RetryPolicy,
     Schedule,
     backoff,
-    duration,
     retry_after,
 )
 
@@ -78,7 +77,7 @@ def test_any_text_is_a_duration_that_can_be_waited_or_is_refused(text: str) -> N
         seconds = duration(text)
     except ValueError:
         return
-    assert 0 <= seconds <= LONGEST
+    assert 0 <= seconds <= LONGEST_DURATION
 
 
 DATES = [
@@ -117,14 +116,18 @@ def test_an_empty_schedule_is_refused() -> None:
 def test_no_attempt_comes_after_the_age_limit_and_none_before_it_is_kept_from_its_rung(
     attempt: int, age: float, throw: float, wish: float | None
 ) -> None:
-    patience = Patience({"webhook": SCHEDULE}, max_age=604_800.0)
-    delay = patience.after("webhook", attempt, age=age, dice=throw, retry_after=wish)
+    policy = RetryPolicy({"webhook": SCHEDULE}, delivery_max_age=604_800.0, platform_max_age=86_400.0)
+    delay = policy.next_delay("webhook", attempt, age=age, dice=throw, retry_after=wish)
     alone = SCHEDULE.after(attempt, throw, wish)
     assert delay == (None if alone is None or age + alone > 604_800.0 else alone)
-    assert not patience.over(age + (delay or 0.0)) or delay is None
+    assert not policy.is_expired(age + (delay or 0.0)) or delay is None
 
 
 def test_each_channel_has_a_schedule_of_its_own() -> None:
-    patience = Patience({"webhook": Schedule((5.0,)), "email": Schedule((60.0, 60.0))}, max_age=604_800.0)
-    after = [patience.after(it, attempt, age=0.0, dice=0.5) for it in ("webhook", "email") for attempt in (1, 2)]
+    policy = RetryPolicy(
+        {"webhook": Schedule((5.0,)), "email": Schedule((60.0, 60.0))},
+        delivery_max_age=604_800.0,
+        platform_max_age=86_400.0,
+    )
+    after = [policy.next_delay(it, attempt, age=0.0, dice=0.5) for it in ("webhook", "email") for attempt in (1, 2)]
     assert after == [5.0, None, 60.0, 60.0]

@@ -7,13 +7,13 @@ from urllib.parse import parse_qs
 
 import httpx
 import orjson
-from context.fakes import CountingShelf, MovedClock, cache_of, guard_of
 
 from notification_sender.context.gather import Gatherer
-from notification_sender.context.tokens import Tokens
-from notification_sender.context.upstream import Upstream
+from notification_sender.context.upstream.client import Upstream
+from notification_sender.context.upstream.tokens import Tokens
 from notification_sender.model.unit import WorkUnit
-from notification_sender.recipes.intel import intel
+from notification_sender.recipes.intel.sources import intel
+from tests.context.fakes import CountingSharedCache, MovedClock, cache_of, guard_of
 
 Answer = Callable[[httpx.Request], httpx.Response]
 MODIFIED = "2026-03-06T08:00:00Z"
@@ -79,10 +79,10 @@ class Platform:
 
     def _truth(self, endpoint: str, request: httpx.Request) -> Any:
         if endpoint.endswith("bulk"):
-            shelf = self.assets if endpoint == "assets/bulk" else self.intel_requests
+            rows = self.assets if endpoint == "assets/bulk" else self.intel_requests
             (ids,) = orjson.loads(request.content).values()
             assert len(ids) <= 100
-            return [shelf[id_] for id_ in ids if id_ in shelf]
+            return [rows[id_] for id_ in ids if id_ in rows]
         return {
             "token": {"access_token": self.token, "token_type": "Bearer", "expires_in": 3600},
             "reverse": {"display_name": "Bahnhofstrasse, Zürich"},
@@ -136,8 +136,8 @@ class Bench:
     def __init__(self, platform: Platform, *, current_incidents: str = "auto", timeout: float = 30.0) -> None:
         self.platform = platform
         self.clock = MovedClock()
-        self.shelf = CountingShelf(self.clock)
-        self.cache = cache_of(self.clock, self.shelf)
+        self.shared = CountingSharedCache(self.clock)
+        self.cache = cache_of(self.clock, self.shared)
         self.foreign: Counter[str] = Counter()
         self.observed: Counter[tuple[str, str, str]] = Counter()
         tokens = Tokens(aaa=self._api("aaa"), client_id="us", client_secret="s3cret", clock=self.clock)
@@ -157,7 +157,7 @@ class Bench:
 
     def forget_process(self) -> None:
         """As if another process of the fleet came now."""
-        self.cache = cache_of(self.clock, self.shelf)
+        self.cache = cache_of(self.clock, self.shared)
         self.gatherer = self._gatherer()
 
     def _gatherer(self) -> Gatherer:

@@ -4,8 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from notification_sender import plugins
 from notification_sender import recipes as module
-from notification_sender.context.graph import Recipe
+from notification_sender.context.recipe import Recipe
 from notification_sender.model.errors import ConfigurationFault
 
 storms = Recipe("storms", subject=lambda _: "storm")
@@ -14,7 +15,7 @@ storms = Recipe("storms", subject=lambda _: "storm")
 
 def installed(monkeypatch: pytest.MonkeyPatch, *entries: tuple[str, str]) -> None:
     points = [EntryPoint(name, value, module.GROUP) for name, value in entries]
-    monkeypatch.setattr(module, "entry_points", lambda *, group: points if group == module.GROUP else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: points if group == module.GROUP else [])
 
 
 def test_a_recipe_of_another_package_is_there_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +29,7 @@ def test_all_that_cannot_work_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -
         ("gone", "no_such_package:recipe"),
         ("text", "os:sep"),
         ("floods", f"{__name__}:storms"),
-        ("intel", "notification_sender.recipes.intel:intel"),
+        ("intel", "notification_sender.recipes.intel.sources:intel"),
     )
     with pytest.raises(ConfigurationFault) as refused:
         module.recipes()

@@ -3,10 +3,10 @@ from typing import Any
 
 import httpx
 import pytest
-from recipes.api import LATER, MODIFIED, Bench, Platform, edge, query, record, small_world, unit
 
-from notification_sender.context.graph import MISSING
+from notification_sender.context.source import MISSING
 from notification_sender.model.errors import SchemaViolation
+from tests.recipes.api import LATER, MODIFIED, Bench, Platform, edge, query, record, small_world, unit
 
 
 def ids(rows: Any, name: str = "intel_request_id") -> list[str]:
@@ -25,7 +25,7 @@ async def test_75_gatherings_of_one_unit_call_each_endpoint_once(*, fast: bool, 
     assert all(context.values == contexts[0].values for context in contexts)
     bench.forget_process()
     await bench.gatherer.gather(unit(fingerprint=MODIFIED))
-    assert bench.platform.calls == calls, "another process finds it all on the shelf"
+    assert bench.platform.calls == calls, "another process finds it all in the shared cache"
     assert {api: sum(n for (it, *_), n in bench.observed.items() if it == api) for api in ("aaa",)} == {"aaa": 2}
 
 
@@ -109,7 +109,7 @@ async def test_an_entry_that_is_absent_broken_foreign_or_old_sends_us_the_slow_p
     assert (platform.calls["current"], platform.calls["incident"]) == (1, 1)
     assert (context.values["incident"]["modified"], context.degraded) == (LATER, [])
     if change:  # a broken one is no absence
-        assert not [key for key in bench.shelf.kept if "current_entry" in key]
+        assert not [key for key in bench.shared.kept if "current_entry" in key]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"incident": '])
@@ -119,7 +119,7 @@ async def test_an_entry_that_cannot_be_read_sends_us_the_slow_path(body: bytes) 
     bench = Bench(platform)
     assert (await bench.gatherer.gather(unit())).degraded == []
     assert (platform.calls["current"], platform.calls["incident"]) == (1, 1)
-    assert not [key for key in bench.shelf.kept if "current_entry" in key]
+    assert not [key for key in bench.shared.kept if "current_entry" in key]
 
 
 async def test_what_an_entry_leaves_out_does_not_exist_and_what_it_does_not_say_is_asked_for() -> None:
@@ -138,7 +138,7 @@ async def test_an_incident_that_lags_behind_the_event_is_used_named_and_not_kept
     contexts = [await bench.gatherer.gather(unit(fingerprint=LATER)) for _ in range(2)]
     assert [context.degraded for context in contexts] == [["freshness"]] * 2
     assert bench.platform.calls["incident"] == 2
-    assert not [key for key in bench.shelf.kept if ":incident:" in key]
+    assert not [key for key in bench.shared.kept if ":incident:" in key]
     bench.platform.incident["modified"] = LATER
     assert (await bench.gatherer.gather(unit(fingerprint=LATER))).degraded == []
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from recipes.api import LATER, MODIFIED, Bench, Platform, edge, small_world, unit
 
 from notification_sender.model.errors import ContextUnavailable, SubjectNotFound
+from tests.recipes.api import LATER, MODIFIED, Bench, Platform, edge, small_world, unit
 
 LATEST = "2026-03-06T08:26:05Z"
 """Five seconds after the clock of the tests starts."""
@@ -93,7 +93,7 @@ async def test_a_refusal_that_is_remembered_ends_as_the_one_that_was_heard() -> 
     platform = small_world(fast=False)
     bench = Bench(platform)
     platform.answers = {"organization": lambda _: httpx.Response(404)}
-    heard = "^organization: aaa GET /organizations/{} answered 404$"
+    heard = "^organization: aaa GET /organizations/{} of acme answered 404$"
     for _ in range(5):
         with pytest.raises(ContextUnavailable, match=heard):
             await bench.gatherer.gather(unit())

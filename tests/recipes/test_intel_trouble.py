@@ -2,10 +2,10 @@ import asyncio
 
 import httpx
 import pytest
-from recipes.api import Bench, record, small_world, unit
 
-from notification_sender.context.graph import MISSING
+from notification_sender.context.source import MISSING
 from notification_sender.model.errors import ContextUnavailable, SubjectNotFound, TenantMismatch
+from tests.recipes.api import Bench, record, small_world, unit
 
 
 @pytest.mark.parametrize("owner", ["other", None])
@@ -28,7 +28,7 @@ async def test_the_subject_of_another_organization_ends_the_unit() -> None:
     with pytest.raises(TenantMismatch, match="incident: it belongs to another organization"):
         await bench.gatherer.gather(unit())
     assert bench.foreign == {"incident": 1}
-    assert not [key for key in bench.shelf.kept if ":incident:" in key]
+    assert not [key for key in bench.shared.kept if ":incident:" in key]
 
 
 async def test_a_foreign_record_beside_the_subject_is_as_if_it_were_not() -> None:
@@ -37,7 +37,7 @@ async def test_a_foreign_record_beside_the_subject_is_as_if_it_were_not() -> Non
     bench = Bench(platform)
     context = await bench.gatherer.gather(unit(event="intel.created", intel_request_id="direct"))
     assert (context.values["incident"], context.degraded) == (MISSING, ["incident"])
-    assert not [key for key in bench.shelf.kept if ":incident:" in key]
+    assert not [key for key in bench.shared.kept if ":incident:" in key]
 
 
 @pytest.mark.parametrize("endpoint", ["organization", "incident"])
@@ -60,7 +60,7 @@ async def test_nothing_of_an_error_is_kept_and_the_next_call_is_made(
     platform.answers = {endpoint: lambda _: httpx.Response(status, json=platform.incident)}
     with pytest.raises(error):
         await bench.gatherer.gather(unit())
-    assert not [key for key in bench.shelf.kept if f":{endpoint}:" in key]
+    assert not [key for key in bench.shared.kept if f":{endpoint}:" in key]
     assert asyncio.all_tasks() == {asyncio.current_task()}
     platform.answers = {}
     assert (await bench.gatherer.gather(unit())).degraded == []
@@ -105,6 +105,6 @@ async def test_a_token_that_is_revoked_is_renewed_once_for_all() -> None:
     await bench.gatherer.gather(unit())
     bench.platform.token = "service-2"
     bench.clock.time += 3000
-    bench.shelf.forget()
+    bench.shared.forget()
     await asyncio.gather(*(bench.gatherer.gather(unit(asset_ids=["a"])) for _ in range(75)))
     assert bench.platform.calls["token"] == 2

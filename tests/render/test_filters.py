@@ -21,12 +21,12 @@ from notification_sender.render.filters import at, in_zone, label, latlon, pick,
         (None, "Europe/Zurich", ""),
     ],
 )
-def test_a_time_is_told_in_the_zone_of_the_organization(value: Any, name: str, said: str) -> None:
+def test_a_time_is_written_in_the_zone_of_the_organization(value: Any, name: str, said: str) -> None:
     assert in_zone(value, name) == said
 
 
 @pytest.mark.parametrize("name", [None, 7, "", "..", "/etc/passwd", "Mars/Olympus", "\x00", "a" * 5000, ["UTC"]])
-def test_what_is_no_zone_is_utc(name: Any) -> None:
+def test_an_unknown_zone_is_utc(name: Any) -> None:
     assert zone(name) == "UTC"
 
 
@@ -41,11 +41,11 @@ def test_what_is_no_zone_is_utc(name: Any) -> None:
         (None, ""),
     ],
 )
-def test_a_point_is_told_latitude_first(value: Any, said: str) -> None:
+def test_a_point_is_written_latitude_first(value: Any, said: str) -> None:
     assert latlon(value) == said
 
 
-def test_words_of_machines_become_words() -> None:
+def test_a_constant_becomes_words() -> None:
     assert [label(word) for word in ("IN_PROGRESS", "open", None, 7)] == ["In progress", "Open", "", "7"]
 
 
@@ -54,7 +54,7 @@ def test_a_path_ends_where_something_is_missing() -> None:
     assert [at(record, path) for path in ("a.b", "a.c.x", "a.d.x", "z", "a.z.y")] == [1, None, None, None, None]
 
 
-def test_what_is_picked_is_all_there_and_a_geojson_is_an_object() -> None:
+def test_pick_returns_all_fields_and_geojson_as_an_object() -> None:
     point = {"type": "Point", "coordinates": [8, 47]}
     for written in (point, '{"type":"Point","coordinates":[8,47]}'):
         assert pick({"a": 1, "b": 2, "geojson": written}, "a", "c", "geojson") == {"a": 1, "c": None, "geojson": point}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.render.plain import plain
+from notification_sender.render.plain_text import plain
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ from notification_sender.render.plain import plain
         ("<p style='color:red; display : none'>a<br>b<p>c</p>d<span hidden>e<b>f</b></span>g", "c\n\ndg\n"),
     ],
 )
-def test_a_page_reads_as_it_looks(html: str, text: str) -> None:
+def test_the_text_of_a_page_follows_its_layout(html: str, text: str) -> None:
     assert plain(css_inline.inline(html, load_remote_stylesheets=False)) == text
 
 
 @given(st.lists(st.sampled_from(["<", ">", "<p>", "</p>", "<a href=", "'", '"', "&", "<!--", "-->", "x", " ", "</a>"])))
-def test_no_html_is_a_fault(pieces: list[str]) -> None:
+def test_any_html_gives_a_text(pieces: list[str]) -> None:
     plain("".join(pieces))

@@ -1,5 +1,6 @@
 """Rendering: what a template may do, which names it reads, and what is said when it fails."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ import pytest
 
 from notification_sender.model.errors import ConfigurationFault, RenderFault
 from notification_sender.model.unit import WorkUnit
-from notification_sender.render import MAX_BYTES, Renderer
+from notification_sender.render import MAX_BYTES, Renderer, markup
+from notification_sender.render.allowed import ATTRIBUTES
+from notification_sender.render.filters import FILTERS
+from notification_sender.render.meter import MAX_BITS, MAX_STEPS, MAX_TEXT, MAX_WIDTH, SECONDS
 
 CHANNELS = {"webhook": {"json": False}, "email": {"subject": False, "txt": False, "html": True}}
 UNIT = WorkUnit(work_unit_id="w", organization_id="o", occurred_at=datetime(2026, 3, 6, tzinfo=UTC))
@@ -31,7 +35,7 @@ def say(folder: Path, text: str, **facts: Any) -> str:
 # --- which names a template reads -----------------------------------------------------------------------------
 
 
-def test_names_are_found_through_all_that_a_template_refers_to(tmp_path: Path) -> None:
+def test_names_are_found_in_all_files_that_a_template_refers_to(tmp_path: Path) -> None:
     made = renderer(
         tmp_path,
         a__note_txt="{% extends 'base.j2' %}{% block body %}{{ incident }}{% include '../b/row.j2' %}{% endblock %}",
@@ -66,10 +70,59 @@ def test_a_name_that_is_also_set_is_still_read(tmp_path: Path, text: str) -> Non
     assert "incident" in renderer(tmp_path, a__note_txt=text).names("a", "note")
 
 
+# --- what must be there ---------------------------------------------------------------------------------------
+
+TWO = {"note": {"txt": False}, "page": {"html": True, "txt": False}}
+
+
+def lacking(made: Renderer, kinds: list[str], channels: list[str]) -> list[str]:
+    with pytest.raises(ConfigurationFault) as caught:
+        made.check(kinds, channels)
+    return str(caught.value).splitlines()
+
+
+def test_a_kind_without_templates_is_a_fault_that_names_the_files_to_make(tmp_path: Path) -> None:
+    made = renderer(tmp_path, TWO, a__note_txt="x", a__page_html="x")
+    assert made.check(["a"], ["note", "page"]) == []
+    for line, channel, file in zip(lacking(made, ["a", "b"], ["note", "page"]), TWO, ("txt", "html"), strict=True):
+        assert line.startswith(f"{tmp_path}: kind 'b' has no template for {channel}: make b/{channel}.{file}.j2, or ")
+
+
+def test_a_kind_that_lacks_one_channel_is_a_fault_where_that_channel_is_used(tmp_path: Path) -> None:
+    made = renderer(tmp_path, TWO, a__note_txt="x")
+    assert made.check(["a"], ["note"]) == []
+    [line] = lacking(made, ["a"], ["note", "page"])
+    assert line == (
+        f"{tmp_path}: kind 'a' has no template for page: make a/page.html.j2, or an empty a/page.none to leave out page"
+    )
+
+
+def test_a_kind_may_be_left_out_for_a_channel_on_purpose(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "page.none").touch()
+    made = renderer(tmp_path, TWO, a__note_txt="x")
+    assert made.check(["a"], ["note", "page"]) == ["a/page"]
+    assert made.check(["a"], ["note"]) == []
+    assert [made.leaves_out("a", it) for it in TWO] == [False, True]
+    assert "left out for page" in lacking(made, ["a"], ["page"])[0]
+
+
+def test_a_none_file_beside_a_template_or_without_a_channel_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("note.none", "mail.none"):
+        (tmp_path / "a" / name).touch()
+    with pytest.raises(ConfigurationFault) as caught:
+        renderer(tmp_path, TWO, a__note_txt="x")
+    assert str(caught.value).splitlines() == [
+        "a/mail.none: there is no channel 'mail', only note, page",
+        "a/note.none leaves out note, and a template for note exists: remove one of them",
+    ]
+
+
 # --- faults ---------------------------------------------------------------------------------------------------
 
 
-def test_all_faults_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
+def test_one_error_names_all_faults_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         renderer(
             tmp_path,
@@ -92,12 +145,12 @@ def test_a_folder_without_templates_is_refused(tmp_path: Path) -> None:
         Renderer(folder=tmp_path / "absent", channels=ONE)
 
 
-def test_a_channel_wants_all_its_parts_or_none(tmp_path: Path) -> None:
+def test_a_channel_needs_all_its_parts_or_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault, match=r"^a/email\.html\.j2 is missing: .*\na/email\.subject\.j2 is missing"):
         renderer(tmp_path, CHANNELS, a__email_txt="x", b__webhook_json="{}")
 
 
-def test_text_that_nobody_wrote_is_made_from_the_html_and_what_is_written_stands(tmp_path: Path) -> None:
+def test_a_missing_text_part_is_made_from_the_html(tmp_path: Path) -> None:
     page = "<STYLE>.x { display: none }</STYLE><p class=x>preview<p>{{ x }} <a href='https://e.com/{{ x }}'>more</a>"
     files = {"a__email_subject": "", "a__email_html": page, "b__email_subject": "", "b__email_html": page}
     made = renderer(tmp_path, CHANNELS, **files, b__email_txt="by hand: {{ x }}")
@@ -106,7 +159,7 @@ def test_text_that_nobody_wrote_is_made_from_the_html_and_what_is_written_stands
     assert made.names("a", "email") == {"x"}
 
 
-def test_text_that_is_not_escaped_does_not_enter_html(tmp_path: Path) -> None:
+def test_unescaped_text_does_not_enter_html(tmp_path: Path) -> None:
     files = {
         "a__email_subject": "",
         "a__email_txt": "",
@@ -116,7 +169,7 @@ def test_text_that_is_not_escaped_does_not_enter_html(tmp_path: Path) -> None:
         renderer(tmp_path, CHANNELS, a__words="{% macro say(x) %}{{ x }}{% endmacro %}", **files)
 
 
-def test_what_html_includes_is_escaped_too(tmp_path: Path) -> None:
+def test_a_file_included_by_html_is_escaped(tmp_path: Path) -> None:
     files = {"a__email_subject": "{{ x }}", "a__email_txt": "", "a__email_html": "{% include 'row.html.j2' %}{{ x }}"}
     made = renderer(tmp_path, CHANNELS, a__row_html="{{ x }}", **files)
     parts = made.render("a", "email", {"x": "<b>"})
@@ -157,20 +210,20 @@ def test_an_unknown_template_is_named(tmp_path: Path) -> None:
         *("[" * 5000, '{"a": {{ x }}}', '{"a": "{{ x }}"}', '{"a": 1} {"b": 2}', "{{ x }}"),
     ],
 )
-def test_a_webhook_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_webhook_part_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json=text)
     with pytest.raises(RenderFault, match=r"a/hook\.json\.j2: (not JSON|a JSON object)"):
         made.render("a", "hook", {"x": 'say "x"\\', "unit": UNIT, "timestamp": "t"})
 
 
-def test_a_webhook_is_sealed_as_it_was_written(tmp_path: Path) -> None:
+def test_the_payload_keeps_the_bytes_of_the_template(tmp_path: Path) -> None:
     made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json='{"a": {{ x }}, "b": "\\u00e4"}')
     text = made.render("a", "hook", {"x": "12345678901234567890123", "unit": UNIT, "timestamp": 't"'})["json"]
     written = '{"a": 12345678901234567890123, "b": "\\u00e4"}'
     assert text == f'{{"type":"incident.updated","timestamp":"t\\"","data":{written}}}'
 
 
-def test_json_says_no_nan(tmp_path: Path) -> None:
+def test_json_has_no_nan(tmp_path: Path) -> None:
     assert say(tmp_path, "{{ [x, -x] | tojson }}", x=float("nan")) == "[null,null]"
 
 
@@ -215,7 +268,7 @@ ESCAPES = [
 
 
 @pytest.mark.parametrize("text", ESCAPES)
-def test_there_is_no_way_out(tmp_path: Path, text: str) -> None:
+def test_a_template_cannot_reach_the_interpreter(tmp_path: Path, text: str) -> None:
     facts = {"x": "x", "d": {"a": 1}, "l": [1], "t": UNIT.occurred_at, "unit": UNIT}
     with pytest.raises((RenderFault, ConfigurationFault)):
         say(tmp_path, text, **facts)
@@ -233,3 +286,14 @@ def test_the_parts_together_have_a_limit(tmp_path: Path) -> None:
 def test_a_lone_surrogate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RenderFault, match="surrogate"):
         say(tmp_path, "{{ x }}", x="\ud83d")
+
+
+def test_the_page_about_templates_lists_the_allowlist_and_the_bounds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "templates.md").read_text()
+    words = set(re.findall(r"\w+", page))
+    named = set().union(*(ATTRIBUTES[kind] for kind in (str, dict, list, datetime)))
+    assert {name for name in named if not name.startswith("is")} <= words
+    assert set(FILTERS) <= words
+    limits = (MAX_STEPS, MAX_TEXT, MAX_BITS, MAX_WIDTH, markup.MAX_OPEN, markup.MAX_ELEMENTS, markup.LONGEST_TAG)
+    for limit in (*(f"{it:,}" for it in limits), f"{SECONDS:g} s"):
+        assert limit in page

@@ -29,6 +29,40 @@ def certificate(folder: Path, *names: str) -> Certificate:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """``issuer`` is signed by ``root``, and has signed ``leaf``, whose file holds no other certificate."""
+
+    root: Path
+    issuer: Path
+    leaf: Certificate
+
+    def sending(self, *more: Path) -> ssl.SSLContext:
+        """For a server that sends its own certificate, and these."""
+        whole = self.leaf.certificate.with_name("sent.pem")
+        whole.write_bytes(b"".join(it.read_bytes() for it in (self.leaf.certificate, *more)))
+        return Certificate(whole, self.leaf.key).serving()
+
+
+def chain(folder: Path, *names: str) -> Chain:
+    """A server's certificate for these names, as authorities make them."""
+    root = certificate(folder / "root", "DNS:root")
+    issuer = _signed(folder / "issuer", root, "basicConstraints=critical,CA:TRUE")
+    leaf = _signed(folder / "leaf", issuer, f"basicConstraints=CA:FALSE\nsubjectAltName={','.join(names)}")
+    return Chain(root.certificate, issuer.certificate, leaf)
+
+
+def _signed(folder: Path, by: Certificate, extensions: str) -> Certificate:
+    made = certificate(folder, "DNS:unsigned")
+    (folder / "extensions").write_text(extensions)
+    _openssl(f"req -new -key {made.key} -subj /CN={folder.name} -out {folder}/request.pem")
+    _openssl(
+        f"x509 -req -days 1 -in {folder}/request.pem -CA {by.certificate} -CAkey {by.key} -CAcreateserial "
+        f"-extfile {folder}/extensions -out {made.certificate}"
+    )
+    return made
+
+
 def expired(folder: Path, name: str) -> Certificate:
     """Was good for a day in 2020."""
     made = certificate(folder, name)

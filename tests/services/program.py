@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.patience import patient
+
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -38,7 +40,7 @@ def free_port() -> int:
 def answer(port: int, question: bytes) -> bytes:
     """The first bytes that the server on ``port`` answers, nothing if it does not."""
     try:
-        with socket.create_connection((HOST, port), timeout=2) as connection:
+        with socket.create_connection((HOST, port), timeout=patient(2)) as connection:
             connection.sendall(question)
             return connection.recv(64)
     except OSError:
@@ -65,7 +67,7 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + patient(START_SECONDS)
         while not answers():
             if self._ended_within(0.02) or time.monotonic() > deadline:
                 self.kill()
@@ -74,13 +76,13 @@ class Program:
     def stop(self) -> None:
         """Ask it to end; kill what does not."""
         self._signal(signal.SIGTERM)
-        if not self._ended_within(STOP_SECONDS):
+        if not self._ended_within(patient(STOP_SECONDS)):
             self.kill()
 
     def kill(self) -> None:
         """End it and its children at once, as a power cut does."""
         self._signal(signal.SIGKILL)
-        self._ended_within(STOP_SECONDS)
+        self._ended_within(patient(STOP_SECONDS))
 
     def freeze(self) -> None:
         """Keep its connections open and answer nothing, until ``thaw``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from notification_sender.policy.limits import Limit
-from notification_sender.ports import Ask, Claim, Final
+from notification_sender.ports.ledger import AdmissionRequest, Claim, TerminalState
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -48,11 +48,22 @@ class Sending:
         return [it for it in self.why if it == "unknown"] if known else self.why
 
 
+@dataclass(slots=True, eq=False)
+class Burial:
+    """One dead letter that the broker took. The store is told after it, so that none is lost."""
+
+    pod: "Pod"
+    name: str
+    why: list[str] = field(default_factory=list)
+    """What happened to its worker before the store was told: another copy may then come to another end."""
+
+
 class Books:
     """``wrong``: what must never happen and did, and of which id."""
 
     def __init__(self) -> None:
         self.sendings: dict[str, list[Sending]] = defaultdict(list)
+        self.burials: dict[str, list[Burial]] = defaultdict(list)
         self.delivered: dict[str, float] = {}
         self.admitted: dict[tuple[str, Limit], list[float]] = defaultdict(list)
         self.unknown: dict[str, int] = {}
@@ -61,8 +72,10 @@ class Books:
         self._lives: dict[tuple[str, int], int] = {}
         """By claim."""
         self._settling: dict[Claim, list[Sending]] = defaultdict(list)
+        self._burying: list[Burial] = []
+        """Those of which the store was not told yet."""
 
-    def admits(self, claim: Claim, ask: Ask, at: float) -> None:
+    def admits(self, claim: Claim, ask: AdmissionRequest, at: float) -> None:
         """The store let it pass; asked again under the same claim nothing is spent."""
         if (claim.key.id, claim.fence) in self._lives:
             return
@@ -86,7 +99,7 @@ class Books:
             if other is not sending and other.started is not None:
                 self._compare(other, sending)
 
-    def settles(self, claim: Claim, final: Final | None, at: float) -> None:
+    def settles(self, claim: Claim, final: TerminalState | None, at: float) -> None:
         """The store was told how it ended, and took it."""
         for sending in self._settling[claim]:
             sending.settled = sending.settled or at
@@ -94,6 +107,16 @@ class Books:
                 sending.pod.open.remove(sending)
         if final is not None and final.state == "delivered":
             self.delivered[claim.key.id] = at
+
+    def buries(self, pod: "Pod", name: str) -> None:
+        """The broker took a dead letter."""
+        burial = Burial(pod, name)
+        self.burials[name].append(burial)
+        self._burying.append(burial)
+
+    def records(self, pod: "Pod", name: str) -> None:
+        """The store was told of an end."""
+        self._burying = [it for it in self._burying if (it.pod, it.name) != (pod, name)]
 
     def ends(self, pod: "Pod", how: str, at: float) -> None:
         """Of a worker, and of all that it was sending."""
@@ -104,10 +127,13 @@ class Books:
             sending.ended = sending.ended or at
 
     def happens(self, pod: "Pod", what: str, name: str = "") -> None:
-        """To all that ``pod`` has begun to send and the store knows no end of, or to the one of that name."""
+        """To all that ``pod`` has begun to send or buried and the store knows no end of, or to the one of that name."""
         for sending in pod.open:
             if not name or sending.name == name:
                 sending.why.append(what)
+        for burial in self._burying:
+            if burial.pod is pod and name in {"", burial.name}:
+                burial.why.append(what)
 
     def _compare(self, before: Sending, now: Sending) -> None:
         frozen = "frozen" in before.why or "frozen" in now.why

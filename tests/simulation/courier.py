@@ -3,8 +3,8 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
-from notification_sender.adapters.memory_broker import MemoryBroker
-from notification_sender.ports import Envelope, Lane
+from notification_sender.adapters.memory.broker import MemoryBroker
+from notification_sender.ports.broker import Envelope, Lane
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -65,5 +65,5 @@ class Courier:
             while ready and (pods := [it for it in self._world.pods if it.wants(lane)]):
                 envelope, pod = ready.popleft(), self._world.dice.choice(pods)
                 pod.unsettled[envelope.tag] = envelope
-                self._world.tell(pod.name, "given", "", f"{lane} {envelope.tag} attempt {envelope.attempt}")
+                self._world.tell(pod.name, "given", "", f"{lane} {envelope.tag} attempt {envelope.state.attempt}")
                 pod.receive(lane, envelope)

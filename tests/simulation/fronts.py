@@ -3,23 +3,21 @@
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from notification_sender.ports import (
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked
+from notification_sender.ports.ledger import (
+    AdmissionRequest,
     AdmitReply,
-    Ask,
+    AttemptReport,
     Claim,
+    Claimed,
     ClaimReply,
     Crashed,
-    DeadLetter,
-    Envelope,
-    Final,
     Key,
-    Lane,
-    Mine,
-    Parked,
-    Tried,
-    Written,
+    TerminalState,
+    WriteResult,
 )
 from tests.simulation.books import Sending
+from tests.simulation.units import name_of
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -51,11 +49,18 @@ class Broker:
     async def park(self, parked: Parked) -> None:
         name = "" if parked.lane is Lane.UNITS else parked.body.split(b'"', 6)[5].decode()
         await self._pod.call(
-            "broker", f"park {parked.replays}.{parked.attempt}", name, lambda: self._world.broker.park(parked)
+            "broker",
+            f"park {parked.state.replays}.{parked.state.attempt}",
+            name,
+            lambda: self._world.broker.park(parked),
         )
 
     async def bury(self, letter: DeadLetter) -> None:
-        await self._pod.call("broker", f"bury {letter.reason}", "", lambda: self._world.broker.bury(letter))
+        async def step() -> None:
+            await self._world.broker.bury(letter)
+            self._world.books.buries(self._pod, name_of(letter.body))
+
+        await self._pod.call("broker", f"bury {letter.reason}", "", step)
 
     async def _settle(self, envelope: Envelope, *, done: bool) -> None:
         """Where the connection is gone it does not arrive, and that is no error."""
@@ -67,7 +72,7 @@ class Broker:
 
 
 class Store:
-    """Ledger, Rollcall and Fleet; writes down what the store did for whom."""
+    """Ledger, BatchTracker and Fleet; writes down what the store did for whom."""
 
     def __init__(self, pod: "Pod") -> None:
         self._pod, self._world, self._books = pod, pod.world, pod.world.books
@@ -75,8 +80,8 @@ class Store:
     async def _ask(self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return await self._pod.call("store", what, name, step)
 
-    async def enroll(self, batch_id: str, size: int, key: Key) -> None:
-        await self._ask("enroll", key.id, lambda: self._world.ledger.enroll(batch_id, size, key))
+    async def register(self, batch_id: str, size: int, key: Key) -> None:
+        await self._ask("enroll", key.id, lambda: self._world.ledger.register(batch_id, size, key))
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
         async def step() -> ClaimReply:
@@ -84,10 +89,10 @@ class Store:
 
         return await self._ask(f"claim {replays}.{attempt}", key.id, step)
 
-    async def admit(self, ask: Ask) -> AdmitReply:
+    async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         async def step() -> AdmitReply:
             reply = await self._world.ledger.admit(ask)
-            if isinstance(reply, Mine | Crashed):
+            if isinstance(reply, Claimed | Crashed):
                 self._books.admits(reply.claim, ask, self._world.loop.time())
             return reply
 
@@ -106,17 +111,20 @@ class Store:
     async def renew(self, claim: Claim) -> bool:
         return await self._ask("renew", claim.key.id, lambda: self._world.ledger.renew(claim))
 
-    async def finish(self, claim: Claim, final: Final, tried: Tried | None = None) -> Written:
-        async def step() -> Written:
+    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
+        async def step() -> WriteResult:
             written = await self._world.ledger.finish(claim, final, tried)
             if written.ours:
                 self._books.settles(claim, final, self._world.loop.time())
+                self._books.records(self._pod, claim.key.id)
             return written
 
         return await self._ask(f"finish {final.state}", claim.key.id, step)
 
-    async def release(self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: Tried | None = None) -> Written:
-        async def step() -> Written:
+    async def release(
+        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+    ) -> WriteResult:
+        async def step() -> WriteResult:
             written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried)
             if written.ours:
                 self._books.settles(claim, None, self._world.loop.time())
@@ -124,14 +132,18 @@ class Store:
 
         return await self._ask(f"release {attempt}", claim.key.id, step)
 
-    async def note(self, key: Key, final: Final) -> None:
-        await self._ask(f"note {final.state}", key.id, lambda: self._world.ledger.note(key, final))
+    async def note(self, key: Key, final: TerminalState) -> None:
+        async def step() -> None:
+            await self._world.ledger.note(key, final)
+            self._books.records(self._pod, key.id)
 
-    async def probe(self, api: str, seconds: float) -> bool:
-        return await self._ask("probe", api, lambda: self._world.fleet.probe(api, seconds))
+        await self._ask(f"note {final.state}", key.id, step)
 
-    async def probed(self, api: str) -> None:
-        await self._ask("probed", api, lambda: self._world.fleet.probed(api))
+    async def try_acquire_probe(self, api: str, seconds: float) -> bool:
+        return await self._ask("probe", api, lambda: self._world.fleet.try_acquire_probe(api, seconds))
+
+    async def release_probe(self, api: str) -> None:
+        await self._ask("probed", api, lambda: self._world.fleet.release_probe(api))
 
 
 class News:
@@ -140,7 +152,7 @@ class News:
     def __init__(self, pod: "Pod") -> None:
         self._pod = pod
 
-    async def tell(self, _: str, text: str) -> None:
+    async def publish(self, _: str, text: str) -> None:
         world = self._pod.world
         await self._pod.awake()
         world.tell(self._pod.name, "tells", "", text)
@@ -148,6 +160,6 @@ class News:
             if world.dice.random() >= 0.1:
                 world.loop.call_later(world.faults.delay(), pod.hear, text)
 
-    def hear(self, _: str, listener: Callable[[str], None]) -> None:
+    def subscribe(self, _: str, listener: Callable[[str], None]) -> None:
         """There is one topic."""
         self._pod.listeners.append(listener)

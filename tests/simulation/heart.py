@@ -3,15 +3,16 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from notification_sender.admission import Admissions
 from notification_sender.channels.hosts import Hosts
 from notification_sender.deliver import Deliverer
 from notification_sender.model.notification import Notification
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import Patience, Schedule
+from notification_sender.policy.retry import RetryPolicy, Schedule
 from notification_sender.relevance import Relevance
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.heart import Heart, Outside, Pace
-from notification_sender.worker.held import Held
+from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
 from tests.simulation import fronts
 from tests.simulation.recipients import SEND_TIMEOUT, Channel, Composer
 
@@ -29,13 +30,13 @@ ORGANIZATION = Limit.per("organization", 60, 60.0, 3)
 class Platform:
     """Our own APIs: always worth a try."""
 
-    def lets_in(self) -> bool:
+    def admits(self) -> bool:
         return True
 
-    def enters(self) -> None:
+    def unit_started(self) -> None:
         """Anybody may."""
 
-    def blame(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         """Nobody is kept out for it."""
 
     async def changed(self) -> None:
@@ -51,37 +52,36 @@ def limits(notification: Notification) -> list[Limit]:
     return found
 
 
-def heart(pod: "Pod", *, held: bool) -> Heart:
+def heart(pod: "Pod", *, held: bool) -> Worker:
     """``held``: of emails, what may have arrived is not repeated."""
     broker, store, dice = fronts.Broker(pod), fronts.Store(pod), pod.world.dice.random
-    claims = Held(ledger=store, clock=pod, lease=LEASE)
+    claims = LeaseKeeper(ledger=store, clock=pod, lease=LEASE)
+    retry_policy = RetryPolicy(
+        {"webhook": SCHEDULE, "email": SCHEDULE}, delivery_max_age=pod.world.max_age, platform_max_age=120.0
+    )
     deliverer = Deliverer(
-        ledger=store,
+        admissions=Admissions(ledger=store, limits=limits, count=lambda _: None, dice=dice),
         channels={"webhook": Channel(pod, "webhook", held=False), "email": Channel(pod, "email", held=held)},
         hosts=Hosts(fleet=store, news=fronts.News(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
-        limits=limits,
-        patience=Patience({"webhook": SCHEDULE, "email": SCHEDULE}, max_age=pod.world.max_age),
+        retry_policy=retry_policy,
         hold_unknown={"email"} if held else set(),
-        max_age=60.0,
-        held=claims,
-        asked=lambda _: None,
+        leases=claims,
         clock=pod,
         dice=dice,
     )
-    outside: dict[str, Any] = {"intake": broker, "outbox": broker, "ledger": store, "rollcall": store}
-    return Heart(
-        outside=Outside(**outside, platform=Platform(), clock=pod, dice=dice),
-        pace=Pace(
+    outside: dict[str, Any] = {"intake": broker, "outbox": broker, "ledger": store, "batches": store}
+    return Worker(
+        ports=WorkerPorts(**outside, intake_gate=Platform(), clock=pod, dice=dice),
+        limits=WorkerLimits(
             concurrency=pod.world.concurrency,
             organization_share=0.5,
             destination_share=0.25,
-            lease=LEASE,
             send_timeout=SEND_TIMEOUT,
-            max_age=120.0,
+            retry_policy=retry_policy,
         ),
         composer=Composer(pod),  # type: ignore[arg-type]
         deliverer=deliverer,
         relevance=Relevance(gatherers={}, clock=pod, metrics=METRICS),
-        held=claims,
+        leases=claims,
         metrics=METRICS,
     )

@@ -8,8 +8,11 @@ from notification_sender.model.errors import Permanent
 from notification_sender.model.notification import notification_id
 from notification_sender.model.unit import WorkUnit, decode, identity
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.ports import Key
+from notification_sender.ports.ledger import Key
+from notification_sender.slices import cut
+from notification_sender.targets import Target
 from tests.simulation.books import Sending
+from tests.simulation.recipients import targets
 from tests.simulation.units import Unit, name_of
 from tests.simulation.world import World
 
@@ -76,21 +79,49 @@ def _lost(world: World) -> Iterator[Fault]:
                 yield unit.name, "could not be read, and is no dead letter"
         elif (record := _state(world, read)) not in OVER:
             yield unit.name, f"its record says {record}"
+        elif record == "done":
+            yield from _slices_lost(world, unit.name, read)
     for unit, name, state in _parts(world):
         if not _ended(world, name, state):
             yield name, f"of {unit.name}: its record says {state}"
 
 
+def _slices_lost(world: World, name: str, unit: WorkUnit) -> Iterator[Fault]:
+    """A unit that is done has handed on all that it did not tell itself, and each of these ends."""
+    slices = _slices(world, unit)
+    if len(targets(unit)) > world.own and not slices:
+        yield name, "it is done, and its slices were never seen"
+    for body in slices:
+        if (record := _state(world, body)) not in OVER:
+            yield name, f"the record of its slice {identity(body)} says {record}"
+
+
 def _parts(world: World) -> Iterator[tuple[Unit, str, str | None]]:
     """The notifications of units that are done, and what the ledger says of them. What is dead as a whole, or has
-    expired, may have parts that somebody died with.
+    expired, may have parts that somebody died with: of a unit that was cut, each slice for itself.
     """
     for unit in world.units:
         read = _read(unit)
         if read is not None and _state(world, read) == "done":
-            for destination in read.destinations or ():
-                name = notification_id(read, destination.destination_id)
+            for target in _own(world, read):
+                name = notification_id(read, target.destination_id)
                 yield unit, name, world.states.get(Key(read.organization_id, "notification", name))
+
+
+def _own(world: World, unit: WorkUnit) -> Iterator[Target]:
+    """Whom it has told itself, and who was told by those of its slices that are done."""
+    reached = targets(unit)
+    yield from reached[: world.own]
+    for body in _slices(world, unit):
+        if _state(world, body) == "done":
+            yield from targets(body)
+
+
+def _slices(world: World, unit: WorkUnit) -> list[WorkUnit]:
+    """Of a unit that is done, as it was cut last: in whichever of its replays."""
+    rest = targets(unit)[world.own :]
+    lives = ([decode(body) for _, body in cut(unit, rest, size=world.own, replays=life)] for life in range(9, -1, -1))
+    return next((it for it in lives if it and _state(world, it[0]) is not None), [])
 
 
 def _read(unit: Unit) -> WorkUnit | None:
@@ -124,7 +155,10 @@ def _untrue(world: World) -> Iterator[Fault]:
         last = max((it.life for it in sendings if it.accepted is not None), default=0)
         # Older letters may be left where its unit was moved back, and opened it as well.
         late = [it for it in letters[key.id] if it >= last]
-        if state == "delivered" and late and not any(it.why for it in sendings):
+        # A letter is written before the store is told: of a worker that was cut off in between another copy knows
+        # nothing, and may be told. A person finds the letter, and moved back it is suppressed.
+        cut_off = sum(bool(it.why) for it in world.books.burials[key.id])
+        if state == "delivered" and len(late) > cut_off and not any(it.why for it in sendings):
             yield key.id, "delivered, and a dead letter"
 
 

@@ -6,8 +6,8 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from notification_sender.model.errors import Unready
-from notification_sender.ports import Envelope, Lane
-from notification_sender.worker.heart import Heart
+from notification_sender.ports.broker import Envelope, Lane
+from notification_sender.worker.worker import Worker
 from tests.simulation.books import Sending
 from tests.simulation.loop import Task
 from tests.virtual import START
@@ -38,7 +38,7 @@ class Pod:
         self.listeners: list[Callable[[str], None]] = []
         self.context = Context()
         self.context.run(POD.set, self)
-        self.heart: Heart
+        self.heart: Worker
 
     def now(self) -> float:
         return START + self.world.loop.time() + self.skew
@@ -133,7 +133,7 @@ class Pod:
     @property
     def busy(self) -> bool:
         """It has something in hand, or may find something in its socket once it thaws."""
-        return bool(self.heart.lanes.in_hand) or self.thaw > self.world.loop.time()
+        return bool(self.heart.lanes.unsettled) or self.thaw > self.world.loop.time()
 
     def begins(self, sending: Sending) -> None:
         """The store said yes; whoever is frozen meanwhile learns of it late."""

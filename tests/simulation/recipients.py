@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from notification_sender.compose import Composed
+from notification_sender.compose import Composed, Composition
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ContextUnavailable,
@@ -20,7 +20,8 @@ from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Dead, Receipt
 from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.destinations import told
-from notification_sender.ports import Begin
+from notification_sender.ports.channels import Begin
+from notification_sender.targets import Target
 from tests.simulation.books import Sending
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class Channel:
 
     def host(self, address: str) -> str:
         return address.partition("/")[0]
+
+    def check(self, organization_id: str, destination: Destination) -> None:
+        pass
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         dice, destination = self._world.dice, notification.destination
@@ -145,7 +149,7 @@ class Composer:
         if unit.kind != "intel":
             raise SchemaViolation(f"kind: there is no recipe {unit.kind!r}")
 
-    async def compose(self, unit: WorkUnit) -> list[Composed]:
+    async def compose(self, unit: WorkUnit) -> Composition:
         await asyncio.sleep(self._pod.world.faults.delay())
         if DEADLY in unit.asset_ids:
             self._pod.world.kill(self._pod)
@@ -154,7 +158,7 @@ class Composer:
             raise self._dice.choice(
                 (ContextUnavailable("incidents: 503"), SubjectNotFound("404"), RenderFault("line 3"))
             )
-        return [self._composed(unit, destination) for destination in told(unit, unit.destinations or ())]
+        return Composition(targets(unit), lambda it: self._composed(unit, it.destination))
 
     def _composed(self, unit: WorkUnit, destination: Destination) -> Composed:
         unreadable = destination.template == "unreadable"
@@ -169,3 +173,9 @@ class Composer:
             expires_at=unit.expires_at,
         )
         return Composed(notification, Dead("render", "no such template") if unreadable else None)
+
+
+def targets(unit: WorkUnit) -> list[Target]:
+    """Whom a unit reaches, in their order."""
+    given = [Destination.model_validate(it) for it in unit.destinations or ()]
+    return [*map(Target, told(unit, given))]

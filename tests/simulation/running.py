@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import structlog
 
-from notification_sender.adapters import messages
-from notification_sender.worker import readiness, units
+from notification_sender.adapters.rabbitmq import headers
+from notification_sender.worker import retry_unready, unit_work
 from tests.simulation.invariants import accepted_again, story, wrong
 from tests.simulation.stores import Plain
 from tests.simulation.world import MakeLedger, World
@@ -29,11 +29,11 @@ def played(seed: int, make_ledger: MakeLedger = Plain) -> World:
     before = structlog.get_config()["wrapper_class"]
     structlog.configure(wrapper_class=SILENT)
     try:
-        with patch.object(messages.secrets, "token_hex", lambda _: f"t{next(tokens)}"):
+        with patch.object(headers.secrets, "token_hex", lambda _: f"t{next(tokens)}"):
             world = World(seed, make_ledger)
             # Of very long outages only the end matters, and of large units only that some of it is handed on.
-            pause = LONG_PAUSE if world.faults.patient else readiness.PAUSE
-            with patch.object(readiness, "PAUSE", pause), patch.object(units, "OWN", world.own):
+            pause = LONG_PAUSE if world.faults.patient else retry_unready.PAUSE
+            with patch.object(retry_unready, "PAUSE", pause), patch.object(unit_work, "OWN", world.own):
                 return world.run()
     finally:
         structlog.configure(wrapper_class=before)

@@ -2,14 +2,20 @@
 
 from typing import TYPE_CHECKING, Any
 
-from notification_sender.adapters.memory_ledger import MemoryLedger
-from notification_sender.adapters.redis_ledger import RedisLedger
-from notification_sender.ports import Key
+from notification_sender.adapters.redis.ledger import RedisLedger
+from notification_sender.ports.ledger import Key
+from tests.oracles.ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TIMES: dict[str, Any] = {"lease": 30.0, "ledger_ttl": 604_800.0, "horizon": 60.0, "disable_after": 200.0}
+TIMES: dict[str, Any] = {
+    "lease": 30.0,
+    "ledger_ttl": 604_800.0,
+    "story_ttl": 172_800.0,
+    "horizon": 60.0,
+    "disable_after": 200.0,
+}
 KINDS = {"unit", "notification"}
 
 
@@ -32,9 +38,8 @@ class Scripted(RedisLedger):
 
     def __init__(self, world: "World") -> None:
         # Here, because a simulation that is not part of the tests can do without.
-        from steered import Steered  # noqa: PLC0415
-
-        from notification_sender.adapters.embedded_redis import EmbeddedRedis  # noqa: PLC0415
+        from notification_sender.adapters.memory.redis import EmbeddedRedis  # noqa: PLC0415
+        from tests.steered import Steered  # noqa: PLC0415
 
         self.redis = EmbeddedRedis()
         super().__init__(redis=Steered(self.redis, world), prefix="ns", **TIMES)  # type: ignore[arg-type]

@@ -1,11 +1,18 @@
 """2,000 seeds of the real heart on memory, and some over the real scripts; and that this finds what it is for."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from tests.simulation.invariants import wrong
+from notification_sender.adapters.memory.broker import Message
+from notification_sender.ports.ledger import Claim, Key
+from tests.simulation.books import Sending
+from tests.simulation.invariants import _untrue, wrong
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.running import all_played, judged, played
-from tests.simulation.stores import Scripted
+from tests.simulation.stores import Plain, Scripted
+from tests.simulation.world import World
 
 SEEDS = 2000
 SCRIPTED = 50
@@ -22,6 +29,22 @@ def test_whatever_breaks_each_notification_ends_once_in_one_chain_of_attempts_wi
 def test_so_it_does_over_the_scripts(first: int) -> None:
     if stories := judged(range(first, first + 10), Scripted).stories:
         pytest.fail(stories[0], pytrace=False)
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_letter_is_a_second_end_unless_its_worker_was_cut_off_before_the_store_knew(*, cut_off: bool) -> None:
+    world = World(0, Plain)
+    pod: Any = SimpleNamespace(open=[])
+    claim = Claim(Key("o", "notification", "n"), "t", 1)
+    world.books.sendings["n"] = [Sending(pod, claim, 1.0, accepted=2.0)]
+    world.broker.dead.append(Message(b'{"notification_id": "n"}', {"x-reason": "exhausted"}))
+    world.books.buries(pod, "n")
+    if not cut_off:
+        world.books.records(pod, "n")
+    world.books.ends(pod, "killed", 1.5)
+    world.states = {claim.key: "delivered"}
+    world.loop.close()
+    assert [what for _, what in _untrue(world)] == ([] if cut_off else ["delivered, and a dead letter"])
 
 
 @pytest.mark.parametrize("seed", [5, 37, 1001])

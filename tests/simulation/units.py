@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from notification_sender.adapters.messages import rfc3339
+from notification_sender.adapters.rabbitmq.headers import rfc3339
 from tests.simulation.recipients import DEADLY, LATENCIES, TEMPERS
 from tests.virtual import START
 
@@ -22,10 +22,20 @@ class Unit:
     """When it is published: each time the same."""
 
 
+MANY = 40
+"""Destinations of a large unit: more than it tells itself."""
+
+
 def drawn(dice: Random) -> list[Unit]:
     organizations = [_destinations(dice) for _ in range(dice.choice((1, 2, 3)))]
+    large = dice.random() < 0.1
     spread = dice.choice((0.0, 5.0, PUBLISHED))
-    return [_unit(dice, number, organizations, spread) for number in range(dice.choice((4, 8, 12, 24)))]
+    units = [_unit(dice, number, organizations, spread) for number in range(dice.choice((4, 8, 12, 24)))]
+    if large:
+        # Of ids of their own: a limit of a destination has one rate.
+        many = [_destination(dice, 100 + number) for number in range(MANY)]
+        units.append(_unit(dice, len(units), [many], spread, least=MANY))
+    return units
 
 
 def _destinations(dice: Random) -> list[dict[str, Any]]:
@@ -47,13 +57,15 @@ def _destination(dice: Random, number: int) -> dict[str, Any]:
     return destination
 
 
-def _unit(dice: Random, number: int, organizations: list[list[dict[str, Any]]], spread: float) -> Unit:
+def _unit(dice: Random, number: int, organizations: list[list[dict[str, Any]]], spread: float, least: int = 1) -> Unit:
     mine = dice.randrange(len(organizations))
     unit: dict[str, Any] = {
         "work_unit_id": f"u{number}",
         "organization_id": f"o{mine}",
         "incident_id": "i",
-        "destinations": dice.sample(organizations[mine], dice.randint(1, min(3, len(organizations[mine])))),
+        "destinations": dice.sample(
+            organizations[mine], dice.randint(least, min(max(least, 3), len(organizations[mine])))
+        ),
     }
     at = dice.uniform(0, spread)
     if dice.random() < 0.1:
@@ -77,4 +89,6 @@ def name_of(body: bytes) -> str:
         read: dict[str, Any] = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
+    if "_slice" in read:
+        return f"{read['work_unit_id']}/{read['_slice']['name']}"
     return str(read.get("notification_id") or read["work_unit_id"])

@@ -6,9 +6,10 @@ from contextvars import Context
 from random import Random
 from typing import Any, TypeVar
 
-from notification_sender.adapters.memory_broker import MemoryBroker, Message
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.ports import Key, Lane
+from notification_sender.adapters.memory.broker import MemoryBroker, Message
+from notification_sender.ports.broker import Lane
+from notification_sender.ports.ledger import Key
+from tests.oracles.fleet import MemoryFleet
 from tests.simulation.books import Books
 from tests.simulation.courier import Courier
 from tests.simulation.faults import Faults

@@ -1,5 +1,6 @@
 """The shipped templates on ordinary and on awkward facts: each ``.json`` beside this file is a context."""
 
+import gc
 import json
 import re
 from datetime import UTC, datetime
@@ -126,6 +127,58 @@ def test_an_email_says_what_is_missing(intel: Renderer) -> None:
         assert "Missing or out of date: address, intel requests." in seen
 
 
+@pytest.mark.parametrize("part", ["txt", "html"])
+def test_what_was_asked_for_is_not_told_again_among_what_is_being_done(intel: Renderer, part: str) -> None:
+    facts = context("full")
+    facts["parent_intel_requests"] = []
+    facts["intel_request"] = asked = {"intel_request_id": "ir-asked", "intel_request_type": "site_contact"}
+    for others in (facts["intel_requests"], [], [{}, {"intel_request_id": None}]):
+        facts["intel_requests"] = [dict(asked), *others]
+        text = intel.render("intel", "email", facts)[part]
+        seen = (Page(text).seen if part == "html" else text).lower()
+        assert (seen.count("site contact"), "what is being done" in seen) == (1, bool(others))
+
+
+@pytest.mark.parametrize(("told", "said"), [(51, "and 1 more"), (50, None)])
+def test_what_was_asked_for_does_not_count_among_those_that_are_left_out(
+    intel: Renderer, told: int, said: str | None
+) -> None:
+    rows = [{"intel_request_id": f"ir-{number}", "intel_request_type": "field_visit"} for number in range(told)]
+    asked = {"intel_request_id": "ir-asked", "intel_request_type": "site_contact"}
+    facts = context("full") | {"assets": [], "parent_intel_requests": []}
+    facts |= {"intel_request": asked, "intel_requests": [asked, *rows]}
+    seen = Page(intel.render("intel", "email", facts)["html"]).seen
+    assert seen.count("Field visit") == 50
+    assert (said in seen) if said else (" more" not in seen)
+
+
+@pytest.mark.parametrize("part", ["txt", "html"])
+def test_an_email_says_what_kind_of_outage_it_is_and_speaks_no_python(intel: Renderer, part: str) -> None:
+    facts = context("full")
+    facts["outages"][0]["summary"] = "Generator failed its start"
+    facts["intel_requests"][0]["results"] = {"crew_on_site": True, "road_open": False}
+    text = intel.render("intel", "email", facts)[part]
+    seen = Page(text).seen if part == "html" else text
+    for fact in ("Generator failed its start", "Crew on site: yes", "Road open: no"):
+        assert fact in seen
+
+
+@pytest.mark.parametrize("event", ["incident.updated", "intel.completed"])
+def test_a_long_status_leaves_room_in_the_subject(intel: Renderer, event: str) -> None:
+    facts = context("full")
+    facts["unit"] = facts["unit"].model_copy(update={"event": event})
+    facts["intel_request"] = {"intel_request_type": "field_visit", "status": "waiting_" * 20}
+    facts["incident"]["status"] = "waiting_" * 20
+    subject = intel.render("intel", "email", facts)["subject"]
+    assert "ZH-012 Paradeplatz and 2 more, Bahnhofstrasse 12" in subject
+    assert len(subject) < 110
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_a_page_that_was_saved_says_its_character_set_where_browsers_look_for_it(intel: Renderer, name: str) -> None:
+    assert b'<meta charset="utf-8">' in intel.render("intel", "email", context(name))["html"].encode()[:1024]
+
+
 def test_styles_are_inlined_and_the_dark_ones_stay(intel: Renderer) -> None:
     html = intel.render("intel", "email", context("full"))["html"]
     assert '<h1 style="' in html
@@ -180,6 +233,21 @@ def test_no_missing_source_kills_a_message(intel: Renderer) -> None:
 def test_the_same_facts_are_the_same_bytes(intel: Renderer) -> None:
     for channel in CHANNELS:
         assert intel.render("intel", channel, context("full")) == intel.render("intel", channel, context("full"))
+
+
+@pytest.mark.parametrize("channel", ["webhook", "email"])
+def test_a_rendering_leaves_no_cycles_behind(intel: Renderer, channel: str) -> None:
+    """They would pile up, with the facts that they name, until everything in the process is looked at."""
+    facts = context("full")
+    intel.render("intel", channel, facts)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            intel.render("intel", channel, facts)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_shipped_webhook_reads_every_source_and_no_destination(intel: Renderer) -> None:

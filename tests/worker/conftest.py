@@ -1,44 +1,48 @@
 """The whole heart on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 import pytest
-from virtual import VirtualClock
-from worker.platform import Platform
 
-from notification_sender.adapters.memory_broker import MemoryBroker
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.adapters.memory_ledger import MemoryLedger
-from notification_sender.adapters.memory_news import MemoryNews
+from notification_sender.adapters.memory.broker import MemoryBroker
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.admission import Admissions
 from notification_sender.channels.hosts import Hosts
-from notification_sender.compose import Composed
+from notification_sender.compose import Composed, Composition
 from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import SchemaViolation, SubjectNotFound, Unready
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Receipt
-from notification_sender.model.unit import WorkUnit, told_about
+from notification_sender.model.unit import WorkUnit, subject_fields
 from notification_sender.policy.destinations import told
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import Patience, Schedule
-from notification_sender.ports import Begin
+from notification_sender.policy.retry import RetryPolicy, Schedule
+from notification_sender.ports.channels import Begin
 from notification_sender.relevance import Relevance
+from notification_sender.targets import Target
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.heart import Heart, Outside, Pace
-from notification_sender.worker.held import Held
+from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
+from tests.oracles.fleet import MemoryFleet
+from tests.oracles.ledger import MemoryLedger
+from tests.virtual import VirtualClock
+from tests.worker.platform import Platform
 
+RETRY_POLICY = RetryPolicy(
+    {"webhook": Schedule.parse("5s 5m 30m")}, delivery_max_age=7 * 86_400.0, platform_max_age=86_400.0
+)
 PACE = {
     "concurrency": 200,
     "organization_share": 0.5,
     "destination_share": 0.25,
-    "lease": 30.0,
     "send_timeout": 15.0,
-    "max_age": 86_400.0,
 }
 
 
@@ -58,6 +62,8 @@ class Channel:
         """Seconds until the answer."""
         self.fails: Callable[[Notification], Exception | None] = lambda _: None
         """The answer, if it is none."""
+        self.lacks: Callable[[str, Destination], Exception | None] = lambda *_: None
+        """What of ours is missing for a send there."""
         self.in_flight = self.most_in_flight = 0
 
     def address(self, destination: Destination) -> str:
@@ -65,6 +71,10 @@ class Channel:
 
     def host(self, address: str) -> str:
         return address
+
+    def check(self, organization_id: str, destination: Destination) -> None:
+        if fault := self.lacks(organization_id, destination):
+            raise fault
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         if self.before:
@@ -107,11 +117,13 @@ class Composer:
         if unit.work_unit_id in self.refusals:
             raise SchemaViolation(self.refusals[unit.work_unit_id])
 
-    async def compose(self, unit: WorkUnit) -> list[Composed]:
+    async def compose(self, unit: WorkUnit) -> Composition:
         self.composed.append(unit)
         if self.faults:
             raise self.faults.popleft()
-        return [Composed(self._notification(unit, it)) for it in told(unit, unit.destinations or ())]
+        given = [Destination.model_validate(it) for it in unit.destinations or ()]
+        targets = [*map(Target, told(unit, given))]
+        return Composition(targets, lambda it: Composed(self._notification(unit, it.destination)))
 
     def _notification(self, unit: WorkUnit, destination: Destination) -> Notification:
         return Notification(
@@ -124,7 +136,7 @@ class Composer:
             content={"json": f'{{"composition":{len(self.composed)}}}'},
             expires_at=unit.expires_at,
             composed_at=self._clock.now(),
-            unit=told_about(unit),
+            unit=subject_fields(unit),
             listed=self.listed,
         )
 
@@ -152,11 +164,18 @@ class Away:
 class Body:
     """One worker on memory, with everything a test wants to look at."""
 
+    rooms: Mapping[str, Room] = {}
+
     def __init__(self, clock: VirtualClock, **pace: Any) -> None:
         self.clock = clock
         self.broker = MemoryBroker(clock=clock)
         self.memory = MemoryLedger(
-            clock=clock, lease=30.0, ledger_ttl=604_800.0, horizon=3600.0, disable_after=5 * 86_400.0
+            clock=clock,
+            lease=30.0,
+            ledger_ttl=604_800.0,
+            story_ttl=172_800.0,
+            horizon=3600.0,
+            disable_after=5 * 86_400.0,
         )
         self.ledger = Away(self.memory)
         self.channel = Channel(clock)
@@ -168,44 +187,47 @@ class Body:
         self.hold_unknown: set[str] = set()
         self.metrics = Metrics()
         self.fleet = MemoryFleet(clock=clock, period=1.0)
-        self.news = MemoryNews()
+        self.news = MemoryPubSub()
         self.heart = self.another(**pace)
 
-    def another(self, **pace: Any) -> Heart:
+    def another(self, **pace: Any) -> Worker:
         """One more worker on the same broker and ledger."""
-        outside = Outside(
+        ports = WorkerPorts(
             intake=self.broker,
             outbox=self.broker,
             ledger=self.ledger,  # type: ignore[arg-type]  # it passes everything on
-            rollcall=self.memory,
-            platform=self.platform,
+            batches=self.memory,
+            intake_gate=self.platform,
             clock=self.clock,
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
         )
         self.hosts = Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
-        held = Held(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
+        leases = LeaseKeeper(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(
-            ledger=self.ledger,  # type: ignore[arg-type]
+            admissions=Admissions(
+                ledger=self.ledger,  # type: ignore[arg-type]
+                limits=lambda _: self.limits,
+                count=self.metrics.admission,
+                dice=lambda: 0.5,
+            ),
             channels={"webhook": self.channel},
             hosts=self.hosts,
-            limits=lambda _: self.limits,
-            patience=Patience({"webhook": Schedule.parse("5s 5m 30m")}, max_age=7 * 86_400.0),
+            retry_policy=RETRY_POLICY,
             hold_unknown=self.hold_unknown,
-            max_age=86_400.0,
-            held=held,
-            asked=self.metrics.admission,
+            leases=leases,
             clock=self.clock,
             dice=lambda: 0.5,
         )
-        return Heart(
-            outside=outside,
-            pace=Pace(**PACE | pace),
+        return Worker(
+            ports=ports,
+            limits=WorkerLimits(**PACE | pace, retry_policy=RETRY_POLICY),
             composer=self.composer,  # type: ignore[arg-type]
             deliverer=deliverer,
             relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
-            held=held,
+            leases=leases,
             metrics=self.metrics,
+            rooms=self.rooms,
         )
 
     async def publish(
@@ -233,7 +255,7 @@ class Body:
 
     def idle(self) -> bool:
         """Nothing in hand, nothing waiting, nothing parked."""
-        return not (self.heart.lanes.in_hand or self.pending)
+        return not (self.heart.lanes.unsettled or self.pending)
 
     @property
     def pending(self) -> int:

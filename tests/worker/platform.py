@@ -13,13 +13,13 @@ class Platform:
         self.blamed: list[Exception] = []
         self._moved = asyncio.Event()
 
-    def lets_in(self) -> bool:
+    def admits(self) -> bool:
         return not self.out or self.probes > 0
 
-    def enters(self) -> None:
+    def unit_started(self) -> None:
         self.probes = max(self.probes - 1, 0)
 
-    def blame(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         self.blamed.append(error)
 
     async def changed(self) -> None:

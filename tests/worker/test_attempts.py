@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from virtual import START
 
 from notification_sender.model.errors import Rejected, SendFailed, Sent, SlowDown
 from notification_sender.policy.limits import SECOND
-from notification_sender.ports import Lane
+from notification_sender.ports.broker import Lane
+from tests.virtual import START
 
 DAY = 86_400.0
 REFUSED = SendFailed("answered 500", sent=Sent.ANSWERED, answer="we are busy")
@@ -128,9 +128,9 @@ async def test_a_parked_copy_that_comes_twice_makes_one_chain_of_attempts(body: 
 async def test_what_is_claimed_already_when_the_store_comes_back_is_sent_though_its_host_went_out(body: Any) -> None:
     async def store_goes_and_the_host_too() -> None:
         body.ledger.methods.add("begin")
-        visit = await body.hosts.enter("https://hooks.example/x")
-        visit.wish = 60.0
-        body.hosts.leave(visit)
+        permit = await body.hosts.acquire("https://hooks.example/x", "org")
+        permit.wish = 60.0
+        body.hosts.release(permit)
 
     body.channel.before.append(store_goes_and_the_host_too)
     await body.publish()

@@ -1,11 +1,19 @@
 """Slots are shared by need, and none is ever lost."""
 
+import math
+from contextlib import ExitStack
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worker.platform import Platform
 
-from notification_sender.ports import Lane
-from notification_sender.worker.slots import Slots
+from notification_sender.policy.fair_share import FairShare
+from notification_sender.ports.broker import Lane
+from notification_sender.worker import bulkheads as module
+from notification_sender.worker.bulkheads import Bulkhead, Slots
+from notification_sender.worker.retry_unready import UnreadyRetry
+from tests.virtual import VirtualClock
+from tests.worker.platform import Platform
 
 BOTH = [Lane.UNITS, Lane.NOTIFICATIONS]
 
@@ -52,3 +60,19 @@ def test_while_our_platform_is_out_only_a_probe_is_let_in_and_notifications_go_o
     platform.turn(out=True, probes=1)
     assert slots.take([Lane.UNITS]) == Lane.UNITS
     assert slots.take([Lane.UNITS]) is None
+
+
+def test_whose_work_our_own_loop_kept_waiting_is_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of these have been under way for a minute, in which nothing could end."""
+    clock, until = VirtualClock(), [-math.inf]
+    monkeypatch.setattr(module, "held", lambda: until[0])
+    portions = Bulkhead(FairShare(100, 0.1), retry=UnreadyRetry(clock=clock), clock=clock, dice=lambda: 0.5)
+    with ExitStack() as under_way:
+        for _ in range(20):
+            under_way.enter_context(portions.held("org"))
+        clock.jump(60)
+        assert portions.delay_for("org") > 0
+        until[0] = clock.monotonic()
+        assert portions.delay_for("org") == 0
+    clock.jump(1)
+    assert portions.delay_for("org") == 0

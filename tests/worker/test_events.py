@@ -7,8 +7,9 @@ import jsonschema
 import orjson
 import pytest
 
+from notification_sender.model.cause import Cause, Phase
 from notification_sender.model.errors import ContextUnavailable, Gone, Rejected, SendFailed, Sent
-from notification_sender.ports import Lane
+from notification_sender.ports.broker import Lane
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 SCHEMA = orjson.loads((REFERENCE / "event.schema.json").read_bytes())
@@ -92,6 +93,17 @@ async def test_what_is_only_put_off_is_not_told(body: Any) -> None:
     await body.publish()
     await body.clock.until(body.idle)
     assert topics(body) == ["webhook.delivered"]
+
+
+async def test_of_what_our_own_apis_held_up_for_too_long_it_is_told_which_and_how(body: Any) -> None:
+    cause = Cause("organization", "aaa", 503, Phase.READ)
+    body.composer.faults.extend([ContextUnavailable("organization: aaa answered 503", cause=cause)] * 10_000)
+    await body.publish()
+    await body.clock.until(body.idle)
+    [(topic, event)] = told(body)
+    assert (topic, event["data"]["reason"]) == ("unit.dead", "context_unavailable")
+    assert event["data"]["cause"] == {"source": "organization", "api": "aaa", "status": 503, "phase": "read"}
+    assert event["data"]["because"] == "context_unavailable:organization aaa 503 read"
 
 
 async def test_the_same_end_told_twice_has_one_id_and_another_end_another(body: Any) -> None:

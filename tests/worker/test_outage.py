@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from virtual import START
-
 from notification_sender.model.errors import ContextUnavailable
-from notification_sender.ports import Lane
+from notification_sender.ports.broker import Lane
+from tests.virtual import START
 
 
 async def test_a_backlog_waits_for_the_platform_instead_of_being_churned(body: Any) -> None:
@@ -33,9 +32,9 @@ async def test_nothing_is_kept_in_hand_for_as_long_as_an_outage_lasts(body: Any)
     for number in range(50):
         await body.publish(work_unit_id=f"wu-{number}")
     await body.clock.until(lambda: body.clock.now() > START + 290)
-    assert body.heart.lanes.in_hand == 50
+    assert body.heart.lanes.unsettled == 50
     await body.clock.until(lambda: len(body.broker._delayed) == 50, limit=30.0)
-    assert body.heart.lanes.in_hand == 0
+    assert body.heart.lanes.unsettled == 0
     await body.clock.until(lambda: body.clock.now() > START + 3600)
     assert len(body.broker._queues[Lane.UNITS].unsettled) + len(body.broker._delayed) == 50
     body.platform.turn(out=False)

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from virtual import START
-
 from notification_sender.model.errors import SendFailed, Sent
 from notification_sender.policy.limits import Limit
-from notification_sender.ports import Lane
+from notification_sender.ports.broker import Lane
+from tests.virtual import START
 
 REFUSED = SendFailed("HTTP 500", sent=Sent.ANSWERED)
 DAY = 86_400.0

@@ -3,15 +3,16 @@
 from typing import Any
 
 import pytest
-from context.fakes import CountingShelf, cache_of
-from faults.rows import row
-from virtual import START
 
 from notification_sender.context.gather import Gatherer
-from notification_sender.context.graph import Recipe
-from notification_sender.context.upstream import NotFound
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.upstream.client import NotFound
 from notification_sender.model.errors import ContextUnavailable, SendFailed, Sent
-from notification_sender.ports import Key, Lane
+from notification_sender.ports.broker import Lane
+from notification_sender.ports.ledger import Key
+from tests.context.fakes import CountingSharedCache, cache_of
+from tests.faults.rows import row
+from tests.virtual import START
 
 REFUSED = SendFailed("500", sent=Sent.ANSWERED)
 
@@ -27,20 +28,20 @@ class Incidents:
     def recipe(self) -> Recipe:
         recipe = Recipe("intel", subject=lambda _: "incident")
 
-        @recipe.source(ttl="60s", stale="7d", key=lambda unit: unit.incident_id)
+        @recipe.fetched(ttl="60s", stale="7d", key=lambda unit: unit.incident_id)
         async def incident(unit: Any) -> Any:
             self.calls += 1
             if isinstance(self.status, Exception):
                 raise self.status
             return {"incident_id": unit.incident_id, "status": self.status}
 
-        @recipe.source(ttl="60s")
+        @recipe.fetched(ttl="60s")
         async def organization() -> Any:
             if isinstance(self.organization, Exception):
                 raise self.organization
             return self.organization
 
-        @recipe.source(ttl="60s", optional=True)
+        @recipe.fetched(ttl="60s", optional=True)
         async def outlook(incident: Any) -> Any:
             return None if incident["status"] != "unclear" else await self._fail()
 
@@ -57,7 +58,7 @@ class Incidents:
 @pytest.fixture
 def incidents(body: Any) -> Incidents:
     incidents = Incidents()
-    cache = cache_of(body.clock, CountingShelf(body.clock))
+    cache = cache_of(body.clock, CountingSharedCache(body.clock))
     body.gatherers["intel"] = Gatherer(recipe=incidents.recipe(), resources={}, cache=cache, timeout=20.0)
     return incidents
 
@@ -80,7 +81,7 @@ async def test_what_comes_back_stale_is_suppressed_and_its_record_says_why(body:
     assert offsets(body) == [0, 5, 305]
     assert outcomes(body, "suppressed", "no_longer_relevant") == 1
     record = body.memory.records[Key("org-1", "notification", body.channel.sends[0][1].notification_id)]
-    assert (record.state, record.text) == ("suppressed", "no_longer_relevant:resolved")
+    assert (record.state, record.text) == ("suppressed", "no_longer_relevant:resolved hook-0")
     await body.broker.publish(body.channel.sends[0][1].encode(), lane=Lane.NOTIFICATIONS)
     await body.clock.until(body.idle)
     assert len(body.channel.sends) == 3

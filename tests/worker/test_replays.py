@@ -5,10 +5,11 @@ from typing import Any
 import orjson
 import pytest
 
-from notification_sender.adapters.memory_broker import Message
+from notification_sender.adapters.memory.broker import Message
 from notification_sender.model.destination import recipient_hash
 from notification_sender.model.errors import Gone, Rejected, SendFailed, Sent
-from notification_sender.ports import Key, Lane
+from notification_sender.ports.broker import Lane
+from notification_sender.ports.ledger import Key
 
 REFUSED = SendFailed("answered 500", sent=Sent.ANSWERED)
 NOT_FOUND = Rejected("answered 404")

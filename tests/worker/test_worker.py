@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from virtual import START
 
 from notification_sender.model.errors import (
     ContextUnavailable,
@@ -16,10 +15,12 @@ from notification_sender.model.errors import (
     Sent,
     SubjectNotFound,
     TenantMismatch,
+    Unready,
 )
 from notification_sender.model.notification import decode
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.ports import Lane
+from notification_sender.ports.broker import Lane
+from tests.virtual import START
 
 REFUSED = SendFailed("500", sent=Sent.ANSWERED)
 
@@ -211,12 +212,58 @@ async def test_while_the_store_is_away_nothing_is_sent_and_then_everything(body:
     assert body.broker.dead == []
 
 
-async def test_an_acceptance_that_cannot_be_recorded_is_remembered_and_not_sent_again(body: Any) -> None:
+async def test_an_acceptance_that_cannot_be_recorded_is_when_the_store_is_back(body: Any) -> None:
     body.ledger.methods.add("finish")
     await body.publish()
-    await body.clock.until(lambda: len(body.channel.sends) == 1)
-    await body.clock.until(lambda: body.metrics.unrecorded._value.get() == 1, limit=5)
+    await body.clock.until(lambda: len(body.broker._delayed) == 1)
+    await body.clock.until(lambda: body.clock.now() > START + 120)
     body.ledger.methods.clear()
+    await body.clock.until(body.idle)
+    [record] = [it for key, it in body.memory.records.items() if key.kind == "notification"]
+    assert (record.state, record.text) == ("delivered", "200")
+    assert body.metrics.unrecorded._value.get() == 0
+    assert body.metrics.outcomes.labels("notification", "delivered", "")._value.get() == 1
+    await body.publish()
+    await body.clock.until(body.idle)
+    assert len(body.channel.sends) == 1
+    assert body.broker.dead == []
+
+
+async def test_what_has_it_recorded_holds_nothing_of_what_was_sent(body: Any) -> None:
+    body.ledger.methods.add("finish")
+    await body.publish()
+    await body.clock.until(lambda: len(body.broker._delayed) == 1)
+    [(_, sent)] = body.channel.sends
+    record = sent.accepted_as("200")
+    assert (record.content, record.destination.extra, record.accepted) == ({}, {}, "200")
+    assert decode(record.encode()) == record
+    assert len(record.encode()) < 600
+
+
+async def test_an_acceptance_that_the_store_forgot_is_recorded_all_the_same(body: Any) -> None:
+    async def forget() -> None:
+        body.memory.records.clear()
+
+    body.channel.ends.append(forget)
+    await body.publish()
+    await body.clock.until(body.idle)
+    states = {key.kind: it.state for key, it in body.memory.records.items()}
+    assert states["notification"] == "delivered"
+    assert len(body.channel.sends) == 1
+
+
+async def test_an_acceptance_is_remembered_where_the_broker_is_away_too(
+    body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: object) -> None:
+        raise Unready("the broker is away")
+
+    body.ledger.methods.add("finish")
+    monkeypatch.setattr(body.broker, "park", away)
+    await body.publish()
+    await body.clock.until(lambda: body.metrics.unrecorded._value.get() == 1, limit=10)
+    body.ledger.methods.clear()
+    monkeypatch.undo()
     await body.clock.until(body.idle)
     await body.publish()
     await body.clock.until(body.idle)

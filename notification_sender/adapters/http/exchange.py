@@ -1,99 +1,122 @@
-"""One request over one connection and its answer: how far both came, and what that says when they did not end."""
+"""One request over one connection, and its answer: how far both got, and what follows when they did not finish."""
 
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 
+from notification_sender.adapters.http.connection import HttpConnection
+from notification_sender.adapters.http.raw_answer import MAX_HEADS, is_final, raw_answer
+from notification_sender.model.cause import Phase
 from notification_sender.model.errors import Sent
-from notification_sender.ports import Begin
+from notification_sender.ports.channels import Begin
 
-FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
-"""What aiohttp raises. A deadline is a TimeoutError, and with it an OSError; a name that cannot be encoded is a
-ValueError."""
+AIOHTTP_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+"""Every error that aiohttp raises. A missed deadline is a TimeoutError, which is an OSError. A host name that cannot be
+encoded is a ValueError."""
 
-OURS = {errno.EMFILE, errno.ENFILE}
-"""This process, or its machine, may open no more files: nobody else's trouble."""
+OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
+"""Error numbers for "no more files": of this process or machine, and never the recipient's fault."""
 
-INTERIM = 16
-"""Heads of an answer that are read, the last with a status of 200 or more. Nobody has use for so many hints; without an
-end to them a recipient could keep us reading until the deadline, and at full speed."""
+LARGE_BODY = 256 * 1024
+"""Bytes of a body that are read at once. The rest waits for a turn; most answers are far smaller."""
 
-LARGE = 256 * 1024
-"""Bytes of a body from which on it waits for its turn to be read further. Most answers are smaller by far."""
+Reach = Callable[[Phase, int | None], None]
+"""Called with the phase that an exchange has reached, and with the status once it is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``body`` as it came, whatever its ``content-encoding``. ``partial``: some of it is missing."""
+    """``body``: the raw bytes, not decoded. ``partial``: some of the answer is missing."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     partial: bool
     times: tuple[float, float, float]
-    """Seconds until there was a connection, from then to the first byte of the answer, from then to its end."""
+    """Seconds to get a connection, then to the first byte of the answer, then to its end."""
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request and its answer, as far as they came."""
+class HttpExchange:
+    """One request and its answer, as far as they got."""
 
     limit: int
     large: asyncio.Semaphore
-    """Held for what of the body is beyond the first ``LARGE`` bytes."""
+    """Held while the body is read beyond its first ``LARGE_BODY`` bytes."""
     clock: Callable[[], float]
     asked: float
     until: float
-    """Its deadline, by that clock."""
+    """The deadline, by ``clock``."""
     connected: float = 0.0
-    """0 until there is a connection."""
+    """When it got a connection; 0: not yet."""
     answered: float = 0.0
     begun: bool = False
-    """From then on bytes may have left."""
+    """Whether bytes may have left."""
     status: int = 0
-    """0 until there is one."""
+    """0: not known yet."""
     headers: Sequence[tuple[bytes, bytes]] = ()
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
+    reach: Reach = lambda _phase, _status: None
+    """Called at each phase: a caller that cancels the exchange learns its progress in no other way."""
+    keep: bool = False
+    """Whether the connection may take another request."""
+    wire: HttpConnection | None = None
 
     async def over(self, connection: Connection, request: bytes, begin: Begin | None) -> None:
-        """Write the request, and read its answer with up to ``limit`` bytes of the raw body."""
+        """Write the request, and read its answer with at most ``limit`` bytes of the raw body."""
         self.connected = self.clock()
         if begin is not None:
             await begin()
             if self.clock() >= self.until:
-                # The process was stopped meanwhile. What is sent now would be cut off at once, and sent again.
+                # A request written now would be cut off at once, and then sent again.
                 raise TimeoutError
-        # Only now: a kept connection may have been closed meanwhile, and then nothing was sent.
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None:
+        # Checked last: the server may have closed a kept connection meanwhile. Then nothing was sent.
+        wire, transport = connection.protocol, connection.transport
+        if not isinstance(wire, HttpConnection) or transport is None or wire.is_stale():
             raise aiohttp.ServerDisconnectedError
-        self.begun = True
-        no_body = request.startswith(b"HEAD ")
-        protocol.set_response_params(skip_payload=no_body, read_until_eof=True, auto_decompress=False)
+        self.begun, self.wire = True, wire
+        wire.ask(no_body=request.startswith(b"HEAD "))
         transport.write(request)
-        for _ in range(INTERIM):
-            message, content = await protocol.read()
-            if message.code >= HTTPStatus.OK or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+        self.reach(Phase.FIRST_BYTE, None)
+        await self._read(wire)
+
+    async def _read(self, wire: HttpConnection) -> None:
+        heads = 0
+        while heads < MAX_HEADS:
+            message, content = await wire.read()
+            heads += 1
+            if is_final(message.code):
                 break
         else:
-            raise aiohttp.ClientPayloadError("interim answers without an end")
+            raise aiohttp.ClientPayloadError("too many interim answers (1xx)")
+        wire.head_ended = True
         self.answered = self.clock()
         self.status, self.headers = message.code, message.raw_headers
-        self.whole = await self._ends(content, min(LARGE, self.limit))
-        if not self.whole and self.limit > LARGE:
+        self.reach(Phase.BODY, message.code)
+        self.whole = await self._ends(content, min(LARGE_BODY, self.limit))
+        if not self.whole and self.limit > LARGE_BODY:
             async with self.large:
                 self.whole = await self._ends(content, self.limit)
+        self.keep = self.whole and wire.answered(message, heads, len(self.body))
         del self.body[self.limit :]
 
+    def hear(self) -> None:
+        """Read the status of an answer that the parser refused, or that ended within its head."""
+        if self.wire is None or (raw := raw_answer(self.wire.head)) is None:
+            return
+        self.answered = self.clock()
+        self.status, self.headers = raw.status, raw.headers
+        self.reach(Phase.BODY, raw.status)
+        self.body += raw.body[: self.limit]
+
     async def _ends(self, content: aiohttp.StreamReader, within: int) -> bool:
-        """Whether the body is read, and has no more bytes than these."""
+        """Read on; whether the body ended within so many bytes."""
         while len(self.body) <= within:
             chunk = await content.readany()
             if not chunk:
@@ -102,7 +125,7 @@ class Exchange:
         return False
 
     def times(self) -> tuple[float, float, float]:
-        """Of an exchange that was answered."""
+        """The seconds of each phase, of an exchange that was answered."""
         return self.connected - self.asked, self.answered - self.connected, self.clock() - self.answered
 
     @property
@@ -111,11 +134,11 @@ class Exchange:
 
     @property
     def ill(self) -> bool:
-        """Whether it is the other side that did not bring this to its end: ``begin`` is ours."""
+        """Whether the other side is at fault. Not while ``begin`` runs: that is our own step."""
         return self.begun or not self.connected
 
     def said(self, fault: Exception) -> str:
-        """What went wrong, without the URL (its path may be a secret) and without a word of the answer."""
+        """Describe the error without the URL (its path may hold a secret) and without text of the answer."""
         match fault:
             case aiohttp.ClientConnectorError():
                 return f"no connection: {fault.__cause__ or type(fault).__name__}"
@@ -126,7 +149,7 @@ class Exchange:
             case TimeoutError():
                 return self._late()
             case _:
-                return f"{type(fault).__name__}: {getattr(fault, 'strerror', None) or 'no more is known'}"
+                return f"{type(fault).__name__}: {getattr(fault, 'strerror', None) or 'no details'}"
 
     def _late(self) -> str:
         if self.begun:

@@ -1,4 +1,4 @@
-"""The embedded default: a broker inside this process, behind the same ports as RabbitMQ. It keeps nothing."""
+"""The embedded default: a broker inside this process, behind the same ports as RabbitMQ. It persists nothing."""
 
 import asyncio
 import heapq
@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from notification_sender.adapters.messages import envelope, letter_headers, parked_headers
-from notification_sender.policy.ladder import whole_seconds
-from notification_sender.ports import Clock, DeadLetter, Envelope, Lane, Parked
+from notification_sender.adapters.rabbitmq.delay_ladder import whole_seconds
+from notification_sender.adapters.rabbitmq.headers import envelope, letter_headers, parked_headers
+from notification_sender.fleet.background import run_forever
+from notification_sender.model.errors import TooLarge
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked
+from notification_sender.ports.clock import Clock
 
-EVENTS = 10_000
-"""Events that are kept to be looked at."""
+KEPT_EVENTS = 10_000
+"""How many of the last events stay readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """As it lies in a queue."""
+    """A message in a queue."""
 
     body: bytes
     headers: Mapping[str, Any]
@@ -33,11 +36,13 @@ class _Queue:
 
 
 class MemoryBroker:
-    """Intake, Outbox and Events. ``dead`` is where the dead letters are, ``events`` the last events by topic."""
+    """Intake, Outbox and Events. ``dead``: the dead letters. ``events``: the last events, each with its topic."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, largest: int | None = None) -> None:
+        """``largest``: most bytes of a message, like RabbitMQ's ``max_message_size``."""
+        self._largest = largest
         self.dead: list[Message] = []
-        self.events: deque[tuple[str, bytes]] = deque(maxlen=EVENTS)
+        self.events: deque[tuple[str, bytes]] = deque(maxlen=KEPT_EVENTS)
         self._clock = clock
         self._queues = {lane: _Queue() for lane in Lane}
         self._delayed: list[tuple[float, int, Lane, Message]] = []
@@ -46,17 +51,24 @@ class MemoryBroker:
 
     @property
     def ready(self) -> bool:
-        """It is never away."""
+        """Always: it is never away."""
         return True
 
+    connected = ready
+
+    @property
+    def consuming(self) -> bool:
+        """Whether every lane has a consumer."""
+        return all(queue.take is not None for queue in self._queues.values())
+
     async def wait_ready(self) -> None:
-        """There is nothing to wait for."""
+        """Return at once: it is always ready."""
 
     async def connect(self) -> None:
-        """There is nothing to connect to."""
+        """Nothing to do."""
 
     async def close(self) -> None:
-        """What is still unsettled goes back to its queue, in its order."""
+        """Return unsettled messages to their queues, in their order."""
         await self.stop()
         if self._timer is not None:
             self._timer.cancel()
@@ -69,13 +81,13 @@ class MemoryBroker:
     # --- intake -------------------------------------------------------------------------------------------
 
     async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
-        """Hand every delivery of ``lane`` to ``take``, at most ``prefetch`` unsettled."""
+        """Pass every delivery of ``lane`` to ``take``, with at most ``prefetch`` unsettled."""
         queue = self._queues[lane]
         queue.prefetch, queue.take = prefetch, take
         self._hand_out_soon(lane)
 
     async def stop(self) -> None:
-        """Take no more; what was taken can still be settled."""
+        """Stop consuming. Deliveries in hand can still be settled."""
         for queue in self._queues.values():
             queue.take = None
 
@@ -84,7 +96,7 @@ class MemoryBroker:
         self._hand_out_soon(envelope.lane)
 
     async def give_back(self, envelope: Envelope) -> None:
-        """To the front of its queue."""
+        """Return the message to the front of its queue."""
         queue = self._queues[envelope.lane]
         message = queue.unsettled.pop(envelope.tag, None)
         if message is not None:
@@ -94,7 +106,8 @@ class MemoryBroker:
     # --- outbox -------------------------------------------------------------------------------------------
 
     async def park(self, parked: Parked) -> None:
-        """As in the ladder: whole seconds are waited for here, the rest by whoever takes it."""
+        """As the delay ladder does: the broker waits the whole seconds, the consumer waits the rest."""
+        self._refuse_larger(parked.body)
         message = Message(parked.body, parked_headers(parked, self._clock.now()))
         seconds = whole_seconds(parked.delay)
         if seconds == 0:
@@ -106,29 +119,37 @@ class MemoryBroker:
             self._wind_timer()
 
     async def bury(self, letter: DeadLetter) -> None:
+        try:
+            self._refuse_larger(letter.body)
+        except TooLarge as fault:
+            letter = letter.without_content(fault)
         self.dead.append(Message(letter.body, letter_headers(letter)))
 
     def tell(self, topic: str, event: bytes) -> None:
         self.events.append((topic, event))
 
     async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None, lane: Lane = Lane.UNITS) -> None:
-        """As a publisher does, or an operator who moves a dead letter back."""
+        """Publish as a publisher does, or as an operator who replays a dead letter."""
         self._put(lane, Message(body, headers or {}))
 
     async def depth(self, lane: Lane) -> int:
-        """How many messages are ready in its queue, not counting what is in somebody's hands."""
+        """How many messages are ready in the lane's queue, without those that are unsettled."""
         return len(self._queues[lane].waiting)
 
     async def dead_depth(self) -> int:
         """How many dead letters there are."""
         return len(self.dead)
 
+    def _refuse_larger(self, body: bytes) -> None:
+        if self._largest is not None and len(body) > self._largest:
+            raise TooLarge(f"the message has {len(body)} bytes, the broker takes {self._largest} at most")
+
     def _put(self, lane: Lane, message: Message) -> None:
         self._queues[lane].waiting.append(message)
         self._hand_out_soon(lane)
 
     def _hand_out_soon(self, lane: Lane) -> None:
-        # Not at once: whoever publishes or acks must not find itself inside the taker.
+        # On the next turn of the loop: else a publish or an ack would call the consumer from inside itself.
         asyncio.get_running_loop().call_soon(self._hand_out, lane)
 
     def _hand_out(self, lane: Lane) -> None:
@@ -141,7 +162,7 @@ class MemoryBroker:
     def _wind_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.create_task(self._let_out(), name="memory broker delays")
+        self._timer = run_forever(self._let_out, "memory broker delays")
 
     async def _let_out(self) -> None:
         while self._delayed:

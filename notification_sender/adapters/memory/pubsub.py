@@ -1,28 +1,28 @@
-"""News within one process, where there is no other."""
+"""Pub/sub within one process: the embedded default."""
 
 from collections import defaultdict
 from collections.abc import Callable
 
 
-class MemoryNews:
-    """Heard at once."""
+class MemoryPubSub:
+    """Listeners are called at once."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Callable[[str], None]]] = defaultdict(list)
 
     async def start(self) -> None:
-        """There is nothing to subscribe to."""
+        """Nothing to do: there is no connection."""
 
     async def stop(self) -> None:
-        """There is nothing to end."""
+        """Nothing to do."""
 
-    async def tell(self, topic: str, text: str) -> None:
+    async def publish(self, topic: str, text: str) -> None:
         self.say(topic, text)
 
-    def hear(self, topic: str, listener: Callable[[str], None]) -> None:
+    def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
         self._listeners[topic].append(listener)
 
     def say(self, topic: str, text: str) -> None:
-        """As ``tell``, for whoever cannot wait."""
+        """As ``publish``, for callers that are not coroutines."""
         for listener in self._listeners[topic]:
             listener(text)

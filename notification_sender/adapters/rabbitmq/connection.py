@@ -1,4 +1,4 @@
-"""One connection to RabbitMQ: opened until it answers, kept for ever, its errors in our words."""
+"""One connection to RabbitMQ: opens it, reconnects for as long as the process runs, and translates errors."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
+import pamqp.frame
 import structlog
 from aio_pika import RobustConnection
 from aio_pika.exceptions import (
@@ -19,54 +20,60 @@ from aio_pika.exceptions import (
 from aiormq import Channel
 from yarl import URL
 
+from notification_sender.adapters.rabbitmq import frames
+from notification_sender.fleet.background import LogOnChange
 from notification_sender.model.errors import ConfigurationFault, Unready
-from notification_sender.ports import Clock
+from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.lag import Deadline
 
-HEARTBEAT = 10
-"""Seconds. A peer that is gone without a word is noticed after three times this; the default takes 183 s."""
+HEARTBEAT_SECONDS = 10
+"""Seconds. A peer that vanishes is detected after three heartbeats; with the library's default that takes 183 s."""
 
-RETRY = 1.0
-"""Seconds between two tries to connect."""
+RECONNECT_SECONDS = 1.0
+"""Seconds between two connection attempts."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _log = structlog.get_logger()
 
-# They say at every try what is said here once, when it changes.
+# The library reads every frame by this function and offers no other hook. A test checks that it still does.
+pamqp.frame.unmarshal = frames.unmarshal
+
+# These loggers repeat at every attempt what this module logs once per change.
 for _name in ("aio_pika.robust_connection", "aiormq.connection"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """A step that takes so long at most.
+    """Limit a step to so many seconds.
 
     Raises:
-        Unready: it did not end in time, or the broker or its connection ended it.
+        Unready: the step did not finish in time, or the broker or its connection failed.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with Deadline(seconds):
             yield
     except TimeoutError:
         raise Unready(f"RabbitMQ did not answer within {seconds:g} s") from None
     except CONNECTION_EXCEPTIONS as fault:
         raise Unready(f"RabbitMQ: {fault!r}") from fault
     except asyncio.CancelledError:
-        # A connection that dies of missing heartbeats cancels whoever waits for it. That is not the task's end.
+        # A connection that dies of missing heartbeats cancels the tasks that wait for it. That does not end the task.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         raise Unready("RabbitMQ: the connection was lost") from None
 
 
-class Link:
-    """``returned`` is called each time the connection is back."""
+class BrokerConnection:
+    """One connection that reopens itself. ``returned`` is called after each reconnection."""
 
     def __init__(
         self, *, url: str, purpose: str, clock: Clock, returned: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         self._url = URL(url)
         if "heartbeat" not in self._url.query:
-            self._url = self._url.update_query(heartbeat=HEARTBEAT)
+            self._url = self._url.update_query(heartbeat=HEARTBEAT_SECONDS)
         self._purpose = purpose
         self._clock = clock
         self._returned = returned
@@ -81,55 +88,69 @@ class Link:
 
     @property
     def connection(self) -> RobustConnection:
-        """To open channels that are reopened with it.
+        """The library's connection. Its channels are reopened with it.
 
         Raises:
             Unready: it is not open.
         """
         if self._connection is None or not self.is_open:
-            raise Unready("RabbitMQ is away")
+            raise Unready("RabbitMQ is not connected")
         return self._connection
 
     async def open(self) -> None:
-        """Return when it is open; a broker that is not there yet is waited for.
+        """Wait for the broker and open the connection.
 
         Raises:
-            ConfigurationFault: the broker is there and refuses us, or we refuse its certificate.
+            ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         """
-        told = ""
+        unreachable = LogOnChange(_log.warning, "broker.unreachable", connection=self._purpose)
         while self._connection is None:
             try:
                 self._connection = await self._connect()
             except CONNECTION_EXCEPTIONS as fault:
                 self._refuse_to_wait(fault)
-                error = _ADDRESS.sub("", repr(fault))
-                if error != told:
-                    told = error
-                    _log.warning("broker.unreachable", connection=self._purpose, error=error)
-                await self._clock.sleep(RETRY)
+                unreachable(_ADDRESS.sub("", repr(fault)))
+                await self._clock.sleep(RECONNECT_SECONDS)
         self._connection.close_callbacks.add(self._on_lost)
         self._connection.reconnect_callbacks.add(self._on_returned)
         _log.info("broker.connected", connection=self._purpose)
 
-    async def channel(self) -> Channel:
-        """A channel that ends with the connection, without confirms.
+    async def open_once(self) -> None:
+        """Open the connection in one attempt.
+
+        Raises:
+            ConfigurationFault: as ``open``.
+            Unready: the connection cannot be opened; the text says why.
+        """
+        try:
+            self._connection = await self._connect()
+        except CONNECTION_EXCEPTIONS as fault:
+            self._refuse_to_wait(fault)
+            raise Unready(_ADDRESS.sub("", str(fault) or repr(fault))) from fault
+
+    @property
+    def virtual_host(self) -> str:
+        return self._url.path.removeprefix("/") or "/"
+
+    async def channel(self, *, confirms: bool = False) -> Channel:
+        """Open a channel that ends with the connection.
 
         Raises:
             Unready: the connection is away.
         """
         transport = self.connection.transport
         if transport is None:
-            raise Unready("RabbitMQ is away")
-        return cast("Channel", await transport.connection.channel(publisher_confirms=False))
+            raise Unready("RabbitMQ is not connected")
+        return cast("Channel", await transport.connection.channel(publisher_confirms=confirms))
 
     @asynccontextmanager
-    async def spare_channel(self) -> AsyncIterator[Channel]:
-        """A channel for a question that may end it: no channel in use is closed by a refusal.
+    async def spare_channel(self, *, confirms: bool = False) -> AsyncIterator[Channel]:
+        """Open a channel for one operation: a refusal closes it, and no channel that is in use.
 
         Raises:
             Unready: the connection is away.
         """
-        channel = await self.channel()
+        channel = await self.channel(confirms=confirms)
         try:
             yield channel
         finally:
@@ -143,29 +164,31 @@ class Link:
     async def _connect(self) -> RobustConnection:
         connection = RobustConnection(
             self._url,
-            reconnect_interval=RETRY,
+            reconnect_interval=RECONNECT_SECONDS,
             client_properties={"connection_name": f"notification-sender {self._purpose}"},
         )
         try:
-            await connection.connect(timeout=HEARTBEAT)
+            await connection.connect(timeout=HEARTBEAT_SECONDS)
         except BaseException:
             await connection.close()
             raise
         return connection
 
     def _refuse_to_wait(self, fault: BaseException) -> None:
-        """Waiting does not help against these. At a reconnection it may: they end the first try alone."""
+        """Raise ConfigurationFault for errors that waiting does not end. Only at start: at a reconnection it may."""
         if isinstance(fault, AuthenticationError | ProbableAuthenticationError):
-            raise ConfigurationFault(f"RabbitMQ refuses user and password of NS_AMQP_URL: {fault}") from None
-        # The library drops what the broker said; at this step it is about the virtual host.
+            raise ConfigurationFault(f"RabbitMQ refuses the user or the password of NS_AMQP_URL: {fault}") from None
+        # The library drops the broker's text; at this step the refusal is about the virtual host.
         if isinstance(fault, InvalidFrameError) and "OpenOk" in str(fault) and "Connection.Close" in str(fault):
-            name = self._url.path.removeprefix("/") or "/"
             raise ConfigurationFault(
-                f"RabbitMQ refuses the virtual host {name!r} of NS_AMQP_URL: it is not there, or not for this user"
+                f"RabbitMQ refuses the virtual host {self.virtual_host!r} of NS_AMQP_URL: it does not exist, "
+                "or this user has no permission for it (rabbitmqctl list_vhosts, set_permissions)"
             ) from None
-        proof = fault.__cause__  # aiormq says it in words of its own
+        proof = fault.__cause__  # aiormq wraps it in an error of its own
         if isinstance(proof, ssl.SSLCertVerificationError):
-            raise ConfigurationFault(f"the certificate of RabbitMQ is not trusted: {proof.verify_message}") from None
+            raise ConfigurationFault(
+                f"the certificate of RabbitMQ (NS_AMQP_URL) is not trusted: {proof.verify_message}"
+            ) from None
 
     def _on_lost(self, _: object, cause: BaseException | None) -> None:
         if self._connection is not None and not self._connection.close_called:

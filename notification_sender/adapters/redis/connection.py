@@ -1,25 +1,25 @@
-"""One connection to Redis for as long as it lives: all commands of one turn of the loop leave in one write.
+"""One connection to Redis, from open to lost. All commands of one turn of the event loop leave in one write.
 
-Measured: a call costs a tenth of one through redis-py's pool, which sends each command alone on a connection of its
-own. Opening, TLS, login and reading replies are the library's.
+Measured: a call costs a tenth of a call through redis-py's pool. The pool sends each command alone, on its own
+connection. redis-py still opens the connection, does TLS and login, and parses the replies.
 """
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import Connection
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from notification_sender.model.errors import Unready
 
-LOOKS = 4
-"""How often in one timeout it is looked whether the oldest command was answered."""
+CHECKS_PER_TIMEOUT = 4
+"""How often per timeout the watcher checks whether the oldest command was answered."""
 
 
-class Wire:
-    """Replies come in the order of the commands, so the oldest unanswered one speaks for all."""
+class PipelinedConnection:
+    """Redis replies in the order of the commands, so one deadline for the oldest unanswered command covers all."""
 
     def __init__(self, connection: Connection, timeout: float) -> None:
         self._connection = connection
@@ -33,13 +33,13 @@ class Wire:
         self.open = True
 
     def send(self, *command: Any) -> asyncio.Future[Any]:
-        """The reply to come. Whoever stops waiting for it disturbs nobody else.
+        """Send a command; the future gets its reply. A caller may cancel the future without harm to other callers.
 
         Raises:
-            Unready: the connection was lost; the future says the same if that happens later.
+            Unready: the connection is lost. If it is lost later, the future gets Unready.
         """
         if not self.open:
-            raise Unready("Redis is away")
+            raise Unready("Redis is not connected")
         packed = hiredis.pack_command(command)
         reply = self._loop.create_future()
         self._unanswered.append(reply)
@@ -47,26 +47,30 @@ class Wire:
         self._filled.set()
         return reply
 
-    async def live(self) -> Exception:
-        """Carry commands out and replies in until the connection is lost; returns why."""
+    async def run(self) -> Exception:
+        """Carry commands out and replies in until the connection is lost; returns why.
+
+        By tasks, and not in a group of them: a group in which a task fails leaves the one that waits for it half
+        cancelled, and no deadline of that task ends again (Python 3.11.2, as in Debian).
+        """
+        parts = [asyncio.create_task(part) for part in (self._read(), self._write(), self._watch())]
         try:
-            async with asyncio.TaskGroup() as group:
-                for part in (self._write(), self._read(), self._watch()):
-                    group.create_task(part)
-        except* (RedisError, OSError) as faults:
-            cause = faults.exceptions[0]
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            return next(cast("Exception", part.exception()) for part in parts if part.done())
         finally:
             self.open = False
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
             self._abandon()
             await self._connection.disconnect(nowait=True)
-        return cause
 
     async def _write(self) -> None:
         while True:
             await self._filled.wait()
             if self._sent:
-                # As Nagle's algorithm (RFC 896): while answers are on their way, what is to be sent gathers. An idle
-                # wire is not slowed, a busy one makes a third of the writes and reads.
+                # Like Nagle's algorithm (RFC 896): commands collect while replies are outstanding. An idle connection
+                # is not slowed; a busy one makes a third of the writes and reads.
                 self._answered.clear()
                 await self._answered.wait()
             self._filled.clear()
@@ -92,26 +96,26 @@ class Wire:
         try:
             return await self._connection.read_response(disconnect_on_error=False)
         except ReadOnlyError:
-            # A replica: the name may lead to the new master when it is looked up again.
+            # This server is a replica now. A new lookup of its name may lead to the new master.
             raise
         except ResponseError as fault:
             return fault
 
     async def _watch(self) -> None:
-        oldest, looks = None, 0
+        oldest, checks = None, 0
         while True:
-            await asyncio.sleep(self._timeout / LOOKS)
+            await asyncio.sleep(self._timeout / CHECKS_PER_TIMEOUT)
             if not self._unanswered:
-                # So that a server that hangs is noticed although nobody asks it anything.
+                # Detects a server that hangs while no command is outstanding.
                 self.send("PING").cancel()
-            # Counted, because a process that was stopped has not read yet what was answered meanwhile.
-            looks = looks + 1 if self._unanswered[0] is oldest else 0
+            # Counts checks instead of time: a process that was stopped (SIGSTOP) has replies that it has not read yet.
+            checks = checks + 1 if self._unanswered[0] is oldest else 0
             oldest = self._unanswered[0]
-            if looks == LOOKS:
-                raise TimeoutError(f"no answer within {self._timeout:g} s")
+            if checks == CHECKS_PER_TIMEOUT:
+                raise TimeoutError(f"no reply within {self._timeout:g} s")
 
     def _abandon(self) -> None:
         for reply in self._unanswered:
             if not reply.done():
-                reply.set_exception(Unready("Redis was lost before it answered"))
+                reply.set_exception(Unready("the connection to Redis was lost before the reply"))
         self._unanswered.clear()

@@ -1,31 +1,31 @@
-"""What the processes of a fleet settle between them, on Redis: who calls how much, and who tries first."""
+"""Shares call budgets and circuit-breaker probes between the processes of a fleet, on Redis."""
 
 from typing import cast
 
-from notification_sender.adapters.redis import Store
-from notification_sender.adapters.scripts import load
-from notification_sender.ports import Share
+from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.scripts import load
+from notification_sender.ports.fleet import Share
 
-ALLOT = load("allot")
+ALLOCATE = load("allocate")
 
 
 class RedisFleet:
-    """Keys ``<prefix>:1:{api}:<api>:…``. ``period`` s between two announcements of a process."""
+    """Keys: ``<prefix>:1:{api:<api>}:…``. ``period``: seconds between two announcements of a process."""
 
     def __init__(self, *, redis: Store, prefix: str, period: float) -> None:
         self._redis = redis
         self._prefix = prefix
         self._period = round(period * 1_000_000)
 
-    async def allot(self, api: str, pod: str, share: Share) -> int:
+    async def allocate(self, api: str, pod: str, share: Share) -> int:
         arguments = (pod, share.budget, share.under_way, share.held, share.wanted, self._period)
-        return cast("int", await self._redis.run(ALLOT, (self._key(api, "pods"),), arguments))
+        return cast("int", await self._redis.run(ALLOCATE, (self._key(api, "pods"),), arguments))
 
-    async def probe(self, api: str, seconds: float) -> bool:
+    async def try_acquire_probe(self, api: str, seconds: float) -> bool:
         reply = await self._redis.execute("SET", self._key(api, "probe"), 1, "NX", "PX", max(1, round(seconds * 1000)))
         return reply is not None
 
-    async def probed(self, api: str) -> None:
+    async def release_probe(self, api: str) -> None:
         await self._redis.execute("DEL", self._key(api, "probe"))
 
     def _key(self, api: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the processes of a fleet tell each other at once: one subscription each, kept for ever."""
+"""Pub/sub between the processes of a fleet: each keeps one subscription for as long as it runs."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,36 +6,39 @@ from typing import Any
 
 import structlog
 from redis.asyncio.connection import Connection
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
-from notification_sender.adapters.redis import RETRY, Redis
+from notification_sender.adapters.redis.client import RECONNECT_SECONDS, Redis
+from notification_sender.adapters.redis.errors import CONNECTION_ERRORS
+from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
+from notification_sender.telemetry.lag import Deadline
 
-QUIET = 5.0
-"""Seconds of silence after which the connection is tried: one that hangs would never say a word again."""
+SILENCE_SECONDS = 5.0
+"""Seconds without a message after which the connection is tested by a PING: a connection that hangs is silent, too."""
 
 _log = structlog.get_logger()
 
 
-class RedisNews:
-    """Topics are channels, ``<prefix>:1:news:<topic>``."""
+class RedisPubSub:
+    """A topic is the channel ``<prefix>:1:news:<topic>``."""
 
     def __init__(self, *, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
         self._listeners: dict[bytes, list[Callable[[str], None]]] = {}
         self._listening: asyncio.Task[None] | None = None
-        self._answered = asyncio.Event()
+        self._subscribed = asyncio.Event()
         self._refusal: ConfigurationFault | None = None
 
     async def start(self) -> None:
-        """Listen from now on; returns when the subscription is there. Listeners that come later are not heard.
+        """Subscribe, and return when the subscription is active. Topics that are added later are not subscribed to.
 
         Raises:
-            ConfigurationFault: the server lets us use no channels, which scripts use as well.
+            ConfigurationFault: this user may not use the channels, which scripts need as well.
         """
-        self._listening = asyncio.create_task(self._listen(), name="news")
-        await self._answered.wait()
+        self._listening = run_forever(self._listen, "pubsub")
+        await self._subscribed.wait()
         if self._refusal is not None:
             raise self._refusal
 
@@ -45,33 +48,31 @@ class RedisNews:
             await asyncio.wait([self._listening])
             self._listening = None
 
-    async def tell(self, topic: str, text: str) -> None:
+    async def publish(self, topic: str, text: str) -> None:
         try:
             await self._redis.execute("PUBLISH", channel(self._prefix, topic), text)
         except Unready:
-            return  # nobody can be told, and everybody does without
+            return  # a message is only a hint: every listener works without it
 
-    def hear(self, topic: str, listener: Callable[[str], None]) -> None:
+    def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
         self._listeners.setdefault(channel(self._prefix, topic).encode(), []).append(listener)
 
     async def _listen(self) -> None:
-        told = ""
+        lost = LogOnChange(_log.warning, "pubsub.lost")
         while True:
             try:
                 await self._subscribe()
-            except (RedisError, OSError) as fault:
-                if isinstance(fault, NoPermissionError) and not self._answered.is_set():
-                    self._refusal = _refused(self._prefix, fault)
-                    self._answered.set()
+            except CONNECTION_ERRORS as fault:
+                if isinstance(fault, NoPermissionError) and not self._subscribed.is_set():
+                    self._refusal = _no_channels(self._prefix, fault)
+                    self._subscribed.set()
                     return
-                if repr(fault) != told:
-                    told = repr(fault)
-                    _log.warning("news.lost", error=told)
-            await asyncio.sleep(RETRY)
+                lost(repr(fault))
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _subscribe(self) -> None:
-        """Hand out what is heard until the connection is lost."""
-        connection = await self._redis.another()
+        """Pass messages to the listeners until the connection is lost."""
+        connection = await self._redis.open_connection()
         try:
             await connection.send_command("SUBSCRIBE", *self._listeners)
             await self._hand_out(connection)
@@ -79,35 +80,37 @@ class RedisNews:
             await connection.disconnect(nowait=True)
 
     async def _hand_out(self, connection: Connection) -> None:
-        asked = False
+        pinged = False
         while True:
             try:
-                async with asyncio.timeout(QUIET):
+                async with Deadline(SILENCE_SECONDS):
                     message = await connection.read_response(disconnect_on_error=False)
             except TimeoutError:
-                if asked:
+                if pinged:
                     raise
-                asked = True
+                pinged = True
                 await connection.send_command("PING")
             else:
-                asked = False
-                self._hear(message)
+                pinged = False
+                self._receive(message)
 
-    def _hear(self, message: Any) -> None:
+    def _receive(self, message: Any) -> None:
         match message:
             case [b"subscribe", *_]:
-                self._answered.set()
+                self._subscribed.set()
             case [b"message", name, bytes(text)]:
                 for listener in self._listeners.get(name, ()):
                     listener(text.decode(errors="replace"))
 
 
-def _refused(prefix: str, fault: NoPermissionError) -> ConfigurationFault:
-    """Waiting does not help: since version 7 a new user has no channels."""
+def _no_channels(prefix: str, fault: NoPermissionError) -> ConfigurationFault:
+    """Waiting does not help: since Redis 7 a new user may use no channel."""
     channels = f"&{channel(prefix, '*')}"
-    return ConfigurationFault(f"Redis does not let the user of NS_REDIS_URL use {channels} (see ACL SETUSER): {fault}")
+    return ConfigurationFault(
+        f"Redis does not let the user of NS_REDIS_URL use the channels {channels}; allow them (ACL SETUSER): {fault}"
+    )
 
 
 def channel(prefix: str, topic: str) -> str:
-    """What scripts publish on."""
+    """The channel of a topic, as scripts publish to it."""
     return f"{prefix}:1:news:{topic}"

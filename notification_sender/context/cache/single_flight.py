@@ -1,4 +1,4 @@
-"""One fetch under way for each key: who comes meanwhile waits for the same one."""
+"""One fetch under way for each key: further callers wait for the same one."""
 
 import asyncio
 from collections.abc import Collection, Coroutine, Hashable, Sequence
@@ -9,10 +9,10 @@ V = TypeVar("V")
 
 
 class Flight(Generic[K, V]):
-    """A fetch of its own task: it outlives each one of those who wait, and them all.
+    """A fetch in a task of its own, which outlives all callers that wait for it.
 
-    What was asked for will be asked for again: where everybody's patience is shorter than the fetch, a fetch that ended
-    with the last of them would never be finished.
+    Callers ask again. If every deadline were shorter than the fetch, a fetch that ended with its last caller would
+    never be finished.
     """
 
     __slots__ = ("keys", "task")
@@ -22,13 +22,13 @@ class Flight(Generic[K, V]):
         self.task = task
 
 
-class Flights(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """Fetches under way in this process, by key. One fetch may answer for several keys."""
 
     def __init__(self) -> None:
         self._by_key: dict[K, Flight[K, V]] = {}
 
-    def under_way(self, key: K) -> Flight[K, V] | None:
+    def in_flight(self, key: K) -> Flight[K, V] | None:
         return self._by_key.get(key)
 
     def start(self, keys: Sequence[K], fetch: Coroutine[Any, Any, V]) -> Flight[K, V]:
@@ -37,8 +37,8 @@ class Flights(Generic[K, V]):
         flight.task.add_done_callback(lambda _: self._ended(flight))
         return flight
 
-    async def land(self, flights: Collection[Flight[K, V]]) -> list[V]:
-        """Wait for all of them, raise what the first one raises."""
+    async def wait(self, flights: Collection[Flight[K, V]]) -> list[V]:
+        """Wait for all flights; raise what the first one raises."""
         await asyncio.wait([flight.task for flight in flights], return_when=asyncio.FIRST_EXCEPTION)
         for flight in flights:
             if flight.task.done():
@@ -46,7 +46,7 @@ class Flights(Generic[K, V]):
         return [flight.task.result() for flight in flights]
 
     async def close(self) -> None:
-        """End them all, and wait until they have ended."""
+        """Cancel all flights, and wait until they have ended."""
         tasks = {flight.task for flight in self._by_key.values()}
         for task in tasks:
             task.cancel()
@@ -57,4 +57,4 @@ class Flights(Generic[K, V]):
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
         if not flight.task.cancelled():
-            flight.task.exception()  # of two that fail together one is raised; asyncio would complain of the other
+            flight.task.exception()  # of two that fail together one is raised; asyncio would log the other

@@ -1,10 +1,10 @@
-"""One guarded client for each API: its deadline, its token, its trace, its retries."""
+"""The client of one API behind its guard: deadline, token, trace, retries."""
 
 import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -13,11 +13,15 @@ import httpx
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from notification_sender.context import answers
-from notification_sender.context.answers import BadAnswer, Call, Foreign, NotFound
-from notification_sender.context.guard import Guard, Health, Visit
-from notification_sender.model.errors import ContextUnavailable, SendFailed, Sent
+from notification_sender.context.upstream import responses
+from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Broken, Foreign, NotFound
+from notification_sender.context.upstream.guard import CallPermit, Guard, Health
+from notification_sender.context.upstream.responses import Call
+from notification_sender.context.upstream.whose import whose
+from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, reached
+from notification_sender.model.errors import ContextUnavailable, Sent, TransportError
 from notification_sender.policy.retry import retry_after
+from notification_sender.telemetry.lag import Deadline
 
 __all__ = ["BadAnswer", "Bearer", "Foreign", "NotFound", "Upstream"]
 
@@ -27,39 +31,53 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds: pauses between tries are spread evenly from nothing to a cap that doubles from the first of these."""
 
 Observe = Callable[[Call], None]
-"""Is told of every try."""
+"""Called after every try."""
 
 
 class Bearer(Protocol):
-    """Where the service token comes from; ``fresh``: the one before was refused."""
+    """Gets the service token. ``fresh``: the last one was refused."""
 
     async def __call__(self, *, fresh: bool = False) -> str: ...
 
 
 @dataclass(slots=True)
 class _Ask:
-    """One question, however often it is tried."""
+    """One question to an API, however often it is tried."""
 
     endpoint: str
     url: str
     shape: type
+    name: str = ""
+    """The name of the one thing that is asked for."""
     content: tuple[bytes, str] | None = None
-    time: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
-    """For all tries together. It runs from the first slot on."""
+    time: Deadline = field(default_factory=Deadline)
+    """One deadline for all tries. It runs from the first slot on."""
     trouble: ContextUnavailable | None = None
-    """Why the last try came to nothing."""
+    """The error of the last try."""
+    cause: Cause = field(default_factory=Cause)
+    """How far the last try came."""
+
+    def reach(self, phase: Phase, status: int | None = None) -> None:
+        """Note that the try has come to ``phase``."""
+        self.cause = Cause(api=self.cause.api, status=status, phase=phase)
+        reached(self.cause)
 
 
 class _Passing(ContextUnavailable):
-    """What another try may find mended."""
+    """Another try may succeed."""
+
+
+class _Breaking(_Passing, Broken):
+    """Another try may succeed, and the failure may be about the thing asked for."""
 
 
 class Upstream:
-    """``deadline`` s for a question from its slot on, every try included: what was begun late is not cut off half-way.
+    """``deadline``: seconds for a question from its first slot on, all tries included. A question that waited for its
+    slot is not cut off half-way.
 
-    Without ``token`` it may be a third party: no trace either. ``transport`` raises SendFailed and nothing else, and
-    hands over what came of an answer that broke off. All calls raise NotFound, BadAnswer or ContextUnavailable (Outage
-    where the API is out and was not asked), which says what it was. Nobody above tries again: this is the only layer.
+    Without ``token`` the API may be a third party, and gets no trace either. ``transport`` raises TransportError alone,
+    and returns what came of an answer that broke off. All calls raise NotFound, BadAnswer or ContextUnavailable (Outage
+    where the circuit is open and the API was not called). This is the only layer that tries again.
     """
 
     def __init__(
@@ -89,114 +107,152 @@ class Upstream:
             reraise=True,
         )
 
+    @property
+    def api(self) -> str:
+        return self._guard.api
+
     async def get(self, path: str, *ids: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The object at ``path``, whose ``{}`` are filled with ``ids``."""
         if not {".", ".."}.isdisjoint(ids):  # a client would walk up the path, whatever is quoted
-            raise NotFound(f"{self._guard.api} {path}: no such id")
+            cause = Cause(api=self.api, phase=Phase.READ)
+            raise NotFound(f"{self.api} {path}: no such id", cause=cause)
         query = f"?{urlencode(params)}" if params else ""
         url = path.format(*(quote(id_, safe="") for id_ in ids)) + query
-        answer: dict[str, Any] = await self._call(_Ask(f"GET {path}", url, dict))
+        answer: dict[str, Any] = await self._call(_Ask(f"GET {path}", url, dict, ", ".join(ids)))
         return answer
 
     async def post(self, path: str, body: Mapping[str, Any]) -> list[Any]:
         """The list that answers a JSON body: a bulk call."""
         content = (orjson.dumps(body), "application/json")
-        answer: list[Any] = await self._call(_Ask(f"POST {path}", path, list, content))
+        answer: list[Any] = await self._call(_Ask(f"POST {path}", path, list, content=content))
         return answer
 
     async def form(self, path: str, fields: Mapping[str, str]) -> dict[str, Any]:
         """The object that answers a form."""
         content = (urlencode(fields).encode(), "application/x-www-form-urlencoded")
-        answer: dict[str, Any] = await self._call(_Ask(f"POST {path}", path, dict, content))
+        answer: dict[str, Any] = await self._call(_Ask(f"POST {path}", path, dict, content=content))
         return answer
 
     async def _call(self, ask: _Ask) -> Any:
         self._guard.retries.called()
+        ask.cause = Cause(api=self.api)
         try:
             async with ask.time:
                 return await self._retrying.copy()(self._try, ask)
         except TimeoutError:
-            # What went wrong before the time was over says more than that it was over.
-            raise ask.trouble or ContextUnavailable(f"{self._where(ask)}: no answer in {self._deadline:g} s") from None
+            # The error of the last try says more than the deadline.
+            words = f"{self._where(ask)}: no answer in {self._deadline:g} s"
+            raise ask.trouble or ContextUnavailable(words, cause=ask.cause) from None
 
     async def _try(self, ask: _Ask) -> Any:
-        where, bad = self._where(ask), ""
+        where = self._where(ask)
+        bad: BadAnswer | None = None
         try:
             status, value = await self._attempt(ask)
             if status == HTTPStatus.UNAUTHORIZED and self._token is not None:
                 status, value = await self._attempt(ask, fresh=True)
-        except SendFailed as error:
+        except TransportError as error:
             raise self._trouble(ask, f"{where}: {error}") from error
         except BadAnswer as error:
-            # And nothing else of it: its trace holds on to the answer, which may be large.
-            bad = f"{where}: {error}"
-        if bad:
-            raise BadAnswer(bad)
+            # The error itself is dropped: its traceback holds the answer, which may be large.
+            cause = error.cause.completed(replace(ask.cause, phase=Phase.READ))
+            bad = type(error)(f"{self._named(ask)}: {error}", cause=cause)
+        if bad is not None:
+            raise bad
         if value is not None:
+            reached(NOBODY_KNOWS)
             return value
-        refusal = answers.refusal(where, status)
-        raise self._trouble(ask, str(refusal)) if status in answers.PASSING else refusal
+        if status in responses.PASSING:
+            refusal = responses.refusal(where, status, self.api)
+            raise self._trouble(ask, str(refusal), broken=isinstance(refusal, Broken))
+        raise responses.refusal(self._named(ask), status, self.api)
 
-    def _trouble(self, ask: _Ask, words: str) -> ContextUnavailable:
-        """Worth another try, unless the API is out by now, or wants to be left alone."""
-        ask.trouble = ContextUnavailable(words) if self._guard.out else _Passing(words)
+    def _trouble(self, ask: _Ask, words: str, *, broken: bool = False) -> ContextUnavailable:
+        """The error of a try. It is worth another one, unless the circuit is open by now."""
+        passing = _Breaking if broken else _Passing
+        kind = ContextUnavailable if self._guard.out else passing
+        ask.trouble = kind(words, cause=ask.cause)
         return ask.trouble
 
     async def _attempt(self, ask: _Ask, *, fresh: bool = False) -> tuple[int, Any]:
         """The status, and the value of a success."""
-        # Before the slot: nothing that holds one waits for a second one.
+        # Before the slot: a call that holds one never waits for a second one.
         request = await self._request(ask, fresh=fresh)
+        asked = asyncio.get_running_loop().time()
+        ask.reach(Phase.SLOT)
+        permit = await self._guard.acquire()
+        try:
+            return await self._permitted(request, ask, permit, asked, fresh=fresh)
+        finally:
+            await self._guard.release(permit)
+
+    async def _permitted(
+        self, request: httpx.Request, ask: _Ask, permit: CallPermit, asked: float, *, fresh: bool
+    ) -> tuple[int, Any]:
+        """Make the call, and write down how it went. ``asked``: when the wait for the permit began."""
+        ask.reach(Phase.CONNECT)
         clock = asyncio.get_running_loop().time
-        asked = clock()
-        async with self._guard.visit() as visit:
-            begun = clock()
-            if ask.time.when() is None:
-                ask.time.reschedule(begun + self._deadline)
-            call = Call(self._guard.api, ask.endpoint, phases={"wait": begun - asked})
-            try:
-                return await self._exchange(request, ask, visit, call, fresh=fresh)
-            except SendFailed as error:
-                visit.health = Health.OVERLOADED
-                call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
-                raise
-            except asyncio.CancelledError:
-                if ask.time.expired():
-                    visit.health, call.result = Health.OVERLOADED, "timeout"
-                raise
-            finally:
-                call.seconds = clock() - begun
-                self._observe(call)
+        begun = clock()
+        if not ask.time.begun:
+            ask.time.begin(self._deadline)
+        call = Call(self.api, ask.endpoint, phases={"wait": begun - asked})
+        try:
+            return await self._exchange(request, ask, permit, call, fresh=fresh)
+        except TransportError as error:
+            permit.health = Health.OVERLOADED
+            call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
+            permit.whose = "" if error.sent is Sent.NOTHING else whose.get()
+            if error.sent is not Sent.NOTHING and ask.cause.phase is Phase.CONNECT:
+                ask.reach(Phase.FIRST_BYTE)
+            raise
+        except asyncio.CancelledError:
+            if ask.time.expired():
+                permit.health, call.result, permit.whose = Health.OVERLOADED, "timeout", whose.get()
+            raise
+        finally:
+            call.seconds = clock() - begun
+            self._observe(call)
 
     async def _exchange(
-        self, request: httpx.Request, ask: _Ask, visit: Visit, call: Call, *, fresh: bool
+        self, request: httpx.Request, ask: _Ask, permit: CallPermit, call: Call, *, fresh: bool
     ) -> tuple[int, Any]:
         response = await self._transport.handle_async_request(request)
         status = response.status_code
         call.result = str(status)
+        ask.reach(Phase.READ, status)
         call.phases |= zip(("connect", "first_byte", "body"), response.extensions.get("times", ()), strict=False)
-        call.server = answers.server_timing(response.headers.get_list("server-timing"))
-        visit.health = answers.health(status)
-        if visit.health is Health.OVERLOADED:
-            visit.wish = retry_after(response.headers.get("retry-after"), time.time())
+        permit.first_byte = call.phases.get("first_byte", 0.0)
+        call.server = responses.server_timing(response.headers.get_list("server-timing"))
+        permit.health = responses.health(status)
+        if permit.health is Health.OVERLOADED:
+            permit.wish = retry_after(response.headers.get("retry-after"), time.time())
         if status == HTTPStatus.UNAUTHORIZED and self._token is not None:
-            # A token that has just run out says nothing of the API; one that is fresh does.
-            visit.health = Health.FAILED if fresh else Health.UNKNOWN
+            # The refusal of a token that has just expired says nothing of the API; that of a fresh one does.
+            permit.health = Health.FAILED if fresh else Health.UNKNOWN
+        if permit.health is Health.WELL or responses.of_one_record(status):
+            permit.whose = whose.get()
         if not HTTPStatus(200) <= status < HTTPStatus(300):
             return status, None
         try:
-            return status, answers.parsed(await self._body(response), ask.shape)
+            return status, await responses.parsed(await self._body(response, ask), ask.shape)
+        except BadRecord:
+            call.result, permit.whose = "bad_record", whose.get()
+            if permit.whose:  # unreadable records of all organizations are an outage
+                permit.health = Health.FAILED
+            raise
         except BadAnswer:
-            visit.health, call.result = Health.FAILED, "bad_answer"
+            permit.health, call.result, permit.whose = Health.FAILED, "bad_answer", whose.get()
             raise
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: httpx.Response, ask: _Ask) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise BadAnswer("encoded, though we did not ask for it: it may be gigabytes")
         body = await response.aread()
         if response.extensions.get("partial"):
             if len(body) >= self._max_bytes:
                 raise BadAnswer(f"longer than {self._max_bytes} bytes")
-            raise SendFailed(f"broke off after {len(body)} bytes", sent=Sent.UNKNOWN)
+            ask.reach(Phase.BODY, response.status_code)
+            raise TransportError(f"broke off after {len(body)} bytes", sent=Sent.UNKNOWN)
         return body
 
     async def _request(self, ask: _Ask, *, fresh: bool) -> httpx.Request:
@@ -216,8 +272,12 @@ class Upstream:
             self._base_url + ask.url,
             headers=headers,
             content=ask.content and ask.content[0],
-            extensions={"deadline": self._deadline, "max_bytes": self._max_bytes},
+            extensions={"deadline": self._deadline, "max_bytes": self._max_bytes, "reach": ask.reach},
         )
 
     def _where(self, ask: _Ask) -> str:
-        return f"{self._guard.api} {ask.endpoint}"
+        return f"{self.api} {ask.endpoint}"
+
+    def _named(self, ask: _Ask) -> str:
+        """The question, with the name of the one thing asked for."""
+        return f"{self._where(ask)} of {ask.name}" if ask.name else self._where(ask)

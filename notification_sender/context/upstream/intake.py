@@ -1,18 +1,18 @@
-"""Which APIs are out that units cannot do without, and whether one may be begun all the same."""
+"""Which APIs are out that units cannot do without, and whether a unit may be started all the same."""
 
 import asyncio
 
-from notification_sender.context.guards import Guards
+from notification_sender.context.upstream.guards import Guards
 from notification_sender.model.errors import Outage
-from notification_sender.ports import Clock
+from notification_sender.ports.clock import Clock
 
 BETWEEN_PROBES = 1.0
-"""Seconds in which one unit is let in to find out: it may need another API first, and never come to the one."""
+"""Seconds between two units that may find out: one may need another API first, and never call this one."""
 
 
-class Outages:
-    """As ``ports.Platform``. An API counts once it made a unit wait: what is optional, or old but good enough, or in
-    the cache, stops nobody.
+class UpstreamIntakeGate:
+    """As ``ports.IntakeGate``. An API counts once it made a unit wait. A source that is optional, or old but good
+    enough, or in the cache, stops no unit.
     """
 
     def __init__(self, guards: Guards, *, clock: Clock) -> None:
@@ -24,17 +24,17 @@ class Outages:
         for guard in self._guards.values():
             guard.changes.append(self._moved.set)
 
-    def lets_in(self) -> bool:
+    def admits(self) -> bool:
         if not self._blamed:
             return True
         self._blamed = {api for api in self._blamed if self._guards[api].out}
         return not self._blamed or self._probe_in() <= 0
 
-    def enters(self) -> None:
+    def unit_started(self) -> None:
         if self._blamed:
             self._next_probe = self._clock.monotonic() + BETWEEN_PROBES
 
-    def blame(self, error: BaseException) -> None:
+    def record_failure(self, error: BaseException) -> None:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, Outage) and cause.api in self._guards:
@@ -43,7 +43,7 @@ class Outages:
             cause = cause.__cause__
 
     async def changed(self) -> None:
-        """Also when it is time for a probe, and then now and then as long as nobody came to be one."""
+        """Return also when a probe is due, and then once a second as long as no unit came to be one."""
         wait = self._probe_in() if self._blamed else None
         try:
             async with asyncio.timeout(BETWEEN_PROBES if wait is not None and wait <= 0 else wait):
@@ -53,6 +53,6 @@ class Outages:
         self._moved.clear()
 
     def _probe_in(self) -> float:
-        """Seconds until a unit is let in to find out."""
+        """Seconds until a unit may find out."""
         due = max(self._guards[api].probe_in for api in self._blamed)
         return max(due, self._next_probe - self._clock.monotonic())

@@ -1,12 +1,12 @@
-"""So many at once, in the order in which they came."""
+"""A semaphore whose limit may change, first come, first served."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
 
-class Gate:
-    """``limit`` may change at any time: tell by ``release`` when it has grown."""
+class ResizableSemaphore:
+    """``limit`` may change at any time: call ``release`` when it has grown."""
 
     def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
@@ -18,7 +18,7 @@ class Gate:
         return len(self._waiting)
 
     async def enter(self) -> None:
-        """Return when there is room. Whoever has entered leaves."""
+        """Return when there is room. The caller leaves later."""
         if not self._waiting and self.inside < self._limit():
             self.inside += 1
             return
@@ -28,10 +28,10 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave()  # it was our turn in the moment in which we went away
+                self.leave()  # the turn came in the moment of the cancellation
             raise
 
-    def push_in(self) -> None:
+    def enter_over_limit(self) -> None:
         """Enter whatever the limit says."""
         self.inside += 1
 
@@ -40,15 +40,15 @@ class Gate:
         self.release()
 
     def release(self) -> None:
-        """Let in who waits, as far as there is room."""
+        """Let waiting callers in, as far as there is room."""
         while self._waiting and self.inside < self._limit():
             turn = self._waiting.popleft()
             if not turn.done():
                 self.inside += 1
                 turn.set_result(None)
 
-    def turn_away(self, error: Exception) -> None:
-        """Whoever waits has come for nothing."""
+    def fail_waiters(self, error: Exception) -> None:
+        """Raise ``error`` in all waiting callers."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

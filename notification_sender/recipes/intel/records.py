@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
-from notification_sender.context.facts import CountForeign
+from notification_sender.context.cache.facts import CountForeign
+from notification_sender.context.upstream.errors import BadAnswer
+from notification_sender.context.upstream.json_reading import read
 
 Record = dict[str, Any]
 
@@ -55,9 +55,10 @@ def organization(record: Record) -> Record:
 
 
 def incident(record: Record) -> Record:
-    """``location`` is an object, ``geojson`` too or None; ``place`` as text; instead of ``dependents``, of which
-    there is one for each path, ``dependent_ids`` and ``further_dependent_ids``, and how many there are in all;
-    ``asset_ids`` and ``asset_count`` likewise.
+    """Normalize an incident. ``location`` is an object, ``geojson`` an object or None, ``place`` a text.
+
+    ``dependents`` has one entry for each path. ``dependent_ids`` and ``further_dependent_ids`` replace it, with the
+    number of all. ``asset_ids`` and ``asset_count`` replace the assets.
     """
     location = _filled(_object(record.get("location")), "location_id", "thoroughfare")
     location["geojson"] = geojson(location.get("geojson"))
@@ -122,8 +123,8 @@ def geojson(value: object) -> Record | None:
     """A GeoJSON object, which may come as a string."""
     if isinstance(value, str):
         try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
+            value = read(value.encode())
+        except BadAnswer:
             return None
     return value if isinstance(value, dict) else None
 

@@ -1,22 +1,24 @@
-"""Incidents and the intel requests around them: where each fact comes from."""
+"""The sources of the recipe ``intel``: incidents and the intel requests around them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from notification_sender.context.facts import CountForeign
-from notification_sender.context.graph import MISSING, Missing, Recipe
-from notification_sender.context.upstream import BadAnswer, Foreign, NotFound, Upstream
+from notification_sender.context.cache.facts import CountForeign
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.source import MISSING, Missing
+from notification_sender.context.upstream.client import Upstream
+from notification_sender.context.upstream.errors import BadAnswer, Foreign, NotFound
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.unit import WorkUnit
-from notification_sender.recipes import records
-from notification_sender.recipes.records import Record
+from notification_sender.recipes.intel import records
+from notification_sender.recipes.intel.records import Record
 
 
 def subject(unit: WorkUnit) -> str:
-    """What the unit is about.
+    """The source that the unit is about.
 
     Raises:
-        SchemaViolation: nothing.
+        SchemaViolation: the unit names no subject.
 
     """
     if unit.intel_request_id and (not unit.incident_id or unit.event.startswith("intel.")):
@@ -27,11 +29,11 @@ def subject(unit: WorkUnit) -> str:
 
 
 intel = Recipe("intel", subject=subject, version=4)
-"""Given at start: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
+"""Resources: the clients ``aaa``, ``incidents``, ``intel_requests_api``, ``assets_api``, ``geocoding``;
 ``max_distance`` (1 to 10), ``current_incidents`` (auto, on, off) and ``count_foreign``."""
 
 
-@intel.source(ttl="5m", stale="1h")
+@intel.fetched(ttl="5m", stale="1h")
 async def organization(unit: WorkUnit, aaa: Upstream, count_foreign: CountForeign) -> Record:
     record = await aaa.get("/organizations/{}", unit.organization_id)
     if not records.own([record], unit.organization_id, "organization", count_foreign):
@@ -45,9 +47,9 @@ def _in_current(unit: WorkUnit, organization: Record, current_incidents: str) ->
     return unit.incident_id if wanted else None
 
 
-@intel.source(ttl="60s", key=_in_current, fresh_as="incident")
+@intel.fetched(ttl="60s", key=_in_current, fresh_as="incident")
 async def current_entry(unit: WorkUnit, incidents: Upstream, count_foreign: CountForeign) -> Record | Missing | None:
-    """The fast path: everything about an incident in one answer. What is wrong with it sends us the slow path."""
+    """The fast path: everything about an incident in one answer. An unusable answer leads to the slow path."""
     by_owner = {"organization_id": unit.organization_id}
     try:
         entry = await incidents.get("/incidents/current/{}", str(unit.incident_id), params=by_owner)
@@ -82,7 +84,7 @@ def _current_incident(current_entry: Record) -> Record | None:
     return current_entry["incident"] if current_entry else None
 
 
-@intel.source(ttl="60s", key=_incident_key, given=_current_incident, fresh_as="incident", optional="absent")
+@intel.fetched(ttl="60s", key=_incident_key, given=_current_incident, fresh_as="incident", optional="absent")
 async def incident(unit: WorkUnit, incidents: Upstream, max_distance: int, count_foreign: CountForeign) -> Record:
     params = _recursive(max_distance) | {"recursive_dependency_type": "dependents"}
     answer = await incidents.get("/incidents/{}", str(unit.incident_id), params=params)
@@ -97,14 +99,14 @@ def _intel_request_key(unit: WorkUnit, max_distance: int) -> str | None:
 
 
 def _current_intel_request(unit: WorkUnit, current_entry: Record) -> Record | None:
-    # As the subject it is held to the fence, and an entry is renewed when its incident changes, not this.
+    # As the subject it is held to the fence. An entry is renewed when its incident changes, not its intel request.
     if not current_entry or subject(unit) == "intel_request":
         return None
     found: Record | None = current_entry["intel_requests"].get(unit.intel_request_id)
     return found
 
 
-@intel.source(
+@intel.fetched(
     ttl="60s",
     key=_intel_request_key,
     given=_current_intel_request,
@@ -133,7 +135,7 @@ def _current_intel_requests(current_entry: Record) -> Record | None:
 
 
 def _cut_short(incident: Record, intel_request: Record) -> bool:
-    """More depend on the subject than are fetched."""
+    """Whether more intel requests depend on the subject than are fetched."""
     return any(
         record["dependent_count"] > len(record["dependent_ids"]) + len(record["further_dependent_ids"])
         for record in (incident, intel_request)
@@ -141,23 +143,23 @@ def _cut_short(incident: Record, intel_request: Record) -> bool:
     )
 
 
-@intel.source(ttl="60s", batch=_dependent_ids, given=_current_intel_requests, coalesce="5ms", partial=_cut_short)
+@intel.batch(ttl="60s", ids=_dependent_ids, given=_current_intel_requests, coalesce="5ms", partial=_cut_short)
 async def dependents(ids: Sequence[str], intel_requests_api: Upstream) -> Record:
-    """All that depends on the subject, near and far, in the fewest calls."""
+    """All intel requests that depend on the subject, near and far, in the fewest calls."""
     rows = await intel_requests_api.post("/intel-requests/bulk", {"intel_request_ids": ids})
     return records.by_id(map(records.intel_request, records.objects(rows)), "intel_request_id")
 
 
-@intel.source()
+@intel.derived()
 def intel_requests(incident: Record, intel_request: Record, dependents: list[Record]) -> list[Record]:
-    """Those that wait for the subject itself."""
+    """The intel requests that wait for the subject itself."""
     direct = _direct_ids(incident, intel_request)
     return [row for row in dependents if row["intel_request_id"] in direct]
 
 
-@intel.source()
+@intel.derived()
 def parent_intel_requests(incident: Record, intel_request: Record, dependents: list[Record]) -> list[Record]:
-    """Those that wait for one of these: the second level and beyond."""
+    """The intel requests that wait for one of these: the second level and beyond."""
     direct = _direct_ids(incident, intel_request)
     return [row for row in dependents if row["intel_request_id"] not in direct]
 
@@ -189,29 +191,29 @@ def _asset_ids(unit: WorkUnit, incident: Record, intel_request: Record) -> Itera
 
 
 def _assets_cut_short(incident: Record, intel_request: Record) -> bool:
-    """More belong to the subject than are fetched."""
+    """Whether more assets belong to the subject than are fetched."""
     return bool(incident and incident["asset_count"] > len(incident["asset_ids"])) or bool(
         intel_request and len(intel_request["asset_ids"]) > records.MOST_ASSETS
     )
 
 
 def _known_assets(unit: WorkUnit, current_entry: Record, unit_assets: list[Record]) -> dict[str, Any]:
-    """Those of the unit were asked for: what did not come is known not to exist."""
+    """The unit's own assets were fetched: an id that did not come is known not to exist."""
     known = dict.fromkeys(unit.asset_ids) | records.by_id(unit_assets, "asset_id") if unit.asset_ids else {}
     return known | current_entry["assets"] if current_entry else known
 
 
 # The publisher's ids need not wait for the incident.
-intel.source(name="unit_assets", ttl="5m", batch=_unit_asset_ids, coalesce="5ms")(assets)
-intel.source(ttl="5m", batch=_asset_ids, given=_known_assets, coalesce="5ms", partial=_assets_cut_short)(assets)
+intel.batch(name="unit_assets", ttl="5m", ids=_unit_asset_ids, coalesce="5ms")(assets)
+intel.batch(ttl="5m", ids=_asset_ids, given=_known_assets, coalesce="5ms", partial=_assets_cut_short)(assets)
 
 
-@intel.source()
+@intel.derived()
 def outages(incident: Record) -> list[Record]:
     return incident["outages"] if incident else []
 
 
-@intel.source()
+@intel.derived()
 def internet_outages(incident: Record) -> list[Record]:
     return incident["internet_outages"] if incident else []
 
@@ -220,7 +222,7 @@ def _place(incident: Record) -> str | None:
     return incident["place"] if incident else None
 
 
-@intel.source(ttl="24h", key=_place, optional=True, timeout="300ms")
+@intel.fetched(ttl="24h", key=_place, optional=True, timeout="300ms")
 async def address(incident: Record, geocoding: Upstream) -> str | None:
     latitude, _, longitude = incident["place"].partition(",")
     answer = await geocoding.get("/reverse", params={"lat": latitude, "lon": longitude, "format": "jsonv2"})

@@ -11,10 +11,10 @@ from typing import Self
 from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Answer, Behaviour, Signal
-from notification_sender.sandbox.keys import signing_key
-from notification_sender.sandbox.mailbox import Letter, Mailbox
-from notification_sender.sandbox.serving import Server, withhold
-from notification_sender.sandbox.verification import problem
+from notification_sender.sandbox.inbox.keys import signing_key
+from notification_sender.sandbox.inbox.mailbox import Letter, Mailbox
+from notification_sender.sandbox.inbox.verification import problem
+from notification_sender.sandbox.serving import HOST, Server, withhold
 
 UNAUTHORIZED = 401
 
@@ -48,7 +48,7 @@ class Inbox:
     does not change the answer: it has to show in the end, not turn into a retry.
     """
 
-    def __init__(self, *, http_port: int = 0, smtp_port: int = 0) -> None:
+    def __init__(self, *, http_port: int = 0, smtp_port: int = 0, host: str = HOST) -> None:
         self.behaviours: defaultdict[str, Behaviour] = defaultdict(Behaviour)
         self.keys: dict[str, list[str]] = {}
         """``whsec_`` keys by destination, where they are not the sandbox's own."""
@@ -60,8 +60,8 @@ class Inbox:
         """Every email that was accepted."""
         self.accepted: Counter[str] = Counter()
         """How often each notification was accepted, by its id."""
-        self.mailbox = Mailbox(self.behaviours.__getitem__, self._keep_letter, smtp_port)
-        self._server = Server([("POST", "/hooks/{destination_id}", self._hook)], http_port)
+        self.mailbox = Mailbox(self.behaviours.__getitem__, self._keep_letter, smtp_port, host)
+        self._server = Server([("POST", "/hooks/{destination_id}", self._hook)], http_port, host)
         self._changed = Signal()
 
     @property

@@ -12,7 +12,7 @@ def signing_key(name: str) -> str:
 
 
 def write_keys(directory: Path, names: Iterable[str]) -> Path:
-    """A directory as ``NS_SECRETS_DIR`` expects it: a file a name, one key in it."""
+    """What ``NS_SECRETS_DIR`` has for one organization, or for all: a directory with a file a name, one key in it."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
         file = directory / name

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from notification_sender.sandbox.inbox import Inbox, Post
-from notification_sender.sandbox.mailbox import Letter
+from notification_sender.sandbox.inbox.inbox import Inbox, Post
+from notification_sender.sandbox.inbox.mailbox import Letter
 
 WEBHOOK, LETTER, PAGE = "webhook.json", "email.eml", "email.html"
 

@@ -14,7 +14,7 @@ TOLERANCE = 300
 
 
 def problem(headers: Mapping[str, str], body: bytes, keys: Iterable[str], now: float) -> str | None:
-    """What is wrong with a webhook, None if nothing. ``headers`` must not care for letter case."""
+    """Return what is wrong with a webhook, or None. ``headers`` ignores letter case."""
     missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if name not in headers]
     if missing:
         return f"no {', '.join(missing)}"

@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from notification_sender.sandbox.records import Record
+from notification_sender.sandbox.platform.records import Record
 
 
 @dataclass(frozen=True, slots=True)

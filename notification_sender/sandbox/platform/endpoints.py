@@ -6,9 +6,9 @@ from enum import StrEnum
 import orjson
 from aiohttp import web
 
-from notification_sender.sandbox.records import Record
-from notification_sender.sandbox.tokens import TokenRefused, Tokens
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.records import Record
+from notification_sender.sandbox.platform.tokens import TokenRefused, Tokens
+from notification_sender.sandbox.platform.world import World
 
 BULK = 100
 """A bulk call with more ids is refused (422)."""

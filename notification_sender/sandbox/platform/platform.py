@@ -13,10 +13,10 @@ import orjson
 from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.endpoints import API, Endpoint, Endpoints, refusal
-from notification_sender.sandbox.serving import Handler, Server, withhold
-from notification_sender.sandbox.tokens import Tokens
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.endpoints import API, Endpoint, Endpoints, refusal
+from notification_sender.sandbox.platform.tokens import Bound, Tokens, origin
+from notification_sender.sandbox.platform.world import World
+from notification_sender.sandbox.serving import HOST, Handler, Server, withhold
 
 CLIENT_ID = "notification-sender"
 CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - made up, and printed for everybody
@@ -45,9 +45,9 @@ class Platform:
     ``behaviours`` has the knobs and gauges of each endpoint (``platform.behaviours[Endpoint.ASSETS].answer = 503``).
     """
 
-    def __init__(self, world: World, *, port: int = 0) -> None:
+    def __init__(self, world: World, *, port: int = 0, host: str = HOST) -> None:
         self.world = world
-        self.tokens = Tokens(CLIENT_ID, CLIENT_SECRET)
+        self.tokens = Tokens(CLIENT_ID, CLIENT_SECRET, self._suits)
         """``expires_in``, ``revoke()``: may be turned while it runs."""
         self.endpoints = Endpoints(world, self.tokens)
         self.behaviours = {endpoint: Behaviour() for endpoint in Endpoint}
@@ -63,7 +63,7 @@ class Platform:
         self.leaks: Counter[str] = Counter()
         """Private headers that geocoding was sent."""
         self.log: deque[Call] = deque(maxlen=LOGGED)
-        self._server = Server(self._routes(), port)
+        self._server = Server(self._routes(), port, host)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -80,7 +80,16 @@ class Platform:
     def admits(self, destination_id: str, authorization: str | None) -> bool:
         """A recipient's question: is this header good for my destination? Always, where it wants no ``auth``."""
         destination = self.world.destinations.get(destination_id, {})
-        return destination.get("auth") is None or self.tokens.admits(authorization, destination_id)
+        if destination.get("auth") is None:
+            return True
+        owner = self.world.owner(destination_id) or ""
+        return self.tokens.admits(authorization, Bound(destination_id, owner, origin(destination["url"])))
+
+    def _suits(self, bound: Bound) -> bool:
+        """An organization is known, and a destination of its own is where its record says; others a unit brings."""
+        organization = self.world.organizations.get(bound.organization_id)
+        own = [it for it in (organization or {}).get("destinations", ()) if it["destination_id"] == bound.audience]
+        return organization is not None and all(origin(it.get("url", "")) == bound.resource for it in own)
 
     async def __aenter__(self) -> Self:
         await self._server.start()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from notification_sender.sandbox.places import (
+from notification_sender.sandbox.platform.places import (
     ASSETS,
     INCIDENT_STATUSES,
     INTEL_REQUESTS,

@@ -3,14 +3,15 @@
 Everything is plain data and may be changed while the platform serves it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from math import hypot
 from random import Random
 
-from notification_sender.sandbox import records
-from notification_sender.sandbox.dependencies import Dependencies
-from notification_sender.sandbox.places import PLACES
-from notification_sender.sandbox.records import DAWN, Record, rfc3339
+from notification_sender.sandbox.platform import records
+from notification_sender.sandbox.platform.dependencies import Dependencies
+from notification_sender.sandbox.platform.places import PLACES
+from notification_sender.sandbox.platform.records import DAWN, Record, rfc3339
 
 CURRENT_DISTANCE = 5
 """How far the writer of current entries follows the dependencies."""
@@ -64,9 +65,28 @@ class World:
         }
 
     @property
+    def secrets(self) -> dict[str, list[str]]:
+        """The names of the signing secrets of each organization: those that its destinations name."""
+        return {
+            organization_id: [it["secret"] for it in organization["destinations"] if "secret" in it]
+            for organization_id, organization in self.organizations.items()
+        }
+
+    @property
     def secret_names(self) -> list[str]:
-        """The signing secrets that the destinations name."""
-        return [it["secret"] for it in self.destinations.values() if "secret" in it]
+        """The names of all of them."""
+        return [name for names in self.secrets.values() for name in names]
+
+    def owner(self, destination_id: str) -> str | None:
+        """The organization whose destination it is, None where it is none's."""
+        return next(
+            (
+                organization_id
+                for organization_id, organization in self.organizations.items()
+                if any(it["destination_id"] == destination_id for it in organization["destinations"])
+            ),
+            None,
+        )
 
     def dependents(self, record: Record, max_distance: int | None) -> list[Record]:
         """The rows of the recursive query for an incident or an intel request."""
@@ -98,10 +118,15 @@ class World:
         return f"{place.street}, {place.city}, {place.country}"
 
     def work_units(self, count: int, *, batch_id: str | None = None) -> list[Record]:
-        """``count`` valid work units of one batch, over the incidents in turn."""
-        batch = {"id": batch_id or f"sandbox-{self.seed}", "size": count}
-        incidents = list(self.incidents.values())
-        return [self._work_unit(number, incidents[number % len(incidents)], batch) for number in range(count)]
+        """``count`` valid work units, over the incidents in turn; of each organization those of one batch."""
+        all_of_them = list(self.incidents.values())
+        incidents = [all_of_them[number % len(all_of_them)] for number in range(count)]
+        sizes = Counter(it["organization_id"] for it in incidents)
+        id_ = batch_id or f"sandbox-{self.seed}"
+        return [
+            self._work_unit(number, it, {"id": id_, "size": sizes[it["organization_id"]]})
+            for number, it in enumerate(incidents)
+        ]
 
     def _work_unit(self, number: int, incident: Record, batch: Record) -> Record:
         unit = {
@@ -122,8 +147,10 @@ class World:
         return unit
 
     def add_incident(self, *, direct: int, further: int = 0) -> Record:
-        """One more, of an organization without current entries: ``direct`` intel requests wait for it, and for each of
-        these all of ``further`` others, so that the recursive query has direct * (1 + further) rows.
+        """Add an incident of an organization without current entries.
+
+        ``direct`` intel requests wait for it. All of ``further`` others wait for each of these, so that the recursive
+        query has direct * (1 + further) rows.
         """
         organization_id = list(self.organizations)[2]
         incident_id = f"inc-{len(self.incidents):05d}"

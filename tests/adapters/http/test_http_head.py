@@ -6,8 +6,8 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.adapters.http import _head, _Route
-from notification_sender.model.errors import SendFailed
+from notification_sender.adapters.http.transport import _head, _Route
+from notification_sender.model.errors import TransportError
 
 OWN = ["host", "accept-encoding", "content-length"]
 PIECES = [
@@ -34,7 +34,7 @@ URLS = st.lists(st.sampled_from([*PIECES, "/", "?", "#", "@", "[::1]", "%0d%0a",
 
 @given(URLS.map(lambda it: f"http://{it}") | URLS.map(lambda it: f"http://h/{it}"), st.lists(st.tuples(NAMES, TEXTS)))
 async def test_nothing_that_is_sent_becomes_a_line_of_its_own(url: str, headers: list[tuple[str, str]]) -> None:
-    with suppress(SendFailed):
+    with suppress(TransportError):
         lines = _head("POST", _Route.to(url, None), headers, 7).decode("ascii").split("\r\n")
         request, *fields, end, nothing = lines
         assert (end, nothing) == ("", "")

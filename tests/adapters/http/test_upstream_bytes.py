@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from context.fakes import CountingShelf, LoopClock, cache_of, guard_of
-from faults.rows import row
 
-from notification_sender.adapters.http import AiohttpTransport
-from notification_sender.context.answers import BadAnswer, Call, NotFound
-from notification_sender.context.facts import Kind, Wanted
-from notification_sender.context.guard import Guard
-from notification_sender.context.upstream import Upstream
+from notification_sender.adapters.http.transport import AiohttpTransport
+from notification_sender.context.cache.facts import Kind, Wanted
+from notification_sender.context.upstream.client import Upstream
+from notification_sender.context.upstream.errors import BadAnswer, BadRecord, NotFound, Refused
+from notification_sender.context.upstream.guard import Guard
+from notification_sender.context.upstream.responses import Call
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError
+from tests.context.fakes import CountingSharedCache, LoopClock, cache_of, guard_of
+from tests.faults.rows import row
+from tests.patience import patient
 
 LIMIT = 8 * 1024 * 1024
-DEADLINE = 1.0
+DEADLINE = patient(1.0)
 BASELINE = 64 * 1024 * 1024
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -35,6 +37,15 @@ def head(status: int = 200, length: int | None = None, **headers: str) -> bytes:
 def whole(status: int, body: bytes = b"{}", **headers: str) -> Say:
     async def say(to: asyncio.StreamWriter) -> None:
         to.write(head(status, len(body), **headers) + body)
+
+    return say
+
+
+def oddly(status: int, **headers: str) -> Say:
+    """With two lengths, so that nobody knows where it ends."""
+
+    async def say(to: asyncio.StreamWriter) -> None:
+        to.write(head(status, 2, content_length="3", **headers) + b"{}\n")
 
     return say
 
@@ -72,14 +83,22 @@ ROWS = [
     ("404", whole(404), NotFound, "answered 404", 1, False),
     ("429", whole(429, retry_after="7"), ContextUnavailable, "answered 429", 1, True),
     ("500", whole(500), ContextUnavailable, "answered 500", 3, True),
-    ("timeout", hang, ContextUnavailable, "no answer in 1 s", 1, True),
-    ("drip feed", drip, ContextUnavailable, "no answer in 1 s", 1, True),
+    ("timeout", hang, ContextUnavailable, f"no answer in {DEADLINE:g} s", 1, True),
+    ("drip feed", drip, ContextUnavailable, f"no answer in {DEADLINE:g} s", 1, True),
     ("truncated", truncated, ContextUnavailable, "broke off after 7 bytes", 3, True),
     ("HTML login page", whole(200, b"<html>Sign in</html>"), BadAnswer, "not JSON", 1, True),
     ("wrong type", whole(200, b"[]"), BadAnswer, "list where the contract says dict", 1, True),
     ("1 GB body", gigabyte, BadAnswer, f"longer than {LIMIT} bytes", 1, True),
     ("gzip bomb", whole(200, BOMB, content_encoding="gzip"), BadAnswer, "encoded, though we did not ask", 1, True),
-    ("deep JSON", whole(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000), BadAnswer, "not JSON", 1, True),
+    ("deep JSON", whole(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000), BadRecord, "nested deeper", 1, False),
+    ("half a pair", whole(200, b'{"a": "\\ud83d"}'), BadRecord, "of inc: cannot be read: no low surrogate", 1, False),
+    ("not UTF-8", whole(200, b'{"a": "\xff"}'), BadRecord, "of inc: cannot be read: str is not valid UTF-8", 1, False),
+    ("NaN", whole(200, b'{"a": NaN}'), BadRecord, "of inc: cannot be read: unexpected character", 1, False),
+    ("404, framed oddly", oddly(404), NotFound, "answered 404", 1, False),
+    ("429, framed oddly", oddly(429, retry_after="7"), ContextUnavailable, "answered 429", 1, True),
+    ("500, framed oddly", oddly(500), ContextUnavailable, "answered 500", 3, True),
+    ("success, framed oddly", oddly(200), ContextUnavailable, "broke off after 3 bytes", 3, True),
+    ("422", whole(422), Refused, "of inc answered 422", 1, False),
 ]
 
 
@@ -134,19 +153,19 @@ async def test_each_answer_has_its_class_its_tries_and_its_effect(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     async with client(say) as (upstream, server, guard, calls):
         clock = LoopClock()
-        shelf = CountingShelf(clock)
+        shared = CountingSharedCache(clock)
 
         async def load(_: object) -> dict[str, object]:
             return {"inc": await upstream.get("/incidents/{}", "inc")}
 
         with pytest.raises(error, match=words):
-            await cache_of(clock, shelf).find(Wanted(Kind("1:t:incident", 60.0, 600.0), "acme", load), ["inc"])
+            await cache_of(clock, shared).get(Wanted(Kind("1:t:incident", 60.0, 600.0), "acme", load), ["inc"])
         assert server.requests == len(calls) == tries
-        assert shelf.kept == {}
-        assert bool(guard._breaker._failed or guard.out) is ill, kind
+        assert shared.kept == {}
+        assert bool(guard._circuit._breaker._failed or guard.out) is ill, kind
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < BASELINE
 
 
 def test_every_row_stands_in_the_reference() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "upstreams.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "upstreams.md").read_text()
     assert all(f"| {it[0]} |" in page for it in ROWS)

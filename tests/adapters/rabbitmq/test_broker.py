@@ -1,23 +1,27 @@
 """What only RabbitMQ can do to us: go away, forget us, refuse us, block us."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, cast
 
 import aio_pika
 import pytest
 from aiormq.abc import DeliveredMessage
-from faults.rows import row
-from services.program import free_port
-from services.rabbitmq import RabbitMQ as Node
 from structlog.testing import capture_logs
 
-from notification_sender.adapters.amqp import within
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.rabbitmq import RabbitMQ
-from notification_sender.adapters.topology import Topology
+from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.connection import within
+from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
+from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.model.errors import ConfigurationFault, Unready
-from notification_sender.ports import DeadLetter, Envelope, Lane, Parked
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
+from tests.e2e.broker import Broker as Operator
+from tests.faults.rows import row
+from tests.patience import patience, patient
+from tests.services.program import free_port
+from tests.services.rabbitmq import RabbitMQ as Node
+from tests.services.rabbitmq import running_rabbitmq
 
 NOW = 1_772_785_560.0
 Taken = asyncio.Queue[Envelope]
@@ -73,18 +77,25 @@ async def taking(broker: RabbitMQ, lane: Lane = Lane.UNITS) -> Taken:
 
 
 async def next_of(taken: Taken) -> Envelope:
-    async with asyncio.timeout(30):
+    async with patience(30):
         return await taken.get()
 
 
 async def until_ready(broker: RabbitMQ) -> None:
-    async with asyncio.timeout(30):
+    async with patience(30):
         await broker.wait_ready()
+
+
+async def until_states(broker: RabbitMQ, states: tuple[bool, bool, bool]) -> None:
+    """Ready, connected, consuming. Each connection, and each lane, is lost by itself, at a time of its own."""
+    async with patience(30):
+        while (broker.ready, broker.connected, broker.consuming) != states:
+            await SystemClock().sleep(0.01)
 
 
 async def insist(step: Callable[[], Awaitable[None]]) -> None:
     """As the heart does: again after ``Unready``."""
-    async with asyncio.timeout(30):
+    async with patience(30):
         while True:
             try:
                 return await step()
@@ -117,16 +128,26 @@ async def test_dropped_connections_come_back_and_a_stale_ack_is_no_error(broker:
     assert (await next_of(taken)).body == b"2"
 
 
-async def test_a_broker_killed_and_started_keeps_what_it_confirmed(broker: RabbitMQ, rabbitmq: Node) -> None:
+@pytest.fixture
+def own_node(amqp_url: str) -> Iterator[Node]:  # noqa: ARG001 - says what is missing
+    """The one that all tests share has all their queues to recover: half a minute in which nothing comes."""
+    with running_rabbitmq() as node:
+        yield node
+
+
+async def test_a_broker_killed_and_started_keeps_what_it_confirmed(make: Make, own_node: Node) -> None:
+    broker = make(own_node.url)
+    await broker.connect()
     taken = await taking(broker)
-    await broker.park(Parked(Lane.UNITS, b"parked", 1, first_seen=NOW))
-    await asyncio.to_thread(rabbitmq.kill)
+    await broker.park(Parked(Lane.UNITS, b"parked", 1 + SPARE, MessageState(NOW)))
+    await asyncio.to_thread(own_node.remember)
+    await asyncio.to_thread(own_node.kill)
     try:
         with pytest.raises(Unready):
             await broker.publish(b"nobody there")
-        assert not broker.ready
+        await until_states(broker, (False, False, False))
     finally:
-        await asyncio.to_thread(rabbitmq.start)
+        await asyncio.to_thread(own_node.start)
     assert (await next_of(taken)).body == b"parked"
     await until_ready(broker)
 
@@ -147,7 +168,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for_and_said_once(make: 
 @pytest.mark.parametrize("wrong", ["guest:wrong@", "nobody:guest@"], ids=["password", "user"])
 async def test_credentials_that_are_refused_are_a_fault(make: Make, amqp_url: str, wrong: str) -> None:
     broker = make(amqp_url.replace("guest:guest@", wrong))
-    with pytest.raises(ConfigurationFault, match="user and password"):
+    with pytest.raises(ConfigurationFault, match="user or the password"):
         await broker.connect()
 
 
@@ -175,7 +196,7 @@ async def test_the_topology_can_be_declared_again_and_units_may_have_another_nam
     for _ in range(2):
         broker = make(topology=topology)
         await broker.connect()
-        await broker.park(Parked(Lane.UNITS, b"1", 1, first_seen=NOW))
+        await broker.park(Parked(Lane.UNITS, b"1", 1 + SPARE, MessageState(NOW)))
         assert (await next_of(await taking(broker))).body == b"1"
         await broker.close()
         await delete_queue(amqp_url, f"{topology_prefix}-orders")
@@ -192,14 +213,17 @@ async def test_what_the_broker_gives_up_on_is_a_dead_letter(
         dead = await channel.declare_queue(Topology(topology_prefix).dead, passive=True)
         letters: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
         await dead.consume(letters.put, no_ack=True)
-        async with asyncio.timeout(10):
+        async with patience(10):
             assert (await letters.get()).body == b"hopeless"
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["on the channel of all", "on one of its own"])
 async def test_a_queue_that_is_missing_loses_nothing_and_is_made_again(
-    broker: RabbitMQ, amqp_url: str, topology_prefix: str
+    broker: RabbitMQ, amqp_url: str, topology_prefix: str, *, before: bool
 ) -> None:
-    letter = DeadLetter(b"1", "schema", "", "unit", NOW)
+    letter = DeadLetter(b"1", "schema", "", "unit", MessageState(NOW))
+    if before:
+        await broker.bury(letter)
     await delete_queue(amqp_url, Topology(topology_prefix).dead)
     with pytest.raises(Unready, match="no queue"):
         await broker.bury(letter)
@@ -213,7 +237,7 @@ async def test_a_rung_that_is_missing_loses_nothing_and_is_made_again(
 ) -> None:
     taken = await taking(broker)
     await delete_queue(amqp_url, Topology(topology_prefix).rung(0))
-    parked = Parked(Lane.UNITS, b"1", 1, first_seen=NOW)
+    parked = Parked(Lane.UNITS, b"1", 1 + SPARE, MessageState(NOW))
     with pytest.raises(Unready, match="no queue"):
         await broker.park(parked)
     await insist(lambda: broker.park(parked))
@@ -226,7 +250,7 @@ async def test_a_lane_whose_queue_was_deleted_consumes_again(
 ) -> None:
     taken = await taking(broker)
     await delete_queue(amqp_url, Topology(topology_prefix).queue(Lane.UNITS))
-    await insist(lambda: broker.park(Parked(Lane.UNITS, b"1", 1, first_seen=NOW)))
+    await insist(lambda: broker.park(Parked(Lane.UNITS, b"1", 1 + SPARE, MessageState(NOW))))
     assert (await next_of(taken)).body == b"1"
 
 
@@ -242,6 +266,44 @@ async def test_a_consumer_that_the_broker_forgot_is_renewed(
     await delete_queue(amqp_url, topology.queue(Lane.UNITS), then=topology, gap=gap)
     await insist(lambda: broker.publish(b"1"))
     assert (await next_of(taken)).body == b"1"
+
+
+async def test_a_lane_that_cannot_be_had_keeps_no_other_from_being_subscribed_again(
+    make: Make, amqp_url: str, topology_prefix: str
+) -> None:
+    """In the order in which lanes are looked at: the first is refused, for its queue has become another."""
+    broker, topology = make(), Topology(topology_prefix)
+    await broker.connect()
+    await taking(broker, Lane.UNITS)
+    taken = await taking(broker, Lane.NOTIFICATIONS)
+    await Operator(amqp_url, topology_prefix).replace("units")
+    await delete_queue(amqp_url, topology.queue(Lane.NOTIFICATIONS))
+    await insist(lambda: broker.publish(b"1", lane=Lane.NOTIFICATIONS))
+    assert (await next_of(taken)).body == b"1"
+    await until_states(broker, (False, True, False))
+
+
+async def test_no_message_is_stranded_while_the_prefetch_changes(broker: RabbitMQ) -> None:
+    """Where the broker hands one out to a consumer that it has just cancelled, it is held for as long as we live."""
+    taken: Taken = asyncio.Queue()
+    await broker.consume(Lane.UNITS, 50, taken.put_nowait)
+    count, seen = 600, set()
+
+    async def publish() -> None:
+        for start in range(0, count, 50):
+            await asyncio.gather(*(broker.publish(str(it).encode()) for it in range(start, start + 50)))
+
+    async def change() -> None:
+        for number in range(60):
+            await broker.consume(Lane.UNITS, 50 if number % 2 else 20, taken.put_nowait)
+
+    changing = asyncio.gather(publish(), change())
+    while len(seen) < count:
+        envelope = await next_of(taken)
+        seen.add(envelope.body)
+        await broker.ack(envelope)
+    await changing
+    assert len(seen) == count
 
 
 async def test_a_channel_that_the_broker_closed_consumes_again_with_the_same_prefetch(broker: RabbitMQ) -> None:
@@ -300,15 +362,15 @@ async def test_an_alarm_blocks_publishing_and_not_the_acks(
 
 async def test_parked_messages_come_out_in_the_order_in_which_they_are_due(broker: RabbitMQ) -> None:
     taken = await taking(broker, Lane.NOTIFICATIONS)
-    delays = (4, 2, 5, 1, 3, 1, 2)
+    delays = (5, 3, 6, 2, 4, 2, 3)
     clock = SystemClock()
     for delay in delays:
-        await broker.park(Parked(Lane.NOTIFICATIONS, b"%d" % delay, delay, first_seen=clock.now()))
+        await broker.park(Parked(Lane.NOTIFICATIONS, b"%d" % delay, delay, MessageState(clock.now())))
     bodies = []
     for _ in delays:
         came = await next_of(taken)
         bodies.append(int(came.body))
-        assert -0.005 < clock.now() - came.due < 1
+        assert -1 - SPARE < clock.now() - came.due < patient(1)
     assert bodies == sorted(delays)
 
 
@@ -331,3 +393,22 @@ async def test_a_task_that_is_cancelled_while_it_waits_is_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_letter_that_the_broker_does_not_take_is_buried_without_its_content(
+    broker: RabbitMQ, rabbitmq: Node, amqp_url: str, topology_prefix: str
+) -> None:
+    letter = DeadLetter(
+        b"x" * 2000, "rejected", "answered 404", "deliver", MessageState(NOW, replays=2), stub=b'{"who": 1}'
+    )
+    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000).")
+    try:
+        await broker.bury(letter)
+    finally:
+        await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+    async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
+        buried = await (await channel.declare_queue(Topology(topology_prefix).dead, passive=True)).get(no_ack=True)
+    assert buried.body == b'{"who": 1}'
+    assert (buried.headers["x-reason"], buried.headers["x-replayed"]) == ("too_large", 2)
+    assert "max_message_size" in str(buried.headers["x-detail"])
+    assert "rejected: answered 404" in str(buried.headers["x-detail"])

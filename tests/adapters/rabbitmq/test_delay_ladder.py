@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.ladder import LONGEST, RUNGS, binding, routing_key, whole_seconds
+from notification_sender.adapters.rabbitmq.delay_ladder import MAX_DELAY, RUNGS, binding, routing_key, whole_seconds
 
 
 def matches(pattern: str, key: str) -> bool:
@@ -13,7 +13,7 @@ def matches(pattern: str, key: str) -> bool:
     return len(words) >= len(wanted) and all(want in ("*", word) for want, word in zip(wanted, words, strict=False))
 
 
-@given(st.integers(0, LONGEST))
+@given(st.integers(0, MAX_DELAY))
 def test_the_rungs_a_message_waits_in_add_up_to_its_delay(seconds: int) -> None:
     key = routing_key(seconds, "units")
     waited = 0
@@ -30,6 +30,6 @@ def test_the_ladder_never_waits_longer_than_asked(delay: float) -> None:
 
 
 def test_a_delay_beyond_the_ladder_is_cut_and_refused_as_a_key() -> None:
-    assert whole_seconds(1e9) == LONGEST
+    assert whole_seconds(1e9) == MAX_DELAY
     with pytest.raises(ValueError, match="outside the ladder"):
-        routing_key(LONGEST + 1, "units")
+        routing_key(MAX_DELAY + 1, "units")

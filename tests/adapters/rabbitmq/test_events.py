@@ -14,10 +14,12 @@ from pamqp.header import ContentHeader
 from yarl import URL
 
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.rabbitmq import RabbitMQ
-from notification_sender.adapters.rabbitmq_events import WAITING, RabbitmqEvents, published
-from notification_sender.adapters.topology import Topology
-from notification_sender.ports import Lane, Parked
+from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.events import MAX_EVENT_BYTES, MAX_WAITING, RabbitmqEvents, published
+from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.ports.broker import Lane, MessageState, Parked
+from tests.patience import patience, patient
+from tests.services.rabbitmq import RabbitMQ as Node
 
 
 @pytest.mark.parametrize("size", [1, 100, 250])
@@ -88,7 +90,7 @@ class Ear:
 
     async def hears(self, count: int) -> list[aio_pika.abc.AbstractIncomingMessage]:
         heard: list[aio_pika.abc.AbstractIncomingMessage] = []
-        async with self._queue.iterator(timeout=20) as arriving:
+        async with self._queue.iterator(timeout=patient(20)) as arriving:
             async for message in arriving:
                 await message.ack()
                 heard.append(message)
@@ -142,15 +144,15 @@ async def test_a_broker_that_stops_reading_holds_up_nobody_and_costs_no_more_mem
         events.tell("webhook.delivered", event)
         await ear.hears(1)
         gateway.open.clear()
-        for number in range(3 * WAITING):
+        for number in range(3 * MAX_WAITING):
             events.tell("webhook.delivered", event)
-            if number % WAITING == 0:
-                await broker.park(Parked(Lane.UNITS, b"{}", 0.0, 0.0))
-        assert len(events._waiting) == WAITING
+            if number % MAX_WAITING == 0:
+                await broker.park(Parked(Lane.UNITS, b"{}", 0.0, MessageState(0.0)))
+        assert len(events._waiting) == MAX_WAITING
         lost = events.count["lost"]
-        assert lost > WAITING
+        assert lost > MAX_WAITING
         gateway.open.set()
-        assert len(await ear.hears(3 * WAITING - lost)) == 3 * WAITING - lost
+        assert len(await ear.hears(3 * MAX_WAITING - lost)) == 3 * MAX_WAITING - lost
         await events.close()
     assert events.count["lost"] == lost
 
@@ -181,7 +183,7 @@ async def test_an_exchange_that_somebody_deleted_is_declared_again(
             if broker._events._channel is not None and broker._events._channel.is_closed:
                 break
             await asyncio.sleep(0.02)
-        async with asyncio.timeout(10):
+        async with patience(10):
             while True:
                 broker.tell("webhook.delivered", b"second")
                 try:
@@ -190,3 +192,29 @@ async def test_an_exchange_that_somebody_deleted_is_declared_again(
                     break
                 except aio_pika.exceptions.ChannelNotFoundEntity:
                     await asyncio.sleep(0.05)
+
+
+async def test_one_that_is_too_large_is_dropped_and_counted(amqp_url: str, topology_prefix: str, ear: Ear) -> None:
+    events = Told(amqp_url, topology_prefix)
+    for event in (b"1", b"x" * (MAX_EVENT_BYTES + 1), b"2", b"x" * MAX_EVENT_BYTES):
+        events.tell("webhook.delivered", event)
+    assert [len(message.body) for message in await ear.hears(3)] == [1, 1, MAX_EVENT_BYTES]
+    await events.close()
+    assert events.count["lost"] == 1
+
+
+async def test_what_is_too_large_for_this_broker_ends_one_channel_and_no_other(
+    amqp_url: str, topology_prefix: str, ear: Ear, rabbitmq: Node
+) -> None:
+    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000).")
+    try:
+        events = Told(amqp_url, topology_prefix)
+        async with patience(30):
+            while not events.count["lost"]:
+                events.tell("webhook.delivered", b"x" * 1001)
+                await asyncio.sleep(0.05)
+        events.tell("webhook.delivered", b"x" * 1000)
+        assert [len(message.body) for message in await ear.hears(1)] == [1000]
+        await events.close()
+    finally:
+        await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")

@@ -1,13 +1,20 @@
 """Whatever the headers of a message say, it is a delivery, and what is ours comes back as it was parked."""
 
+from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.adapters.messages import LARGEST, LONGEST_DETAIL, envelope, letter_headers, parked_headers
-from notification_sender.ports import DeadLetter, Lane, Parked
+from notification_sender.adapters.rabbitmq.headers import (
+    MAX_DETAIL_BYTES,
+    MAX_DUE_MS,
+    envelope,
+    letter_headers,
+    parked_headers,
+)
+from notification_sender.ports.broker import COUNTED, DeadLetter, Lane, MessageState, Parked
 
 NOW = 1_772_785_560.0
 NAMES = ["x-attempt", "x-misses", "x-first-seen", "x-due", "x-replayed", "x-bugs", "x-reason", "x-death"]
@@ -20,16 +27,17 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=4,
 )
-COUNTS = st.integers(0, LARGEST)
+COUNTS = st.integers(0, COUNTED)
 
 
 @given(st.none() | st.dictionaries(st.sampled_from(NAMES) | st.text(), VALUES))
 def test_any_headers_are_read(headers: dict[str, Any] | None) -> None:
     read = envelope(Lane.UNITS, b"", headers, None, NOW)
-    assert 1 <= read.attempt <= LARGEST
-    assert all(0 <= it <= LARGEST for it in (read.misses, read.bugs, read.due))
-    assert 0 <= read.replays <= LARGEST + 1
-    assert 0 < read.first_seen <= NOW
+    state = read.state
+    assert 1 <= state.attempt <= state.next_attempt.attempt <= COUNTED
+    assert all(0 <= it <= COUNTED for it in (state.misses, state.bugs, state.replays))
+    assert 0 <= read.due <= MAX_DUE_MS
+    assert 0 < state.first_seen <= NOW
 
 
 @given(
@@ -38,24 +46,38 @@ def test_any_headers_are_read(headers: dict[str, Any] | None) -> None:
         lane=st.just(Lane.UNITS),
         body=st.just(b""),
         delay=st.floats(0, 1e9),
-        first_seen=st.floats(1, NOW),
-        attempt=st.integers(1, LARGEST),
-        misses=COUNTS,
-        replays=COUNTS,
-        bugs=COUNTS,
+        state=st.builds(
+            MessageState,
+            first_seen=st.floats(1, NOW),
+            attempt=st.integers(1, COUNTED),
+            misses=COUNTS,
+            replays=COUNTS,
+            bugs=COUNTS,
+        ),
     )
 )
 def test_what_was_parked_comes_back_as_it_was_and_is_not_due_early(parked: Parked) -> None:
     read = envelope(Lane.UNITS, b"", parked_headers(parked, NOW), None, NOW)
-    assert (read.attempt, read.misses, read.replays, read.bugs) == (
-        *(parked.attempt, parked.misses, parked.replays, parked.bugs),
-    )
-    assert abs(parked.first_seen - read.first_seen) < 0.0011
+    assert replace(read.state, first_seen=parked.state.first_seen) == parked.state
+    assert abs(parked.state.first_seen - read.state.first_seen) < 0.0011
     assert 0 <= read.due - (NOW + parked.delay) < 0.0011
 
 
-@given(st.text(max_size=3 * LONGEST_DETAIL))
+@given(st.integers(1, 2**64) | st.integers(COUNTED - 2, COUNTED + 2) | st.integers(2**52 - 2, 2**53 + 2), st.booleans())
+def test_the_copy_of_what_anybody_has_counted_comes_back_with_the_number_it_was_given(
+    number: int,
+    as_text: bool,  # noqa: FBT001 - drawn
+) -> None:
+    said = str(number) if as_text else number
+    replayed = envelope(Lane.UNITS, b"", {"x-attempt": said, "x-replayed": said, "x-reason": "expired"}, None, NOW)
+    counted = envelope(Lane.UNITS, b"", {"x-attempt": said}, None, NOW)
+    state = replace(replayed.state, attempt=counted.state.next_attempt.attempt)
+    back = envelope(Lane.UNITS, b"", parked_headers(Parked(Lane.UNITS, b"", 1.0, state), NOW), None, NOW)
+    assert (back.state.attempt, back.state.replays) == (state.attempt, state.replays)
+
+
+@given(st.text(max_size=3 * MAX_DETAIL_BYTES))
 def test_any_detail_is_one_line_that_a_header_may_hold(detail: str) -> None:
-    said = letter_headers(DeadLetter(b"", "malformed", detail, "unit", NOW))["x-detail"]
-    assert len(said.encode()) <= LONGEST_DETAIL
+    said = letter_headers(DeadLetter(b"", "malformed", detail, "unit", MessageState(NOW)))["x-detail"]
+    assert len(said.encode()) <= MAX_DETAIL_BYTES
     assert said.isprintable()

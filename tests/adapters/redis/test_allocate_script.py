@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from steered import Bench, Steered
-from virtual import VirtualClock
 
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.adapters.redis_fleet import RedisFleet
-from notification_sender.ports import Share
+from notification_sender.adapters.redis.fleet import RedisFleet
+from notification_sender.ports.fleet import Share
+from tests.oracles.fleet import MemoryFleet
+from tests.steered import Bench, Steered
+from tests.virtual import VirtualClock
 
 BUDGET = 7
 # Long, for keys end in the server's own time and nothing else does.
@@ -53,7 +53,7 @@ class Fleets(RuleBasedStateMachine):
 
     def announced(self, pod: Pod, wanted: int) -> None:
         share = Share(BUDGET, pod.under_way, pod.held, wanted)
-        pod.held = self.both(lambda it: it.allot(API, pod.name, share))
+        pod.held = self.both(lambda it: it.allocate(API, pod.name, share))
 
     def pod(self, which: int) -> Pod:
         return self.pods[which % len(self.pods)]
@@ -92,11 +92,11 @@ class Fleets(RuleBasedStateMachine):
 
     @rule(seconds=st.just(LONG))
     def probe(self, seconds: float) -> None:
-        self.both(lambda it: it.probe(API, seconds))
+        self.both(lambda it: it.try_acquire_probe(API, seconds))
 
     @rule()
     def probed(self) -> None:
-        self.both(lambda it: it.probed(API))
+        self.both(lambda it: it.release_probe(API))
 
     @rule()
     def flush(self) -> None:

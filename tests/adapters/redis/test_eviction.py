@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from faults.rows import row
-from services.redis import running_redis
 from structlog.testing import capture_logs
 
-from notification_sender.adapters.eviction import Eviction
-from notification_sender.adapters.redis import Redis
+from notification_sender.adapters.redis.client import Redis
+from notification_sender.adapters.redis.eviction import Eviction
 from notification_sender.model.errors import ConfigurationFault
+from tests.faults.rows import row
+from tests.services.redis import running_redis
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ async def test_one_that_is_accepted_by_its_name_is_used(url: str) -> None:
 
 
 async def test_in_development_it_is_warned_of(url: str) -> None:
-    assert await said(url, Eviction(accepted=None, strict=False)) == ["store.evicts"]
+    assert await said(url, Eviction(accepted=None, strict=False)) == ["redis.eviction_unsafe"]
 
 
 @pytest.mark.parametrize("policy", ["noeviction", "volatile-ttl"])
@@ -75,7 +75,7 @@ async def test_one_that_began_to_evict_while_it_was_away_is_warned_of_and_used(r
         await other.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
         await redis.close()
         await other.close()
-    [warning] = [it for it in logs if it["event"] == "store.evicts"]
+    [warning] = [it for it in logs if it["event"] == "redis.eviction_unsafe"]
     assert warning["policy"] == "volatile-random"
 
 
@@ -85,7 +85,7 @@ async def test_a_user_who_may_not_ask_is_warned_of(redis_server: str) -> None:
     await redis.execute("ACL", "SETUSER", "worker", "on", ">word", "~*", "&*", "+@all", "-info")
     try:
         url = f"redis://worker:word@{urlsplit(redis_server).netloc}/0"
-        assert await said(url, Eviction(accepted=None, strict=True)) == ["store.eviction_unknown"]
+        assert await said(url, Eviction(accepted=None, strict=True)) == ["redis.eviction_unknown"]
     finally:
         await redis.execute("ACL", "DELUSER", "worker")
         await redis.close()

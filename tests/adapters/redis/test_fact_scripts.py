@@ -1,4 +1,4 @@
-"""The scripts of the shelf do what the plain Python does, and of all who look for a fact one fetches it."""
+"""The scripts of the shared cache do what the plain Python does, and of all who look for a fact one fetches it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
-from steered import Bench, Overheard, Steered
-from virtual import VirtualClock
 
-from notification_sender.adapters.memory_shelf import MemoryShelf
-from notification_sender.adapters.redis_shelf import RedisShelf
-from notification_sender.ports import Keep
+from notification_sender.adapters.redis.shared_cache import RedisSharedCache
+from notification_sender.ports.cache import CacheEntry
+from tests.oracles.shared_cache import MemorySharedCache
+from tests.steered import Bench, Overheard, Steered
+from tests.virtual import VirtualClock
 
 # Long, for keys end in the server's own time and nothing else does.
 LEASE, SOFT, HARD, TTL = 300.0, 4_000.0, 5_000.0, 1e9
@@ -20,22 +20,22 @@ names = st.lists(st.sampled_from("ab"), min_size=1, max_size=2, unique=True)
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
 fetches = st.sampled_from([100.0, 200.0, 300.0])
 facts = st.none() | st.builds(
-    Keep, st.sampled_from([b"one", b"\x00\xff\r\n"]), fetches, *map(st.just, (SOFT, HARD, TTL))
+    CacheEntry, st.sampled_from([b"one", b"\x00\xff\r\n"]), fetches, *map(st.just, (SOFT, HARD, TTL))
 )
 pauses = st.sampled_from([0.5, LEASE - 0.5, LEASE, SOFT, HARD, -0.5, -LEASE, -86_400.0])
 
 
-class Shelves(RuleBasedStateMachine):
+class SharedCaches(RuleBasedStateMachine):
     """One history, told to both."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__()
         self.bench, self.clock, self.prefix = bench, VirtualClock(), bench.prefix()
         self.woken: list[str] = []
-        self.plain = MemoryShelf(clock=self.clock, wake=self.woken.append, lease=LEASE)
+        self.plain = MemorySharedCache(clock=self.clock, wake=self.woken.append, lease=LEASE)
         self.overheard = Overheard(bench.store, f"{self.prefix}:said")
         steered = Steered(self.overheard, self.clock)
-        self.scripts = RedisShelf(redis=steered, channel=f"{self.prefix}:said", lease=LEASE)
+        self.scripts = RedisSharedCache(redis=steered, channel=f"{self.prefix}:said", lease=LEASE)
         self.fetching: dict[str, tuple[str, float]] = {}
         """By fact: who was told to fetch it, and until when nobody else is."""
 
@@ -52,7 +52,7 @@ class Shelves(RuleBasedStateMachine):
 
     @rule(names=names, token=tokens, unusable=st.just(0.0) | fetches)
     def look(self, names: list[str], token: str, unusable: float) -> None:
-        looks = self.both(lambda it: it.look({self.at(name): unusable for name in names}, token))
+        looks = self.both(lambda it: it.lookup({self.at(name): unusable for name in names}, token))
         for name, look in zip(names, looks, strict=True):
             if look.fetcher == "you":
                 holder, until = self.fetching.get(name, (token, 0.0))
@@ -61,30 +61,30 @@ class Shelves(RuleBasedStateMachine):
 
     @rule(names=names, first=tokens, second=tokens, age=st.sampled_from([0.0, SOFT, HARD]), end=facts)
     def fetch_while_another_looks(
-        self, names: list[str], first: str, second: str, age: float, end: Keep | None
+        self, names: list[str], first: str, second: str, age: float, end: CacheEntry | None
     ) -> None:
         self.look(names, first, 0.0)
-        self.fill({name: Keep(b"one", 100.0, SOFT, HARD, TTL) for name in names}, first)
+        self.fill({name: CacheEntry(b"one", 100.0, SOFT, HARD, TTL) for name in names}, first)
         self.let_time_pass(age)
         self.look(names, first, 0.0)
         self.look(names, second, 0.0)
         self.fill(dict.fromkeys(names, end), first)
 
     @rule(names=names, token=tokens, late=pauses, fact=facts)
-    def fetch_for_long(self, names: list[str], token: str, late: float, fact: Keep | None) -> None:
+    def fetch_for_long(self, names: list[str], token: str, late: float, fact: CacheEntry | None) -> None:
         self.look(names, token, 0.0)
         self.let_time_pass(late)
         self.extend(names, token)
         self.fill(dict.fromkeys(names, fact), token)
 
     @rule(facts=st.dictionaries(st.sampled_from("ab"), facts, min_size=1), token=tokens)
-    def fill(self, facts: dict[str, Keep | None], token: str) -> None:
-        self.both(lambda it: it.fill({self.at(name): fact for name, fact in facts.items()}, token, "503"))
+    def fill(self, facts: dict[str, CacheEntry | None], token: str) -> None:
+        self.both(lambda it: it.store({self.at(name): fact for name, fact in facts.items()}, token, "503"))
         self.fetching = {it: held for it, held in self.fetching.items() if it not in facts or held[0] != token}
 
     @rule(names=names, token=tokens)
     def extend(self, names: list[str], token: str) -> None:
-        self.both(lambda it: it.extend([self.at(name) for name in names], token))
+        self.both(lambda it: it.renew_leases([self.at(name) for name in names], token))
 
     @rule(seconds=pauses)
     def let_time_pass(self, seconds: float) -> None:
@@ -104,5 +104,5 @@ class Shelves(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)
-def test_the_scripts_answer_what_the_plain_shelf_does(bench: Bench) -> None:
-    bench.play(Shelves)
+def test_the_scripts_answer_what_plain_python_does(bench: Bench) -> None:
+    bench.play(SharedCaches)

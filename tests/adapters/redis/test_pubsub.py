@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from services.redis import Redis as Server
 
-from notification_sender.adapters import redis_news
-from notification_sender.adapters.redis import Redis
-from notification_sender.adapters.redis_news import RedisNews, channel
-from notification_sender.adapters.redis_shelf import RedisShelf
+from notification_sender.adapters.redis import pubsub as redis_news
+from notification_sender.adapters.redis.client import Redis
+from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
+from notification_sender.adapters.redis.shared_cache import RedisSharedCache
 from notification_sender.model.errors import ConfigurationFault
-from notification_sender.ports import Keep
+from notification_sender.ports.cache import CacheEntry
+from tests.patience import patience
+from tests.services.redis import Redis as Server
 
 FACT = "ns:1:{o}:fact:a"
 
@@ -22,15 +23,15 @@ class Listener:
         self.texts: asyncio.Queue[str] = asyncio.Queue()
 
     async def next(self) -> str:
-        async with asyncio.timeout(10):
+        async with patience(10):
             return await self.texts.get()
 
 
 @asynccontextmanager
-async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, RedisNews]]:
+async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, RedisPubSub]]:
     redis = Redis(url=url)
-    news = RedisNews(redis=redis, prefix="ns")
-    news.hear("facts", listener.texts.put_nowait)
+    news = RedisPubSub(redis=redis, prefix="ns")
+    news.subscribe("facts", listener.texts.put_nowait)
     await redis.connect()
     try:
         await news.start()
@@ -43,22 +44,22 @@ async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, Re
 async def test_what_one_process_tells_every_other_one_hears(redis_server: str) -> None:
     here, there = Listener(), Listener()
     async with process(redis_server, here) as (_, news), process(redis_server, there):
-        await news.tell("other", "not asked for")
-        await news.tell("facts", "größer\nzwei")
+        await news.publish("other", "not asked for")
+        await news.publish("facts", "größer\nzwei")
         assert [await it.next() for it in (here, there)] == ["größer\nzwei"] * 2
 
 
 async def test_whoever_waits_for_a_fetch_is_woken_at_its_end_and_told_why_there_is_nothing(redis_server: str) -> None:
     listener = Listener()
     async with process(redis_server, listener) as (redis, _):
-        shelf = RedisShelf(redis=redis, channel=channel("ns", "facts"))
-        for keep, error in ((Keep(b"x", 1.0, 0.001, 0.001, 60.0), ""), (None, "api: 503")):
-            await shelf.look({FACT: 1.0}, "leader")
-            await shelf.look({FACT: 1.0}, "follower")
-            await shelf.fill({FACT: keep}, "leader", error)
+        shared = RedisSharedCache(redis=redis, channel=channel("ns", "facts"))
+        for keep, error in ((CacheEntry(b"x", 1.0, 0.001, 0.001, 60.0), ""), (None, "api: 503")):
+            await shared.lookup({FACT: 1.0}, "leader")
+            await shared.lookup({FACT: 1.0}, "follower")
+            await shared.store({FACT: keep}, "leader", error)
             assert await listener.next() == f"{FACT}\n{error}"
-        await shelf.look({FACT: 1.0}, "leader")
-        await shelf.fill({FACT: None}, "leader", "nobody waits for it")
+        await shared.lookup({FACT: 1.0}, "leader")
+        await shared.store({FACT: None}, "leader", "nobody waits for it")
         assert listener.texts.empty()
 
 
@@ -66,16 +67,16 @@ async def test_a_subscription_that_was_lost_is_made_again(redis_service: Server)
     listener = Listener()
     async with process(redis_service.url, listener) as (redis, news):
         await redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
-        async with asyncio.timeout(10):
+        async with patience(10):
             while await redis.execute("PUBSUB", "NUMSUB", "ns:1:news:facts") != [b"ns:1:news:facts", 1]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        await news.tell("facts", "again")
+        await news.publish("facts", "again")
         assert await listener.next() == "again"
 
 
 async def test_a_silent_connection_is_tried(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_news, "QUIET", 0.05)
-    async with process(redis_server, Listener()) as (redis, _), asyncio.timeout(10):
+    monkeypatch.setattr(redis_news, "SILENCE_SECONDS", 0.05)
+    async with process(redis_server, Listener()) as (redis, _), patience(10):
         while b"cmd=ping" not in await redis.execute("CLIENT", "LIST", "TYPE", "pubsub"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -88,7 +89,7 @@ async def test_a_user_without_channels_is_a_fault_of_the_configuration_and_nothi
     await redis.execute("ACL", "SETUSER", "mute", "on", ">word", "~*", "+@all", "resetchannels")
     try:
         with pytest.raises(ConfigurationFault, match=r"&ns:1:news:\*"):
-            async with asyncio.timeout(10), process(redis_service.url.replace("//", "//mute:word@"), Listener()):
+            async with patience(10), process(redis_service.url.replace("//", "//mute:word@"), Listener()):
                 raise AssertionError("it must not start")
     finally:
         await redis.execute("ACL", "DELUSER", "mute")

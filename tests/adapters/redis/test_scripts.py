@@ -7,17 +7,26 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from steered import Bench, Steered
-from virtual import VirtualClock
 
-from notification_sender.adapters.memory_ledger import MemoryLedger
-from notification_sender.adapters.memory_places import Place
-from notification_sender.adapters.memory_record import Record
-from notification_sender.adapters.redis_destinations import RedisDestinations
-from notification_sender.adapters.redis_ledger import RedisLedger
-from notification_sender.adapters.redis_suppressions import RedisSuppressions
+from notification_sender.adapters.redis.ledger import RedisLedger
+from notification_sender.adapters.redis.operators import RedisDestinations, RedisSuppressions
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.ports import Ask, Busy, Claim, Crashed, Final, Key, Mine, Throttled, Tried
+from notification_sender.ports.ledger import (
+    AdmissionRequest,
+    AttemptReport,
+    Busy,
+    Claim,
+    Claimed,
+    Crashed,
+    Key,
+    TerminalState,
+    Throttled,
+)
+from tests.oracles.ledger import MemoryLedger
+from tests.oracles.places import Place
+from tests.oracles.record import Record
+from tests.steered import Bench, Steered
+from tests.virtual import VirtualClock
 
 LEASE, HORIZON, PATIENCE = 30.0, 40.0, 100.0
 DAY = 86_400.0
@@ -34,7 +43,7 @@ tokens = st.sampled_from(["t-1", "t-2", "t-3"])
 attempts = st.sampled_from([1, 1, 1, 2, 3])
 replays = st.sampled_from([0, 0, 0, 1, 1, 2])
 finals = st.builds(
-    Final,
+    TerminalState,
     st.sampled_from(["delivered", "suppressed", "dead", "dead", "done"]),
     st.sampled_from(["", "200 OK\r\nüñ"]),
     st.sampled_from([(), ("n-0",), ("n-0", "n-1")]),
@@ -52,9 +61,9 @@ limits = st.lists(
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
-asks = st.builds(Ask, keys, tokens, replays, attempts, places, recipients, limits)
+asks = st.builds(AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits)
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
-tried = st.builds(Tried, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+tried = st.builds(AttemptReport, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
 latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
 pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, 8 * DAY, -5.0, -DAY])
 shifts = st.sampled_from([0.0, 0.0, 0.0, -0.000_001, 0.000_001, 6.999_999, 7.0, 60.0])
@@ -69,6 +78,7 @@ class Ledgers(RuleBasedStateMachine):
         times: dict[str, Any] = {
             "lease": LEASE,
             "ledger_ttl": LONGER_THAN_ANY_HISTORY,
+            "story_ttl": LONGER_THAN_ANY_HISTORY,
             "horizon": HORIZON,
             "disable_after": PATIENCE,
         }
@@ -78,13 +88,13 @@ class Ledgers(RuleBasedStateMachine):
         """Claims; this one never was."""
         self.fences: dict[Key, int] = {}
         """The highest that was given."""
-        self.waiting: list[tuple[Ask, float]] = []
+        self.waiting: list[tuple[AdmissionRequest, float]] = []
         """Those that have to, and until when."""
 
     def both(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
         expected, reply = self.bench.run(self._both(ask))
         assert reply == expected
-        if isinstance(reply, Mine | Crashed):
+        if isinstance(reply, Claimed | Crashed):
             assert reply.claim.fence >= self.fences.get(reply.claim.key, 1)
             self.fences[reply.claim.key] = reply.claim.fence
             self.given.append(reply.claim)
@@ -93,14 +103,14 @@ class Ledgers(RuleBasedStateMachine):
     async def _both(self, ask: Callable[[Any], Awaitable[Any]]) -> tuple[Any, Any]:
         return await ask(self.plain), await ask(self.scripts)
 
-    def admitted(self, ask: Ask) -> bool:
+    def admitted(self, ask: AdmissionRequest) -> bool:
         reply = self.both(lambda it: it.admit(ask))
         if isinstance(reply, Busy | Throttled):
             self.waiting.append((ask, self.clock.now() + reply.delay))
-        return isinstance(reply, Mine)
+        return isinstance(reply, Claimed)
 
     @rule(ask=asks, crowd=st.lists(keys, min_size=1, max_size=5))
-    def admit(self, ask: Ask, crowd: list[Key]) -> None:
+    def admit(self, ask: AdmissionRequest, crowd: list[Key]) -> None:
         for key in crowd:
             self.admitted(replace(ask, key=key))
 
@@ -113,7 +123,7 @@ class Ledgers(RuleBasedStateMachine):
             self.admitted(replace(ask, token=token))
 
     @rule(ask=asks, tries=st.lists(tried, min_size=2, max_size=3), pause=pauses)
-    def try_in_vain(self, ask: Ask, tries: list[Tried], pause: float) -> None:
+    def try_in_vain(self, ask: AdmissionRequest, tries: list[AttemptReport], pause: float) -> None:
         for each in tries:
             if self.admitted(ask):
                 self.begin(-1)
@@ -121,7 +131,7 @@ class Ledgers(RuleBasedStateMachine):
             self.clock.jump(pause)
 
     @rule(ask=asks, sending=st.lists(st.booleans(), min_size=1, max_size=6))
-    def die_with_it(self, ask: Ask, sending: list[bool]) -> None:
+    def die_with_it(self, ask: AdmissionRequest, sending: list[bool]) -> None:
         for number, begun in enumerate(sending):
             if self.admitted(replace(ask, token=f"t-{number}")) and begun:
                 self.begin(-1)
@@ -144,12 +154,12 @@ class Ledgers(RuleBasedStateMachine):
             assert claim.fence == self.fences[claim.key]
 
     @rule(which=latest, final=finals, tried=st.none() | tried)
-    def finish(self, which: int, final: Final, tried: Tried | None) -> None:
+    def finish(self, which: int, final: TerminalState, tried: AttemptReport | None) -> None:
         claim = self.held(which)
         self.both(lambda it: it.finish(claim, final, tried))
 
     @rule(which=latest, attempt=attempts, delay=st.sampled_from([0.0, 7.5]), tried=st.none() | tried)
-    def release(self, which: int, attempt: int, delay: float, tried: Tried | None) -> None:
+    def release(self, which: int, attempt: int, delay: float, tried: AttemptReport | None) -> None:
         claim = self.held(which)
         self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried))
 
@@ -157,12 +167,12 @@ class Ledgers(RuleBasedStateMachine):
         return self.given[which % len(self.given)]
 
     @rule(key=keys, final=finals)
-    def note(self, key: Key, final: Final) -> None:
+    def note(self, key: Key, final: TerminalState) -> None:
         self.both(lambda it: it.note(key, final))
 
     @rule(key=keys, size=st.integers(1, 3))
-    def enroll(self, key: Key, size: int) -> None:
-        self.both(lambda it: it.enroll(BATCH, size, key))
+    def register(self, key: Key, size: int) -> None:
+        self.both(lambda it: it.register(BATCH, size, key))
 
     @rule(seconds=pauses)
     def let_time_pass(self, seconds: float) -> None:
@@ -194,15 +204,15 @@ class Ledgers(RuleBasedStateMachine):
         self.bench.run(self.bench.store.execute("FLUSHALL"))
 
     def teardown(self) -> None:
-        self.both(lambda it: it.expected(BATCH))
-        self.both(lambda it: it.fates(BATCH))
+        self.both(lambda it: it.batches(BATCH))
+        self.both(lambda it: it.unit_states(BATCH, "org-1"))
         self.bench.run(self._compare())
 
     async def _compare(self) -> None:
         plain, at = self.plain, self.scripts._at
         for key, record in plain.records.items():
             assert await self._hash(at(key)) == fields(record)
-            assert await self.bench.store.execute("LLEN", f"{at(key)}:story") == len(plain.stories[key])
+            assert await self.bench.store.execute("LLEN", f"{at(key)}:story") == len(plain.stories.get(key, []))
         for key, place in plain.places.places.items():
             assert await self._hash(at(key)) == place_fields(place)
         for (organization, name), known in plain.arrivals.items():

@@ -1,6 +1,8 @@
 """The mail server adapter against aiosmtpd, and against a scripted server for what no honest server says."""
 
 import asyncio
+import errno
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from notification_sender.adapters.smtp import Server, Smtp
+from notification_sender.adapters.smtp.client import Smtp
+from notification_sender.adapters.smtp.server import Server
 from notification_sender.model.errors import (
     ClaimLost,
     ConfigurationFault,
     Rejected,
+    SenderRefused,
     SendFailed,
     Sent,
     SlowDown,
@@ -139,7 +143,7 @@ async def test_a_message_arrives_with_its_envelope_and_its_dots() -> None:
     async with served(inbox := Inbox()) as port:
         mailer = plain(port)
         receipt = await mailer.send("noc@example.com", "to@example.com", MESSAGE, ours)
-        assert (receipt.text, receipt.answer) == ("250 queued as 42", "250 queued as 42")
+        assert receipt.text == "250 queued as 42"
         await mailer.close()
     assert inbox.mails == [("noc@example.com", ["to@example.com"], MESSAGE)]
 
@@ -167,6 +171,21 @@ async def test_at_most_so_many_connections_as_allowed() -> None:
     assert len(inbox.connections) <= 2
 
 
+async def test_the_connections_are_given_to_organizations_by_turns() -> None:
+    async with served(inbox := Inbox()) as port:
+        mailer = plain(port, connections=2)
+
+        def send(organization: str, number: int) -> Awaitable[Any]:
+            to = f"{organization}-{number}@example.com"
+            return mailer.send("a@example.com", to, MESSAGE, ours, organization=organization)
+
+        await asyncio.gather(*(send("many", number) for number in range(200)), *(send(it, 0) for it in ("one", "two")))
+        await mailer.close()
+    order = [to for _, [to], _ in inbox.mails]
+    assert len(order) == 202
+    assert {"one-0@example.com", "two-0@example.com"} <= set(order[:6])
+
+
 @pytest.mark.parametrize(
     ("stage", "code", "outcome", "ill"),
     [
@@ -175,13 +194,9 @@ async def test_at_most_so_many_connections_as_allowed() -> None:
         (b"RCPT", 421, Sent.ANSWERED, True),
         (b"DATA", 452, Sent.ANSWERED, False),
         (b".", 451, Sent.ANSWERED, False),
-        (b"MAIL", 530, Sent.NOTHING, True),
-        (b"BANNER", 554, Sent.NOTHING, True),
         (b"BANNER", 421, Sent.NOTHING, True),
-        (b"EHLO", 550, Sent.NOTHING, True),
         (b"MAIL", 999, Sent.NOTHING, True),
         (b".", 999, Sent.UNKNOWN, True),
-        (b"MAIL", 550, None, None),
         (b"RCPT", 550, None, None),
         (b"DATA", 554, None, None),
         (b".", 554, None, None),
@@ -224,7 +239,7 @@ async def test_a_drop_is_unknown_once_the_message_began(stage: bytes, sent: Sent
 @pytest.mark.parametrize(("stage", "sent"), [(b"MAIL", Sent.NOTHING), (b"RCPT", Sent.NOTHING), (b".", Sent.UNKNOWN)])
 async def test_silence_ends_with_the_deadline(stage: bytes, sent: Sent) -> None:
     async with scripted(dialogue(TAKING | {stage: b""})) as port:
-        with pytest.raises(SendFailed, match=r"no end after 0\.2 s") as caught:
+        with pytest.raises(SendFailed, match=r"not finished within 0\.2 s") as caught:
             await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE, ours)
     assert (caught.value.sent, caught.value.ill) == (sent, True)
 
@@ -232,7 +247,7 @@ async def test_silence_ends_with_the_deadline(stage: bytes, sent: Sent) -> None:
 async def test_who_gets_no_connection_in_time_has_used_no_attempt_and_begins_nothing() -> None:
     async with served(inbox := Inbox()) as port:
         mailer = plain(port, timeout=0.2, connections=1)
-        async with mailer._place():
+        async with mailer._place("org"):
             with pytest.raises(SlowDown):
                 await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
         await mailer.send("a@example.com", "c@example.com", MESSAGE, ours)
@@ -287,7 +302,7 @@ async def test_without_the_claim_nothing_is_sent_and_the_connection_is_good_for_
 
 async def test_the_look_at_the_claim_is_within_the_deadline() -> None:
     async with served(inbox := Inbox()) as port:
-        with pytest.raises(SendFailed, match="no end") as caught:
+        with pytest.raises(SendFailed, match="not finished") as caught:
             await plain(port, timeout=0.2).send("a@example.com", "b@example.com", MESSAGE, asyncio.Event().wait)
     assert caught.value.sent is Sent.NOTHING
     assert inbox.mails == []
@@ -341,6 +356,18 @@ async def test_nobody_listening_is_nothing_sent() -> None:
     assert caught.value.sent is Sent.NOTHING
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_that_no_more_connections_can_be_opened_is_no_failure_of_a_message(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> socket.socket:
+        raise OSError(number, "too many open files")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(Unready, match="no more connections"):
+        await plain(2525).send("a@example.com", "b@example.com", MESSAGE, ours)
+
+
 async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     seen: list[tuple[bytes, bytes]] = []
 
@@ -354,10 +381,10 @@ async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ss
         await right.send("a@example.com", "b@example.com", MESSAGE, ours)
         await right.close()
         wrong = Smtp(Server.parse(f"smtp://user:wrong@localhost:{port}"), tls=trusting)
-        with pytest.raises(SendFailed) as caught:
+        with pytest.raises(SenderRefused, match=r"535 5\.7\.8 login refused") as caught:
             await wrong.send("a@example.com", "b@example.com", MESSAGE, ours)
         await wrong.close()
-    assert caught.value.sent is Sent.NOTHING
+    assert caught.value.of_all
     assert seen[0] == (b"user", b"p@ss/word")
     assert len(inbox.mails) == 1
 
@@ -440,3 +467,102 @@ def test_a_url_that_cannot_work_is_refused_without_its_password(url: str) -> Non
 
 def test_the_password_is_not_printed() -> None:
     assert "secret" not in repr(Server.parse("smtps://u:secret@h"))
+
+
+def limited(messages: int, refusal: bytes, called: list[None]) -> Script:
+    """A server that takes so many messages on a connection and then answers MAIL with ``refusal``, or hangs up."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(None)
+        writer.write(b"220 hello\r\n")
+        taken = 0
+        while line := await reader.readline():
+            word = line.split()[0].upper() if line.strip() else b""
+            if word == b"MAIL" and taken == messages:
+                if not refusal:
+                    return
+                writer.write(refusal + b"\r\n")
+                continue
+            taken += word == b"."
+            if answer := TAKING.get(word, b"250 ok"):
+                writer.write(answer + b"\r\n")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"421 4.7.0 Too many messages in this session",
+        b"421 closing",
+        b"452 4.5.3 Too many recipients",
+        b"451 4.7.1 Maximum of 3 messages per connection reached",
+        b"554 5.7.0 session limit of messages reached",
+        b"",
+    ],
+)
+async def test_a_limit_of_a_session_costs_a_connection_and_no_attempt(refusal: bytes) -> None:
+    called: list[None] = []
+    async with scripted(limited(3, refusal, called)) as port:
+        mailer = plain(port)
+        for _ in range(10):
+            await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert len(called) == 4
+
+
+async def test_a_kept_connection_that_refuses_a_recipient_is_believed() -> None:
+    called: list[None] = []
+    async with scripted(limited(3, b"450 4.2.0 Greylisted", called)) as port:
+        mailer = plain(port)
+        for _ in range(3):
+            await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        with pytest.raises(SendFailed):
+            await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize(("given", "said"), [("noc.example.com", b"noc.example.com"), (None, None)])
+async def test_our_name_is_the_given_one_or_a_full_one_or_our_address(
+    given: str | None, said: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"EHLO"):
+                names.append(line.split()[1])
+            writer.write(b"550 5.7.1 no\r\n" if line.startswith(b"RCPT") else b"250 ok\r\n")
+
+    for full in ("worker-7f9c", "localhost.localdomain", "worker.example.com"):
+        monkeypatch.setattr(socket, "getfqdn", lambda full=full: full)
+        async with scripted(script) as port:
+            mailer = plain(port, name=given)
+            with pytest.raises(Rejected):
+                await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+            await mailer.close()
+    assert names == ([said] * 3 if said else [b"[127.0.0.1]", b"[127.0.0.1]", b"worker.example.com"])
+
+
+async def test_a_server_that_knows_no_ehlo_is_greeted_as_before() -> None:
+    heard: list[bytes] = []
+    async with scripted(dialogue(TAKING | {b"EHLO": b"502 not implemented"}, heard)) as port:
+        await plain(port).send("a@example.com", "b@example.com", MESSAGE, ours)
+    assert heard[:2] == [b"EHLO", b"HELO"]
+
+
+async def test_refusals_of_us_in_a_row_hold_the_server_and_one_among_others_does_not() -> None:
+    answers = dict(TAKING)
+    async with scripted(dialogue(answers)) as port:
+        mailer = plain(port)
+        held = []
+        for refused in (True, False, True, True, False, True, True, True, True):
+            answers[b"RCPT"] = b"504 5.5.2 Helo command rejected: need a full name" if refused else b"250 ok"
+            try:
+                await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+            except SenderRefused as fault:
+                held.append(fault.of_all)
+        await mailer.close()
+    assert held == [False, False, False, False, False, True, True]

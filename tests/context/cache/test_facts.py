@@ -1,7 +1,8 @@
-"""What lies on the shelf is read as it was kept, or not at all; and what is a time can be told to anybody."""
+"""A stored fact is read as it was written, or not at all; and what is a time can be told to anybody."""
 
 import json
 import zlib
+from asyncio import run
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.context.facts import LARGE, SEAL, Copy, _seal, decoded, encoded, lets
-from notification_sender.context.moments import moment, rfc3339
+from notification_sender.context.cache.facts import LARGE, SEAL, Fact, _seal, decode, encode, satisfies_fence
+from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.policy.freshness import Fence
 
 KEY, OWNER = "ns:1:{org-1}:fact:k:1", "org-1"
@@ -38,34 +39,34 @@ BODIES = st.one_of(
 
 @given(BODIES, st.builds(Fence, st.none() | st.just(NOON), st.none() | st.just(NOON)))
 def test_any_bytes_that_we_kept_are_a_copy_that_can_be_judged_or_nothing(body: bytes, fence: Fence) -> None:
-    copy = decoded(KEY, OWNER, _seal(KEY, body) + body, 1.0, 2.0)
+    copy = run(decode(KEY, OWNER, _seal(KEY, body) + body, 1.0, 2.0))
     if copy is not None:
-        lets(fence, copy)
-        assert decoded(KEY, OWNER, encoded(KEY, OWNER, copy), 1.0, 2.0) == copy
+        satisfies_fence(fence, copy)
+        assert run(decode(KEY, OWNER, encode(KEY, OWNER, copy), 1.0, 2.0)) == copy
 
 
 @given(JSON, st.text(), st.sampled_from([0, LARGE]))
 def test_what_is_kept_comes_back_as_it_was_to_its_owner_alone(value: Any, words: str, weight: int) -> None:
-    copy = Copy([value, "x" * weight], 1.0, 2.0, words)
-    assert decoded(KEY, OWNER, encoded(KEY, OWNER, copy), 1.0, 2.0) == copy
-    assert decoded(KEY, "org-2", encoded(KEY, OWNER, copy), 1.0, 2.0) is None
+    copy = Fact([value, "x" * weight], 1.0, 2.0, words)
+    assert run(decode(KEY, OWNER, encode(KEY, OWNER, copy), 1.0, 2.0)) == copy
+    assert run(decode(KEY, "org-2", encode(KEY, OWNER, copy), 1.0, 2.0)) is None
 
 
 @given(st.integers(0), st.integers(1, 255))
 def test_what_we_did_not_keep_just_so_at_this_very_key_is_not_there(place: int, flip: int) -> None:
-    kept = bytearray(encoded(KEY, OWNER, Copy({"a": 1}, 1.0, 2.0)))
-    assert decoded(f"{KEY}0", OWNER, bytes(kept), 1.0, 2.0) is None
-    assert decoded(KEY, OWNER, bytes(kept[SEAL:]), 1.0, 2.0) is None
+    kept = bytearray(encode(KEY, OWNER, Fact({"a": 1}, 1.0, 2.0)))
+    assert run(decode(f"{KEY}0", OWNER, bytes(kept), 1.0, 2.0)) is None
+    assert run(decode(KEY, OWNER, bytes(kept[SEAL:]), 1.0, 2.0)) is None
     kept[place % len(kept)] ^= flip
-    assert decoded(KEY, OWNER, bytes(kept), 1.0, 2.0) is None
+    assert run(decode(KEY, OWNER, bytes(kept), 1.0, 2.0)) is None
 
 
 @given(st.text() | st.datetimes(timezones=st.none() | st.timezones()).map(str) | JSON)
 def test_whatever_is_read_as_a_time_can_be_written_as_one(text: object) -> None:
-    read = moment(text)
-    assert read is None or moment(rfc3339(read)) == read
+    read = parse_rfc3339(text)
+    assert read is None or parse_rfc3339(format_rfc3339(read)) == read
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
 def test_what_is_outside_the_years_of_utc_is_no_time(text: str) -> None:
-    assert moment(text) is None
+    assert parse_rfc3339(text) is None

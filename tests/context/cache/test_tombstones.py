@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from context.fakes import CountingShelf, MovedClock, cache_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.context.facts import Kind, Wanted
-from notification_sender.context.upstream import NotFound
+from notification_sender.context.cache.facts import Kind, Wanted
+from notification_sender.context.upstream.client import NotFound
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.policy.freshness import Fence
+from tests.context.fakes import CountingSharedCache, MovedClock, cache_of
 
 KIND = Kind("1:trial:thing", ttl=60.0, stale=3600.0)
 KEY = "ns:1:{acme}:fact:1:trial:thing:a"
@@ -50,81 +50,81 @@ async def test_the_fleet_is_told_once_that_there_is_none_and_asks_again_after_30
     answer: object, fence: Fence | None, words: str
 ) -> None:
     clock = MovedClock()
-    shelf, api = CountingShelf(clock), Api(answer)
-    here, there = cache_of(clock, shelf), cache_of(clock, shelf)
-    await here.find(api.wanted(fence=fence), ["a"])
+    shared, api = CountingSharedCache(clock), Api(answer)
+    here, there = cache_of(clock, shared), cache_of(clock, shared)
+    await here.get(api.wanted(fence=fence), ["a"])
     for cache in (here, there, here, there):
         clock.time += 6  # more than a process trusts its own copy
-        copy = (await cache.find(api.wanted(fence=fence), ["a"])).copies["a"]
+        copy = (await cache.get(api.wanted(fence=fence), ["a"])).by_id["a"]
         assert (copy.value, copy.words) == (None, words)
     assert api.calls == 1
     clock.time += 6
-    await there.find(api.wanted(fence=fence), ["a"])
+    await there.get(api.wanted(fence=fence), ["a"])
     assert api.calls == 2
 
 
 @given(dice=st.floats(0, 1, exclude_max=True), ttl=st.sampled_from([5.0, 60.0, 86400.0]))
 def test_a_tombstone_lasts_30_s_at_most_spread_by_a_tenth_and_never_stands_in(dice: float, ttl: float) -> None:
     clock = MovedClock()
-    shelf = CountingShelf(clock)
-    cache = cache_of(clock, shelf, lambda: dice)
-    asyncio.run(cache.find(Api().wanted(kind=Kind(KIND.name, ttl, stale=3600.0)), ["a"]))
-    assert min(0.9 * ttl, 27.0) <= shelf.kept[KEY].ttl <= min(1.1 * ttl, 30.0)
+    shared = CountingSharedCache(clock)
+    cache = cache_of(clock, shared, lambda: dice)
+    asyncio.run(cache.get(Api().wanted(kind=Kind(KIND.name, ttl, stale=3600.0)), ["a"]))
+    assert min(0.9 * ttl, 27.0) <= shared.kept[KEY].ttl <= min(1.1 * ttl, 30.0)
 
 
 async def test_a_tombstone_past_its_time_does_not_stand_in_for_an_api_that_is_away() -> None:
     clock = MovedClock()
-    cache = cache_of(clock, CountingShelf(clock))  # which keeps also what is past its time
-    await cache.find(Api().wanted(), ["a"])
+    cache = cache_of(clock, CountingSharedCache(clock))  # which keeps also what is past its time
+    await cache.get(Api().wanted(), ["a"])
     clock.time += 31
 
     async def away(_: Sequence[str]) -> Mapping[str, Any]:
         raise ContextUnavailable("503")
 
     with pytest.raises(ContextUnavailable):
-        await cache.find(Wanted(KIND, "acme", away), ["a"])
+        await cache.get(Wanted(KIND, "acme", away), ["a"])
 
 
 async def test_what_happened_after_a_tombstone_is_asked_for_and_what_happened_before_is_not() -> None:
     clock = MovedClock()
-    shelf, api = CountingShelf(clock), Api()
-    cache = cache_of(clock, shelf)
-    await cache.find(api.wanted(fence=Fence(modified=at(-10))), ["a"])
+    shared, api = CountingSharedCache(clock), Api()
+    cache = cache_of(clock, shared)
+    await cache.get(api.wanted(fence=Fence(modified=at(-10))), ["a"])
     for fence in (Fence(modified=at(-20)), Fence(modified=at(-1)), Fence(fetched=at(0)), Fence(), None):
-        await cache.find(api.wanted(fence=fence), ["a"])
+        await cache.get(api.wanted(fence=fence), ["a"])
     assert api.calls == 1
     clock.time += 2
     for fence in (Fence(modified=at(1)), Fence(fetched=at(1))):
-        await cache.find(api.wanted(fence=fence), ["a"])
+        await cache.get(api.wanted(fence=fence), ["a"])
     assert api.calls == 2, "the second finds what the first was told"
 
 
 async def test_a_subject_is_never_answered_from_a_tombstone_and_leaves_none() -> None:
     clock = MovedClock()
-    shelf, api = CountingShelf(clock), Api(NotFound("answered 404"))
-    cache = cache_of(clock, shelf)
-    await cache.find(api.wanted(subject=True), ["a"])
-    assert shelf.kept == {}
-    await cache.find(api.wanted(), ["a"])
-    assert (await cache.find(api.wanted(subject=True), ["a"])).copies["a"].words == "answered 404"
+    shared, api = CountingSharedCache(clock), Api(NotFound("answered 404"))
+    cache = cache_of(clock, shared)
+    await cache.get(api.wanted(subject=True), ["a"])
+    assert shared.kept == {}
+    await cache.get(api.wanted(), ["a"])
+    assert (await cache.get(api.wanted(subject=True), ["a"])).by_id["a"].words == "answered 404"
     assert api.calls == 3
 
 
 async def test_a_subject_older_than_the_event_is_used_and_not_kept() -> None:
     clock = MovedClock()
-    shelf, api = CountingShelf(clock), Api(OLD)
-    found = await cache_of(clock, shelf).find(api.wanted(fence=Fence(modified=at(-1)), subject=True), ["a"])
-    assert (found.copies["a"].value, shelf.kept) == (OLD, {})
+    shared, api = CountingSharedCache(clock), Api(OLD)
+    found = await cache_of(clock, shared).get(api.wanted(fence=Fence(modified=at(-1)), subject=True), ["a"])
+    assert (found.by_id["a"].value, shared.kept) == (OLD, {})
 
 
 async def test_a_tombstone_at_hand_does_not_hide_what_another_process_fetched() -> None:
     clock = MovedClock()
-    shelf, api = CountingShelf(clock), Api()
-    here, there = cache_of(clock, shelf), cache_of(clock, shelf)
-    await here.find(api.wanted(), ["a"])
+    shared, api = CountingSharedCache(clock), Api()
+    here, there = cache_of(clock, shared), cache_of(clock, shared)
+    await here.get(api.wanted(), ["a"])
     clock.time += 2
     api.answer = {"modified": at(1).isoformat()}
     fence = Fence(modified=at(1))
-    await there.find(api.wanted(fence=fence), ["a"])
-    assert (await here.find(api.wanted(fence=fence), ["a"])).copies["a"].value == api.answer
+    await there.get(api.wanted(fence=fence), ["a"])
+    assert (await here.get(api.wanted(fence=fence), ["a"])).by_id["a"].value == api.answer
     assert api.calls == 2

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from context.fakes import CountingShelf, LoopClock, cache_of, run_timeless
 
-from notification_sender.context.bulk import Bulk
-from notification_sender.context.coalescing import Coalescer
 from notification_sender.context.gather import Gatherer
-from notification_sender.context.graph import Recipe
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.upstream.batching import Bulk, Coalescer
+from notification_sender.context.upstream.splitting import Fetch, Splitter
 from notification_sender.model.errors import ConfigurationFault, ContextUnavailable
 from notification_sender.model.unit import WorkUnit
+from tests.context.fakes import CountingSharedCache, LoopClock, cache_of, run_timeless
 
 WINDOW = 0.005
+ORG = "acme"
+
+
+def coalescer(fetch: Fetch) -> Coalescer:
+    return Coalescer(Splitter(fetch, kind="things"), window=WINDOW)
 
 
 class Api:
@@ -38,9 +43,9 @@ def test_what_is_asked_for_within_a_moment_shares_calls_of_a_hundred_each_id_onc
     api = Api()
 
     async def main() -> None:
-        bulk = Coalescer(api.fetch, window=WINDOW)
+        bulk = coalescer(api.fetch)
         asked = [[f"id-{number + shift}" for number in range(5)] for shift in range(0, 150, 3)]
-        answers = await asyncio.gather(*(bulk.records(ids) for ids in asked))
+        answers = await asyncio.gather(*(bulk.records(ids, ORG) for ids in asked))
         assert [list(answer) for answer in answers] == asked
 
     assert run_timeless(main()) == pytest.approx(0.1 + WINDOW)
@@ -53,17 +58,20 @@ def test_each_has_its_own_answer_and_its_own_error() -> None:
     api.missing, api.broken = {"b"}, {"x"}
 
     async def main() -> None:
-        bulk = Coalescer(api.fetch, window=WINDOW)
+        bulk = coalescer(api.fetch)
         many = [f"id-{number}" for number in range(99)]
         full, short, broken = await asyncio.gather(
-            bulk.records(["a", *many]), bulk.records(["b", "c"]), bulk.records(["x"]), return_exceptions=True
+            bulk.records(["a", *many], ORG),
+            bulk.records(["b", "c"], ORG),
+            bulk.records(["x"], ORG),
+            return_exceptions=True,
         )
         assert isinstance(full, dict)
         assert len(full) == 100
         assert isinstance(broken, ContextUnavailable)
         assert isinstance(short, ContextUnavailable), "it shared the call that failed"
-        assert await bulk.records(["b", "c"]) == {"c": {"id": "c", "organization_id": "c"}}
-        assert await bulk.records([]) == {}
+        assert await bulk.records(["b", "c"], ORG) == {"c": {"id": "c", "organization_id": "c"}}
+        assert await bulk.records([], ORG) == {}
 
     run_timeless(main())
 
@@ -72,8 +80,8 @@ def test_who_gave_up_takes_nobody_along() -> None:
     api = Api()
 
     async def main() -> None:
-        bulk = Coalescer(api.fetch, window=WINDOW)
-        hasty, patient = (asyncio.create_task(bulk.records(ids)) for ids in (["a"], ["a", "b"]))
+        bulk = coalescer(api.fetch)
+        hasty, patient = (asyncio.create_task(bulk.records(ids, ORG)) for ids in (["a"], ["a", "b"]))
         await asyncio.sleep(0.05)
         hasty.cancel()
         assert set(await patient) == {"a", "b"}
@@ -89,7 +97,7 @@ def test_a_function_that_returns_no_records_keeps_nobody_waiting() -> None:
     async def main() -> None:
         async with asyncio.timeout(1):
             with pytest.raises(AttributeError):
-                await Coalescer(fetch, window=WINDOW).records(["a"])
+                await coalescer(fetch).records(["a"], ORG)
 
     run_timeless(main())
 
@@ -98,10 +106,10 @@ def test_who_came_first_does_not_wait_for_as_long_as_others_keep_coming() -> Non
     api = Api()
 
     async def main() -> None:
-        bulk = Coalescer(api.fetch, window=WINDOW)
+        bulk = coalescer(api.fetch)
         tasks = []
         for number in range(12):
-            tasks.append(asyncio.create_task(bulk.records([f"id-{number}"])))
+            tasks.append(asyncio.create_task(bulk.records([f"id-{number}"], ORG)))
             await asyncio.sleep(0.9 * WINDOW)
         await asyncio.gather(*tasks)
 
@@ -113,7 +121,7 @@ def test_units_of_two_organizations_share_a_call_and_neither_gets_the_others_rec
     api, foreign = Api(), Counter[str]()
     recipe = Recipe("trial", subject=lambda _: "things")
 
-    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, coalesce="5ms")
+    @recipe.batch(ttl="60s", ids=lambda unit: unit.asset_ids, coalesce="5ms")
     async def things(ids: Sequence[str], api: Api) -> Mapping[str, Any]:
         return await api.fetch(ids)
 
@@ -122,7 +130,7 @@ def test_units_of_two_organizations_share_a_call_and_neither_gets_the_others_rec
         gatherer = Gatherer(
             recipe=recipe,
             resources={"api": api},
-            cache=cache_of(clock, CountingShelf(clock)),
+            cache=cache_of(clock, CountingSharedCache(clock)),
             timeout=10.0,
             count_foreign=lambda source: foreign.update([source]),
         )
@@ -142,21 +150,19 @@ async def test_what_is_no_object_is_nobodys() -> None:
     foreign = Counter[str]()
     recipe = Recipe("trial", subject=lambda _: "things")
 
-    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, coalesce="1ms")
+    @recipe.batch(ttl="60s", ids=lambda unit: unit.asset_ids, coalesce="1ms")
     async def things(ids: Sequence[str]) -> Mapping[str, Any]:
         return dict.fromkeys(ids, "text")
 
     bulk = Bulk(recipe.sources.values(), {}, lambda source: foreign.update([source]))
-    kind = recipe.sources["things"].kind
-    assert kind is not None
-    assert await bulk.records(kind, "acme", ["a"]) == {}
+    assert await bulk.records(recipe.sources["things"], "acme", ["a"], {}) == {}
     assert foreign == {"things": 1}
 
 
 def test_a_function_that_serves_several_units_may_not_need_one_of_them() -> None:
     recipe = Recipe("trial", subject=lambda _: "things")
 
-    @recipe.source(ttl="60s", batch=lambda unit: unit.asset_ids, coalesce="5ms")
+    @recipe.batch(ttl="60s", ids=lambda unit: unit.asset_ids, coalesce="5ms")
     async def things(ids: Sequence[str], unit: WorkUnit) -> None: ...
 
     with pytest.raises(ConfigurationFault, match="source things is fetched for several units at once, it cannot need"):

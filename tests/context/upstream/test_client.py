@@ -1,16 +1,19 @@
 import asyncio
 import gzip
 import re
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from context.fakes import LoopClock, guard_of, run_timeless, until
 
-from notification_sender.context.answers import Call
-from notification_sender.context.upstream import BadAnswer, NotFound, Upstream
-from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, SendFailed, Sent
-from notification_sender.ports import Clock
+from notification_sender.context.upstream.client import BadAnswer, NotFound, Upstream
+from notification_sender.context.upstream.responses import Call
+from notification_sender.context.upstream.whose import whose
+from notification_sender.fleet.circuit import Change
+from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, Sent, TransportError
+from notification_sender.ports.clock import Clock
+from tests.context.fakes import LoopClock, guard_of, run_timeless, until
 
 
 class Service:
@@ -73,8 +76,8 @@ def ok(value: Any) -> httpx.Response:
             "encoded, though we did not ask for it",
             "bad_answer",
         ),
-        (SendFailed("refused", sent=Sent.NOTHING), ContextUnavailable, "refused", "unreachable"),
-        (SendFailed("reset", sent=Sent.UNKNOWN), ContextUnavailable, "reset", "no_answer"),
+        (TransportError("refused", sent=Sent.NOTHING), ContextUnavailable, "refused", "unreachable"),
+        (TransportError("reset", sent=Sent.UNKNOWN), ContextUnavailable, "reset", "no_answer"),
     ],
 )
 async def test_each_answer_means_one_thing(
@@ -183,8 +186,8 @@ def test_a_second_try_has_what_is_left_of_the_deadline() -> None:
         (httpx.Response(404), 1),
         (httpx.Response(302), 1),
         (httpx.Response(200, content=b"<html>"), 1),
-        (SendFailed("refused", sent=Sent.NOTHING), 3),
-        (SendFailed("reset", sent=Sent.UNKNOWN), 3),
+        (TransportError("refused", sent=Sent.NOTHING), 3),
+        (TransportError("reset", sent=Sent.UNKNOWN), 3),
     ],
 )
 def test_only_what_may_be_mended_a_moment_later_is_tried_again(answer: httpx.Response | Exception, tries: int) -> None:
@@ -199,7 +202,7 @@ def test_only_what_may_be_mended_a_moment_later_is_tried_again(answer: httpx.Res
 
 
 def test_a_try_that_goes_well_after_one_that_did_not_is_as_good() -> None:
-    service = Service(SendFailed("reset", sent=Sent.UNKNOWN), httpx.Response(502), ok({"incident_id": "inc"}))
+    service = Service(TransportError("reset", sent=Sent.UNKNOWN), httpx.Response(502), ok({"incident_id": "inc"}))
 
     async def main() -> None:
         assert await service.client().get("/incidents/{}", "inc") == {"incident_id": "inc"}
@@ -213,7 +216,7 @@ def test_retries_are_a_fifth_of_what_is_called() -> None:
 
     async def main() -> None:
         for _ in range(400):
-            service.guard.heard("well", 0.0)  # so that it is the budget that is seen
+            service.guard.heard(Change("well", 0.0))  # so that it is the budget that is seen
             with pytest.raises(ContextUnavailable):
                 await service.client().get("/incidents/{}", "inc")
 
@@ -276,12 +279,12 @@ def test_a_token_that_comes_too_late_is_no_trouble_of_the_api_that_needs_it() ->
 
     assert run_timeless(main()) == pytest.approx(10.0)
     assert [result for *_, result in service.observed] == ["401"]
-    assert service.guard._breaker._failed == 0
+    assert service.guard._circuit.spotless
     assert service.guard.summary()["limit"] == 50
 
 
 def test_a_try_that_finds_no_slot_in_time_is_not_begun() -> None:
-    service = Service(SendFailed("reset", sent=Sent.UNKNOWN))
+    service = Service(TransportError("reset", sent=Sent.UNKNOWN))
 
     async def main() -> None:
         first = asyncio.create_task(service.client().get("/incidents/{}", "inc"))
@@ -292,3 +295,60 @@ def test_a_try_that_finds_no_slot_in_time_is_not_begun() -> None:
 
     assert run_timeless(main()) == pytest.approx(10.0)
     assert len(service.requests) == 1
+
+
+# --- trouble of one record, and trouble of the API
+
+
+TROUBLE: dict[str, Any] = {
+    "half a pair": lambda: httpx.Response(200, content=b'{"a": "\\ud83d"}'),
+    "HTML": lambda: httpx.Response(200, content=b"<html>"),
+    "500": lambda: httpx.Response(500),
+    "403": lambda: httpx.Response(403),
+    "302": lambda: httpx.Response(302, headers={"location": "/"}),
+    "reset": lambda: TransportError("reset", sent=Sent.UNKNOWN),
+}
+
+
+async def ask(client: Upstream, organization: str) -> None:
+    whose.set(organization)
+    with suppress(NotificationSenderError):
+        await client.get("/incidents/{}", "inc")
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_what_one_organization_meets_takes_the_api_from_nobody(kind: str) -> None:
+    service = Service(clock=LoopClock())
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        if whose.get() == "good":
+            return ok({})
+        trouble = TROUBLE[kind]()
+        if isinstance(trouble, Exception):
+            raise trouble
+        assert isinstance(trouble, httpx.Response)
+        return trouble
+
+    async def main() -> None:
+        client = service.client(answer=answer)
+        for number in range(200):
+            await asyncio.create_task(ask(client, "odd" if number % 10 else "good"))
+            assert not service.guard.out
+        assert service.guard.summary()["limit"] >= 50 * 0.7
+
+    run_timeless(main())
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.parametrize(("organizations", "most"), [(3, 7), (10, 7), (1, 25), (0, 5)])
+def test_what_everybody_meets_is_trouble_of_the_api(kind: str, organizations: int, most: int) -> None:
+    service = Service(TROUBLE[kind](), clock=LoopClock())
+
+    async def main() -> None:
+        client = service.client()
+        for number in range(most):
+            await asyncio.create_task(ask(client, f"org-{number % organizations}" if organizations else ""))
+        # A record that is nobody's, as a token, is no record.
+        assert service.guard.out or (kind == "half a pair" and not organizations)
+
+    run_timeless(main())

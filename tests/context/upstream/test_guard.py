@@ -1,19 +1,22 @@
 """Several processes and one API: how much it is called, when it is left alone, and who tries it again."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import pytest
-from context.fakes import LoopClock, guard_of, run_timeless, until
+from structlog.testing import capture_logs
 
-from notification_sender.adapters.memory_fleet import MemoryFleet
-from notification_sender.adapters.memory_news import MemoryNews
-from notification_sender.context.guard import Guard, Health
-from notification_sender.context.guards import Guards
-from notification_sender.context.outages import Outages
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.context.upstream.guard import CallPermit, Guard, Health
+from notification_sender.context.upstream.guards import Guards
+from notification_sender.context.upstream.intake import UpstreamIntakeGate
+from notification_sender.fleet.circuit import Change
 from notification_sender.model.errors import ContextUnavailable, Outage, Unready
+from tests.context.fakes import LoopClock, guard_of, run_timeless, until
+from tests.oracles.fleet import MemoryFleet
 
 
 class Fleet:
@@ -21,7 +24,7 @@ class Fleet:
 
     def __init__(self, size: int, budget: int | None = None) -> None:
         self.clock = LoopClock()
-        self.news = MemoryNews()
+        self.news = MemoryPubSub()
         self.fleet = MemoryFleet(clock=self.clock, period=1.0)
         self.pods = [self.join(budget) for _ in range(size)]
 
@@ -34,10 +37,19 @@ class Fleet:
         return [pod.by_api["incidents"] for pod in self.pods]
 
 
+@asynccontextmanager
+async def permitted(guard: Guard) -> AsyncIterator[CallPermit]:
+    permit = await guard.acquire()
+    try:
+        yield permit
+    finally:
+        await guard.release(permit)
+
+
 async def call(guard: Guard, health: Health, wish: float | None = None, seconds: float = 0.0) -> None:
-    async with guard.visit() as visit:
+    async with permitted(guard) as permit:
         await asyncio.sleep(seconds)
-        visit.health, visit.wish = health, wish
+        permit.health, permit.wish = health, wish
 
 
 async def break_(guard: Guard) -> None:
@@ -75,10 +87,10 @@ def test_a_probe_that_fails_keeps_everybody_away_for_longer() -> None:
         await break_(here)
         await asyncio.sleep(1.1)
         await call(there, Health.FAILED)
-        assert here.probe_in == pytest.approx(1.0, abs=0.01)  # the second process has paused but once
-        await asyncio.sleep(1.1)
-        await call(there, Health.FAILED)
         assert here.probe_in == pytest.approx(2.0, abs=0.01)
+        await asyncio.sleep(2.1)
+        await call(here, Health.FAILED)
+        assert there.probe_in == pytest.approx(4.0, abs=0.01)
 
     run_timeless(main())
 
@@ -112,7 +124,7 @@ def test_whoever_waits_for_room_comes_in_turn_and_is_sent_away_when_it_goes_out(
         many = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(200)]
         await until(lambda: guard.summary()["waiting"] > 0)
         inside = guard.summary()["in_flight"]
-        guard.heard("out", 5.0)
+        guard.heard(Change("out", 5.0))
         await asyncio.wait(many)
         assert [isinstance(it.exception(), Outage) for it in many] == [False] * inside + [True] * (200 - inside)
         assert guard.summary()["in_flight"] == 0
@@ -130,6 +142,149 @@ def test_what_we_broke_off_ourselves_says_nothing_of_the_api() -> None:
             await asyncio.wait([task])
         assert not guard.out
         assert guard.summary() == {"state": "well", "probe_in": 0.0, "limit": 50, "in_flight": 0, "waiting": 0}
+
+    run_timeless(main())
+
+
+# --- an API that hangs, and one that is slow ---------------------------------------------------------------
+
+
+DEADLINE = 10.0
+
+
+async def hangs(guard: Guard, whose: str = "", seconds: float = DEADLINE) -> None:
+    """A call that is broken off at its deadline, as the client of the API tells of it."""
+    async with permitted(guard) as permit:
+        await asyncio.sleep(seconds)
+        permit.health, permit.whose = Health.OVERLOADED, whose
+
+
+async def answers(guard: Guard, seconds: float, health: Health = Health.WELL) -> None:
+    async with permitted(guard) as permit:
+        await asyncio.sleep(seconds)
+        permit.health, permit.first_byte = health, seconds
+
+
+def test_an_api_that_hangs_is_out_after_two_deadlines_though_it_is_asked_once_at_a_time() -> None:
+    async def main() -> None:
+        here, there = Fleet(2).guards
+        await hangs(here)
+        assert here.summary()["state"] == "well"
+        await hangs(here)
+        assert [it.summary()["state"] for it in (here, there)] == ["out", "out"]
+
+    assert run_timeless(main()) == 2 * DEADLINE
+
+
+def test_it_is_out_while_the_second_call_still_hangs() -> None:
+    async def main() -> None:
+        fleet = Fleet(1)
+        (pod,), (guard,) = fleet.pods, fleet.guards
+        pod.start()
+        first = asyncio.create_task(hangs(guard))
+        await asyncio.sleep(DEADLINE - 1)
+        second = asyncio.create_task(hangs(guard))
+        await first
+        await asyncio.sleep(DEADLINE - 2)
+        third = asyncio.create_task(hangs(guard))
+        await second
+        assert not guard.out
+        await asyncio.sleep(2.5)
+        assert not third.done()
+        assert guard.out
+        await third
+        await pod.stop()
+
+    run_timeless(main())
+
+
+def test_an_error_is_an_answer() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        for _ in range(10):
+            await hangs(guard)
+            await answers(guard, 1.0, Health.FAILED)
+            await asyncio.sleep(DEADLINE)
+        assert not guard.out
+
+    run_timeless(main())
+
+
+def test_records_of_one_organization_over_which_an_api_hangs_take_it_from_nobody() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        for _ in range(10):
+            await hangs(guard, whose="a")
+        assert not guard.out
+        await hangs(guard, whose="b")
+        await hangs(guard, whose="c")
+        assert guard.out
+
+    run_timeless(main())
+
+
+def test_time_that_our_own_loop_has_lost_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        clock = LoopClock()
+        guard, began = guard_of("incidents", clock), clock.monotonic()
+        monkeypatch.setattr(
+            "notification_sender.context.upstream.guard.lost", lambda: 0.9 * (clock.monotonic() - began)
+        )
+        for _ in range(4):
+            await hangs(guard)
+        assert not guard.out
+
+    run_timeless(main())
+
+
+def test_when_it_has_answered_again_it_counts_anew() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        await hangs(guard)
+        await hangs(guard)
+        await asyncio.sleep(1.1)
+        await answers(guard, 1.0)
+        assert not guard.out
+        await hangs(guard)
+        assert not guard.out
+
+    run_timeless(main())
+
+
+def test_what_answers_late_is_slow_and_is_called_all_the_same() -> None:
+    async def main() -> list[tuple[str, int | None]]:
+        fleet = Fleet(1)
+        (guard,) = fleet.guards
+        outages = UpstreamIntakeGate(fleet.pods[0], clock=fleet.clock)
+        with capture_logs() as lines:
+            for seconds in [1.5] * 20 + [0.9] * 20 + [0.1] * 20:
+                await answers(guard, seconds)
+                assert outages.admits()
+        assert guard.summary()["state"] == "well"
+        return [(line["event"], line["first_byte_ms"]) for line in lines]
+
+    told: list[Any] = []
+
+    async def tell() -> None:
+        told.extend(await main())
+
+    run_timeless(tell())
+    assert told == [("api.slow", 1500), ("api.slow_ended", 500)]
+
+
+def test_calls_that_hang_are_slow_too_unless_it_is_out() -> None:
+    async def main() -> None:
+        (guard,) = Fleet(1).guards
+        for _ in range(11):
+            await hangs(guard, whose="a")
+            await answers(guard, 0.1)
+        assert guard.summary()["state"] == "slow"
+        for _ in range(2):
+            await hangs(guard)
+        assert guard.summary()["state"] == "out"
+        await asyncio.sleep(1.1)
+        await answers(guard, 0.1)
+        assert guard.summary()["state"] == "well"
 
     run_timeless(main())
 
@@ -156,10 +311,10 @@ class Load:
     async def caller(self, guard: Guard, seconds: float) -> None:
         while True:
             with suppress(ContextUnavailable):  # where there is no room for too long
-                async with guard.visit() as visit:
+                async with permitted(guard) as permit:
                     with self.one():
                         await asyncio.sleep(seconds)
-                    visit.health = Health.WELL
+                    permit.health = Health.WELL
 
 
 def test_the_fleet_stays_within_its_budget_while_processes_come_and_go_and_the_store_is_flushed() -> None:
@@ -197,7 +352,7 @@ def test_the_fleet_stays_within_its_budget_while_processes_come_and_go_and_the_s
 
 
 class Away:
-    async def allot(self, *_: object) -> int:
+    async def allocate(self, *_: object) -> int:
         raise Unready("the store is away")
 
 
@@ -228,21 +383,21 @@ def test_units_wait_while_what_stopped_one_is_out_but_for_a_probe() -> None:
     async def main() -> None:
         fleet = Fleet(1)
         (guard,) = fleet.guards
-        outages = Outages(fleet.pods[0], clock=fleet.clock)
+        outages = UpstreamIntakeGate(fleet.pods[0], clock=fleet.clock)
         await break_(guard)
-        assert outages.lets_in(), "nothing was stopped by it yet"
+        assert outages.admits(), "nothing was stopped by it yet"
         error = ContextUnavailable("incident: out")
         error.__cause__ = Outage("incidents", 1.0)
-        outages.blame(ContextUnavailable("assets: 503"))
-        assert outages.lets_in()
-        outages.blame(error)
-        assert not outages.lets_in()
+        outages.record_failure(ContextUnavailable("assets: 503"))
+        assert outages.admits()
+        outages.record_failure(error)
+        assert not outages.admits()
         await asyncio.sleep(1.1)
-        assert outages.lets_in()
-        outages.enters()
-        assert not outages.lets_in()
+        assert outages.admits()
+        outages.unit_started()
+        assert not outages.admits()
         await call(guard, Health.WELL)
-        assert outages.lets_in()
+        assert outages.admits()
 
     run_timeless(main())
 
@@ -251,17 +406,17 @@ def test_whoever_waits_for_a_change_is_told_of_probes_and_of_the_end() -> None:
     async def main() -> None:
         fleet = Fleet(1)
         (guard,) = fleet.guards
-        outages = Outages(fleet.pods[0], clock=fleet.clock)
+        outages = UpstreamIntakeGate(fleet.pods[0], clock=fleet.clock)
         time = asyncio.get_running_loop().time
         await break_(guard)
         await outages.changed()
-        outages.blame(Outage("incidents", 1.0))
+        outages.record_failure(Outage("incidents", 1.0))
         await outages.changed()
         began = time()
         await outages.changed()
         assert time() - began == pytest.approx(1.0, abs=0.01)
         waiting = asyncio.create_task(outages.changed())
-        asyncio.get_running_loop().call_later(0.5, partial(guard.heard, "well", 0.0))
+        asyncio.get_running_loop().call_later(0.5, partial(guard.heard, Change("well", 0.0)))
         began = time()
         await waiting
         assert time() - began == pytest.approx(0.5, abs=0.01)
@@ -277,7 +432,7 @@ def test_a_probe_does_not_exceed_the_budget_either() -> None:
         await asyncio.sleep(5)
         slow = [asyncio.create_task(call(guard, Health.WELL, seconds=9.0)) for _ in range(4)]
         await until(lambda: guard.summary()["in_flight"] == 4)
-        guard.heard("out", 1.0)
+        guard.heard(Change("out", 1.0))
         await asyncio.sleep(1.5)
         probe = asyncio.create_task(call(guard, Health.WELL, seconds=5.0))
         await asyncio.sleep(3)

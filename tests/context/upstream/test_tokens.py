@@ -4,11 +4,14 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from context.fakes import MovedClock, guard_of, until
 
-from notification_sender.context.tokens import JUST_REPLACED, OutboundTokens, Tokens
-from notification_sender.context.upstream import Upstream
+from notification_sender.context.upstream import tokens as tokens_module
+from notification_sender.context.upstream.client import Upstream
+from notification_sender.context.upstream.tokens import JUST_REPLACED, OutboundTokens, Tokens, Whose
 from notification_sender.model.errors import ContextUnavailable
+from tests.context.fakes import MovedClock, guard_of, until
+
+HERE = "https://hooks.example"
 
 
 class Aaa:
@@ -95,10 +98,30 @@ async def test_a_first_token_that_is_refused_is_replaced_at_once() -> None:
 async def test_destinations_of_one_id_in_two_organizations_have_tokens_of_their_own() -> None:
     aaa = Aaa()
     outbound = OutboundTokens(aaa.tokens)
-    tokens = [await outbound.token(it, "hook") for it in ("acme", "other", "acme")]
+    tokens = [await outbound.token(it, "hook", HERE) for it in ("acme", "other", "acme")]
     assert tokens == ["token-1", "token-2", "token-1"]
-    assert [form["audience"] for form in aaa.forms] == [["hook"], ["hook"]]
+    assert [(form["audience"], form["organization_id"], form["resource"]) for form in aaa.forms] == [
+        (["hook"], ["acme"], [HERE]),
+        (["hook"], ["other"], [HERE]),
+    ]
     assert await aaa.tokens.token() == "token-3"
+
+
+async def test_a_token_is_shown_at_no_other_place_than_it_was_asked_for() -> None:
+    aaa = Aaa()
+    outbound = OutboundTokens(aaa.tokens)
+    places = [HERE, "https://elsewhere.example", "http://hooks.example", "https://hooks.example:8443", HERE]
+    tokens = [await outbound.token("acme", "hook", it) for it in places]
+    assert tokens == ["token-1", "token-2", "token-3", "token-4", "token-1"]
+    assert [form["resource"] for form in aaa.forms] == [[it] for it in places[:-1]]
+
+
+async def test_so_many_tokens_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "MOST", 3)
+    aaa = Aaa()
+    for number in range(10):
+        await aaa.tokens.token(Whose("acme", f"hook-{number}", HERE))
+    assert [it.destination_id for it in aaa.tokens._held if it] == ["hook-6", "hook-7", "hook-8", "hook-9"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 500, 404, 410])
@@ -112,7 +135,7 @@ async def test_no_token_is_trouble_of_our_own_and_not_kept(status: int) -> None:
     assert await aaa.tokens.token() == f"token-{len(aaa.forms)}"
 
 
-@pytest.mark.parametrize("token", [None, "", 7])
+@pytest.mark.parametrize("token", [None, "", 7, "två", "a b", "a\r\nx: y", "a\x00"])
 async def test_an_answer_without_a_token_is_a_bad_one(token: object) -> None:
     with pytest.raises(ContextUnavailable, match="without an access_token"):
         await Aaa(access_token=token).tokens.token()
@@ -120,8 +143,9 @@ async def test_an_answer_without_a_token_is_a_bad_one(token: object) -> None:
 
 async def test_nothing_secret_can_be_printed_and_nothing_expired_is_kept() -> None:
     aaa = Aaa()
-    await aaa.tokens.token("one")
+    one, two = (Whose("acme", it, HERE) for it in ("one", "two"))
+    await aaa.tokens.token(one)
     assert not {"token-1", "s3cret"} & set(repr((aaa.tokens, aaa.tokens._held)).split("'"))
     aaa.clock.time += 3600
-    await aaa.tokens.token("two")
-    assert list(aaa.tokens._held) == [("", "two")]
+    await aaa.tokens.token(two)
+    assert list(aaa.tokens._held) == [two]

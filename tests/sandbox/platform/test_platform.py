@@ -5,9 +5,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from notification_sender.sandbox.endpoints import Endpoint
-from notification_sender.sandbox.platform import CLIENT_ID, CLIENT_SECRET, Platform
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.endpoints import Endpoint
+from notification_sender.sandbox.platform.platform import CLIENT_ID, CLIENT_SECRET, Platform
+from notification_sender.sandbox.platform.tokens import origin
+from notification_sender.sandbox.platform.world import World
+from tests.patience import patience
 
 RECURSIVE = {
     "get_recursive_dependencies": "True",
@@ -16,6 +18,11 @@ RECURSIVE = {
     "recursive_max_distance": "5",
 }
 GRANT = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+
+
+def whose(platform: Platform, audience: str) -> dict[str, str]:
+    owner = next(iter(platform.world.organizations))
+    return {"audience": audience, "organization_id": owner, "resource": "https://hooks.example"}
 
 
 class Client:
@@ -178,13 +185,37 @@ async def test_an_organization_has_its_destinations(platform: Platform, client: 
 
 async def test_only_a_live_service_token_opens_the_internal_apis(platform: Platform, client: Client) -> None:
     path = f"/organizations/{next(iter(platform.world.organizations))}"
-    _, outbound = await client.grant(**GRANT, audience="hook-x")
+    _, outbound = await client.grant(**GRANT, **whose(platform, "hook-x"))
     service = client.token
     for token, expected in (("", 401), ("made-up", 401), (outbound["access_token"], 401), (service, 200)):
         client.token = token
         assert (await client.get(path))[0] == expected
     platform.tokens.revoke()
     assert (await client.get(path))[0] == 401
+
+
+async def test_a_token_for_a_destination_is_bound_to_its_organization_and_its_place(
+    platform: Platform, client: Client
+) -> None:
+    world = platform.world
+    owner, other = list(world.organizations)[1:3]
+    record = world.organizations[owner]["destinations"][0]
+    place = origin(record["url"])
+    own = {"audience": record["destination_id"], "organization_id": owner, "resource": place}
+    _, answer = await client.grant(**GRANT, **own)
+    bearer = f"Bearer {answer['access_token']}"
+    assert record["auth"]
+    assert platform.admits(record["destination_id"], bearer)
+    for change in (
+        {"resource": "https://elsewhere.example"},
+        {"resource": f"{place}/x"},
+        {"organization_id": "nobody"},
+    ):
+        assert await client.grant(**GRANT, **own | change) == (400, {"error": "invalid_target"})
+    for name in ("organization_id", "audience"):
+        assert await client.grant(**GRANT, **own | {name: ""}) == (400, {"error": "invalid_request"})
+    _, brought = await client.grant(**GRANT, **own | {"organization_id": other})
+    assert not platform.admits(record["destination_id"], f"Bearer {brought['access_token']}")
 
 
 async def test_a_token_ends_when_its_time_is_over(platform: Platform, client: Client) -> None:
@@ -236,7 +267,7 @@ async def test_answers_can_be_scripted_and_then_become_true_again(platform: Plat
 
 async def in_flight(platform: Platform, client: Client, endpoint: Endpoint, count: int) -> None:
     """Wait until so many calls are in flight, by round trips to an endpoint that is at rest."""
-    async with asyncio.timeout(5):
+    async with patience(5):
         while platform.behaviours[endpoint].in_flight != count:
             await client.get("/reverse", lat="0", lon="0")
 

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import astuple
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -7,10 +8,10 @@ import orjson
 import pytest
 
 from notification_sender.model.destination import Destination
-from notification_sender.model.unit import decode, fingerprint_time
+from notification_sender.model.unit import Batch, decode, fingerprint_time
 from notification_sender.policy.destinations import told
-from notification_sender.sandbox.dependencies import Dependencies
-from notification_sender.sandbox.world import World
+from notification_sender.sandbox.platform.dependencies import Dependencies
+from notification_sender.sandbox.platform.world import World
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def test_work_units_obey_the_contract_and_carry_the_fence_of_their_incident(worl
     raw = world.work_units(300, batch_id="night")
     units = [decode(orjson.dumps(unit)) for unit in raw]
     assert len({unit.work_unit_id for unit in units}) == 300
-    assert {(unit.batch.id, unit.batch.size) for unit in units if unit.batch} == {("night", 300)}
+    sizes = Counter(unit.organization_id for unit in units)
+    assert all(unit.batch == Batch(id="night", size=sizes[unit.organization_id]) for unit in units)
     for unit in units:
         assert unit.incident_id is not None
         incident = world.incidents[unit.incident_id]

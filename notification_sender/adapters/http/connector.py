@@ -1,0 +1,38 @@
+"""aiohttp's connector with our own connection class and a connect deadline."""
+
+import asyncio
+import ssl
+from functools import cache, partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from notification_sender.adapters.http.connection import HttpConnection
+from notification_sender.policy.trust import public_trust
+from notification_sender.telemetry.lag import Deadline
+
+
+@cache
+def _public() -> ssl.SSLContext:
+    context = public_trust()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Connector(aiohttp.TCPConnector):
+    """``within``: seconds for a new connection, TLS handshake included. A kept connection needs no timer."""
+
+    def __init__(self, *, within: float, tls: ssl.SSLContext | None, **options: Any) -> None:
+        super().__init__(ssl=tls or _public(), **options)
+        self._within = within
+        self._factory = partial(HttpConnection, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
+        async with Deadline(self._within):
+            return await super()._create_connection(req, traces, timeout)

@@ -1,0 +1,124 @@
+"""Writes the headers of our messages, and reads the headers of any publisher's messages."""
+
+import math
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiormq.abc import DeliveredMessage
+
+from notification_sender.adapters.rabbitmq.frames import Header
+from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked
+
+REASON = "x-reason"
+DETAIL = "x-detail"
+STAGE = "x-stage"
+FIRST_SEEN = "x-first-seen"
+ATTEMPT = "x-attempt"
+MISSES = "x-misses"
+DUE = "x-due"
+REPLAYED = "x-replayed"
+BUGS = "x-bugs"
+
+MAX_DETAIL_BYTES = 1024
+"""Bytes of ``x-detail``. It is for the reader of a dead letter, and the broker keeps all headers in memory."""
+
+MAX_DUE_MS = 2**52
+"""Milliseconds since 1970 at most: Lua scripts compute in doubles, which hold integers up to 2**53."""
+
+Headers = dict[str, Any]
+
+
+def parked_headers(parked: Parked, now: float) -> Headers:
+    """The headers of a parked message. Its former headers are not copied: RabbitMQ would act on ``x-death``."""
+    state = parked.state
+    headers: Headers = {
+        ATTEMPT: state.attempt,
+        MISSES: state.misses,
+        FIRST_SEEN: rfc3339(state.first_seen),
+        DUE: math.ceil((now + parked.delay) * 1000),
+    }
+    if state.replays:
+        headers[REPLAYED] = state.replays
+    if state.bugs:
+        headers[BUGS] = state.bugs
+    return headers
+
+
+def letter_headers(letter: DeadLetter) -> Headers:
+    """The four headers of every dead letter, and its number of replays if any."""
+    headers: Headers = {
+        REASON: letter.reason,
+        DETAIL: one_line(letter.detail),
+        STAGE: letter.stage,
+        FIRST_SEEN: rfc3339(letter.state.first_seen),
+    }
+    if letter.state.replays:
+        headers[REPLAYED] = letter.state.replays
+    return headers
+
+
+def delivered(lane: Lane, message: DeliveredMessage, now: float) -> Envelope:
+    """The envelope of a delivery of RabbitMQ. The message itself is the tag."""
+    header = message.header
+    fault = header.fault if isinstance(header, Header) else ""
+    return envelope(lane, message.body, header.properties.headers, message, now, fault)
+
+
+def envelope(  # noqa: PLR0917 - the parts of a delivery
+    lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: object, now: float, fault: str = ""
+) -> Envelope:
+    """The envelope of one delivery. An invalid header counts as missing. ``fault``: why no header can be read.
+
+    A replay starts from the beginning: many letters are dead because of their age since ``x-first-seen``.
+    """
+    token = secrets.token_hex(8)
+    if not headers:
+        return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault)
+    replays = _count(headers.get(REPLAYED), least=0)
+    if REASON in headers:
+        return Envelope(lane, body, token, MessageState(now, replays=min(replays + 1, COUNTED)), 0.0, tag)
+    state = MessageState(
+        first_seen=moment(headers.get(FIRST_SEEN), now),
+        attempt=_count(headers.get(ATTEMPT), least=1),
+        misses=_count(headers.get(MISSES), least=0),
+        replays=replays,
+        bugs=_count(headers.get(BUGS), least=0),
+    )
+    return Envelope(lane, body, token, state, _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000, tag)
+
+
+def rfc3339(moment: float) -> str:
+    """Epoch seconds as an RFC 3339 time in UTC, to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def one_line(text: str) -> str:
+    """Remove control characters and lone surrogates, and cut the text to the size of a header."""
+    # Reads twice the size, because characters that cannot be printed are removed.
+    printable = "".join(filter(str.isprintable, " ".join(text[: 2 * MAX_DETAIL_BYTES].split())))
+    return printable.encode()[:MAX_DETAIL_BYTES].decode(errors="ignore")
+
+
+def _count(value: object, *, least: int, most: int = COUNTED) -> int:
+    # Some consoles write every header as a string when they move a message.
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(most)):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    return least
+
+
+def moment(value: object, now: float) -> float:
+    """Epoch seconds of an RFC 3339 string, an AMQP timestamp or a number; ``now`` for a future or invalid value."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return now
+    if isinstance(value, datetime):
+        value = value.timestamp() if value.tzinfo else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < now:
+        return float(value)
+    return now

@@ -1,0 +1,274 @@
+"""The ledger and the batch tracker on Redis: each operation is one script, one round trip and one atomic step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.scripts import Script, load
+from notification_sender.policy.audit import Fate, fate
+from notification_sender.policy.limits import LATE, SECOND
+from notification_sender.ports.ledger import (
+    SLICE,
+    SUSPECT,
+    AdmissionRequest,
+    AdmitReply,
+    AttemptReport,
+    Busy,
+    Claim,
+    Claimed,
+    ClaimReply,
+    Crashed,
+    Key,
+    Settled,
+    Stale,
+    Suspect,
+    TerminalState,
+    Throttled,
+    Unwanted,
+    WriteResult,
+)
+
+DISABLED_SECONDS = 7 * 86_400
+"""Seconds that a destination stays off after its recipient answered 410."""
+
+LOOKUP_BATCH = 200
+"""Records that the audit looks up at once."""
+
+SCAN_COUNT = 1000
+"""Keys that Redis examines per step of a scan."""
+
+MATCH, SIZE = "MATCH", b"size"
+
+CLAIM = load("record", "claim")
+ADMIT = load("record", "admit")
+SETTLE = load("record", "settle")
+BEGIN = load("record", "begin")
+RENEW = load("record", "renew")
+ENROLL = load("enroll")
+
+
+class RedisLedger:
+    """Ledger and BatchTracker. ``lease``, ``ledger_ttl``, ``story_ttl``, ``horizon``, ``disable_after`` in seconds.
+
+    Keys: ``<prefix>:1:{organization}:<kind>:<id>``. All keys of an organization are in one slot of a cluster.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis: Store,
+        prefix: str,
+        lease: float,
+        ledger_ttl: float,
+        story_ttl: float,
+        horizon: float,
+        disable_after: float,
+        takeover_limit: int = 5,
+    ) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._lease = round(lease * SECOND)
+        self._ttl = round(ledger_ttl * 1000)
+        self._horizon = round(horizon * SECOND)
+        self._disabling = (round(disable_after * SECOND), DISABLED_SECONDS * SECOND)
+        self._story_ttl = round(story_ttl * 1000)
+        self._takeover_limit = takeover_limit
+
+    async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
+        arguments = (token, replays, attempt, self._lease, self._ttl, 0 if alone else SUSPECT)
+        return self._parse_claim_reply(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
+
+    async def admit(self, ask: AdmissionRequest) -> AdmitReply:
+        keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
+        arguments = [ask.token, ask.replays, ask.attempt, self._lease, self._ttl, self._horizon, LATE]
+        for limit in ask.limits:
+            keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
+            arguments += (limit.name, limit.interval, limit.tolerance)
+        match await self._redis.run(ADMIT, keys, arguments):
+            case [b"throttled", delay, name]:
+                return Throttled(delay / SECOND, name.decode())
+            case [b"disabled"]:
+                return Unwanted("destination_disabled")
+            case [b"unsubscribed"]:
+                return Unwanted("unsubscribed")
+            case reply:
+                return self._parse_claim_reply(ask.key, ask.token, reply)
+
+    async def begin(self, claim: Claim) -> bool:
+        return await self._extend(BEGIN, claim)
+
+    async def renew(self, claim: Claim) -> bool:
+        return await self._extend(RENEW, claim)
+
+    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
+        end = (final.state, 0, 0, final.text, " ".join(final.parts))
+        return await self._settle(claim, end, tried)
+
+    async def release(
+        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+    ) -> WriteResult:
+        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), tried)
+
+    async def note(self, key: Key, final: TerminalState) -> None:
+        await self.finish(Claim(key, "", 0), final)
+
+    async def is_delivered(self, key: Key) -> bool:
+        """Whether the record says ``delivered``."""
+        return bool(await self._redis.execute("HGET", self._at(key), "state") == b"delivered")
+
+    async def register(self, batch_id: str, size: int, key: Key) -> None:
+        await self._redis.run(ENROLL, (self._batch(key.organization_id, batch_id),), (_name(key), size, self._ttl))
+
+    async def batches(self, batch_id: str, organization_id: str | None = None) -> Mapping[str, int]:
+        owners = [organization_id] if organization_id else await self._owners(batch_id)
+        sizes = {it: (await self._enrolled(batch_id, it)).get(SIZE) for it in owners}
+        return {owner: int(size) for owner, size in sorted(sizes.items()) if size is not None}
+
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+        names = [it.decode() for it in await self._enrolled(batch_id, organization_id) if it != SIZE]
+        parts = await self._parts(names)
+        # A unit that was sliced names its slices, and a slice names its own slices.
+        slices = [f"{name}{it}" for name in names for it in parts[name] if _is_slice(it)]
+        parts |= await self._parts(slices)
+        notifications = (it for its in parts.values() for it in its if isinstance(it, str) and not _is_slice(it))
+        fates = await self._notification_fates(organization_id, list(dict.fromkeys(notifications)))
+        return {_id(name): _fates(name, parts, fates) for name in names}
+
+    async def _parts(self, names: Sequence[str]) -> dict[str, list[str | Fate]]:
+        """For each unit or slice: the ids of its notifications and its slices, or its own outcome."""
+        keys = [f"{self._prefix}:1:{name}" for name in names]
+        ended = await self._each("HMGET", keys, "state", "text", "notifications")
+        return {name: _own_parts(*it) for name, it in zip(names, ended, strict=True)}
+
+    async def _notification_fates(self, organization_id: str, ids: Sequence[str]) -> dict[str, Fate]:
+        """The outcomes of notifications, by id."""
+        keys = [self._at(Key(organization_id, "notification", it)) for it in ids]
+        ended = await self._each("HMGET", keys, "state", "text")
+        return {id_: fate(_text(state), _text(text), id_) for id_, (state, text) in zip(ids, ended, strict=True)}
+
+    async def _each(self, command: str, keys: Sequence[str], *fields: str) -> list[Any]:
+        """Run the command on each key, ``LOOKUP_BATCH`` keys at once; the replies in the keys' order."""
+        replies: list[Any] = []
+        for start in range(0, len(keys), LOOKUP_BATCH):
+            batch = keys[start : start + LOOKUP_BATCH]
+            replies += await asyncio.gather(*(self._redis.execute(command, key, *fields) for key in batch))
+        return replies
+
+    async def _owners(self, batch_id: str) -> set[str]:
+        """The organizations that have a batch of this id. Scans all keys, in steps that do not block Redis."""
+        shared = await self._hash(self._shared_batch(batch_id))
+        found = {_owner(name) for name in shared if name != SIZE}
+        async for key in self._members("SCAN", MATCH, self._batch("*", batch_id)):
+            owner = _owner(key.removeprefix(f"{self._prefix}:1:".encode()))
+            if key == self._batch(owner, batch_id).encode():
+                found.add(owner)
+        return found
+
+    async def _enrolled(self, batch_id: str, organization_id: str) -> dict[bytes, bytes]:
+        """The units of an organization's batch, and the batch's size."""
+        own = await self._hash(self._batch(organization_id, batch_id))
+        shared = await self._hash(self._shared_batch(batch_id))
+        ours = {name: it for name, it in shared.items() if name != SIZE and _owner(name) == organization_id}
+        size = {SIZE: shared[SIZE]} if ours else {}
+        return size | ours | own
+
+    async def _hash(self, key: str) -> dict[bytes, bytes]:
+        parts = [part async for part in self._members("HSCAN", key)]
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    async def _members(self, command: str, *of: str) -> AsyncIterator[bytes]:
+        """What a scan finds, some items twice. A batch may have a million units: one step would block Redis."""
+        key, rest = (of[:1], of[1:]) if command == "HSCAN" else ((), of)
+        cursor = b"0"
+        while True:
+            cursor, found = await self._redis.execute(command, *key, cursor, *rest, "COUNT", SCAN_COUNT)
+            for it in found:
+                yield it
+            if int(cursor) == 0:
+                return
+
+    async def _extend(self, script: Script, claim: Claim) -> bool:
+        arguments = (claim.token, claim.fence, self._lease, self._ttl)
+        return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
+
+    async def _settle(
+        self, claim: Claim, end: tuple[str, int, int, str, str], tried: AttemptReport | None
+    ) -> WriteResult:
+        keys = [self._at(claim.key)]
+        arguments = [claim.token, claim.fence, *end, self._ttl]
+        if tried is not None:
+            keys += (self._at(tried.destination), f"{keys[0]}:story")
+            hold = min(round(tried.hold * SECOND), self._horizon)
+            arguments += (tried.verdict, hold, tried.story, *self._disabling, self._story_ttl)
+        match await self._redis.run(SETTLE, keys, arguments):
+            case b"lost":
+                return WriteResult(ours=False)
+            case b"disabled":
+                return WriteResult(ours=True, transition="disabled")
+            case b"recovered":
+                return WriteResult(ours=True, transition="recovered")
+        return WriteResult(ours=True)
+
+    def _parse_claim_reply(self, key: Key, token: str, reply: Any) -> ClaimReply:
+        match reply:
+            case [b"mine", fence, takeovers, doubt]:
+                claim = Claim(key, token, fence)
+                return Crashed(claim) if takeovers >= self._takeover_limit else Claimed(claim, unknown=doubt == 1)
+            case [b"busy", delay]:
+                return Busy(delay / SECOND)
+            case [b"settled", state]:
+                return Settled(state.decode())
+            case [b"stale"]:
+                return Stale()
+            case [b"suspect"]:
+                return Suspect()
+        raise TypeError(f"the script returned an unknown reply: {reply!r}")
+
+    def _at(self, key: Key) -> str:
+        return f"{self._prefix}:1:{_name(key)}"
+
+    def _batch(self, organization_id: str, batch_id: str) -> str:
+        return f"{self._prefix}:1:{{{organization_id}}}:batch:{batch_id}"
+
+    def _shared_batch(self, batch_id: str) -> str:
+        """The key of earlier versions, shared by all organizations with this id. Read until such records expire."""
+        return f"{self._prefix}:1:{{batch:{batch_id}}}:units"
+
+
+def _owner(name: bytes) -> str:
+    return name.partition(b"}")[0].removeprefix(b"{").decode()
+
+
+def _name(key: Key) -> str:
+    return f"{{{key.organization_id}}}:{key.kind}:{key.id}"
+
+
+def _id(name: str) -> str:
+    return name.partition("}:")[2].partition(":")[2]
+
+
+def _own_parts(state: bytes | None, text: bytes | None, notifications: bytes | None) -> list[str | Fate]:
+    if state == b"done" and notifications:
+        return [*notifications.decode().split(" ")]
+    return [fate(_text(state), _text(text))]
+
+
+def _is_slice(part: str | Fate) -> bool:
+    return isinstance(part, str) and part.startswith(SLICE)
+
+
+def _fates(name: str, parts: Mapping[str, Sequence[str | Fate]], notifications: Mapping[str, Fate]) -> list[Fate]:
+    fates: list[Fate] = []
+    for part in parts[name]:
+        if isinstance(part, Fate):
+            fates.append(part)
+        elif _is_slice(part):
+            fates += _fates(f"{name}{part}", parts, notifications)
+        else:
+            fates.append(notifications[part])
+    return fates
+
+
+def _text(stored: bytes | None) -> str | None:
+    return None if stored is None else stored.decode()

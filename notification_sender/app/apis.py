@@ -1,0 +1,175 @@
+"""The internal APIs: a guarded client for each, and the resources of the recipes."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import httpx
+
+from notification_sender.adapters.http.idle_connections import IdleConnections
+from notification_sender.adapters.http.transport import AiohttpTransport
+from notification_sender.app.backends import Store
+from notification_sender.context.cache.read_through import Cache
+from notification_sender.context.gather import Gatherer
+from notification_sender.context.recipe import Recipe
+from notification_sender.context.upstream.api import Api
+from notification_sender.context.upstream.client import Upstream
+from notification_sender.context.upstream.guard import STATES, Guard, State
+from notification_sender.context.upstream.guards import Guards
+from notification_sender.context.upstream.intake import UpstreamIntakeGate
+from notification_sender.context.upstream.responses import Call
+from notification_sender.context.upstream.tokens import OutboundTokens, Tokens
+from notification_sender.model.errors import ConfigurationFault
+from notification_sender.ports.clock import Clock
+from notification_sender.recipes import recipes
+from notification_sender.recipes.apis import AAA, SHARED, own_apis
+from notification_sender.settings import Settings
+from notification_sender.telemetry.calls import Calls
+from notification_sender.telemetry.metrics import Metrics
+
+MAX_ANSWER = 8 * 1024 * 1024
+"""Bytes: an incident with 30,000 dependents has 6.4 MB."""
+
+
+def apis() -> dict[str, Api]:
+    """Every API that is called, by name: those that all recipes are given, and those that recipes bring themselves.
+
+    Raises:
+        ConfigurationFault: two different APIs have one name, or a recipe cannot be used.
+    """
+    return {api.name: api for api in SHARED} | own_apis(recipes().values())
+
+
+class Upstreams:
+    """All APIs share one connection pool. The service token stays in this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        idle: IdleConnections | None = None,
+    ) -> None:
+        """``idle``: the idle connections of this process, of all its transports together."""
+        self._settings = settings
+        self._metrics = metrics
+        self._calls = Calls(metrics)
+        self._transport: httpx.AsyncBaseTransport = AiohttpTransport(
+            deadline=settings.api_timeout, max_bytes=MAX_ANSWER, partial=True, idle=idle
+        )
+        guards = (_guard(api, settings, store, clock) for api in apis())
+        self._guards = Guards(guards, fleet=store.fleet, news=store.news)
+        for api, guard in self._guards.by_api.items():
+            for state in STATES:
+                metrics.api_state.labels(api, state).set_function(partial(_in_state, guard, state))
+        self.intake_gate = UpstreamIntakeGate(self._guards, clock=clock)
+        self._tokens = Tokens(
+            aaa=self._client(replace(AAA, trusted=False)),  # the token call proves itself by its own credentials
+            client_id=settings.aaa_client_id,
+            client_secret=settings.aaa_client_secret.get_secret_value(),
+            clock=clock,
+        )
+        self.outbound_tokens = OutboundTokens(self._tokens)
+
+    def gatherers(self, cache: Cache) -> dict[str, Gatherer]:
+        """Every recipe, ready to be used.
+
+        Raises:
+            ConfigurationFault: a recipe needs something that does not exist.
+        """
+        shared = self._clients(SHARED) | {
+            "max_distance": self._settings.max_distance,
+            "current_incidents": self._settings.current_incidents,
+            "count_foreign": self._count_foreign,
+        }
+        return {
+            kind: Gatherer(
+                recipe=recipe,
+                resources=shared | self._own_clients(recipe, shared),
+                cache=cache,
+                timeout=self._settings.gather_timeout,
+                count_foreign=self._count_foreign,
+            )
+            for kind, recipe in recipes().items()
+        }
+
+    def start(self) -> None:
+        """Begin to share budgets with the fleet."""
+        self._guards.start()
+
+    def summary(self) -> dict[str, Any]:
+        """The state of each API, for people: its guard, and the mean time of its last calls by phase."""
+        means = self._calls.means()
+        return {api: state | {"recent_ms": means.get(api, {})} for api, state in self._guards.summary().items()}
+
+    async def check_token(self) -> None:
+        """Fetch a service token, to check that the AAA API answers and knows us.
+
+        Raises:
+            ContextUnavailable: it does not answer, or refuses us.
+        """
+        await self._tokens.token()
+
+    async def organization(self, organization_id: str) -> dict[str, Any]:
+        """The record of an organization, as it is now.
+
+        Raises:
+            NotFound: there is none.
+            ContextUnavailable: the AAA API failed, or refuses us.
+        """
+        return await self._client(AAA).get("/organizations/{}", organization_id)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._guards.stop()
+        await self._transport.aclose()
+
+    def _clients(self, apis: Iterable[Api]) -> dict[str, Any]:
+        """Clients by the name that sources use."""
+        return {api.parameter: self._client(api) for api in apis}
+
+    def _own_clients(self, recipe: Recipe, shared: Collection[str]) -> dict[str, Any]:
+        own = self._clients(recipe.apis)
+        if taken := own.keys() & shared:
+            names = ", ".join(sorted(taken))
+            raise ConfigurationFault(f"recipe {recipe.name}: every recipe is given {names}: call its own API otherwise")
+        return own
+
+    def _client(self, api: Api) -> Upstream:
+        return Upstream(
+            base_url=getattr(self._settings, f"{api.name}_url"),
+            transport=self._transport,
+            guard=self._guards.by_api[api.name],
+            deadline=self._settings.api_timeout,
+            max_bytes=MAX_ANSWER,
+            observe=self._observe,
+            token=self._service_token if api.trusted else None,
+        )
+
+    async def _service_token(self, *, fresh: bool = False) -> str:
+        return await self._tokens.token(fresh=fresh)
+
+    def _observe(self, call: Call) -> None:
+        self._calls.observe(call.api, call.endpoint, call.result, call.seconds, call.phases, call.server)
+
+    def _count_foreign(self, source: str) -> None:
+        self._metrics.foreign.labels(source).inc()
+
+
+def _in_state(guard: Guard, state: State) -> float:
+    return float(guard.state == state)
+
+
+def _guard(api: str, settings: Settings, store: Store, clock: Clock) -> Guard:
+    return Guard(
+        api=api,
+        fleet=store.fleet,
+        news=store.news,
+        clock=clock,
+        timeout=settings.api_timeout,
+        objective=settings.api_objective,
+        budget=getattr(settings, f"{api}_budget"),
+    )

@@ -1,0 +1,230 @@
+"""Checks every service and folder that the settings name, all at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq import inspection
+from notification_sender.adapters.rabbitmq.broker import WayOut
+from notification_sender.adapters.redis import scripts
+from notification_sender.adapters.redis.eviction import memory_use
+from notification_sender.adapters.smtp.client import Smtp
+from notification_sender.adapters.smtp.server import Server
+from notification_sender.app import secrets_layout
+from notification_sender.app.apis import Upstreams, apis
+from notification_sender.app.backends import retention, store, topology
+from notification_sender.app.channels import Recipients
+from notification_sender.app.reach import Place
+from notification_sender.model.errors import ConfigurationFault, NotificationSenderError, Unready
+from notification_sender.policy.sizing import fits
+from notification_sender.recipes import recipes
+from notification_sender.render import Renderer, shipped
+from notification_sender.settings import Settings
+from notification_sender.telemetry import log
+from notification_sender.telemetry.metrics import Metrics
+
+CHECK_TIMEOUT = 4.5
+"""Seconds for all checks together: an operator, or an init container, waits for them."""
+
+CANCEL_TIMEOUT = 0.5
+"""Seconds that cancelled checks get to close their connections."""
+
+MAX_MISSING_NAMED = 5
+"""Missing queues and exchanges that one line names."""
+
+Look = Callable[[Settings], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check. ``detail``: what was found, or what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def run_checks(settings: Settings, organizations: Sequence[str] = ()) -> list[CheckResult]:
+    """Run all checks at once, also for the destinations of these organizations. Sends and changes nothing."""
+    log.to_people()
+    looks = _looks(settings)
+    for organization in organizations:
+        looks[f"organization {organization}"] = partial(_destinations, organization)
+    tasks = {name: asyncio.create_task(_look(name, look, settings)) for name, look in looks.items()}
+    await asyncio.wait(tasks.values(), timeout=CHECK_TIMEOUT)
+    late = [task for task in tasks.values() if not task.done()]
+    found = [task.result() if task.done() else _silent(name, settings) for name, task in tasks.items()]
+    for task in late:
+        task.cancel()
+    if late:
+        # With a limit: a service that does not answer may not answer a close either.
+        await asyncio.wait(late, timeout=CANCEL_TIMEOUT)
+    return found
+
+
+def _looks(settings: Settings) -> dict[str, Look]:
+    looks: dict[str, Look] = {
+        "rabbitmq": _rabbitmq,
+        "redis": _redis,
+        "aaa": _aaa,
+        "templates": _templates,
+        "secrets": secrets_layout.look,
+        "lua": _lua,
+    }
+    looks |= {name: partial(_listens, name) for name in apis() if name != "aaa"}
+    if settings.smtp_url is not None:
+        looks["smtp"] = _smtp
+    return looks
+
+
+async def _look(name: str, look: Look, settings: Settings) -> CheckResult:
+    try:
+        return CheckResult(name, ok=True, detail=await look(settings))
+    except (NotificationSenderError, OSError) as fault:
+        return CheckResult(name, ok=False, detail="; ".join(str(fault).splitlines()))
+
+
+def _silent(name: str, settings: Settings) -> CheckResult:
+    """The result of a check that did not finish. A refused connection would have finished it, so the service hangs."""
+    place = _places(settings).get("aaa" if name.startswith("organization ") else name)
+    if place is None:
+        return CheckResult(name, ok=False, detail=f"not finished within {CHECK_TIMEOUT:g} s")
+    words = f"accepts connections, but does not answer within {CHECK_TIMEOUT:g} s; check the port, and TLS or not"
+    return CheckResult(name, ok=False, detail=f"{place}: {words}")
+
+
+def _places(settings: Settings) -> dict[str, Place]:
+    """The network places, by the name of their check."""
+    urls = {"rabbitmq": ("NS_AMQP_URL", settings.amqp_url), "redis": ("NS_REDIS_URL", settings.redis_url)}
+    places = {
+        name: Place.of(variable, url.get_secret_value())
+        for name, (variable, url) in urls.items()
+        if url.scheme != "memory"
+    }
+    for name in apis():
+        places[name] = Place.of(f"NS_{name.upper()}_URL", getattr(settings, f"{name}_url"))
+    if settings.smtp_url is not None:
+        server = Server.parse(settings.smtp_url.get_secret_value())
+        places["smtp"] = Place("NS_SMTP_URL", server.host, server.port)
+    return places
+
+
+async def _rabbitmq(settings: Settings) -> str:
+    place = _places(settings).get("rabbitmq")
+    if place is None:
+        return "embedded in the worker: nothing to reach"
+    await place.reach()
+    with _named(place):
+        seen = await inspection.look(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
+    if not seen.missing:
+        return f"connected; all queues and exchanges exist; {_way_out(seen)}"
+    missing = f"missing: {_some(seen.missing)}; run `notification-sender topology`"
+    if seen.may_declare is False:
+        raise ConfigurationFault(f"{place}: {missing} as a user with the configure permission; this user has none")
+    return f"connected; {missing}, or start a worker, which declares them"
+
+
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    """Add the place and its variable to the text of every error."""
+    try:
+        yield
+    except NotificationSenderError as fault:
+        hint = ": does it speak TLS on this port?" if "[SSL: WRONG" in str(fault) else ""
+        raise Unready(f"{place}: {fault}{hint}") from fault
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MAX_MISSING_NAMED
+    return ", ".join(names[:MAX_MISSING_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _way_out(seen: inspection.Seen) -> str:
+    if seen.way_out is None:
+        return "a user without the configure permission cannot see how they were declared"
+    if seen.way_out is WayOut.NONE:
+        return f"but one message without a queue would stop all delays; run: {seen.policy}"
+    return f"messages for a missing queue go to the dead letters, by {seen.way_out}"
+
+
+async def _redis(settings: Settings) -> str:
+    opened = store(settings, connecting=CHECK_TIMEOUT)
+    place = _places(settings).get("redis")
+    if place is not None:
+        await place.reach()
+        with _named(place):
+            await opened.connect(once=True)
+    try:
+        use = await memory_use(opened.redis)
+    finally:
+        await opened.redis.close()
+    if use is None:
+        return "connected; runs scripts; does not report its memory use"
+    limits = [getattr(settings, f"throttle_{it}") for it in _recipients(settings).configured]
+    return f"connected; runs scripts; {fits(*use, retention(settings), limits)}"
+
+
+async def _aaa(settings: Settings) -> str:
+    place = _places(settings)["aaa"]
+    await place.reach(tls=settings.aaa_url.startswith("https:"))
+    upstreams = Upstreams(settings, store=store(settings), clock=SystemClock(), metrics=Metrics())
+    try:
+        with _named(place):
+            await upstreams.check_token()
+    finally:
+        await upstreams.close()
+    return "issued a service token"
+
+
+async def _smtp(settings: Settings) -> str:
+    if settings.smtp_url is None:
+        return "not set"
+    server = Server.parse(settings.smtp_url.get_secret_value())
+    place = _places(settings)["smtp"]
+    await place.reach(tls=server.tls)
+    mailer = Smtp(server, name=settings.email_helo)
+    try:
+        with _named(place):
+            await mailer.greet()
+    finally:
+        await mailer.close()
+    return f"{server.host}:{server.port} accepts our name{' and login' if server.user else ''}"
+
+
+def _recipients(settings: Settings) -> Recipients:
+    """Its channels are looked at, and nothing is sent."""
+    upstreams = Upstreams(settings, store=store(settings), clock=SystemClock(), metrics=Metrics())
+    return Recipients(settings, tokens=upstreams.outbound_tokens, clock=SystemClock())
+
+
+async def _templates(settings: Settings) -> str:
+    recipients = _recipients(settings)
+    folder = settings.templates_dir or shipped()
+    parts = {name: it.parts for name, it in recipients.channels.items()}
+    # In a thread: it compiles all templates, and would delay the other checks on the loop.
+    renderer = await asyncio.to_thread(partial(Renderer, folder=folder, channels=parts))
+    kinds = recipes()
+    left_out = renderer.check(kinds, recipients.configured)
+    skipped = f"; left out on purpose: {', '.join(left_out)}" if left_out else ""
+    return f"all templates in {folder} compile; every kind has one ({', '.join(sorted(kinds))}){skipped}"
+
+
+async def _lua(_: Settings) -> str:
+    ledger = ("record", "claim", "admit", "begin", "settle", "renew", "enroll")
+    for name in (*ledger, "fact", "lookup", "store", "renew_leases", "allocate"):
+        scripts.load(name)
+    return "all scripts found"
+
+
+async def _destinations(organization_id: str, settings: Settings) -> str:
+    await _places(settings)["aaa"].named()
+    return await secrets_layout.destinations(settings, organization_id)
+
+
+async def _listens(name: str, settings: Settings) -> str:
+    place, tls = _places(settings)[name], getattr(settings, f"{name}_url").startswith("https:")
+    await place.reach(tls=tls)
+    return f"{place.host}:{place.port} accepts connections{' and speaks TLS' if tls else ''}"

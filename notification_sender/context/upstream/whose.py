@@ -1,0 +1,9 @@
+"""The organization for which an API is called right now: a failure may be about its record alone."""
+
+from contextvars import ContextVar
+
+SEVERAL = "*"
+"""Of a call for several organizations at once. No organization has such an id."""
+
+whose: ContextVar[str] = ContextVar("whose", default="")
+"""Empty: no organization, as for a service token. Tasks that are started meanwhile inherit it."""

@@ -1,0 +1,101 @@
+"""One record at the end of every attempt: its log line, its metrics and its event have the same facts."""
+
+from functools import cache
+from typing import Any
+
+import structlog
+
+from notification_sender.model.errors import SendFailed
+from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
+from notification_sender.policy.attempt_report import Verdict
+from notification_sender.ports.clock import Clock
+from notification_sender.ports.ledger import Turn
+from notification_sender.telemetry.attempt_record import AttemptFacts, AttemptRecord, End, known_facts, milliseconds
+from notification_sender.telemetry.events import CloudEvents
+from notification_sender.telemetry.metrics import Metrics
+
+
+class OutcomeReporter:
+    """Reports how attempts end. ``events`` None: no events are published."""
+
+    def __init__(self, metrics: Metrics, *, clock: Clock, events: CloudEvents | None = None) -> None:
+        self._clock = clock
+        self._events = events
+        self._unrecorded = metrics.unrecorded
+        # Bound once: a look-up of the logger costs a tenth of an event.
+        self._log = structlog.get_logger().bind()
+        # Cached: a look-up of a series by its labels costs more than the count, and there are few series.
+        self._outcome = cache(metrics.outcomes.labels)
+        self._stage = cache(metrics.stages.labels)
+
+    def report(self, what: str, outcome: Outcome, facts: AttemptFacts, *, subject: str, first_seen: float) -> None:
+        """``what`` is ``unit`` or ``notification``, ``subject`` which one, ``first_seen`` epoch time."""
+        now = self._clock.now()
+        end, detail = _end(outcome)
+        word = end.outcome
+        self._outcome(what, word, end.reason).inc()
+        record = AttemptRecord(facts=facts, end=end, age_ms=round(1000 * (now - first_seen), 1))
+        known = record.known()
+        if self._events is not None and word != "deferred":
+            self._events.publish(what, subject, record, known, now)
+        known |= detail
+        self._say(f"{what}.{word}", known, warn=word in {"dead", "failed"})
+
+    def destination_changed(self, turn: Turn, verdict: Verdict, facts: AttemptFacts) -> None:
+        """An attempt has disabled its destination, or is the first accepted after that. ``facts``: of the attempt."""
+        record = AttemptRecord(facts=facts, end=End(outcome=turn, reason=verdict))
+        known = record.known()
+        if self._events is not None:
+            self._events.publish("destination", str(facts.destination_id), record, known, self._clock.now())
+        self._say(f"destination.{turn}", known, warn=True)
+
+    def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
+        """Every notification of a unit has ended or is parked, and each has been reported by itself."""
+        self._outcome(what, "done", "").inc()
+        known = known_facts(facts)
+        self._log.debug(f"{what}.done", notifications=notifications, unit_event=known.pop("event", None), **known)
+
+    def unrecorded(self) -> None:
+        """The recipient accepted it, and the ledger did not record that: another worker could send it again."""
+        self._unrecorded.inc()
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Wall time of one stage."""
+        self._stage(stage).observe(seconds)
+
+    def _say(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
+        if "event" in record:  # in a log line that is what the line is about
+            record["unit_event"] = record.pop("event")
+        (self._log.warning if warn else self._log.info)(name, **record)
+
+
+def _end(outcome: Outcome) -> tuple[End, dict[str, str]]:
+    """The end for log and events, and the fields for the log alone: those may repeat texts of others."""
+    match outcome:
+        case Delivered(receipt):
+            return End(outcome="delivered", reason="", status=receipt.status), {"receipt": receipt.text[:80]}
+        case Suppressed(reason):
+            return End(outcome="suppressed", reason=reason, because=str(outcome.because)), {}
+        case Deferred(delay, reason):
+            end = End(
+                outcome="deferred",
+                reason=reason,
+                because=str(outcome.because),
+                cause=outcome.cause,
+                delay_ms=milliseconds(delay),
+            )
+            return end, {"error": outcome.detail} if outcome.detail else {}
+        case Failed(delay, error):
+            sent, wait = error.sent, milliseconds(delay)
+            end = End(outcome="failed", reason=f"sent_{sent}", sent=sent, status=error.status, delay_ms=wait)
+            return end, {"error": str(error)}
+        case Dead(reason, detail, error):
+            end = End(
+                outcome="dead",
+                reason=reason,
+                because=str(outcome.because) if outcome.because else None,
+                cause=outcome.cause,
+                sent=error.sent if isinstance(error, SendFailed) else None,
+                status=error.status if error else None,
+            )
+            return end, {"detail": detail}

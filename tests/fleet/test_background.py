@@ -1,0 +1,64 @@
+"""Background work starts again after an error, and an error that lasts is logged once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from notification_sender.fleet import background
+from notification_sender.fleet.background import BackgroundTasks, LogOnChange, run_forever
+
+
+async def test_work_that_fails_starts_again_and_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "PAUSE", 0.0)
+    begun, well, words = [], asyncio.Event(), "of a message"
+
+    async def work() -> None:
+        begun.append(1)
+        if len(begun) < 4:
+            raise LookupError(words)
+        well.set()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        task = run_forever(work, "looking")
+        await well.wait()
+    assert [(it["event"], it["task"], it["error"]) for it in logs] == [("task.failed", "looking", "LookupError")]
+    assert words not in str(logs)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_work_that_returns_is_not_run_again() -> None:
+    begun = []
+
+    async def work() -> None:
+        begun.append(1)
+
+    await run_forever(work, "once")
+    assert begun == [1]
+
+
+def test_an_error_is_logged_when_it_changes_and_again_after_all_was_well() -> None:
+    lines: list[Any] = []
+    failed = LogOnChange(lambda event, **fields: lines.append((event, fields)), "server.away", server="a")
+    for error in ("refused", "refused", "timeout", "", "timeout"):
+        failed(error)
+    assert lines == [("server.away", {"server": "a", "error": it}) for it in ("refused", "timeout", "timeout")]
+
+
+async def test_closing_cancels_the_tasks_and_waits_for_their_end() -> None:
+    tasks, ended = BackgroundTasks(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    tasks.start(work())
+    await asyncio.sleep(0)
+    await tasks.close()
+    assert ended == [1]

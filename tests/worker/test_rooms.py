@@ -1,0 +1,93 @@
+"""A channel whose server takes only so much at once: no more than that is rendered, and organizations have turns."""
+
+import asyncio
+import gc
+from collections import deque
+from typing import Any
+
+import pytest
+
+from notification_sender.model.errors import SendFailed, Sent
+from notification_sender.model.notification import Notification
+from notification_sender.worker.bulkheads import Room
+from tests.patience import patience
+from tests.virtual import VirtualClock
+from tests.worker.conftest import Body
+
+PLACES = 6
+MANY = 400
+
+
+class Crowded(Body):
+    """``most``: notifications that were alive at once, with their content, whenever one was sent."""
+
+    def __init__(self, clock: VirtualClock, rooms: dict[str, Room] | None = None) -> None:
+        self.rooms = {"webhook": Room(PLACES, longest=60.0, later=5.0)} if rooms is None else rooms
+        self.most = 0
+        super().__init__(clock)
+        self.channel.takes = self._takes
+        self.channel.sends = deque(maxlen=1)  # type: ignore[assignment]  # it would keep them all
+        self.order: list[str] = []
+
+    def _takes(self, notification: Notification) -> float:
+        self.order.append(notification.organization_id)
+        gc.collect()
+        self.most = max(self.most, sum(type(it) is Notification for it in gc.get_objects()))
+        return 1.0
+
+
+@pytest.fixture
+async def crowded() -> Any:
+    gc.collect()
+    gc.freeze()  # what was there before need not be looked at, hundreds of times
+    body = Crowded(VirtualClock())
+    await body.heart.start()
+    yield body
+    await body.heart.close(0.0)
+    await body.broker.close()
+    gc.unfreeze()
+
+
+async def test_of_a_unit_no_more_is_rendered_than_there_is_room_for(crowded: Crowded) -> None:
+    await crowded.publish(destinations=MANY)
+    await crowded.clock.until(crowded.idle)
+    assert len(crowded.order) == MANY
+    assert crowded.most <= PLACES + 1, "and the last of the channel"
+
+
+async def test_of_what_comes_back_no_more_is_read_than_there_is_room_for(crowded: Crowded) -> None:
+    """All at once, after a server that was away."""
+    away = iter(range(MANY))
+    crowded.channel.fails = lambda _: None if next(away, None) is None else SendFailed("away", sent=Sent.NOTHING)
+    await crowded.publish(destinations=MANY)
+    await crowded.clock.until(lambda: len(crowded.order) == MANY)
+    crowded.most = 0
+    await crowded.clock.until(crowded.idle)
+    assert len(crowded.order) == 2 * MANY
+    assert crowded.most <= PLACES + 1
+
+
+async def test_one_message_of_another_organization_does_not_wait_for_a_backlog(crowded: Crowded) -> None:
+    await crowded.publish(destinations=MANY, work_unit_id="many")
+    await crowded.clock.until(lambda: len(crowded.order) >= 2 * PLACES)
+    before = len(crowded.order)
+    await crowded.publish(work_unit_id="password", organization_id="org-2")
+    await crowded.clock.until(lambda: "org-2" in crowded.order)
+    assert crowded.order.index("org-2") - before <= PLACES
+
+
+async def test_who_gets_no_place_in_time_gives_its_slot_back_and_has_used_no_attempt() -> None:
+    room = Room(1, longest=0.01, later=5.0)
+    body = Crowded(VirtualClock(), {"webhook": room})
+    await body.heart.start()
+    async with room.place("other"), patience(10):
+        await body.publish()
+        while not body.broker._delayed:  # noqa: ASYNC110 - only asked
+            await asyncio.sleep(0)
+        assert sum(body.heart.slots.held.values()) == 0
+    assert not body.order
+    await body.clock.until(body.idle)
+    [(_, sent)] = body.channel.sends
+    assert sent.attempt == 1
+    await body.heart.close(0.0)
+    await body.broker.close()

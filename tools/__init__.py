@@ -1,0 +1,1 @@
+"""Small checks of the text that ``make check`` runs; nothing here ships."""
