@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ STOP_SECONDS = 40.0
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes: with asyncio's own limit a line of 64 KiB would end the reading, and nobody would say so."""
 
+LAST_SAID = 8000
+"""Characters of its log that a test shows which waited in vain."""
 
 STALL = 500
 """Milliseconds for which a loop may be held by the worker's own work, or by a call of its own that waits."""
@@ -62,14 +64,18 @@ class Worker:
 
     async def says(self, event: str, times: int = 1, within: float = START_SECONDS, **facts: object) -> dict[str, Any]:
         """The ``times``-th line of its log with this event and these facts."""
-        async with patience(within), self._said:
-            while True:
-                found = [it for it in self.events if it["event"] == event and it.items() >= facts.items()]
+        why = "in time"
+        with suppress(TimeoutError):
+            async with patience(within), self._said:
+                while not (found := self._found(event, facts))[times - 1 :] and not self._reading.done():
+                    await self._said.wait()
                 if len(found) >= times:
                     return found[times - 1]
-                if self._reading.done():
-                    raise AssertionError(f"ended without saying {event} {facts or ''}:\n{''.join(self.raw)[-4000:]}")
-                await self._said.wait()
+                why = "before it ended"
+        raise AssertionError(f"did not say {event} {facts or ''} {why}:\n{''.join(self.raw)[-LAST_SAID:]}")
+
+    def _found(self, event: str, facts: Mapping[str, object]) -> list[dict[str, Any]]:
+        return [it for it in self.events if it["event"] == event and it.items() >= facts.items()]
 
     @property
     def stalls(self) -> list[dict[str, Any]]:
