@@ -19,7 +19,8 @@ from notification_sender.cli import main
 INTERVAL = 0.001
 ROWS = 100
 OURS = str(Path(notification_sender.__file__).parent)
-TURN = asyncio.Handle._run.__code__  # noqa: SLF001 - where the loop calls what is ready
+LOOPS = frozenset((asyncio.Handle._run.__code__, asyncio.Runner.run.__code__))  # noqa: SLF001
+"""What calls all that is ready: Python's own loop, and uvloop, whose calls leave no frame of their own."""
 
 
 class Sampling:
@@ -43,10 +44,11 @@ class Sampling:
     def _look(self, _: int, frame: FrameType | None) -> None:
         codes = list(_upwards(frame))
         # The start is not what a message costs.
-        if TURN not in codes or any(code.co_filename.startswith("<frozen importlib") for code in codes):
+        turn = next((place for place, code in enumerate(codes) if code in LOOPS), None)
+        if turn is None or any(code.co_filename.startswith("<frozen importlib") for code in codes):
             return
         self._looks += 1
-        codes = codes[: max(codes.index(TURN), 1)]
+        codes = codes[: max(turn, 1)]
         self._called[codes[-1]] += 1
         self._on_stack.update(set(codes))
         self._innermost[next((code for code in codes if OURS in code.co_filename), codes[-1])] += 1
