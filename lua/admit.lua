@@ -8,7 +8,8 @@
 --          times after all that is spent or booked, and after what was really sent) and `skew`, how much its own clock
 --          is ahead of the server's; gone once `booked` has passed
 -- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
---          6 horizon, µs · 7 lateness that is borne, µs · then for each limit: name · interval, µs · tolerance, µs
+--          6 1: the first byte follows at once, as if begin.lua had been asked too; else 0
+--          7 horizon, µs · 8 lateness that is borne, µs · then for each limit: name · interval, µs · tolerance, µs
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
 --          {'unsubscribed'}            its recipient wants nothing
@@ -16,13 +17,13 @@
 
 local MARGIN = 1000  -- ms that a limit outlives its last booking
 
-local told = answer(unpack(ARGV, 1, 5))
+local told = answer(unpack(ARGV, 1, 6))
 if told then return told end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
 local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
 if tonumber(place[1] or 0) > now then return {'disabled'} end
 
-local horizon, late = tonumber(ARGV[6]), tonumber(ARGV[7])
+local horizon, late = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- A claim that ran out stays one: whoever claims next finds what it left.
 local function wait(delay, limit, slot)
@@ -48,7 +49,7 @@ local function write(limit)
 end
 
 local function read(number)
-  local at = 8 + (number - 4) * 3
+  local at = 9 + (number - 4) * 3
   local name, interval, tolerance = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local booked, sent, skew = string.match(redis.call('GET', KEYS[number]) or '', '^(%d+) (%d+) (%d+)$')
   local limit = {key = KEYS[number], name = name, interval = interval, tolerance = tolerance, known = booked and true}
@@ -87,4 +88,4 @@ for _, limit in ipairs(limits) do
   limit.booked = math.max(limit.booked, limit.sent)
   write(limit)
 end
-return take(unpack(ARGV, 1, 5))
+return take(unpack(ARGV, 1, 6))

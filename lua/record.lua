@@ -58,15 +58,15 @@ local function note(replays)
   if replays ~= '0' then redis.call('HSET', KEYS[1], 'replays', replays) end
 end
 
--- Ours for `lease` µs. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes
--- twice does not undo that its sender has begun.
-local function take(token, replays, attempt, lease, ttl)
+-- Ours for `lease` µs, and with `begun` = '1' its first byte may leave. Under the same token nothing was taken over: the
+-- reply to it was lost. One that is late and comes twice does not undo that its sender has begun.
+local function take(token, replays, attempt, lease, ttl, begun)
   local again = claimed and record.token == token
   local taken = claimed and not again
   local fence = again and record.fence or record.fence + 1
   local takeovers = taken and record.takeovers + 1 or record.takeovers
   local doubt = record.doubt or taken and record.state == 'transmitting'
-  local state = again and record.state or 'claimed'
+  local state = begun == '1' and 'transmitting' or again and record.state or 'claimed'
   redis.call('HSET', KEYS[1], 'state', state, 'attempt', attempt, 'fence', integer(fence), 'token', token,
     'lease', integer(now + lease), 'takeovers', takeovers)
   note(replays)
@@ -83,7 +83,7 @@ local function open(replays, attempt)
 end
 
 -- What a claim is told whatever else it asks for, in this order; nil: the record is free.
-local function answer(token, replays, attempt, lease, ttl)
+local function answer(token, replays, attempt, lease, ttl, begun)
   if over then
     if record.state ~= 'dead' or tonumber(replays) <= record.replays then return {'settled', record.state} end
     open(replays, attempt)
@@ -95,7 +95,7 @@ local function answer(token, replays, attempt, lease, ttl)
   if claimed and later > 0 and record.lease <= now then
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
   end
-  if claimed and record.token == token then return take(token, replays, attempt, lease, ttl) end
+  if claimed and record.token == token then return take(token, replays, attempt, lease, ttl, begun) end
   -- What lasts longer than any lease was written before this server's clock was set back: ask again then.
   if claimed and record.lease > now then return {'busy', math.min(record.lease - now, tonumber(lease))} end
   return nil

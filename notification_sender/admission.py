@@ -13,7 +13,7 @@ from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppresse
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import JITTER
 from notification_sender.ports.channels import Begin
-from notification_sender.ports.clock import Dice
+from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import (
     HOLD,
     AdmissionRequest,
@@ -33,6 +33,11 @@ from notification_sender.ports.ledger import (
 )
 
 
+BEGUN_SECONDS = 1.0
+"""Age up to which a claim that begins the send is not looked at again: far less than any lease. A dial that takes longer,
+or a process that was stopped meanwhile, has to ask."""
+
+
 def key_of(notification: Notification) -> Key:
     """Its record in the ledger."""
     return Key(notification.organization_id, "notification", notification.notification_id)
@@ -47,16 +52,20 @@ class Admissions:
         ledger: Ledger,
         limits: Callable[[Notification], list[Limit]],
         count: Callable[[AdmitReply], None],
+        clock: Clock,
         dice: Dice,
     ) -> None:
         """``count`` is called with every reply to ``admit``."""
         self._ledger = ledger
         self._limits = limits
         self._count = count
+        self._clock = clock
         self._dice = dice
 
-    def request(self, notification: Notification, address: str, *, token: str) -> AdmissionRequest:
-        """The request for a send to ``address``."""
+    def request(
+        self, notification: Notification, address: str, *, token: str, at_once: bool = False
+    ) -> AdmissionRequest:
+        """The request for a send to ``address``. ``at_once``: the first byte will follow without a wait."""
         address_hash, recipient = _hashes(address)
         organization = notification.organization_id
         return AdmissionRequest(
@@ -68,6 +77,7 @@ class Admissions:
             destination=Key(organization, "destination", f"{notification.destination.destination_id}:{address_hash}"),
             recipient=Key(organization, "recipient", recipient),
             limits=self._limits(notification),
+            begun=self._clock.monotonic() if at_once else None,
         )
 
     async def admit(self, request: AdmissionRequest) -> AdmitReply:
@@ -84,10 +94,12 @@ class Admissions:
         """The claim alone, for a notification that is not sent."""
         return await self._ledger.claim(key_of(notification), token, notification.attempt, replays=notification.replays)
 
-    def begin(self, claim: Claim) -> Begin:
-        """The last look: the channel awaits it right before the first byte leaves."""
+    def begin(self, claim: Claim, begun: float | None) -> Begin:
+        """The last look: the channel awaits it right before the first byte leaves. ``begun``: of the claim's request."""
 
         async def begin() -> None:
+            if begun is not None and self._clock.monotonic() - begun < BEGUN_SECONDS:
+                return
             if not await self._ledger.begin(claim):
                 raise ClaimLost
 

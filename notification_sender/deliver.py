@@ -100,7 +100,8 @@ class Deliverer:
         if permit.away and not again and not self._retry_policy.past_schedule(channel.name, age):
             return AttemptResult(notification, Deferred(permit.away, "host_out", permit.host))
         try:
-            request = self._admissions.request(notification, address, token=token)
+            at_once = channel.sends_at_once(notification.organization_id, notification.destination)
+            request = self._admissions.request(notification, address, token=token, at_once=at_once)
             reply = await self._admissions.admit(request)
             if isinstance(reply, Claimed):
                 return await self._try(notification, request, reply, permit, age)
@@ -114,7 +115,7 @@ class Deliverer:
         at, began = self._clock.now(), self._clock.monotonic()
         self._leases.take(reply.claim)
         try:
-            outcome = await self._send(notification, reply, permit, age)
+            outcome = await self._send(notification, request, reply, permit, age)
         except ClaimLost:
             # Another worker has it, or Redis lost it. It is deferred all the same: that worker may die with it.
             key = request.key
@@ -144,13 +145,15 @@ class Deliverer:
             return await self.refuse(notification, outcome, token=token)
         return AttemptResult(notification, outcome)
 
-    async def _send(self, notification: Notification, reply: Claimed, permit: SendPermit, age: float) -> Outcome:
+    async def _send(
+        self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: float
+    ) -> Outcome:
         channel, attempt = notification.destination.channel, notification.attempt
         if reply.unknown and channel in self._hold_unknown:
             return _unknown("its worker ended while it was sending")
         try:
-            send = self._channel(notification).send(notification, self._admissions.begin(reply.claim))
-            return Delivered(await permit.watch(send))
+            begin = self._admissions.begin(reply.claim, request.begun)
+            return Delivered(await permit.watch(self._channel(notification).send(notification, begin)))
         except Permanent as fault:
             return Dead.of(fault)
         except SendFailed as fault:

@@ -175,6 +175,7 @@ class App:
                 ledger=self._store.ledger,
                 limits=self._recipients.limits,
                 count=self._metrics.admission,
+                clock=self._clock,
                 dice=random.random,
             ),
             channels=self._recipients.channels,

@@ -89,6 +89,10 @@ class Email:
     def check(self, organization_id: str, destination: Destination) -> None:
         """A destination needs no file of ours: one mail server serves all of them."""
 
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:  # noqa: ARG002 - as Channel has it
+        """Never: a mail is dialled for, or waits for a connection, for seconds."""
+        return False
+
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """As ``Channel.send``. A failure of the mail server itself is not held against the recipient."""
         if self._mailer is None or self._sender is None:

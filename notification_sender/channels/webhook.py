@@ -73,6 +73,9 @@ class Answer(Protocol):
 class Transport(Protocol):
     """One request, one answer. It takes plain values: the objects of httpx take as long as the rest of a send."""
 
+    def is_connected(self, url: str, tls: ssl.SSLContext | None, organization: str) -> bool:
+        """Whether an idle connection is there for such an exchange; it may be closed by now."""
+
     async def exchange(
         self,
         method: str,
@@ -189,6 +192,14 @@ class Webhook:
         self._notices.served(who)
         if not keys:
             self._notices.unsigned(who)
+
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+        """Whether a connection is open. A destination with a token may have to wait for that."""
+        target = _target(destination)
+        if target.auth:
+            return False
+        tls = self._trust_store.context(target.ca) if target.ca else None
+        return self._transport.is_connected(webhook_url(target.url), tls, organization_id)
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """POST it once, or twice where the first token is refused.

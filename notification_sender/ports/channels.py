@@ -56,6 +56,11 @@ class Channel(Protocol):
 
         """
 
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+        """Whether the first byte follows without a wait, because a connection is open. Cheap: asked before each claim.
+        Then the claim begins the send as well, which saves a question to Redis. False is always right.
+        """
+
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         """One attempt, within the send deadline. ``begin`` is awaited once there is a connection, and again before
         every further transmission of the same attempt.

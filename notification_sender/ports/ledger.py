@@ -104,6 +104,10 @@ class AdmissionRequest:
     destination: Key
     recipient: Key
     limits: Sequence[Limit]
+    begun: float | None = None
+    """Where the first byte follows at once: now, on the monotonic clock. The claim begins the send as well, like
+    ``Ledger.begin``.
+    """
 
 
 SLICE = "/"
@@ -142,6 +146,17 @@ class AttemptReport:
     """Seconds for which the destination wants no notification at all."""
 
 
+@dataclass(slots=True)
+class UnitEnd:
+    """The end of a unit that has one notification. It is recorded in one step with the outcome of that, where there is
+    such a step: then ``recorded`` is set.
+    """
+
+    claim: Claim
+    notification_id: str = ""
+    recorded: bool = False
+
+
 Turn = Literal["disabled", "recovered"]
 """The effect of an attempt on its destination: it is disabled, or it accepts again after that."""
 
@@ -152,6 +167,8 @@ class WriteResult:
 
     ours: bool
     transition: Turn | None = None
+    unit_ended: bool = False
+    """The ``UnitEnd`` that was given is recorded."""
 
     def __bool__(self) -> bool:
         return self.ours
@@ -172,14 +189,22 @@ class Ledger(Protocol):
     async def begin(self, claim: Claim) -> bool:
         """The last look before the first byte leaves. False: the claim is not ours any more, nothing may be sent."""
 
-    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
-        """Record the end."""
+    async def finish(
+        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+    ) -> WriteResult:
+        """Record the end, and with it that of its ``unit``."""
 
     async def release(
-        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        delay: float = 0.0,
+        tried: AttemptReport | None = None,
+        unit: UnitEnd | None = None,
     ) -> WriteResult:
         """Give the claim up. ``attempt`` is that of the parked copy, this one or the next; it comes back in ``delay``
-        seconds.
+        seconds. Its ``unit`` ends all the same: the parked copy goes on by itself.
         """
 
     async def renew(self, claim: Claim) -> bool: ...

@@ -13,7 +13,7 @@ import structlog
 
 from notification_sender.telemetry.lag import LATE, Beat, Stall
 
-TICK = 0.05
+TICK = 0.1
 """Seconds between two looks of the thread."""
 
 DEAD = 5.0

@@ -12,6 +12,7 @@ from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed,
 from notification_sender.policy.attempt_report import LONGEST_ERROR
 from notification_sender.ports.broker import Envelope, Lane, MessageState
 from notification_sender.ports.clock import Clock
+from notification_sender.ports.ledger import UnitEnd
 from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, Room
@@ -123,14 +124,24 @@ class Notifications:
         await self._settle(attempt, envelope, compose)
         return SETTLED
 
-    async def first(self, composed: Composed, envelope: Envelope) -> str:
-        """The first attempt, in the slot of its unit. A further one becomes a message of its own. Returns its id."""
+    async def first(self, composed: Composed, envelope: Envelope, unit_end: UnitEnd | None = None) -> str:
+        """The first attempt, in the slot of its unit. A further one becomes a message of its own. Returns its id.
+        ``unit_end`` is recorded with it where that takes no further step.
+        """
         if replays := envelope.state.replays:
             composed = replace(composed, notification=composed.notification.replayed(replays))
-        await self._settle(await self._attempts.make(composed, envelope), envelope, composed.seconds)
+        if unit_end is not None:
+            unit_end.notification_id = composed.notification.notification_id
+        await self._settle(await self._attempts.make(composed, envelope), envelope, composed.seconds, unit_end)
         return composed.notification.notification_id
 
-    async def _settle(self, attempt: AttemptResult, envelope: Envelope, compose: float | None = None) -> None:
+    async def _settle(
+        self,
+        attempt: AttemptResult,
+        envelope: Envelope,
+        compose: float | None = None,
+        unit_end: UnitEnd | None = None,
+    ) -> None:
         notification = attempt.notification
         put_off = _put_off(attempt)
         if put_off or attempt.tried:
@@ -150,6 +161,7 @@ class Notifications:
             stage="deliver",
             facts=_facts(notification, compose=compose, send=attempt.seconds),
             tried=attempt.tried,
+            unit_end=unit_end,
         )
         if notification.accepted is None:
             await self._settler.settle(settlement, attempt.outcome)

@@ -18,6 +18,7 @@ from notification_sender.ports.ledger import (
     Key,
     Ledger,
     TerminalState,
+    UnitEnd,
     WriteResult,
 )
 from notification_sender.worker.drain import Drain
@@ -163,21 +164,30 @@ class RetryingLedger:
         self._drain.check()
         return await self._ledger.claim(key, token, attempt, replays=replays, alone=alone)
 
-    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
+    async def finish(
+        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+    ) -> WriteResult:
         """As ``Ledger.finish``."""
         try:
-            return await self._ledger.finish(claim, final, tried)
+            return await self._ledger.finish(claim, final, tried, unit)
         except Unready as fault:
-            return await self._retry.repeat(partial(self._ledger.finish, claim, final, tried), fault, self._longest)
+            finish = partial(self._ledger.finish, claim, final, tried, unit)
+            return await self._retry.repeat(finish, fault, self._longest)
 
     async def release(
-        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        delay: float = 0.0,
+        tried: AttemptReport | None = None,
+        unit: UnitEnd | None = None,
     ) -> WriteResult:
         """As ``Ledger.release``."""
         try:
-            return await self._ledger.release(claim, attempt, delay=delay, tried=tried)
+            return await self._ledger.release(claim, attempt, delay=delay, tried=tried, unit=unit)
         except Unready as fault:
-            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=tried)
+            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=tried, unit=unit)
             return await self._retry.repeat(release, fault, self._longest)
 
     async def note(self, key: Key, final: TerminalState) -> None:

@@ -15,7 +15,7 @@ from notification_sender.model.notification import MAX_READ
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt, Suppressed
 from notification_sender.policy.audit import words
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
-from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, WriteResult
+from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, UnitEnd, WriteResult
 from notification_sender.telemetry.attempt_record import AttemptFacts
 from notification_sender.telemetry.outcomes import OutcomeReporter
 from notification_sender.worker.leases import LeaseKeeper
@@ -51,6 +51,8 @@ class Settlement:
     """For its record in log, metrics and events."""
     tried: AttemptReport | None = None
     """The attempt that was made, for the ledger."""
+    unit_end: UnitEnd | None = None
+    """The end of its unit, where that ends with it."""
 
     def same(self) -> bytes:
         """The body of a deferred copy and of a dead letter."""
@@ -109,9 +111,18 @@ class Settler:
             if took:
                 self._leases.drop(work.claim)
 
-    async def finish(self, work: Settlement, notifications: tuple[str, ...], slices: tuple[str, ...] = ()) -> None:
-        """Record the end of a unit: its notifications (ids) are settled, its slices (names) are handed on."""
-        await self._record(work, TerminalState("done", "", notifications, slices))
+    async def finish(
+        self,
+        work: Settlement,
+        notifications: tuple[str, ...],
+        slices: tuple[str, ...] = (),
+        unit_end: UnitEnd | None = None,
+    ) -> None:
+        """Record the end of a unit: its notifications (ids) are settled, its slices (names) are handed on. ``unit_end``
+        may have been recorded with its only notification.
+        """
+        if unit_end is None or not unit_end.recorded:
+            await self._record(work, TerminalState("done", "", notifications, slices))
         self._reporter.done(work.what, work.facts, notifications=len(notifications))
 
     async def hand_on(self, parked: Parked) -> None:
@@ -167,7 +178,10 @@ class Settler:
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+            self._written(
+                work,
+                await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried, unit=work.unit_end),
+            )
 
     async def _record(self, work: Settlement, final: TerminalState, ledger: RetryingLedger | None = None) -> bool:
         """Whether the claim was still ours."""
@@ -175,11 +189,13 @@ class Settler:
         if work.claim is None:
             await ledger.note(work.key, final)
             return True
-        return self._written(work, await ledger.finish(work.claim, final, work.tried))
+        return self._written(work, await ledger.finish(work.claim, final, work.tried, work.unit_end))
 
     def _written(self, work: Settlement, written: WriteResult) -> bool:
         if not written.ours:
             _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
+        if work.unit_end is not None:
+            work.unit_end.recorded = written.unit_ended
         if written.transition is not None and work.tried is not None:
             self._reporter.destination_changed(written.transition, work.tried.verdict, work.facts)
         return written.ours

@@ -22,7 +22,7 @@ from notification_sender.policy.retry import RetryPolicy, expired_unit, has_expi
 from notification_sender.ports.broker import Envelope, Lane, MessageState, Parked
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import IntakeGate
-from notification_sender.ports.ledger import Claim, Key
+from notification_sender.ports.ledger import Claim, Key, UnitEnd
 from notification_sender.slices import cut
 from notification_sender.targets import Target
 from notification_sender.telemetry.attempt_record import AttemptFacts
@@ -112,8 +112,10 @@ class FanOut:
         except TooLarge as fault:
             await self._settler.settle(work, Dead.of(fault))
             return
-        ids = await self._send_own(unit, own, composition, envelope)
-        await self._settler.finish(work, ids, slices)
+        # One notification and its unit end in one step of the ledger: nearly all units have one.
+        unit_end = UnitEnd(work.claim) if work.claim is not None and len(own) == 1 and not slices else None
+        ids = await self._send_own(unit, own, composition, envelope, unit_end)
+        await self._settler.finish(work, ids, slices, unit_end)
 
     async def _hand_on(self, unit: WorkUnit, targets: Sequence[Target], envelope: Envelope) -> tuple[str, ...]:
         if not targets:
@@ -128,11 +130,16 @@ class FanOut:
         return tuple(names)
 
     async def _send_own(
-        self, unit: WorkUnit, targets: Sequence[Target], composition: Composition, envelope: Envelope
+        self,
+        unit: WorkUnit,
+        targets: Sequence[Target],
+        composition: Composition,
+        envelope: Envelope,
+        unit_end: UnitEnd | None,
     ) -> tuple[str, ...]:
         """The ids of the notifications, in the order of ``targets``."""
         if len(targets) == 1:
-            return (await self._first(unit, targets[0], composition, envelope),)
+            return (await self._first(unit, targets[0], composition, envelope, unit_end),)
         ids, left = [""] * len(targets), iter(enumerate(targets))
 
         async def send() -> None:
@@ -148,13 +155,21 @@ class FanOut:
                 raise end
         return tuple(ids)
 
-    async def _first(self, unit: WorkUnit, target: Target, composition: Composition, envelope: Envelope) -> str:
+    async def _first(
+        self,
+        unit: WorkUnit,
+        target: Target,
+        composition: Composition,
+        envelope: Envelope,
+        unit_end: UnitEnd | None = None,
+    ) -> str:
         """Render one notification right before it is sent, because bodies are large. Its id."""
         room = self._rooms.get(target.channel)
         if room is None:
-            return await self._notifications.first(composition.compose(target), envelope)
+            return await self._notifications.first(composition.compose(target), envelope, unit_end)
         async with room.place(unit.organization_id) as away:
-            return await self._notifications.first(_deferred(composition.compose(target), away), envelope)
+            composed = _deferred(composition.compose(target), away)
+            return await self._notifications.first(composed, envelope, unit_end)
 
 
 class UnitWork:

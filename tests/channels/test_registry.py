@@ -95,7 +95,9 @@ class Chain:
         ledger = MemoryLedger(clock=clock, lease=30.0, ledger_ttl=1e6, story_ttl=1e5, horizon=3600.0, disable_after=5e5)
         fleet = MemoryFleet(clock=clock, period=1.0)
         return Deliverer(
-            admissions=Admissions(ledger=ledger, limits=self.recipients.limits, count=lambda _: None, dice=lambda: 0.5),
+            admissions=Admissions(
+                ledger=ledger, limits=self.recipients.limits, count=lambda _: None, clock=clock, dice=lambda: 0.5
+            ),
             channels=self.recipients.channels,
             hosts=Hosts(fleet=fleet, news=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0),
             retry_policy=RetryPolicy(self.recipients.schedules, delivery_max_age=1e6, platform_max_age=1e5),

@@ -129,6 +129,9 @@ class Recipient:
         self.deadlines: list[float] = []
         self.trusted: list[ssl.SSLContext | None] = []
 
+    def is_connected(self, url: str, tls: ssl.SSLContext | None, organization: str) -> bool:
+        return bool(url and organization)
+
     async def exchange(
         self,
         method: str,
@@ -297,7 +300,7 @@ async def test_what_a_recipient_repeats_of_ours_is_not_kept(secrets: Secrets) ->
     sent = {"url": f"{URL}hooks/T024BE7LD?key=s3cr3t-in-the-query", "secret": "noc", "auth": "outbound_token"}
     echoed: list[str] = []
 
-    class Echo:
+    class Echo(Recipient):
         """Repeats the request as programs do that show what they got: as it is, and in JSON."""
 
         async def exchange(self, _: str, url: str, headers: Iterable[tuple[str, str]], *__: Any, **___: Any) -> Answer:

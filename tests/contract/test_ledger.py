@@ -28,6 +28,7 @@ from notification_sender.ports.ledger import (
     Suspect,
     TerminalState,
     Throttled,
+    UnitEnd,
     Unwanted,
     WriteResult,
 )
@@ -304,6 +305,50 @@ async def test_what_was_given_up_is_not_ours_to_settle(stand: Stand) -> None:
     assert not await stand.ledger.finish(claim, DELIVERED)
     assert not await stand.ledger.renew(claim)
     await stand.mine(token="t-2")
+
+
+async def test_a_unit_ends_in_one_step_with_its_only_notification(stand: Stand) -> None:
+    unit, claim = await stand.mine(), await stand.mine(notification())
+    await stand.ledger.register("batch", 1, UNIT)
+    end = UnitEnd(unit, "n-1")
+    for _ in range(2):  # the reply to the first may be lost
+        assert await stand.ledger.finish(claim, DELIVERED, None, end) == WriteResult(ours=True, unit_ended=True)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("done")
+    assert await stand.ledger.unit_states("batch", "org-1") == {UNIT.id: [Fate("delivered", notification_id="n-1")]}
+
+
+async def test_a_unit_ends_in_one_step_with_the_parking_of_its_only_notification(stand: Stand) -> None:
+    unit, claim = await stand.mine(), await stand.mine(notification())
+    end = UnitEnd(unit, "n-1")
+    written = await stand.ledger.release(claim, 2, delay=5.0, tried=tried("failed"), unit=end)
+    assert written == WriteResult(ours=True, unit_ended=True)
+    assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("done")
+    await stand.mine(notification(), token="t-2", attempt=2)
+
+
+async def test_with_a_notification_ends_no_unit_that_another_worker_holds(stand: Stand) -> None:
+    unit = await stand.mine()
+    stand.clock.jump(LEASE)
+    await stand.mine(token="t-2")
+    claim = await stand.mine(notification())
+    assert await stand.ledger.finish(claim, DELIVERED, None, UnitEnd(unit, "n-1")) == WriteResult(ours=True)
+    assert isinstance(await stand.ledger.claim(UNIT, "t-3", 1, replays=0), Busy)
+
+
+async def test_a_notification_that_is_lost_ends_no_unit(stand: Stand) -> None:
+    unit, claim = await stand.mine(), await stand.mine(notification())
+    stand.clock.jump(LEASE)
+    await stand.mine(notification(), token="t-2")
+    assert not (await stand.ledger.finish(claim, DELIVERED, None, UnitEnd(unit, "n-1"))).unit_ended
+    await stand.mine(token="t-2")
+
+
+async def test_a_claim_for_a_send_that_follows_at_once_begins_it(stand: Stand) -> None:
+    reply = await stand.admit(begun=1.0)
+    assert isinstance(reply, Claimed)
+    assert not reply.unknown
+    stand.clock.jump(LEASE)
+    await stand.mine(notification(), token="t-2", unknown=True)
 
 
 # --- notes ------------------------------------------------------------------------------------------------

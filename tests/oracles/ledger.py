@@ -25,6 +25,7 @@ from notification_sender.ports.ledger import (
     Suspect,
     TerminalState,
     Throttled,
+    UnitEnd,
     Unwanted,
     WriteResult,
 )
@@ -74,7 +75,7 @@ class MemoryLedger:
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         record, number = self._record(ask.key), (ask.replays, ask.attempt)
-        told = self._answer(ask.key, record, ask.token, number)
+        told = self._answer(ask.key, record, ask.token, number, begun=ask.begun is not None)
         if told is not None:
             return told
         if ask.recipient in self.unsubscribed:
@@ -84,7 +85,7 @@ class MemoryLedger:
         hold = self.places.hold(ask.destination, self._now)
         refused = Wait(hold, HOLD, None, {}) if hold else self._spend(ask, record)
         if refused is None:
-            return self._take(ask.key, record, ask.token, number)
+            return self._take(ask.key, record, ask.token, number, begun=ask.begun is not None)
         return self._wait(ask, record, refused)
 
     async def begin(self, claim: Claim) -> bool:
@@ -96,23 +97,41 @@ class MemoryLedger:
     async def renew(self, claim: Claim) -> bool:
         return self._renewed(claim, self._record(claim.key))
 
-    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
-        record = self._record(claim.key)
-        if not record.held_by(claim):
-            return _said_before(record, claim, final.state)
-        self._end(claim.key, record, final)
-        return self._judge(claim.key, tried)
-
-    async def release(
-        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+    async def finish(
+        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         record = self._record(claim.key)
         if not record.held_by(claim):
-            return _said_before(record, claim, "waiting")
+            return self._with_unit(_said_before(record, claim, final.state), unit)
+        self._end(claim.key, record, final)
+        return self._with_unit(self._judge(claim.key, tried), unit)
+
+    async def release(
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        delay: float = 0.0,
+        tried: AttemptReport | None = None,
+        unit: UnitEnd | None = None,
+    ) -> WriteResult:
+        record = self._record(claim.key)
+        if not record.held_by(claim):
+            return self._with_unit(_said_before(record, claim, "waiting"), unit)
         record.free()
         record.state, record.attempt, record.due = "waiting", attempt, self._now + round(delay * SECOND)
         self._keep(claim.key, record)
-        return self._judge(claim.key, tried)
+        return self._with_unit(self._judge(claim.key, tried), unit)
+
+    def _with_unit(self, written: WriteResult, unit: UnitEnd | None) -> WriteResult:
+        """The unit ends with its only notification, in the same step."""
+        if unit is None or not written.ours:
+            return written
+        record, done = self._record(unit.claim.key), TerminalState("done", "", (unit.notification_id,))
+        if record.held_by(unit.claim):
+            self._end(unit.claim.key, record, done)
+            return replace(written, unit_ended=True)
+        return replace(written, unit_ended=_said_before(record, unit.claim, done.state).ours)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         record = self._record(key)
@@ -163,7 +182,9 @@ class MemoryLedger:
         self._keep(claim.key, record)
         return True
 
-    def _answer(self, key: Key, record: Record, token: str, number: Number) -> ClaimReply | None:
+    def _answer(
+        self, key: Key, record: Record, token: str, number: Number, *, begun: bool = False
+    ) -> ClaimReply | None:
         """What a claim is told whatever else it asks for, in this order; None: the record is free."""
         if record.over:
             if record.state != "dead" or number[0] <= record.replays:
@@ -177,7 +198,7 @@ class MemoryLedger:
             record.free()
             record.state = "waiting"
         if record.claimed and record.token == token:
-            return self._take(key, record, token, number)
+            return self._take(key, record, token, number, begun=begun)
         if record.held(self._now):
             return Busy(min(record.lease - self._now, self._lease) / SECOND)
         return None
@@ -187,7 +208,9 @@ class MemoryLedger:
         record.state, record.number, record.text, record.notifications = "waiting", number, "", ()
         self.records[key] = record
 
-    def _take(self, key: Key, record: Record, token: str, number: Number) -> Claimed | Crashed:
+    def _take(
+        self, key: Key, record: Record, token: str, number: Number, *, begun: bool = False
+    ) -> Claimed | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
         does not undo that its sender has begun.
         """
@@ -197,6 +220,8 @@ class MemoryLedger:
                 record.takeovers += 1
                 record.doubt = record.doubt or record.state == "transmitting"
             record.state = "claimed"
+        if begun:
+            record.state = "transmitting"
         record.number, record.token = number, token
         record.lease = self._now + self._lease
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()

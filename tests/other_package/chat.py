@@ -37,6 +37,9 @@ class Chat:
     def check(self, organization_id: str, destination: Destination) -> None:
         """A destination needs no file of ours."""
 
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+        return False
+
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         try:
             answer = await self._given.transport.exchange(

@@ -14,6 +14,7 @@ from notification_sender.ports.ledger import (
     Crashed,
     Key,
     TerminalState,
+    UnitEnd,
     WriteResult,
 )
 from tests.simulation.books import Sending
@@ -94,6 +95,8 @@ class Store:
             reply = await self._world.ledger.admit(ask)
             if isinstance(reply, Claimed | Crashed):
                 self._books.admits(reply.claim, ask, self._world.loop.time())
+                if ask.begun is not None:
+                    self._pod.begins(Sending(self._pod, reply.claim, self._world.loop.time()))
             return reply
 
         return await self._ask(f"admit {ask.replays}.{ask.attempt}", ask.key.id, step)
@@ -111,9 +114,12 @@ class Store:
     async def renew(self, claim: Claim) -> bool:
         return await self._ask("renew", claim.key.id, lambda: self._world.ledger.renew(claim))
 
-    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
+    async def finish(
+        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+    ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.finish(claim, final, tried)
+            written = await self._world.ledger.finish(claim, final, tried, unit)
+            self._ends_unit(written, unit)
             if written.ours:
                 self._books.settles(claim, final, self._world.loop.time())
                 self._books.records(self._pod, claim.key.id)
@@ -122,15 +128,28 @@ class Store:
         return await self._ask(f"finish {final.state}", claim.key.id, step)
 
     async def release(
-        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        delay: float = 0.0,
+        tried: AttemptReport | None = None,
+        unit: UnitEnd | None = None,
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried)
+            written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried, unit=unit)
+            self._ends_unit(written, unit)
             if written.ours:
                 self._books.settles(claim, None, self._world.loop.time())
             return written
 
         return await self._ask(f"release {attempt}", claim.key.id, step)
+
+    def _ends_unit(self, written: WriteResult, unit: UnitEnd | None) -> None:
+        if unit is not None and written.unit_ended:
+            done = TerminalState("done", "", (unit.notification_id,))
+            self._books.settles(unit.claim, done, self._world.loop.time())
+            self._books.records(self._pod, unit.claim.key.id)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         async def step() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.simulation.pod import Pod
 
 SEND_TIMEOUT = 15.0
+SENDS_AT_ONCE = 0.5
 ANSWERS = (
     "refused",
     "rejected",
@@ -73,6 +74,12 @@ class Channel:
 
     def check(self, organization_id: str, destination: Destination) -> None:
         pass
+
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+        """By chance: what was true when the claim was asked for may not be any more when it is sent."""
+        _, first, last = TEMPERS[destination.extra["temper"]]
+        # One that may ask for a new token never does: it has to wait for the first one.
+        return "new token" not in ANSWERS[first:last] and self._world.dice.random() < SENDS_AT_ONCE
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         dice, destination = self._world.dice, notification.destination

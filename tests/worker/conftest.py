@@ -65,6 +65,7 @@ class Channel:
         self.lacks: Callable[[str, Destination], Exception | None] = lambda *_: None
         """What of ours is missing for a send there."""
         self.in_flight = self.most_in_flight = 0
+        self.connected = False
 
     def address(self, destination: Destination) -> str:
         return str(destination.extra["url"])
@@ -75,6 +76,9 @@ class Channel:
     def check(self, organization_id: str, destination: Destination) -> None:
         if fault := self.lacks(organization_id, destination):
             raise fault
+
+    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+        return self.connected
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:
         if self.before:
@@ -209,6 +213,7 @@ class Body:
                 ledger=self.ledger,  # type: ignore[arg-type]
                 limits=lambda _: self.limits,
                 count=self.metrics.admission,
+                clock=self.clock,
                 dice=lambda: 0.5,
             ),
             channels={"webhook": self.channel},

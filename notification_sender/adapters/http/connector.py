@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 
 from notification_sender.adapters.http.connection import HttpConnection
 from notification_sender.policy.trust import public_trust
@@ -27,6 +28,10 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(ssl=tls or _public(), **options)
         self._within = within
         self._factory = partial(HttpConnection, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+
+    def is_connected(self, key: ConnectionKey) -> bool:
+        """Whether an idle connection is kept for ``key``; its other side may have closed it."""
+        return key in self._conns
 
     async def _create_connection(
         self,

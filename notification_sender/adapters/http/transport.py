@@ -105,6 +105,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             extensions={"partial": answer.partial, "times": answer.times},
         )
 
+    def is_connected(self, url: str, tls: ssl.SSLContext | None, organization: str) -> bool:
+        """Whether an idle connection is kept for ``exchange`` with these; its other side may have closed it by now."""
+        if self._connector is None:
+            return False
+        try:
+            return self._connector.is_connected(self._route(url, tls, organization).origin.connection_key)
+        except TransportError:
+            return False  # it cannot be dialled, as ``exchange`` will say
+
     async def exchange(
         self,
         method: str,

@@ -20,7 +20,7 @@ from aio_pika.exceptions import (
 from aiormq import Channel
 from yarl import URL
 
-from notification_sender.adapters.rabbitmq import frames
+from notification_sender.adapters.rabbitmq import fast_path, frames
 from notification_sender.fleet.background import LogOnChange
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.ports.clock import Clock
@@ -37,6 +37,7 @@ _log = structlog.get_logger()
 
 # The library reads every frame by this function and offers no other hook. A test checks that it still does.
 pamqp.frame.unmarshal = frames.unmarshal
+fast_path.install()
 
 # These loggers repeat at every attempt what this module logs once per change.
 for _name in ("aio_pika.robust_connection", "aiormq.connection"):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPChannelError
@@ -11,6 +11,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
+from notification_sender.adapters.rabbitmq.fast_path import DirectChannel
 from notification_sender.model.errors import Unready
 from notification_sender.ports.clock import Clock
 
@@ -46,6 +47,8 @@ class Subscription:
         """Consumers that were replaced and may not be cancelled yet: the broker was slow."""
         self._prefetch = 0
         self._take: Callable[[DeliveredMessage], None] | None = None
+        self._consumer: Any = self._receive
+        """Not a coroutine: ``DirectChannel`` calls it."""
         self._unsettled = 0
         self._heard = clock.monotonic()
         self._turn = asyncio.Lock()
@@ -79,7 +82,7 @@ class Subscription:
                 return
             # A quorum queue fixes the prefetch when a consumer starts, so a new consumer replaces the old one.
             await channel.basic_qos(prefetch_count=prefetch)
-            self._tag = (await channel.basic_consume(self._queue, self._receive)).consumer_tag
+            self._tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag
             self._former.add(tag)
             await self._cancel_former(channel)
 
@@ -118,9 +121,9 @@ class Subscription:
         """Ack, or requeue. A late settle is no error: the broker delivers again, and the ledger knows the message."""
         self._unsettled -= 1
         message = cast("DeliveredMessage", tag)
-        channel, number = cast("Channel", message.channel), message.delivery_tag or 0
+        channel = cast("DirectChannel", message.channel)
         # wait=False: waiting for the socket would add a turn of the event loop to every message.
-        step = channel.basic_ack(number, wait=False) if done else channel.basic_nack(number, requeue=True, wait=False)
+        step = channel.ack(message) if done else channel.basic_nack(message.delivery_tag or 0, requeue=True, wait=False)
         try:
             # This waits only for a full write queue, which is never emptied when the connection dies. A time limit on
             # every settle would cost a third of a message's CPU, so only this case has one.
@@ -137,7 +140,7 @@ class Subscription:
         await channel.basic_qos(prefetch_count=self._prefetch)
         # An operator may have deleted the queue, and with it its binding to the delay ladder.
         await self._declare(channel)
-        self._tag = (await channel.basic_consume(self._queue, self._receive)).consumer_tag
+        self._tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag
         self._heard = self._clock.monotonic()
 
     async def _unsubscribe(self) -> None:
@@ -150,10 +153,10 @@ class Subscription:
         for tag in [*self._former]:
             await channel.basic_cancel(tag)
             # Deliveries that are in transit carry the old consumer tag, and would otherwise be dropped.
-            channel.consumers[tag] = self._receive
+            channel.consumers[tag] = self._consumer
             self._former.discard(tag)
 
-    async def _receive(self, message: DeliveredMessage) -> None:
+    def _receive(self, message: DeliveredMessage) -> None:
         self._heard = self._clock.monotonic()
         self._unsettled += 1
         if self._take is not None:

@@ -25,6 +25,8 @@ from notification_sender.ports.ledger import (
     Suspect,
     TerminalState,
     Throttled,
+    Turn,
+    UnitEnd,
     Unwanted,
     WriteResult,
 )
@@ -39,6 +41,8 @@ SCAN_COUNT = 1000
 """Keys that Redis examines per step of a scan."""
 
 MATCH, SIZE = "MATCH", b"size"
+
+_TRANSITIONS: Mapping[bytes, Turn] = {b"disabled": "disabled", b"recovered": "recovered"}
 
 CLAIM = load("record", "claim")
 ADMIT = load("record", "admit")
@@ -81,7 +85,7 @@ class RedisLedger:
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
-        arguments = [ask.token, ask.replays, ask.attempt, self._lease, self._ttl, self._horizon, LATE]
+        arguments = [ask.token, ask.replays, ask.attempt, self._lease, self._ttl, int(ask.begun is not None), self._horizon, LATE]
         for limit in ask.limits:
             keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)
@@ -101,14 +105,22 @@ class RedisLedger:
     async def renew(self, claim: Claim) -> bool:
         return await self._extend(RENEW, claim)
 
-    async def finish(self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None) -> WriteResult:
+    async def finish(
+        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+    ) -> WriteResult:
         end = (final.state, 0, 0, final.text, " ".join(final.parts))
-        return await self._settle(claim, end, tried)
+        return await self._settle(claim, end, tried, unit)
 
     async def release(
-        self, claim: Claim, attempt: int, *, delay: float = 0.0, tried: AttemptReport | None = None
+        self,
+        claim: Claim,
+        attempt: int,
+        *,
+        delay: float = 0.0,
+        tried: AttemptReport | None = None,
+        unit: UnitEnd | None = None,
     ) -> WriteResult:
-        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), tried)
+        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), tried, unit)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
@@ -193,22 +205,19 @@ class RedisLedger:
         return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
 
     async def _settle(
-        self, claim: Claim, end: tuple[str, int, int, str, str], tried: AttemptReport | None
+        self, claim: Claim, end: tuple[str, int, int, str, str], tried: AttemptReport | None, unit: UnitEnd | None
     ) -> WriteResult:
         keys = [self._at(claim.key)]
         arguments = [claim.token, claim.fence, *end, self._ttl]
+        arguments += ("", "", "") if unit is None else (unit.claim.token, unit.claim.fence, unit.notification_id)
         if tried is not None:
             keys += (self._at(tried.destination), f"{keys[0]}:story")
             hold = min(round(tried.hold * SECOND), self._horizon)
             arguments += (tried.verdict, hold, tried.story, *self._disabling, self._story_ttl)
-        match await self._redis.run(SETTLE, keys, arguments):
-            case b"lost":
-                return WriteResult(ours=False)
-            case b"disabled":
-                return WriteResult(ours=True, transition="disabled")
-            case b"recovered":
-                return WriteResult(ours=True, transition="recovered")
-        return WriteResult(ours=True)
+        if unit is not None:
+            keys.append(self._at(unit.claim.key))
+        said, unit_ended = await self._redis.run(SETTLE, keys, arguments)
+        return WriteResult(said != b"lost", _TRANSITIONS.get(said), unit_ended == 1)
 
     def _parse_claim_reply(self, key: Key, token: str, reply: Any) -> ClaimReply:
         match reply:

@@ -21,6 +21,7 @@ from notification_sender.ports.ledger import (
     Key,
     TerminalState,
     Throttled,
+    UnitEnd,
 )
 from tests.oracles.ledger import MemoryLedger
 from tests.oracles.places import Place
@@ -61,9 +62,12 @@ limits = st.lists(
     max_size=3,
     unique_by=lambda limit: limit.name,
 )
-asks = st.builds(AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits)
+asks = st.builds(
+    AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits, st.sampled_from([None, 1.0])
+)
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
 tried = st.builds(AttemptReport, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+delays = st.sampled_from([0.0, 7.5])
 latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
 pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, 8 * DAY, -5.0, -DAY])
 shifts = st.sampled_from([0.0, 0.0, 0.0, -0.000_001, 0.000_001, 6.999_999, 7.0, 60.0])
@@ -127,7 +131,7 @@ class Ledgers(RuleBasedStateMachine):
         for each in tries:
             if self.admitted(ask):
                 self.begin(-1)
-                self.release(-1, ask.attempt, 0.0, replace(each, destination=ask.destination))
+                self.release(-1, ask.attempt, 0.0, replace(each, destination=ask.destination), None)
             self.clock.jump(pause)
 
     @rule(ask=asks, sending=st.lists(st.booleans(), min_size=1, max_size=6))
@@ -153,15 +157,20 @@ class Ledgers(RuleBasedStateMachine):
         if self.both(lambda it: it.renew(claim)):
             assert claim.fence == self.fences[claim.key]
 
-    @rule(which=latest, final=finals, tried=st.none() | tried)
-    def finish(self, which: int, final: TerminalState, tried: AttemptReport | None) -> None:
-        claim = self.held(which)
-        self.both(lambda it: it.finish(claim, final, tried))
+    @rule(which=latest, final=finals, tried=st.none() | tried, of=st.none() | latest)
+    def finish(self, which: int, final: TerminalState, tried: AttemptReport | None, of: int | None) -> None:
+        claim, unit = self.held(which), self.unit_end(of)
+        self.both(lambda it: it.finish(claim, final, tried, unit))
 
-    @rule(which=latest, attempt=attempts, delay=st.sampled_from([0.0, 7.5]), tried=st.none() | tried)
-    def release(self, which: int, attempt: int, delay: float, tried: AttemptReport | None) -> None:
-        claim = self.held(which)
-        self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried))
+    @rule(which=latest, attempt=attempts, delay=delays, tried=st.none() | tried, of=st.none() | latest)
+    def release(  # noqa: PLR0913 - each is drawn
+        self, which: int, attempt: int, delay: float, tried: AttemptReport | None, of: int | None
+    ) -> None:
+        claim, unit = self.held(which), self.unit_end(of)
+        self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried, unit=unit))
+
+    def unit_end(self, which: int | None) -> UnitEnd | None:
+        return None if which is None else UnitEnd(self.held(which), "n-1")
 
     def held(self, which: int) -> Claim:
         return self.given[which % len(self.given)]
