@@ -4,6 +4,8 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 import orjson
@@ -14,25 +16,44 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 def configure(*, form: str, level: str) -> None:
     """``form`` is ``json`` or ``text``. Other libraries log from warning on: httpx logs whole URLs at info."""
-    renderers: list[Any]
+    processors: list[Any]
     if form == "json":
-        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_line)]
+        processors = [structlog.processors.format_exc_info, _line]
     else:
         plain = structlog.dev.plain_traceback
-        renderers = [_texts, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-    structlog.configure(
-        processors=[
+        processors = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *renderers,
-        ],
+            _texts,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+        ]
+    structlog.configure(
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Unfailing(sys.stderr.buffer)))
+        logger_factory=partial(_Lines, sys.stderr.buffer)
         if form == "json"
         else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING), force=True)
+
+
+class _Lines:
+    """Writes lines to a file, as ``_Unfailing`` does. One object and one write a line: structlog's own logger for bytes
+    takes a tenth of an attempt with its three wrappers.
+    """
+
+    def __init__(self, file: BinaryIO, *_: Any) -> None:
+        self._file = file
+
+    def msg(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError:
+            return
+
+    debug = info = warning = error = critical = msg
 
 
 class _Unfailing:
@@ -65,5 +86,7 @@ def _texts(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def _line(event: dict[str, Any], **_: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+def _line(_logger: Any, level: str, event: MutableMapping[str, Any]) -> bytes:
+    event["level"] = level
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pamqp.frame
 from pamqp.base import Frame
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.exceptions import PAMQPException
 from pamqp.frame import FrameTypes
@@ -28,8 +29,9 @@ MAX_DEPTH = 32
 MAX_SECONDS = 0xFFFFFFFF
 """A timestamp above this (the year 2106) is taken as milliseconds."""
 
-_METHOD, _HEADER = 1, 2
-_CHOSEN_BY_PUBLISHERS: dict[int, Callable[[], Frame]] = {
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_FRAME = Struct(">BHI")
+_CHOSEN_BY_PUBLISHERS: dict[int, type[Frame]] = {
     method.index: method for method in (Basic.Deliver, Basic.GetOk)
 }
 _library = pamqp.frame.unmarshal
@@ -47,16 +49,13 @@ def unmarshal(data_in: bytes) -> tuple[int, int, FrameTypes]:
     Raises:
         PAMQPException: the broker violates the protocol.
     """
-    kind, channel, size = struct.unpack_from(">BHI", data_in)
+    kind, channel, size = _FRAME.unpack_from(data_in)
+    if kind == _BODY:
+        return len(data_in), channel, ContentBody(data_in[7:-1])
     if kind == _HEADER and size >= _BODY_SIZE.size:
         return len(data_in), channel, header(data_in[7:-1])
-    try:
-        return _library(data_in)
-    except PAMQPException:
-        method = _named_by_a_publisher(data_in[7:-1]) if kind == _METHOD else None
-        if method is None:
-            raise
-        return len(data_in), channel, method
+    method = _named_by_a_publisher(data_in[7:-1]) if kind == _METHOD else None
+    return _library(data_in) if method is None else (len(data_in), channel, method)
 
 
 def header(payload: bytes) -> Header:
@@ -80,14 +79,13 @@ def _properties(reader: "_Reader") -> Basic.Properties:
 
 
 def _named_by_a_publisher(payload: bytes) -> Frame | None:
-    """Decode a delivery whose exchange or routing key is not UTF-8."""
-    reader = _Reader(payload)
-    new = _CHOSEN_BY_PUBLISHERS.get(reader.long())
+    """Decode a delivery, whose exchange and routing key need not be UTF-8; None for every other method."""
+    new = _CHOSEN_BY_PUBLISHERS.get(int.from_bytes(payload[:4]))
     if new is None:
         return None
-    method = new()
-    for name in method.attributes():
-        setattr(method, name, _BY_TYPE[method.amqp_type(name)](reader))
+    reader, method = _Reader(payload, 4), new()
+    for name, read in _ARGUMENTS[new]:
+        setattr(method, name, read(reader))
     return method
 
 
@@ -212,3 +210,7 @@ _BY_TYPE: dict[str, Callable[[_Reader], Any]] = {
 _PROPERTIES = [
     (name, flag, _BY_TYPE[Basic.Properties.amqp_type(name)]) for name, flag in Basic.Properties.flags.items()
 ]
+_ARGUMENTS = {
+    method: [(name, _BY_TYPE[method.amqp_type(name)]) for name in method.attributes()]
+    for method in _CHOSEN_BY_PUBLISHERS.values()
+}
