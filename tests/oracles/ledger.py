@@ -208,9 +208,7 @@ class MemoryLedger:
         record.state, record.number, record.text, record.notifications = "waiting", number, "", ()
         self.records[key] = record
 
-    def _take(
-        self, key: Key, record: Record, token: str, number: Number, *, begun: bool = False
-    ) -> Claimed | Crashed:
+    def _take(self, key: Key, record: Record, token: str, number: Number, *, begun: bool = False) -> Claimed | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
         does not undo that its sender has begun.
         """

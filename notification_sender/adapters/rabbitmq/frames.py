@@ -5,7 +5,6 @@ this worker or to the next. Publishers choose every property, every header, the 
 RabbitMQ checks few of them: it passes times of any year and names that are not UTF-8.
 """
 
-import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +15,7 @@ import pamqp.frame
 from pamqp.base import Frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
-from pamqp.exceptions import PAMQPException
+from pamqp.exceptions import UnmarshalingException
 from pamqp.frame import FrameTypes
 from pamqp.header import ContentHeader
 
@@ -30,10 +29,8 @@ MAX_SECONDS = 0xFFFFFFFF
 """A timestamp above this (the year 2106) is taken as milliseconds."""
 
 _METHOD, _HEADER, _BODY = 1, 2, 3
-_FRAME = Struct(">BHI")
-_CHOSEN_BY_PUBLISHERS: dict[int, type[Frame]] = {
-    method.index: method for method in (Basic.Deliver, Basic.GetOk)
-}
+_FRAME, _FRAME_END = Struct(">BHI"), 0xCE
+_CHOSEN_BY_PUBLISHERS: dict[int, type[Frame]] = {method.index: method for method in (Basic.Deliver, Basic.GetOk)}
 _library = pamqp.frame.unmarshal
 
 
@@ -50,6 +47,8 @@ def unmarshal(data_in: bytes) -> tuple[int, int, FrameTypes]:
         PAMQPException: the broker violates the protocol.
     """
     kind, channel, size = _FRAME.unpack_from(data_in)
+    if data_in[-1] != _FRAME_END:
+        raise UnmarshalingException("frame", "its last byte is not the end of a frame")
     if kind == _BODY:
         return len(data_in), channel, ContentBody(data_in[7:-1])
     if kind == _HEADER and size >= _BODY_SIZE.size:

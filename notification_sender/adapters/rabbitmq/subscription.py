@@ -82,7 +82,7 @@ class Subscription:
                 return
             # A quorum queue fixes the prefetch when a consumer starts, so a new consumer replaces the old one.
             await channel.basic_qos(prefetch_count=prefetch)
-            self._tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag
+            self._tag = await self._consume(channel)
             self._former.add(tag)
             await self._cancel_former(channel)
 
@@ -140,8 +140,14 @@ class Subscription:
         await channel.basic_qos(prefetch_count=self._prefetch)
         # An operator may have deleted the queue, and with it its binding to the delay ladder.
         await self._declare(channel)
-        self._tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag
+        self._tag = await self._consume(channel)
         self._heard = self._clock.monotonic()
+
+    async def _consume(self, channel: Channel) -> str:
+        """Begin to consume; returns the consumer's tag."""
+        tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag or ""
+        channel.consumers[tag] = self._consumer  # without the library's coroutine around it
+        return tag
 
     async def _unsubscribe(self) -> None:
         if self.alive and self._channel is not None and self._tag is not None:

@@ -85,7 +85,16 @@ class RedisLedger:
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
-        arguments = [ask.token, ask.replays, ask.attempt, self._lease, self._ttl, int(ask.begun is not None), self._horizon, LATE]
+        arguments = [
+            ask.token,
+            ask.replays,
+            ask.attempt,
+            self._lease,
+            self._ttl,
+            int(ask.begun is not None),
+            self._horizon,
+            LATE,
+        ]
         for limit in ask.limits:
             keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)
