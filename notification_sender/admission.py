@@ -32,9 +32,9 @@ from notification_sender.ports.ledger import (
     Unwanted,
 )
 
-BEGUN_SECONDS = 1.0
-"""Age up to which a claim that begins the send is not looked at again: far less than any lease. A dial that takes
-longer, or a process that was stopped meanwhile, has to ask."""
+FRESH = 0.1
+"""Share of a lease for which a claim that begins the send is not looked at again. A dial that takes longer, or a process
+that was stopped meanwhile, has to ask."""
 
 
 def key_of(notification: Notification) -> Key:
@@ -51,13 +51,15 @@ class Admissions:
         ledger: Ledger,
         limits: Callable[[Notification], list[Limit]],
         count: Callable[[AdmitReply], None],
+        lease: float,
         clock: Clock,
         dice: Dice,
     ) -> None:
-        """``count`` is called with every reply to ``admit``."""
+        """``count`` is called with every reply to ``admit``. ``lease``: seconds that a claim lasts."""
         self._ledger = ledger
         self._limits = limits
         self._count = count
+        self._fresh = FRESH * lease
         self._clock = clock
         self._dice = dice
 
@@ -97,7 +99,7 @@ class Admissions:
         """The last look: the channel awaits it right before the first byte. ``begun``: of the claim's request."""
 
         async def begin() -> None:
-            if begun is not None and self._clock.monotonic() - begun < BEGUN_SECONDS:
+            if begun is not None and self._clock.monotonic() - begun < self._fresh:
                 return
             if not await self._ledger.begin(claim):
                 raise ClaimLost

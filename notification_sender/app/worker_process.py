@@ -175,6 +175,7 @@ class App:
                 ledger=self._store.ledger,
                 limits=self._recipients.limits,
                 count=self._metrics.admission,
+                lease=self._settings.lease,
                 clock=self._clock,
                 dice=random.random,
             ),

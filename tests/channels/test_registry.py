@@ -96,7 +96,12 @@ class Chain:
         fleet = MemoryFleet(clock=clock, period=1.0)
         return Deliverer(
             admissions=Admissions(
-                ledger=ledger, limits=self.recipients.limits, count=lambda _: None, clock=clock, dice=lambda: 0.5
+                ledger=ledger,
+                limits=self.recipients.limits,
+                count=lambda _: None,
+                lease=30.0,
+                clock=clock,
+                dice=lambda: 0.5,
             ),
             channels=self.recipients.channels,
             hosts=Hosts(fleet=fleet, news=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0),

@@ -60,7 +60,7 @@ def heart(pod: "Pod", *, held: bool) -> Worker:
         {"webhook": SCHEDULE, "email": SCHEDULE}, delivery_max_age=pod.world.max_age, platform_max_age=120.0
     )
     deliverer = Deliverer(
-        admissions=Admissions(ledger=store, limits=limits, count=lambda _: None, clock=pod, dice=dice),
+        admissions=Admissions(ledger=store, limits=limits, count=lambda _: None, lease=LEASE, clock=pod, dice=dice),
         channels={"webhook": Channel(pod, "webhook", held=False), "email": Channel(pod, "email", held=held)},
         hosts=Hosts(fleet=store, news=fronts.News(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
         retry_policy=retry_policy,

@@ -213,6 +213,7 @@ class Body:
                 ledger=self.ledger,  # type: ignore[arg-type]
                 limits=lambda _: self.limits,
                 count=self.metrics.admission,
+                lease=30.0,
                 clock=self.clock,
                 dice=lambda: 0.5,
             ),
