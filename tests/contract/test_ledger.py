@@ -1,4 +1,4 @@
-"""What the heart may rely on, whichever store it is: the same tests in plain Python, embedded, and on Redis."""
+"""What the worker may rely on, whichever store it is: the same tests in plain Python, embedded, and on Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator

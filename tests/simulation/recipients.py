@@ -22,7 +22,7 @@ from notification_sender.model.unit import WorkUnit
 from notification_sender.policy.destinations import told
 from notification_sender.ports.channels import Begin
 from notification_sender.targets import Target
-from tests.simulation.books import Sending
+from tests.simulation.observer import Sending
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -110,10 +110,10 @@ class Channel:
 
     def _start(self, notification: Notification) -> Sending:
         if not notification.content:
-            self._world.books.wrong.append((notification.notification_id, "sent without a word"))
+            self._world.observer.wrong.append((notification.notification_id, "sent without a word"))
         sending = self._pod.begun(notification.notification_id)
         self._world.tell(self._pod.name, "sends", sending.name, notification.attempt)
-        self._world.books.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
+        self._world.observer.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
         return sending
 
     def _end(self, sending: Sending) -> None:
@@ -141,7 +141,7 @@ class Channel:
             case "lost" | "broken" | "late" as how:
                 sending.why.append("unknown")
                 if self._held:
-                    self._world.books.unknown[sending.name] = sending.life
+                    self._world.observer.unknown[sending.name] = sending.life
                 raise SendFailed(how, sent=Sent.UNKNOWN, ill=True)
         return Receipt("200")
 

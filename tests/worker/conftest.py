@@ -1,4 +1,4 @@
-"""The whole heart on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
+"""The whole worker on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -165,7 +165,7 @@ class Away:
         return call
 
 
-class Body:
+class WorkerHarness:
     """One worker on memory, with everything a test wants to look at."""
 
     rooms: Mapping[str, Room] = {}
@@ -192,7 +192,7 @@ class Body:
         self.metrics = Metrics()
         self.fleet = MemoryFleet(clock=clock, period=1.0)
         self.news = MemoryPubSub()
-        self.heart = self.another(**pace)
+        self.worker = self.another(**pace)
 
     def another(self, **pace: Any) -> Worker:
         """One more worker on the same broker and ledger."""
@@ -260,7 +260,7 @@ class Body:
 
     def idle(self) -> bool:
         """Nothing in hand, nothing waiting, nothing parked."""
-        return not (self.heart.lanes.unsettled or self.pending)
+        return not (self.worker.lanes.unsettled or self.pending)
 
     @property
     def pending(self) -> int:
@@ -270,9 +270,9 @@ class Body:
 
 
 @pytest.fixture
-async def body() -> Any:
-    body = Body(VirtualClock())
-    await body.heart.start()
-    yield body
-    await body.heart.close(0.0)
-    await body.broker.close()
+async def harness() -> Any:
+    harness = WorkerHarness(VirtualClock())
+    await harness.worker.start()
+    yield harness
+    await harness.worker.close(0.0)
+    await harness.broker.close()

@@ -22,7 +22,7 @@ from notification_sender.render import Renderer
 from notification_sender.render.failing import IN_A_ROW, FailingTemplates
 from tests.context.fakes import CountingSharedCache, cache_of
 from tests.virtual import VirtualClock
-from tests.worker.conftest import Body
+from tests.worker.conftest import WorkerHarness
 
 WELL = '{"status": {{ incident.status | tojson }}}'
 BROKEN = '{"status": {{ incident.state | tojson }}}'
@@ -33,8 +33,8 @@ LONGEST_PAUSE = 60.0
 class World:
     """Two sources, how often each was asked for, and workers that render by the templates of ``folder``."""
 
-    def __init__(self, body: Body, folder: Path) -> None:
-        self.body = body
+    def __init__(self, harness: WorkerHarness, folder: Path) -> None:
+        self.harness = harness
         self.folder = folder
         self.incident: Any = {"organization_id": "org-1", "status": "open"}
         self.organization: Any = {"destinations": [HOOK | {"destination_id": "own"}]}
@@ -49,17 +49,17 @@ class World:
 
     async def restart(self) -> None:
         """One worker in place of the one before; it reads its templates now."""
-        await self.body.heart.close(10.0)
-        self.body.composer = self._composer()
-        self.body.heart = self.body.another()
-        await self.body.heart.start()
+        await self.harness.worker.close(10.0)
+        self.harness.composer = self._composer()
+        self.harness.worker = self.harness.another()
+        await self.harness.worker.start()
 
     async def mend(self) -> None:
         self.write(intel=WELL)
         await self.restart()
 
     def _composer(self) -> Any:
-        body, none = self.body, None
+        body, none = self.harness, None
         cache = cache_of(body.clock, CountingSharedCache(body.clock))
         body.gatherers["intel"] = Gatherer(recipe=self._recipe(), resources={}, cache=cache, timeout=20.0)
         given: Any = dict.fromkeys(("transport", "secrets", "trust_store", "tokens", "notices"), none)
@@ -105,32 +105,32 @@ class World:
         for number in range(first, first + count):
             own = {"destinations": [HOOK | {"destination_id": f"hook-{number}"}]} | fields
             about = {"work_unit_id": f"wu-{number}", "incident_id": f"inc-{number}"}
-            await self.body.publish(occurred_at="2026-03-06T08:00:00Z", **about, **own)
+            await self.harness.publish(occurred_at="2026-03-06T08:00:00Z", **about, **own)
 
     async def letters(self, count: int) -> list[Message]:
-        await self.body.clock.until(lambda: len(self.body.broker.dead) == count, 300.0)
-        letters = list(self.body.broker.dead)
-        self.body.broker.dead.clear()
+        await self.harness.clock.until(lambda: len(self.harness.broker.dead) == count, 300.0)
+        letters = list(self.harness.broker.dead)
+        self.harness.broker.dead.clear()
         return letters
 
     async def move_back(self, *letters: Message) -> None:
         for letter in letters:
-            await self.body.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
+            await self.harness.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
 
     @property
     def told(self) -> Counter[str]:
-        return Counter(it.destination.destination_id for _, it in self.body.channel.sends)
+        return Counter(it.destination.destination_id for _, it in self.harness.channel.sends)
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> Any:
-    body = Body(VirtualClock())
-    world = World(body, tmp_path)
-    await body.heart.start()
+    harness = WorkerHarness(VirtualClock())
+    world = World(harness, tmp_path)
+    await harness.worker.start()
     await world.restart()
     yield world
-    await body.heart.close(0.0)
-    await body.broker.close()
+    await harness.worker.close(0.0)
+    await harness.broker.close()
 
 
 def hooks(*numbers: int) -> Counter[str]:
