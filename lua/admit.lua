@@ -17,8 +17,8 @@
 
 local MARGIN = 1000  -- ms that a limit outlives its last booking
 
-local told = answer(unpack(ARGV, 1, 6))
-if told then return told end
+local reply = answer(unpack(ARGV, 1, 6))
+if reply then return reply end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
 local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
 if tonumber(place[1] or 0) > now then return {'disabled'} end

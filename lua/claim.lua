@@ -11,8 +11,8 @@
 --                                      claimed; takeovers: so many before us, in a row, ended without an outcome;
 --                                      doubt: 1 where one of them may have been sending
 
-local told = answer(unpack(ARGV, 1, 5))
-if told then return told end
+local reply = answer(unpack(ARGV, 1, 5))
+if reply then return reply end
 local suspect = tonumber(ARGV[6])
 if claimed and suspect > 0 and record.takeovers + 1 >= suspect then return {'suspect'} end
 return take(unpack(ARGV, 1, 5))

@@ -53,8 +53,8 @@ local function settle()
   redis.call('PEXPIRE', KEYS[1], ttl)
   if not KEYS[3] then return 'ok' end
 
-  local verdict, hold, story, patience, off, story_ttl = unpack(ARGV, 12, 17)
-  redis.call('RPUSH', KEYS[3], story)
+  local verdict, hold, entry, disable_after, off, story_ttl = unpack(ARGV, 12, 17)
+  redis.call('RPUSH', KEYS[3], entry)
   redis.call('LTRIM', KEYS[3], -STORY, -1)
   redis.call('PEXPIRE', KEYS[3], story_ttl)
 
@@ -73,19 +73,19 @@ local function settle()
   end
   if verdict == 'neither' then return 'ok' end
 
-  local turned = 'ok'
+  local transition = 'ok'
   if tonumber(hold) > 0 then redis.call('HSET', KEYS[2], 'hold', integer(now + hold)) end
   if tonumber(place[3] or 0) <= now then
     if verdict == 'gone' then
-      turned = switch_off('gone')
+      transition = switch_off('gone')
     elseif not place[1] then
       redis.call('HSET', KEYS[2], 'failing', integer(now))
-    elseif now - place[1] >= tonumber(patience) then
-      turned = switch_off('failing')
+    elseif now - place[1] >= tonumber(disable_after) then
+      transition = switch_off('failing')
     end
   end
   redis.call('PEXPIRE', KEYS[2], math.max(ttl, math.ceil(off / 1000)))
-  return turned
+  return transition
 end
 
 local said = settle()

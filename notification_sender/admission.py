@@ -32,7 +32,6 @@ from notification_sender.ports.ledger import (
     Unwanted,
 )
 
-
 BEGUN_SECONDS = 1.0
 """Age up to which a claim that begins the send is not looked at again: far less than any lease. A dial that takes longer,
 or a process that was stopped meanwhile, has to ask."""

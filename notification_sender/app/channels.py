@@ -26,7 +26,7 @@ from notification_sender.policy.retry import Schedule
 from notification_sender.ports.channels import Channel
 from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 
 MINUTE = 60.0
 
@@ -94,11 +94,11 @@ class Recipients:
         self._closing.push_async_callback(mailer.close)
         return mailer
 
-    def rooms(self, settings: Settings) -> dict[str, Room]:
+    def bulkheads(self, settings: Settings) -> dict[str, ChannelBulkhead]:
         """By channel, where a server on the way limits what it takes at once."""
         longest = settings.send_timeout / 2
         return {
-            name: Room(it.capacity.at_once, longest=longest, later=it.capacity.retry_after)
+            name: ChannelBulkhead(it.capacity.at_once, longest=longest, later=it.capacity.retry_after)
             for name, it in self._types.items()
             if it.capacity is not None
         }

@@ -84,7 +84,7 @@ class App:
             relevance=Relevance(gatherers=gatherers, clock=self._clock, metrics=self._metrics),
             leases=self._leases,
             metrics=self._metrics,
-            rooms=self._recipients.rooms(settings),
+            bulkheads=self._recipients.bulkheads(settings),
         )
         self._consuming = False
         self._opened = AsyncExitStack()

@@ -14,7 +14,7 @@ import typer
 from notification_sender.cli.conventions import PROBLEM_FOUND
 
 if TYPE_CHECKING:
-    from notification_sender.policy.audit import Audit, Ends, Fate
+    from notification_sender.policy.audit import Audit, Ends, RecordedOutcome
 
 
 def audit(
@@ -109,11 +109,11 @@ def _counts(ends: "Ends") -> list[dict[str, Any]]:
     ]
 
 
-def _record(unit: str, fate: "Fate") -> dict[str, str | None]:
+def _record(unit: str, outcome: "RecordedOutcome") -> dict[str, str | None]:
     return {
         "work_unit_id": _work_unit(unit),
-        "notification_id": fate.notification_id or None,
-        "destination_id": fate.destination_id or None,
-        "outcome": fate.state,
-        "reason": fate.reason,
+        "notification_id": outcome.notification_id or None,
+        "destination_id": outcome.destination_id or None,
+        "outcome": outcome.state,
+        "reason": outcome.reason,
     }

@@ -9,7 +9,7 @@ from notification_sender.model.errors import SendFailed
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 from notification_sender.policy.attempt_report import Verdict
 from notification_sender.ports.clock import Clock
-from notification_sender.ports.ledger import Turn
+from notification_sender.ports.ledger import Transition
 from notification_sender.telemetry.attempt_record import AttemptFacts, AttemptRecord, End, known_facts, milliseconds
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
@@ -41,13 +41,13 @@ class OutcomeReporter:
         known |= detail
         self._say(f"{what}.{word}", known, warn=word in {"dead", "failed"})
 
-    def destination_changed(self, turn: Turn, verdict: Verdict, facts: AttemptFacts) -> None:
+    def destination_changed(self, transition: Transition, verdict: Verdict, facts: AttemptFacts) -> None:
         """An attempt has disabled its destination, or is the first accepted after that. ``facts``: of the attempt."""
-        record = AttemptRecord(facts=facts, end=End(outcome=turn, reason=verdict))
+        record = AttemptRecord(facts=facts, end=End(outcome=transition, reason=verdict))
         known = record.known()
         if self._events is not None:
             self._events.publish("destination", str(facts.destination_id), record, known, self._clock.now())
-        self._say(f"destination.{turn}", known, warn=True)
+        self._say(f"destination.{transition}", known, warn=True)
 
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""

@@ -109,7 +109,7 @@ class Bulkhead:
             self._shares.release(name, ticket, now=self._clock.monotonic())
 
 
-class Room:
+class ChannelBulkhead:
     """Places for the notifications of one channel that are rendered and not settled: bodies are large, and a mail
     server takes only so many at a time. Organizations take turns.
     """

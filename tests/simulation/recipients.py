@@ -19,7 +19,7 @@ from notification_sender.model.errors import (
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Dead, Receipt
 from notification_sender.model.unit import WorkUnit
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import matching_destinations
 from notification_sender.ports.channels import Begin
 from notification_sender.targets import Target
 from tests.simulation.observer import Sending
@@ -185,4 +185,4 @@ class Composer:
 def targets(unit: WorkUnit) -> list[Target]:
     """Whom a unit reaches, in their order."""
     given = [Destination.model_validate(it) for it in unit.destinations or ()]
-    return [*map(Target, told(unit, given))]
+    return [*map(Target, matching_destinations(unit, given))]

@@ -115,10 +115,10 @@ class Store:
         return await self._ask("renew", claim.key.id, lambda: self._world.ledger.renew(claim))
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.finish(claim, final, tried, unit)
+            written = await self._world.ledger.finish(claim, final, report, unit)
             self._ends_unit(written, unit)
             if written.ours:
                 self._observer.settles(claim, final, self._world.loop.time())
@@ -133,11 +133,11 @@ class Store:
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried, unit=unit)
+            written = await self._world.ledger.release(claim, attempt, delay=delay, report=report, unit=unit)
             self._ends_unit(written, unit)
             if written.ours:
                 self._observer.settles(claim, None, self._world.loop.time())

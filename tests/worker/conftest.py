@@ -19,7 +19,7 @@ from notification_sender.model.errors import SchemaViolation, SubjectNotFound, U
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import WorkUnit, subject_fields
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import matching_destinations
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import RetryPolicy, Schedule
 from notification_sender.ports.channels import Begin
@@ -27,7 +27,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.targets import Target
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
 from tests.oracles.fleet import MemoryFleet
@@ -126,7 +126,7 @@ class Composer:
         if self.faults:
             raise self.faults.popleft()
         given = [Destination.model_validate(it) for it in unit.destinations or ()]
-        targets = [*map(Target, told(unit, given))]
+        targets = [*map(Target, matching_destinations(unit, given))]
         return Composition(targets, lambda it: Composed(self._notification(unit, it.destination)))
 
     def _notification(self, unit: WorkUnit, destination: Destination) -> Notification:
@@ -168,7 +168,7 @@ class Away:
 class WorkerHarness:
     """One worker on memory, with everything a test wants to look at."""
 
-    rooms: Mapping[str, Room] = {}
+    bulkheads: Mapping[str, ChannelBulkhead] = {}
 
     def __init__(self, clock: VirtualClock, **pace: Any) -> None:
         self.clock = clock
@@ -232,7 +232,7 @@ class WorkerHarness:
             relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
             leases=leases,
             metrics=self.metrics,
-            rooms=self.rooms,
+            bulkheads=self.bulkheads,
         )
 
     async def publish(

@@ -9,7 +9,7 @@ import pytest
 
 from notification_sender.model.errors import SendFailed, Sent
 from notification_sender.model.notification import Notification
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 from tests.patience import patience
 from tests.virtual import VirtualClock
 from tests.worker.conftest import WorkerHarness
@@ -21,8 +21,10 @@ MANY = 400
 class Crowded(WorkerHarness):
     """``most``: notifications that were alive at once, with their content, whenever one was sent."""
 
-    def __init__(self, clock: VirtualClock, rooms: dict[str, Room] | None = None) -> None:
-        self.rooms = {"webhook": Room(PLACES, longest=60.0, later=5.0)} if rooms is None else rooms
+    def __init__(self, clock: VirtualClock, bulkheads: dict[str, ChannelBulkhead] | None = None) -> None:
+        self.bulkheads = (
+            {"webhook": ChannelBulkhead(PLACES, longest=60.0, later=5.0)} if bulkheads is None else bulkheads
+        )
         self.most = 0
         super().__init__(clock)
         self.channel.takes = self._takes
@@ -77,10 +79,10 @@ async def test_one_message_of_another_organization_does_not_wait_for_a_backlog(c
 
 
 async def test_who_gets_no_place_in_time_gives_its_slot_back_and_has_used_no_attempt() -> None:
-    room = Room(1, longest=0.01, later=5.0)
-    harness = Crowded(VirtualClock(), {"webhook": room})
+    bulkhead = ChannelBulkhead(1, longest=0.01, later=5.0)
+    harness = Crowded(VirtualClock(), {"webhook": bulkhead})
     await harness.worker.start()
-    async with room.place("other"), patience(10):
+    async with bulkhead.place("other"), patience(10):
         await harness.publish()
         while not harness.broker._delayed:  # noqa: ASYNC110 - only asked
             await asyncio.sleep(0)

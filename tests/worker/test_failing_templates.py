@@ -392,8 +392,8 @@ async def test_slices_of_a_large_unit_wait_as_well(world: World) -> None:
     await world.mend()
     await world.body.clock.until(world.body.idle)
     assert world.told == hooks(100)
-    [fates] = (await world.body.memory.unit_states("b", "org-1")).values()
-    assert [it.state for it in fates] == ["delivered"] * 100
+    [outcomes] = (await world.body.memory.unit_states("b", "org-1")).values()
+    assert [it.state for it in outcomes] == ["delivered"] * 100
 
 
 @pytest.mark.parametrize("listed", [True, False])

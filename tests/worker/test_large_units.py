@@ -33,8 +33,8 @@ async def test_all_of_it_is_told_once_and_it_counts_as_one(harness: WorkerHarnes
     await harness.clock.until(harness.idle)
     assert told(harness) == Counter(f"hook-{number}" for number in range(MANY))
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
-    [fates] = (await harness.memory.unit_states("b", "org-1")).values()
-    assert [it.state for it in fates] == ["delivered"] * MANY
+    [outcomes] = (await harness.memory.unit_states("b", "org-1")).values()
+    assert [it.state for it in outcomes] == ["delivered"] * MANY
 
 
 async def test_no_more_bodies_are_held_than_are_sent_at_once(harness: WorkerHarness) -> None:

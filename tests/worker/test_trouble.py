@@ -133,8 +133,8 @@ async def test_every_unit_of_a_batch_that_could_be_read_is_seen(harness: WorkerH
     harness.composer.refusals["odd"] = "no such recipe"
     await harness.publish(work_unit_id="odd", batch=batch)
     await harness.clock.until(lambda: len(harness.broker.dead) == 1)
-    fates = await harness.memory.unit_states("nightly", "org-1")
-    assert sorted(its[0].state for its in fates.values()) == ["dead", "delivered", "suppressed", "waiting"]
+    outcomes = await harness.memory.unit_states("nightly", "org-1")
+    assert sorted(its[0].state for its in outcomes.values()) == ["dead", "delivered", "suppressed", "waiting"]
 
 
 async def test_a_delivered_unit_that_comes_again_after_it_expired_is_no_dead_letter(harness: WorkerHarness) -> None:

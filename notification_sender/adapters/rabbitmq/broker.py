@@ -66,7 +66,7 @@ class RabbitMQ:
         self._consuming = BrokerConnection(url=url, purpose="consume", clock=clock)
         self._publishing = BrokerConnection(url=url, purpose="publish", clock=clock, returned=self._returned)
         self._events = RabbitmqEvents(url=url, exchange=topology.events, clock=clock, lost=lost, mend=self._mend)
-        self.tell = self._events.tell
+        self.publish_event = self._events.publish_event
         self._outgoing = ConfirmingPublisher(link=self._publishing, clock=clock, timeout=timeout)
         self._subscriptions: dict[Lane, Subscription] = {}
         self._unroutable = Unroutable(

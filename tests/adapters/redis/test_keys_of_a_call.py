@@ -90,9 +90,9 @@ async def an_audit(store: Counting) -> None:
     ids = [f"n-{number}" for number in range(MANY)]
     claim = await records.claim(Key("o", "unit", "wu-0"), "t", 1, replays=0)
     assert await records.finish(Claim(Key("o", "unit", "wu-0"), "t", 1), TerminalState("done", "", ids)), claim
-    fates = await records.unit_states("b", "o")
-    assert len(fates) == MANY
-    assert len(fates["wu-0"]) == MANY
+    outcomes = await records.unit_states("b", "o")
+    assert len(outcomes) == MANY
+    assert len(outcomes["wu-0"]) == MANY
     assert await records.batches("b") == {"o": MANY}
 
 

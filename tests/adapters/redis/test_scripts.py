@@ -163,9 +163,7 @@ class Ledgers(RuleBasedStateMachine):
         self.both(lambda it: it.finish(claim, final, tried, unit))
 
     @rule(which=latest, attempt=attempts, delay=delays, tried=st.none() | tried, of=st.none() | latest)
-    def release(  # noqa: PLR0913 - each is drawn
-        self, which: int, attempt: int, delay: float, tried: AttemptReport | None, of: int | None
-    ) -> None:
+    def release(self, which: int, attempt: int, delay: float, tried: AttemptReport | None, of: int | None) -> None:
         claim, unit = self.held(which), self.unit_end(of)
         self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried, unit=unit))
 
