@@ -125,7 +125,7 @@ def _options(settings: Settings, channel: ChannelType) -> dict[str, str | None]:
 
 def hosts(settings: Settings, store: Store, clock: Clock) -> Hosts:
     """The state of recipients' hosts, shared by the fleet. A probe of a host may take as long as a lease."""
-    return Hosts(fleet=store.fleet, news=store.news, clock=clock, dice=random.random, timeout=settings.lease)
+    return Hosts(fleet=store.fleet, pubsub=store.pubsub, clock=clock, dice=random.random, timeout=settings.lease)
 
 
 def bare_networks(settings: Settings) -> list[str]:

@@ -50,9 +50,9 @@ class Silence:
             self._waited += now - self._since
             self._since = now
 
-    def unanswered(self, whose: str) -> None:
+    def unanswered(self, organization: str) -> None:
         """A call for this organization ended without an answer."""
-        self._unanswered[whose] += 1
+        self._unanswered[organization] += 1
 
     def forget(self, now: float) -> None:
         """Count anew from now on: a call was answered, or the API is not called for a while."""
@@ -62,7 +62,7 @@ class Silence:
     def lasts(self, now: float) -> bool:
         """Whether the calls should stop: by the time, or after as many calls as open a breaker, however far apart."""
         calls = self._unanswered
-        weight = sum(count if whose == NOBODY else min(count, OF_ONE) for whose, count in calls.items())
+        weight = sum(count if organization == NOBODY else min(count, OF_ONE) for organization, count in calls.items())
         if weight >= API.failures:
             return True
         waited = self._waited + (now - self._since if self._under_way else 0.0)

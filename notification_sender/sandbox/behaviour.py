@@ -66,7 +66,7 @@ class Behaviour:
         finally:
             self.in_flight -= 1
 
-    def turn(self, **knobs: object) -> None:
+    def configure(self, **knobs: object) -> None:
         """Turn several knobs at once; a capacity raised like this lets those in who wait.
 
         Raises:

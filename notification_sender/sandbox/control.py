@@ -25,7 +25,7 @@ class Control:
         self._since = time.monotonic()
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/report", self._report),
-            ("POST", "/behaviours/{name}", self._turn),
+            ("POST", "/behaviours/{name}", self._configure),
         ]
         self.server = Server([*routes, *InboxPages(sandbox.inbox, sandbox.world).routes], port, sandbox.host)
 
@@ -37,12 +37,12 @@ class Control:
         facts = {"asked": platform.asked.total(), "different": len(platform.asked)}
         return answer(dataclasses.asdict(seen) | {"peaks": peaks, "api_peaks": platform.peaks, "facts": facts})
 
-    async def _turn(self, request: web.Request) -> web.Response:
+    async def _configure(self, request: web.Request) -> web.Response:
         behaviour = self._behaviour(request.match_info["name"])
         if behaviour is None:
             return refusal(404, "neither an endpoint nor a destination")
         try:
-            behaviour.turn(**orjson.loads(await request.read()))
+            behaviour.configure(**orjson.loads(await request.read()))
         except (ValueError, TypeError) as wrong:
             return refusal(422, str(wrong))
         return answer({})

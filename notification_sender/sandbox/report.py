@@ -42,7 +42,7 @@ class Report:
 
 def report(platform: Platform, inbox: Inbox, *, units: int, expected: int, seconds: float) -> Report:
     """Count what ``units`` came to."""
-    emails = {letter.notification_id for letter in inbox.letters}
+    emails = {letter.notification_id for letter in inbox.emails}
     return Report(
         units=units,
         expected=expected,
@@ -53,7 +53,7 @@ def report(platform: Platform, inbox: Inbox, *, units: int, expected: int, secon
         webhooks=len(set(inbox.accepted) - emails),
         emails=len(emails),
         duplicates=inbox.duplicates,
-        verified=len(inbox.posts) - len(inbox.unverified),
+        verified=len(inbox.webhooks) - len(inbox.unverified),
         unverified=len(inbox.unverified),
     )
 

@@ -52,7 +52,7 @@ class Server:
             await self.stop()
 
 
-async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.Response:
+async def leave_unanswered(request: web.Request, how: Literal["hang", "close"]) -> web.Response:
     """No answer, though the request was read: the caller cannot know what became of it."""
     if how == "hang":
         await asyncio.Event().wait()

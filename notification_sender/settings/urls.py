@@ -61,7 +61,7 @@ def check_options(url: str) -> None:
             raise ValueError(f"?{name}= has an invalid value")
 
 
-def weakening(url: str) -> list[str]:
+def weakened_options(url: str) -> list[str]:
     """The options of a URL that weaken its encryption or its proof of identity."""
     switches = SWITCHES.get(urlsplit(url).scheme, {})
     given = [(name, value) for name, value in _query(url) if name in switches]
@@ -71,7 +71,7 @@ def weakening(url: str) -> list[str]:
 def unencrypted(url: str) -> bool:
     """Whether traffic to the URL can be read in transit: unencrypted, and to another machine."""
     parts = urlsplit(url)
-    plain = parts.scheme in UNENCRYPTED_SCHEMES or (parts.scheme == "smtp" and bool(weakening(url)))
+    plain = parts.scheme in UNENCRYPTED_SCHEMES or (parts.scheme == "smtp" and bool(weakened_options(url)))
     return plain and not _loopback(parts.hostname or "")
 
 

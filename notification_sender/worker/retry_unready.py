@@ -67,12 +67,12 @@ class UnreadyRetry:
         """
         self._repeating += 1
         try:
-            return await self._insist(step, fault, longest)
+            return await self._repeat(step, fault, longest)
         finally:
             self._repeating -= 1
             self._until = self._clock.monotonic()
 
-    async def _insist(self, step: Callable[[], Awaitable[Result]], fault: Unready, longest: float) -> Result:
+    async def _repeat(self, step: Callable[[], Awaitable[Result]], fault: Unready, longest: float) -> Result:
         until = self._clock.monotonic() + longest
         while self._clock.monotonic() < until:
             _log.debug("backend.retrying", error=str(fault))

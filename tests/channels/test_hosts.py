@@ -26,7 +26,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def hosts(clock: VirtualClock) -> Hosts:
     return Hosts(
-        fleet=MemoryFleet(clock=clock, period=1.0), news=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0
+        fleet=MemoryFleet(clock=clock, period=1.0), pubsub=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0
     )
 
 
@@ -91,9 +91,11 @@ class Fleet:
     """Some processes that hear of each other."""
 
     def __init__(self, clock: VirtualClock, size: int = 2) -> None:
-        news, fleet = MemoryPubSub(), MemoryFleet(clock=clock, period=1.0)
+        pubsub, fleet = MemoryPubSub(), MemoryFleet(clock=clock, period=1.0)
         self.clock = clock
-        self.pods = [Hosts(fleet=fleet, news=news, clock=clock, dice=lambda: 0.5, timeout=30.0) for _ in range(size)]
+        self.pods = [
+            Hosts(fleet=fleet, pubsub=pubsub, clock=clock, dice=lambda: 0.5, timeout=30.0) for _ in range(size)
+        ]
 
     async def send(self, pod: int, organization: str, *, well: bool) -> SendPermit:
         """As a worker does it: only if it is let."""
@@ -102,7 +104,7 @@ class Fleet:
             permit.well = well
             permit.begun -= SLOW
         self.pods[pod].release(permit)
-        for _ in range(5):  # the news
+        for _ in range(5):  # the messages
             await asyncio.sleep(0)
         return permit
 

@@ -24,7 +24,7 @@ def degraded(post: Post) -> list[str]:
 
 
 def posts_at(inbox: Inbox, destination_id: str) -> list[Post]:
-    return [post for post in inbox.posts if post.destination_id == destination_id]
+    return [post for post in inbox.webhooks if post.destination_id == destination_id]
 
 
 def reasons(letters: Iterable[AbstractIncomingMessage]) -> dict[str, object]:

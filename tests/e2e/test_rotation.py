@@ -55,13 +55,13 @@ async def test_a_key_is_rotated_under_load_and_each_post_is_good_to_who_has_eith
         await broker.publish([it | {"destinations": [told]} for it in made])
         await inbox.receives(20)
         put(file, NEW, OLD)
-        while verified_by(inbox.posts[-1]) != {OLD, NEW}:
-            await inbox.receives(len(inbox.posts) + 1)
-        await inbox.receives(len(inbox.posts) + 50)
-        known_to_all = len(inbox.posts)
+        while verified_by(inbox.webhooks[-1]) != {OLD, NEW}:
+            await inbox.receives(len(inbox.webhooks) + 1)
+        await inbox.receives(len(inbox.webhooks) + 50)
+        known_to_all = len(inbox.webhooks)
         put(file, NEW)
         await inbox.accepts(POSTS)
-    by = [verified_by(post) for post in inbox.posts]
+    by = [verified_by(post) for post in inbox.webhooks]
     assert set() not in by
     assert {OLD, NEW} in by
     assert all(OLD in keys for keys in by[:known_to_all])

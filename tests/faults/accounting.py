@@ -141,7 +141,7 @@ class Accounts:
 
     def posts(self) -> dict[str, list[Post]]:
         posts: dict[str, list[Post]] = defaultdict(list)
-        for post in self._inbox.posts:
+        for post in self._inbox.webhooks:
             posts[post.notification_id].append(post)
         return posts
 
@@ -193,7 +193,7 @@ class Accounts:
     def figures(self, since: float, pids: Iterable[int]) -> Figures:
         """``since``: when the fault was over, in seconds since the epoch."""
         first: dict[str, float] = {}
-        for post in self._inbox.posts:
+        for post in self._inbox.webhooks:
             if post.accepted:
                 first.setdefault(post.notification_id, post.arrived)
         waits = sorted(at - self.confirmed[id_].at for id_, at in first.items() if id_ in self.confirmed)
@@ -202,7 +202,7 @@ class Accounts:
             accounted=len(self.confirmed) - len(self.missing()),
             duplicates=self.duplicates,
             recovery=min((it - since for it in first.values() if it >= since), default=0.0),
-            amplification=len(self._inbox.posts) / max(len(first), 1),
+            amplification=len(self._inbox.webhooks) / max(len(first), 1),
             p99=waits[math.ceil(0.99 * len(waits)) - 1] if waits else 0.0,
             rss=max(map(_peak_rss, pids), default=0.0),
         )

@@ -206,7 +206,7 @@ class Rig:
 
     def most_within(self, seconds: float) -> int:
         """Webhooks that arrived in the fullest window of this length."""
-        times = [post.arrived for post in self.inbox.posts]
+        times = [post.arrived for post in self.inbox.webhooks]
         return max(sum(start <= it < start + seconds for it in times) for start in times)
 
     async def _held(self) -> str:

@@ -59,7 +59,7 @@ def behaviours(rig: Rig, *endpoints: Endpoint) -> list[Behaviour]:
 
 def turn(rig: Rig, *endpoints: Endpoint, **knobs: object) -> None:
     for behaviour in behaviours(rig, *endpoints):
-        behaviour.turn(**knobs)
+        behaviour.configure(**knobs)
 
 
 def calls(rig: Rig) -> int:
@@ -72,7 +72,7 @@ def said(workers: Iterable[Worker], event: str) -> int:
 
 def told_of(rig: Rig) -> dict[str, Record]:
     """What each unit's recipient reads, by the unit."""
-    return {data["work_unit_id"]: data for post in rig.inbox.posts if (data := payload(post)["data"])}
+    return {data["work_unit_id"]: data for post in rig.inbox.webhooks if (data := payload(post)["data"])}
 
 
 OPTIONAL = {"address"}
@@ -458,7 +458,7 @@ async def test_processes_that_contend_for_one_limit_use_it_up_and_never_more(rig
     for window in (1.0, 10.0):
         assert fullest(let_go, window) <= burst + rate * (window + patient(0.25))
     # What arrives within ten seconds was let go within ten and the longest way, new connections and all.
-    arrived = sorted(post.arrived for post in rig.inbox.posts)
+    arrived = sorted(post.arrived for post in rig.inbox.webhooks)
     ways = [arrival - start for start, arrival in zip(let_go, arrived, strict=True)]
     assert 0 <= min(ways) <= max(ways) < patient(1.0)
     assert fullest(arrived, 10.0) <= burst + rate * (10 + patient(0.25) + max(ways))

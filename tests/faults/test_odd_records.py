@@ -85,7 +85,7 @@ async def waits(rig: Rig, units: Sequence[Record], more: Sequence[Record] = ()) 
     async with patience(60):
         await rig.inbox.accepts(before + len(units))
     wanted = {unit["destinations"][0]["destination_id"] for unit in units}
-    arrived = {post.notification_id: post.arrived for post in reversed(rig.inbox.posts)}
+    arrived = {post.notification_id: post.arrived for post in reversed(rig.inbox.webhooks)}
     confirmed = rig.accounts.confirmed
     return [arrived[id_] - one.at for id_, one in confirmed.items() if one.destination_id in wanted]
 

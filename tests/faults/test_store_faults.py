@@ -35,9 +35,9 @@ async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig
             await rig.inbox.accepts(20)
         victim.store.hang()
         await victim.worker.becomes(503)
-        begun = len(rig.inbox.posts)
+        begun = len(rig.inbox.webhooks)
         await rig.publish(rig.units(20))
-        assert len(rig.inbox.posts) == begun
+        assert len(rig.inbox.webhooks) == begun
         victim.store.resume()
         figures = await rig.account(since=time.time())
     assert 0 < figures.recovery <= patient(5)
@@ -54,7 +54,7 @@ async def test_a_full_store_takes_the_records_of_what_is_being_sent_and_no_new_c
         try:
             await worker.says("notification.delivered", times=8)
             await worker.says("backend.retrying")
-            assert len(rig.inbox.posts) == 8
+            assert len(rig.inbox.webhooks) == 8
         finally:
             await rig.ask("CONFIG", "SET", "maxmemory", "0")
         figures = await rig.account(since=time.time())

@@ -62,7 +62,7 @@ def build_worker(pod: "Pod", *, held: bool) -> Worker:
     deliverer = Deliverer(
         admissions=Admissions(ledger=store, limits=limits, count=lambda _: None, clock=pod, dice=dice),
         channels={"webhook": Channel(pod, "webhook", held=False), "email": Channel(pod, "email", held=held)},
-        hosts=Hosts(fleet=store, news=simulated_ports.PubSub(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
+        hosts=Hosts(fleet=store, pubsub=simulated_ports.PubSub(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
         retry_policy=retry_policy,
         hold_unknown={"email"} if held else set(),
         leases=claims,

@@ -118,11 +118,11 @@ class Run:
         try:
             async with patience(GOOD_WITHIN):
                 while not all(self._rig.inbox.accepted.get(id_) for id_ in ids):
-                    await self._rig.inbox.receives(len(self._rig.inbox.posts) + 1)
+                    await self._rig.inbox.receives(len(self._rig.inbox.webhooks) + 1)
         except TimeoutError:
             missing = sum(not self._rig.inbox.accepted.get(id_) for id_ in ids)
             self._report.faults.append(f"{missing} of {len(ids)} good ones are not delivered{_in_hand(ends)}")
-        came = {it.notification_id: it.arrived for it in reversed(self._rig.inbox.posts) if it.accepted}
+        came = {it.notification_id: it.arrived for it in reversed(self._rig.inbox.webhooks) if it.accepted}
         arrived = {id_: came.get(id_, time.time()) for id_ in ids}
         waits = [at - self._rig.accounts.confirmed[id_].at for id_, at in arrived.items()]
         return max(arrived.values()) - begun, waits

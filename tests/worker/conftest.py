@@ -191,7 +191,7 @@ class WorkerHarness:
         self.hold_unknown: set[str] = set()
         self.metrics = Metrics()
         self.fleet = MemoryFleet(clock=clock, period=1.0)
-        self.news = MemoryPubSub()
+        self.pubsub = MemoryPubSub()
         self.worker = self.another(**pace)
 
     def another(self, **pace: Any) -> Worker:
@@ -206,7 +206,7 @@ class WorkerHarness:
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
         )
-        self.hosts = Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
+        self.hosts = Hosts(fleet=self.fleet, pubsub=self.pubsub, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
         leases = LeaseKeeper(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(
             admissions=Admissions(

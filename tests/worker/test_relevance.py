@@ -1,4 +1,4 @@
-"""News that waited: told where it still matters or nobody can say, held back where its recipe says that it is stale."""
+"""Notifications that waited: sent while they are still relevant or nobody knows, else suppressed by their recipe."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ from notification_sender.context.cache.leases import FetchWaiters, decode_fault,
 from notification_sender.context.cache.local import LocalCache
 from notification_sender.context.upstream.errors import BadRecord, NotFound
 from notification_sender.fleet.background import BackgroundTasks
-from notification_sender.model.cause import Cause, Phase, reached
+from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.ports.cache import CacheEntry, CacheLookup, SharedCache
 from notification_sender.ports.clock import Clock, Dice
@@ -158,7 +158,7 @@ class FleetFetch:
 
     async def _wait(self, woken: "asyncio.Future[str]", lease: float, deadline: float) -> None:
         """Wait for the end of another process' fetch, of its lease, or of the deadline."""
-        reached(Cause(phase=Phase.SHARED))
+        record_progress(Cause(phase=Phase.SHARED))
         seconds = max(0.0, min(lease, deadline - self._clock.monotonic()))
         await asyncio.wait({woken}, timeout=seconds)
         if woken.done() and woken.result():

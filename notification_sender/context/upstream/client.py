@@ -16,9 +16,9 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from notification_sender.context.upstream import responses
 from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Broken, Foreign, NotFound
 from notification_sender.context.upstream.guard import CallPermit, Guard, Health
+from notification_sender.context.upstream.requesting_organization import requesting_organization
 from notification_sender.context.upstream.responses import Call
-from notification_sender.context.upstream.whose import whose
-from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, reached
+from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable, Sent, TransportError
 from notification_sender.policy.retry import retry_after
 from notification_sender.telemetry.lag import Deadline
@@ -60,14 +60,14 @@ class _Ask:
     def reach(self, phase: Phase, status: int | None = None) -> None:
         """Note that the try has come to ``phase``."""
         self.cause = Cause(api=self.cause.api, status=status, phase=phase)
-        reached(self.cause)
+        record_progress(self.cause)
 
 
-class _Passing(ContextUnavailable):
+class _Retryable(ContextUnavailable):
     """Another try may succeed."""
 
 
-class _Breaking(_Passing, Broken):
+class _RetryableBroken(_Retryable, Broken):
     """Another try may succeed, and the failure may be about the thing asked for."""
 
 
@@ -101,7 +101,7 @@ class Upstream:
         self._token = token
         self._random_bytes = random_bytes
         self._retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, _Passing) and guard.retries.spend()),
+            retry=retry_if_exception(lambda error: isinstance(error, _Retryable) and guard.retries.spend()),
             stop=stop_after_attempt(TRIES),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             reraise=True,
@@ -160,7 +160,7 @@ class Upstream:
         if bad is not None:
             raise bad
         if value is not None:
-            reached(NOBODY_KNOWS)
+            record_progress(NOBODY_KNOWS)
             return value
         if status in responses.PASSING:
             refusal = responses.refusal(where, status, self.api)
@@ -169,8 +169,8 @@ class Upstream:
 
     def _trouble(self, ask: _Ask, words: str, *, broken: bool = False) -> ContextUnavailable:
         """The error of a try. It is worth another one, unless the circuit is open by now."""
-        passing = _Breaking if broken else _Passing
-        kind = ContextUnavailable if self._guard.out else passing
+        retryable = _RetryableBroken if broken else _Retryable
+        kind = ContextUnavailable if self._guard.out else retryable
         ask.trouble = kind(words, cause=ask.cause)
         return ask.trouble
 
@@ -201,13 +201,17 @@ class Upstream:
         except TransportError as error:
             permit.health = Health.OVERLOADED
             call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
-            permit.whose = "" if error.sent is Sent.NOTHING else whose.get()
+            permit.organization = "" if error.sent is Sent.NOTHING else requesting_organization.get()
             if error.sent is not Sent.NOTHING and ask.cause.phase is Phase.CONNECT:
                 ask.reach(Phase.FIRST_BYTE)
             raise
         except asyncio.CancelledError:
             if ask.time.expired():
-                permit.health, call.result, permit.whose = Health.OVERLOADED, "timeout", whose.get()
+                permit.health, call.result, permit.organization = (
+                    Health.OVERLOADED,
+                    "timeout",
+                    requesting_organization.get(),
+                )
             raise
         finally:
             call.seconds = clock() - begun
@@ -230,18 +234,18 @@ class Upstream:
             # The refusal of a token that has just expired says nothing of the API; that of a fresh one does.
             permit.health = Health.FAILED if fresh else Health.UNKNOWN
         if permit.health is Health.WELL or responses.of_one_record(status):
-            permit.whose = whose.get()
+            permit.organization = requesting_organization.get()
         if not HTTPStatus(200) <= status < HTTPStatus(300):
             return status, None
         try:
             return status, await responses.parsed(await self._body(response, ask), ask.shape)
         except BadRecord:
-            call.result, permit.whose = "bad_record", whose.get()
-            if permit.whose:  # unreadable records of all organizations are an outage
+            call.result, permit.organization = "bad_record", requesting_organization.get()
+            if permit.organization:  # unreadable records of all organizations are an outage
                 permit.health = Health.FAILED
             raise
         except BadAnswer:
-            permit.health, call.result, permit.whose = Health.FAILED, "bad_answer", whose.get()
+            permit.health, call.result, permit.organization = Health.FAILED, "bad_answer", requesting_organization.get()
             raise
 
     async def _body(self, response: httpx.Response, ask: _Ask) -> bytes:

@@ -8,8 +8,8 @@ from typing import Literal
 
 import orjson
 
-from notification_sender.sandbox.inbox.inbox import Inbox, Post
-from notification_sender.sandbox.inbox.mailbox import Letter
+from notification_sender.sandbox.inbox.inbox import Inbox, ReceivedWebhook
+from notification_sender.sandbox.inbox.mailbox import ReceivedEmail
 from notification_sender.sandbox.inbox.reading import readable
 from notification_sender.sandbox.platform.records import Record
 from notification_sender.sandbox.platform.world import World
@@ -67,7 +67,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class WebhookArrival(Arrival):
-    post: Post
+    post: ReceivedWebhook
 
     @cached_property
     def _body(self) -> Record:
@@ -94,7 +94,7 @@ class WebhookArrival(Arrival):
 
 @dataclass(frozen=True)
 class EmailArrival(Arrival):
-    letter: Letter
+    letter: ReceivedEmail
 
     @property
     def title(self) -> str:
@@ -146,11 +146,11 @@ class Filter:
 def arrivals(inbox: Inbox, world: World) -> list[Arrival]:
     """Everything that arrived, the newest first."""
     owners = _owners(world)
-    both: list[Arrival] = [*_webhooks(inbox.posts, owners), *_emails(inbox.letters, owners)]
+    both: list[Arrival] = [*_webhooks(inbox.webhooks, owners), *_emails(inbox.emails, owners)]
     return sorted(both, key=lambda it: it.arrived, reverse=True)
 
 
-def _webhooks(posts: Iterable[Post], owners: Mapping[str, tuple[str, str]]) -> Iterator[WebhookArrival]:
+def _webhooks(posts: Iterable[ReceivedWebhook], owners: Mapping[str, tuple[str, str]]) -> Iterator[WebhookArrival]:
     for number, post in enumerate(posts):
         destination, organization = owners.get(post.destination_id, (post.destination_id, ""))
         yield WebhookArrival(
@@ -167,7 +167,7 @@ def _webhooks(posts: Iterable[Post], owners: Mapping[str, tuple[str, str]]) -> I
         )
 
 
-def _emails(letters: Iterable[Letter], owners: Mapping[str, tuple[str, str]]) -> Iterator[EmailArrival]:
+def _emails(letters: Iterable[ReceivedEmail], owners: Mapping[str, tuple[str, str]]) -> Iterator[EmailArrival]:
     for number, letter in enumerate(letters):
         to = letter.recipients[0] if letter.recipients else ""
         destination, organization = owners.get(to, (to, ""))

@@ -12,15 +12,15 @@ from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Answer, Behaviour, Signal
 from notification_sender.sandbox.inbox.keys import signing_key
-from notification_sender.sandbox.inbox.mailbox import Letter, Mailbox
+from notification_sender.sandbox.inbox.mailbox import Mailbox, ReceivedEmail
 from notification_sender.sandbox.inbox.verification import problem
-from notification_sender.sandbox.serving import HOST, Server, withhold
+from notification_sender.sandbox.serving import HOST, Server, leave_unanswered
 
 UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class ReceivedWebhook:
     """One webhook as it arrived, in seconds since the epoch; ``headers`` in order."""
 
     destination_id: str
@@ -54,13 +54,13 @@ class Inbox:
         """``whsec_`` keys by destination, where they are not the sandbox's own."""
         self.admits: Callable[[str, str | None], bool] = lambda _destination_id, _authorization: True
         """Whether a destination takes a request with this ``Authorization``; else 401. ``Platform.admits``."""
-        self.posts: list[Post] = []
+        self.webhooks: list[ReceivedWebhook] = []
         """Every webhook that was read, in order."""
-        self.letters: list[Letter] = []
+        self.emails: list[ReceivedEmail] = []
         """Every email that was accepted."""
         self.accepted: Counter[str] = Counter()
         """How often each notification was accepted, by its id."""
-        self.mailbox = Mailbox(self.behaviours.__getitem__, self._keep_letter, smtp_port, host)
+        self.mailbox = Mailbox(self.behaviours.__getitem__, self._record_email, smtp_port, host)
         self._server = Server([("POST", "/hooks/{destination_id}", self._hook)], http_port, host)
         self._changed = Signal()
 
@@ -75,8 +75,8 @@ class Inbox:
         return sum(times - 1 for times in self.accepted.values())
 
     @property
-    def unverified(self) -> list[Post]:
-        return [post for post in self.posts if post.problem]
+    def unverified(self) -> list[ReceivedWebhook]:
+        return [post for post in self.webhooks if post.problem]
 
     def webhook_url(self, destination_id: str) -> str:
         """Where this destination listens; known once the inbox does."""
@@ -89,7 +89,7 @@ class Inbox:
 
     async def receives(self, posts: int) -> None:
         """Wait until so many webhooks were read, whatever they were answered."""
-        while len(self.posts) < posts:
+        while len(self.webhooks) < posts:
             await self._changed.wait()
 
     async def __aenter__(self) -> Self:
@@ -109,15 +109,15 @@ class Inbox:
             if not self.admits(destination_id, request.headers.get("authorization")):
                 said = UNAUTHORIZED  # noqa: PLW2901 - who is not let in gets no other answer
             answered = said or web.HTTPOk.status_code
-            self._keep_post(request, body, arrived, answered)
+            self._record_webhook(request, body, arrived, answered)
             if answered == "hang" or answered == "close":  # noqa: PLR1714 - the type checker follows this form
-                return await withhold(request, answered)
+                return await leave_unanswered(request, answered)
             return web.Response(status=answered, body=behaviour.body, headers=behaviour.headers)
 
-    def _keep_post(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
+    def _record_webhook(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
         destination_id = request.match_info["destination_id"]
         keys = self.keys.get(destination_id) or [signing_key(destination_id)]
-        post = Post(
+        post = ReceivedWebhook(
             destination_id=destination_id,
             headers=tuple(request.headers.items()),
             body=body,
@@ -125,12 +125,12 @@ class Inbox:
             answered=answered,
             problem=problem(request.headers, body, keys, time.time()),
         )
-        self.posts.append(post)
+        self.webhooks.append(post)
         if post.accepted:
             self.accepted[post.notification_id] += 1
         self._changed.fire()
 
-    def _keep_letter(self, letter: Letter) -> None:
-        self.letters.append(letter)
+    def _record_email(self, letter: ReceivedEmail) -> None:
+        self.emails.append(letter)
         self.accepted[letter.notification_id] += 1
         self._changed.fire()

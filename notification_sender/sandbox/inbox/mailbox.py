@@ -20,7 +20,7 @@ LARGEST = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Letter:
+class ReceivedEmail:
     """One message that was accepted. ``raw`` as it came over the wire, ``arrived`` in seconds since the epoch."""
 
     sender: str
@@ -54,12 +54,12 @@ class Mailbox:
     def __init__(
         self,
         behaviour: Callable[[str], Behaviour],
-        keep: Callable[[Letter], None],
+        on_email: Callable[[ReceivedEmail], None],
         port: int = 0,
         host: str = HOST,
     ) -> None:
         self._behaviour = behaviour
-        self._keep = keep
+        self._on_email = on_email
         self._host = host
         self.port = port
         self.stage: Literal["rcpt", "data"] = "data"
@@ -104,7 +104,7 @@ class Mailbox:
                 if said not in (None, 250):
                     return await server.refuse(said, behaviour.body)
             letter = _letter(envelope)
-            self._keep(letter)
+            self._on_email(letter)
         return f"250 2.0.0 kept as {letter.notification_id}"
 
 
@@ -142,8 +142,8 @@ class _Connection(SMTP):
         return f"{said} {'4.3.0 try again later' if temporary else '5.1.1 not wanted here'}"
 
 
-def _letter(envelope: Envelope) -> Letter:
-    return Letter(
+def _letter(envelope: Envelope) -> ReceivedEmail:
+    return ReceivedEmail(
         sender=envelope.mail_from or "",
         recipients=tuple(map(str, envelope.rcpt_tos)),
         raw=envelope.original_content or b"",

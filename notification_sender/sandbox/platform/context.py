@@ -33,7 +33,7 @@ async def context(world: World, unit: WorkUnit) -> dict[str, Any]:
         upstreams = Upstreams(settings, store=opened, clock=SystemClock(), metrics=metrics)
         cache = Cache(
             shared=opened.shared_cache,
-            news=opened.news,
+            pubsub=opened.pubsub,
             clock=SystemClock(),
             dice=random.random,
             prefix=settings.topology_prefix,

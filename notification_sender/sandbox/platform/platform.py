@@ -16,7 +16,7 @@ from notification_sender.sandbox.behaviour import Behaviour
 from notification_sender.sandbox.platform.endpoints import API, Endpoint, Endpoints, refusal
 from notification_sender.sandbox.platform.tokens import Bound, Tokens, origin
 from notification_sender.sandbox.platform.world import World
-from notification_sender.sandbox.serving import HOST, Handler, Server, withhold
+from notification_sender.sandbox.serving import HOST, Handler, Server, leave_unanswered
 
 CLIENT_ID = "notification-sender"
 CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - made up, and printed for everybody
@@ -133,7 +133,7 @@ class Platform:
         async with behaviour.call() as said:
             waited = time.monotonic() - came
             if said == "hang" or said == "close":  # noqa: PLR1714 - the type checker follows this form
-                return await withhold(request, said)
+                return await leave_unanswered(request, said)
             if said is None or (said == web.HTTPOk.status_code and behaviour.body is None):
                 response = await self._truth(endpoint, handler, request)
             else:

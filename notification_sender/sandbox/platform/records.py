@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.sandbox.platform.places import (
     ASSETS,
     INCIDENT_STATUSES,
@@ -22,11 +23,6 @@ Record = dict[str, Any]
 
 DAWN = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
 """The world is made at a fixed time: the same seed gives the same bytes on any day."""
-
-
-def rfc3339(moment: datetime) -> str:
-    """As most APIs answer: UTC, ``Z``, whole seconds where there is no fraction."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def shortly_before(dice: Random, moment: datetime, hours: int = 12) -> datetime:
@@ -109,8 +105,8 @@ def incident(dice: Random, incident_id: str, organization_id: str, place: Place)
         "incident_id": incident_id,
         "organization_id": organization_id,
         "status": dice.choice(INCIDENT_STATUSES),
-        "created": rfc3339(shortly_before(dice, modified, hours=48)),
-        "modified": rfc3339(modified),
+        "created": format_rfc3339(shortly_before(dice, modified, hours=48)),
+        "modified": format_rfc3339(modified),
         "location": {
             "location_id": f"loc-{incident_id}",
             "geojson": point(dice, place),
@@ -133,7 +129,7 @@ def _outage(dice: Random, incident_id: str, organization_id: str, number: int) -
         "status": dice.choice(INCIDENT_STATUSES),
         "provider": dice.choice(PROVIDERS),
         "summary": summary,
-        "started": rfc3339(shortly_before(dice, DAWN)),
+        "started": format_rfc3339(shortly_before(dice, DAWN)),
     }
 
 
@@ -143,7 +139,7 @@ def _internet_outage(dice: Random, incident_id: str, organization_id: str, place
         "organization_id": organization_id,
         "name": f"Routes of AS{dice.randrange(64496, 64512)} withdrawn around {place.city}",
         "status": dice.choice(INCIDENT_STATUSES),
-        "started": rfc3339(shortly_before(dice, DAWN)),
+        "started": format_rfc3339(shortly_before(dice, DAWN)),
     }
 
 
@@ -161,7 +157,7 @@ def intel_request(dice: Random, intel_request_id: str, about: Record, asset_ids:
         "incident_id": about["incident_id"],
         "asset_ids": asset_ids,
         "results": answered if status.casefold() == "completed" else {},
-        "created": rfc3339(created),
-        "modified": rfc3339(created + timedelta(minutes=dice.randrange(1, 20))),
+        "created": format_rfc3339(created),
+        "modified": format_rfc3339(created + timedelta(minutes=dice.randrange(1, 20))),
         "dependents": [],
     }

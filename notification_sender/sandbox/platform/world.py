@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from math import hypot
 from random import Random
 
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.sandbox.platform import records
 from notification_sender.sandbox.platform.dependencies import Dependencies
 from notification_sender.sandbox.platform.places import PLACES
-from notification_sender.sandbox.platform.records import DAWN, Record, rfc3339
+from notification_sender.sandbox.platform.records import DAWN, Record
 
 CURRENT_DISTANCE = 5
 """How far the writer of current entries follows the dependencies."""
@@ -202,7 +203,7 @@ class World:
         incident_id = incident["incident_id"]
         direct = [self._intel_request(dice, incident, n, asset_ids) for n in range(dice.randrange(1, 5))]
         for n, intel_request_id in enumerate(direct):
-            deleted = rfc3339(DAWN) if n and dice.random() < 1 / 5 else None
+            deleted = format_rfc3339(DAWN) if n and dice.random() < 1 / 5 else None
             self.dependencies.add(incident_id, intel_request_id, deleted=deleted)
         if len(direct) > 1:
             parent = self._intel_request(dice, incident, len(direct), asset_ids)

@@ -33,7 +33,9 @@ async def test_those_that_wait_for_a_file_are_named_beside_the_others_while_they
 ) -> None:
     await gone(redis, "waits-1", "noc")
     destinations = RedisDestinations(redis=redis, prefix="ns")
-    await destinations.tell([Missing("waits-1", "no:file", "there is no /x"), Missing("waits-2", "a", "b")], 60)
+    await destinations.record_missing(
+        [Missing("waits-1", "no:file", "there is no /x"), Missing("waits-2", "a", "b")], 60
+    )
     found = await destinations.troubled("waits-1")
     assert [(it.destination_id, it.off, it.waits_for) for it in found] == [
         ("no:file", "", "there is no /x"),
