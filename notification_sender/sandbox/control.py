@@ -1,4 +1,4 @@
-"""The front of a sandbox that runs for people: the inbox page, what it saw, and its knobs."""
+"""The control server of a sandbox: the inbox page, a report, and the settings of each endpoint."""
 
 import dataclasses
 import time
@@ -15,7 +15,7 @@ from notification_sender.sandbox.serving import Handler, Server
 
 
 class Control:
-    """The inbox page at ``/``; ``GET /report`` and ``POST /behaviours/{name}`` with a JSON object of knobs.
+    """Serves the inbox page at ``/``, ``GET /report``, and ``POST /behaviours/{name}`` with a JSON object of settings.
 
     ``name``: an endpoint of the platform in capitals (``ASSETS``), a destination id or a mail address.
     """

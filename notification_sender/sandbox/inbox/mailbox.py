@@ -1,4 +1,4 @@
-"""The mail server of the inbox: takes every letter it is not told to refuse, and keeps it."""
+"""The mail server of the inbox. It accepts and keeps every email, unless it is configured to refuse it."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ LARGEST = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ReceivedEmail:
-    """One message that was accepted. ``raw`` as it came over the wire, ``arrived`` in seconds since the epoch."""
+    """One email that was accepted. ``raw`` has its bytes as sent; ``arrived`` is in seconds since the epoch."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -30,12 +30,12 @@ class ReceivedEmail:
 
     @cached_property
     def message(self) -> EmailMessage:
-        """The message, parsed when somebody looks at it: parsing all 400 took a tenth of the demo's time."""
+        """The message, parsed on first use: parsing all 400 took a tenth of the demo's time."""
         return message_from_bytes(self.raw, policy=policy.default)
 
     @cached_property
     def headers(self) -> Message:
-        """Its headers as they came."""
+        """Its headers as they were sent."""
         return BytesHeaderParser().parsebytes(self.raw)
 
     @cached_property
@@ -47,8 +47,8 @@ class ReceivedEmail:
 class Mailbox:
     """An SMTP server without TLS.
 
-    ``behaviour`` gives a recipient's knobs; its answers are SMTP codes (250 takes the letter), given at ``stage``:
-    ``rcpt`` (before any byte of the letter) or ``data`` (after the last).
+    ``behaviour`` returns a recipient's settings. Its answers are SMTP codes (250 accepts the email), at ``stage``:
+    ``rcpt`` (before the first byte of the email) or ``data`` (after the last).
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Mailbox:
 
 
 class _Connection(SMTP):
-    """One client. The server must be able to drop it: asyncio leaves open connections to their owner."""
+    """One client connection. The server keeps it to be able to close it: asyncio does not close open connections."""
 
     def __init__(self, mailbox: Mailbox, connections: set["_Connection"], loop: asyncio.AbstractEventLoop) -> None:
         # A host name is given because aiosmtpd would ask the DNS for one, and block the loop.
@@ -131,7 +131,7 @@ class _Connection(SMTP):
             self.transport.close()
 
     async def refuse(self, said: Any, words: bytes | None) -> str:
-        """The reply for an answer that is not 250; ``hang`` never replies, ``close`` drops the connection."""
+        """The reply for an answer other than 250. ``hang`` never replies; ``close`` drops the connection."""
         if said == "close":
             self.drop()
         if said in ("hang", "close"):

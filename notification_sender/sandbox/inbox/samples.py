@@ -1,4 +1,4 @@
-"""One webhook and one email of an inbox as files, for people who want to see what a customer gets."""
+"""Writes one webhook and one email of an inbox to files, as a customer receives them."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ WEBHOOK, LETTER, PAGE = "webhook.json", "email.eml", "email.html"
 
 
 def write_samples(inbox: Inbox, directory: Path) -> list[Path]:
-    """Write the largest of each kind, which shows most; returns the files, fewer where nothing came."""
+    """Write the largest webhook and the largest email. Return the files; a kind that did not arrive has none."""
     files: dict[str, bytes] = {}
     if inbox.webhooks:
         files[WEBHOOK] = _webhook(max(inbox.webhooks, key=lambda post: len(post.body)))

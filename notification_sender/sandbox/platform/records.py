@@ -1,4 +1,4 @@
-"""How each record of the simulated platform looks, made from dice of its own: adding one changes no other."""
+"""Builds the records of the simulated platform. Each has its own dice, so that a new record changes no other."""
 
 import json
 from collections.abc import Callable
@@ -22,17 +22,17 @@ from notification_sender.sandbox.platform.places import (
 Record = dict[str, Any]
 
 DAWN = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
-"""The world is made at a fixed time: the same seed gives the same bytes on any day."""
+"""The fixed time at which the world is made: the same seed gives the same bytes on any day."""
 
 
 def shortly_before(dice: Random, moment: datetime, hours: int = 12) -> datetime:
-    """Some time in the ``hours`` before ``moment``; every third has a fraction of a second."""
+    """Return a time in the ``hours`` before ``moment``. Every third time has a fraction of a second."""
     fraction = dice.choice((0, 0, 120_000))
     return moment - timedelta(seconds=dice.randrange(hours * 3600), microseconds=fraction)
 
 
 def organization(number: int, webhook_url: Callable[[str], str]) -> Record:
-    """Every fourth says nothing of the current-incidents cache (absent: false), another fourth says false."""
+    """Return an organization. One in four has no flag for the current-incidents cache (as if false), one has false."""
     slug, name = ORGANIZATIONS[number % len(ORGANIZATIONS)]
     if number >= len(ORGANIZATIONS):
         slug, name = f"{slug}-{number}", f"{name} {number}"
@@ -68,7 +68,7 @@ def _destinations(number: int, slug: str, webhook_url: Callable[[str], str]) -> 
 
 
 def asset(dice: Random, asset_id: str, organization_id: str, place: Place) -> Record:
-    """A site or a link near ``place``; the geojson of every third is a string, as the API sometimes has it."""
+    """Return a site or a link near ``place``. The geojson of every third is a string, as the API sometimes sends it."""
     kind, name = dice.choice(ASSETS)
     geojson = _line(dice, place) if kind == "Fibre link" else point(dice, place)
     number = dice.randrange(1, 90)
@@ -83,7 +83,7 @@ def asset(dice: Random, asset_id: str, organization_id: str, place: Place) -> Re
 
 
 def point(dice: Random, place: Place) -> Record:
-    """A GeoJSON point within some kilometres: longitude first."""
+    """Return a GeoJSON point within some kilometres. Longitude comes first."""
     return {"type": "Point", "coordinates": _near(dice, place)}
 
 
@@ -99,7 +99,7 @@ def _near(dice: Random, place: Place) -> list[float]:
 
 
 def incident(dice: Random, incident_id: str, organization_id: str, place: Place) -> Record:
-    """Without its assets and dependents, which the world adds."""
+    """Return an incident without its assets and dependents. The world adds them."""
     modified = shortly_before(dice, DAWN)
     return {
         "incident_id": incident_id,
@@ -144,7 +144,7 @@ def _internet_outage(dice: Random, incident_id: str, organization_id: str, place
 
 
 def intel_request(dice: Random, intel_request_id: str, about: Record, asset_ids: list[str]) -> Record:
-    """One question that somebody asked about an incident; unanswered ones have no results."""
+    """Return an intel request about an incident. One without an answer has no results."""
     kind, summary = dice.choice(INTEL_REQUESTS)
     status = dice.choice(INTEL_STATUSES)
     created = shortly_before(dice, DAWN)
