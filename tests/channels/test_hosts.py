@@ -237,8 +237,8 @@ async def test_one_with_thousands_of_dead_hosts_has_none_of_others_forgotten(hos
 
 
 async def test_news_of_an_older_process_is_not_taken_for_another_host(hosts: Hosts) -> None:
-    hosts._hear("out 1000 hooks.example:443")
-    hosts._hear("out x * . host")
+    hosts._on_message("out 1000 hooks.example:443")
+    hosts._on_message("out x * . host")
     assert hosts.out == 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from notification_sender.sandbox.inbox.inbox import Post
+from notification_sender.sandbox.inbox.inbox import ReceivedWebhook
 from notification_sender.sandbox.inbox.keys import signing_key
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
@@ -31,7 +31,7 @@ def put(file: Path, *lines: str) -> None:
     draft.replace(file)
 
 
-def verified_by(post: Post) -> set[str]:
+def verified_by(post: ReceivedWebhook) -> set[str]:
     found = set()
     for key in (OLD, NEW):
         try:

@@ -21,7 +21,7 @@ from tests.services.program import free_port
 Record = dict[str, Any]
 
 
-def told(rig: Rig, destinations: Iterable[Record]) -> list[Record]:
+def units_for(rig: Rig, destinations: Iterable[Record]) -> list[Record]:
     """A unit for each of these."""
     return [rig.unit(channels=None, destinations=[it]) for it in destinations]
 
@@ -34,7 +34,7 @@ def mails(rig: Rig, count: int, *, script: Iterable[Any] = (), answer: int | Non
         to = f"{name}@example.com"
         rig.inbox.behaviours[to].configure(script=script, answer=answer)
         made.append({"destination_id": name, "channel": "email", "to": to, "template": "intel"})
-    return told(rig, made)
+    return units_for(rig, made)
 
 
 # --- answers ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ async def test_nothing_is_said_to_who_cannot_prove_to_be_the_one(
         listening(port, "127.0.0.1", tls=made.serving()) as receiver,
         rig.workers(1, NS_CA_DIR=str(tmp_path / "ca")) as (worker,),
     ):
-        await rig.publish([*told(rig, hooks), *rig.units(10)])
+        await rig.publish([*units_for(rig, hooks), *rig.units(10)])
         await rig.account(dead={"exhausted": 4})
         errors = [it["error"] for it in worker.events if it["event"] == "notification.failed"]
     assert receiver.dialled == []
@@ -216,7 +216,7 @@ async def test_nobody_writes_into_the_headers_of_a_letter_or_onto_its_envelope(r
         units.append(made | whose | {"intel_request_id": None, "fingerprint": incident["modified"]})
     refused = [{"destination_id": f"r{n}", "channel": "email", "to": it} for n, it in enumerate(ADDRESSES)]
     async with rig.workers(1):
-        await rig.publish([*units, *told(rig, refused)])
+        await rig.publish([*units, *units_for(rig, refused)])
         await rig.account(dead={"schema": len(refused)})
     assert len(rig.inbox.emails) == len(INJECTED)
     for letter in rig.inbox.emails:

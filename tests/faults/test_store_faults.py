@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.faults.proxy import Sight, reset, told
+from tests.faults.proxy import Sight, replied, reset
 from tests.faults.rig import Rig
 from tests.faults.rows import row
 from tests.patience import patience, patient
@@ -77,11 +77,11 @@ async def test_scripts_that_are_forgotten_are_told_again_and_nobody_notices(rig:
 
 
 LOST = {
-    "the claim of a unit": told("claim", ":unit:", nth=3),
-    "the claim of a notification": told("admit", nth=3),
-    "the last look before the send": told("begin", nth=3),
-    "the record of an acceptance": told("settle", NOTIFICATION, "delivered", nth=3),
-    "the record of a unit": told("settle", ":unit:", "done", nth=3),
+    "the claim of a unit": replied("claim", ":unit:", nth=3),
+    "the claim of a notification": replied("admit", nth=3),
+    "the last look before the send": replied("begin", nth=3),
+    "the record of an acceptance": replied("settle", NOTIFICATION, "delivered", nth=3),
+    "the record of a unit": replied("settle", ":unit:", "done", nth=3),
 }
 
 

@@ -33,7 +33,11 @@ def wrong(world: World) -> list[Fault]:
 def story(world: World, faults: list[Fault]) -> str:
     """Of the first that is wrong, all that concerns it; of all the others, what."""
     name = next((name for name, _ in faults), "")
-    lines = [f"seed {world.seed}:", *(f"  {name or '-'}: {what}" for name, what in faults), *world.history.told(name)]
+    lines = [
+        f"seed {world.seed}:",
+        *(f"  {name or '-'}: {what}" for name, what in faults),
+        *world.history.describe(name),
+    ]
     return "\n".join(lines)
 
 

@@ -62,7 +62,7 @@ class Report:
     def ratio(self) -> float:
         return self.among / self.alone if self.alone else 0.0
 
-    def told(self) -> str:
+    def describe(self) -> str:
         head = f"seed {self.seed}, {self.count} cases: {len(self.faults)} faults"
         again = f"one of them again: python -m tests.strangers --seed {self.seed} --count {self.count} --only CASE"
         return "\n".join((head, *(f"  {it}" for it in self.faults), again))

@@ -18,7 +18,7 @@ ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "datacon
 REFUSED = SendFailed("503 from hooks.example", sent=Sent.ANSWERED, status=503)
 
 
-def told(harness: WorkerHarness) -> list[tuple[str, dict[str, Any]]]:
+def published_events(harness: WorkerHarness) -> list[tuple[str, dict[str, Any]]]:
     """Each is as the reference says, and says nothing else."""
     events = [(topic, orjson.loads(event)) for topic, event in harness.broker.events]
     for _, event in events:
@@ -45,7 +45,7 @@ async def test_each_attempt_tells_how_it_ended(harness: WorkerHarness) -> None:
     harness.channel.ends.append(REFUSED)
     await harness.publish()
     await harness.clock.until(harness.idle)
-    (_, failed), (_, delivered) = told(harness)
+    (_, failed), (_, delivered) = published_events(harness)
     assert topics(harness) == ["webhook.failed", "webhook.delivered"]
     assert failed["type"] == "notification-sender.notification.failed"
     assert failed["subject"] == delivered["subject"] == harness.channel.sends[0][1].notification_id
@@ -59,7 +59,7 @@ async def test_what_is_given_up_is_told_with_its_last_answer(harness: WorkerHarn
     await harness.publish()
     await harness.clock.until(harness.idle)
     assert topics(harness) == ["webhook.failed"] * 3 + ["webhook.dead"]
-    data = told(harness)[-1][1]["data"]
+    data = published_events(harness)[-1][1]["data"]
     assert (data["outcome"], data["reason"], data["sent"], data["status"]) == ("dead", "exhausted", "answered", 503)
 
 
@@ -69,7 +69,7 @@ async def test_a_unit_has_no_channel(harness: WorkerHarness) -> None:
     await harness.publish(destinations=0)
     await harness.broker.publish(b"nonsense")
     await harness.clock.until(harness.idle)
-    reasons = sorted((topic, event["data"]["reason"]) for topic, event in told(harness))
+    reasons = sorted((topic, event["data"]["reason"]) for topic, event in published_events(harness))
     assert reasons == [("unit.dead", "malformed"), ("unit.dead", "schema"), ("unit.suppressed", "no_destinations")]
 
 
@@ -81,7 +81,7 @@ async def test_a_destination_that_turns_is_told_beside_the_attempt_that_turned_i
         harness.clock.jump(8 * 86_400)
     off = ["webhook.disabled", "webhook.dead"]
     assert topics(harness) == [*off, *off, "webhook.recovered", "webhook.delivered"]
-    (_, disabled), _, (_, again), _, (_, recovered), _ = told(harness)
+    (_, disabled), _, (_, again), _, (_, recovered), _ = published_events(harness)
     assert disabled["id"] != again["id"]
     assert disabled["type"] == "notification-sender.destination.disabled"
     assert disabled["subject"] == recovered["subject"] == "hook-0"
@@ -101,7 +101,7 @@ async def test_of_what_our_own_apis_held_up_for_too_long_it_is_told_which_and_ho
     harness.composer.faults.extend([ContextUnavailable("organization: aaa answered 503", cause=cause)] * 10_000)
     await harness.publish()
     await harness.clock.until(harness.idle)
-    [(topic, event)] = told(harness)
+    [(topic, event)] = published_events(harness)
     assert (topic, event["data"]["reason"]) == ("unit.dead", "context_unavailable")
     assert event["data"]["cause"] == {"source": "organization", "api": "aaa", "status": 503, "phase": "read"}
     assert event["data"]["because"] == "context_unavailable:organization aaa 503 read"
@@ -113,7 +113,7 @@ async def test_the_same_end_told_twice_has_one_id_and_another_end_another(harnes
     for _ in range(2):
         await harness.publish(organization_id="org-2")
     await harness.clock.until(harness.idle)
-    ids = [event["id"] for _, event in told(harness)]
+    ids = [event["id"] for _, event in published_events(harness)]
     assert sorted(topics(harness)) == ["unit.suppressed"] * 3 + ["webhook.delivered"] * 2
     assert len(set(ids)) == 4
 
@@ -125,7 +125,7 @@ async def test_what_ends_as_before_when_it_is_moved_back_is_another_end(harness:
     [letter] = harness.broker.dead
     await harness.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
     await harness.clock.until(harness.idle)
-    (_, first), (_, again) = told(harness)
+    (_, first), (_, again) = published_events(harness)
     assert (first["data"]["replays"], again["data"]["replays"]) == (0, 1)
     assert first["id"] != again["id"]
 
@@ -137,7 +137,7 @@ async def test_tries_are_counted_on_when_a_dead_letter_is_moved_back(harness: Wo
     [letter] = harness.broker.dead
     await harness.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
     await harness.clock.until(harness.idle)
-    events = [event for _, event in told(harness)]
+    events = [event for _, event in published_events(harness)]
     assert [(event["data"]["attempt"], event["data"]["try"]) for event in events[-2:]] == [(1, 5), (2, 6)]
     assert len({event["id"] for event in events}) == len(events) == 6
 

@@ -19,7 +19,7 @@ MANY = 400
 BATCH = {"id": "b", "size": 1}
 
 
-def told(harness: WorkerHarness) -> Counter[str]:
+def sends_by_destination(harness: WorkerHarness) -> Counter[str]:
     return Counter(it.destination.destination_id for _, it in harness.channel.sends)
 
 
@@ -31,7 +31,7 @@ async def audited(harness: WorkerHarness) -> str:
 async def test_all_of_it_is_told_once_and_it_counts_as_one(harness: WorkerHarness) -> None:
     await harness.publish(destinations=MANY, batch=BATCH)
     await harness.clock.until(harness.idle)
-    assert told(harness) == Counter(f"hook-{number}" for number in range(MANY))
+    assert sends_by_destination(harness) == Counter(f"hook-{number}" for number in range(MANY))
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
     [outcomes] = (await harness.memory.unit_states("b", "org-1")).values()
     assert [it.state for it in outcomes] == ["delivered"] * MANY
@@ -125,8 +125,8 @@ async def test_a_worker_that_dies_at_any_step_loses_nothing_and_repeats_nothing(
     harness.memory.finish = dies(harness.memory.finish)
     await harness.publish(destinations=100, batch=BATCH)
     await harness.clock.until(harness.idle)
-    assert told(harness).keys() == {f"hook-{number}" for number in range(100)}
-    assert sum(told(harness).values()) <= 101, "what was accepted when it died may be sent again"
+    assert sends_by_destination(harness).keys() == {f"hook-{number}" for number in range(100)}
+    assert sum(sends_by_destination(harness).values()) <= 101, "what was accepted when it died may be sent again"
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
 
 
@@ -141,7 +141,7 @@ async def test_a_slice_that_our_apis_kept_is_dead_by_itself_and_can_be_moved_bac
 
     harness.composer.compose = unwell
     await harness.clock.until(harness.idle)
-    assert sum(told(harness).values()) == OWN
+    assert sum(sends_by_destination(harness).values()) == OWN
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 0, suppressed 0, waiting 0, dead 1)"
     assert [it.headers["x-reason"] for it in harness.broker.dead] == ["context_unavailable"] * 3
     harness.composer.compose = compose
@@ -149,7 +149,7 @@ async def test_a_slice_that_our_apis_kept_is_dead_by_itself_and_can_be_moved_bac
     for letter in [*letters, *letters]:
         await harness.broker.publish(letter.body, letter.headers)
     await harness.clock.until(harness.idle)
-    assert told(harness) == Counter(f"hook-{number}" for number in range(100))
+    assert sends_by_destination(harness) == Counter(f"hook-{number}" for number in range(100))
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
 
 
@@ -163,5 +163,5 @@ async def test_while_slices_wait_the_unit_does_and_what_has_expired_is_not_told(
 
     harness.composer.compose = unwell
     await harness.publish(destinations=40, batch=BATCH)
-    await harness.clock.until(lambda: sum(told(harness).values()) == OWN)
+    await harness.clock.until(lambda: sum(sends_by_destination(harness).values()) == OWN)
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 0, suppressed 0, waiting 1, dead 0)"

@@ -24,8 +24,8 @@ async def gone(redis: Redis, organization_id: str, destination_id: str) -> None:
     )
     mine = await ledger.claim(Key(organization_id, "notification", destination_id), "t", 1, replays=0)
     assert isinstance(mine, Claimed)
-    tried = AttemptReport(Key(organization_id, "destination", f"{destination_id}:0123456789abcdef"), "gone", "{}")
-    assert await ledger.finish(mine.claim, TerminalState("dead", "gone"), tried)
+    report = AttemptReport(Key(organization_id, "destination", f"{destination_id}:0123456789abcdef"), "gone", "{}")
+    assert await ledger.finish(mine.claim, TerminalState("dead", "gone"), report)
 
 
 async def test_those_that_wait_for_a_file_are_named_beside_the_others_while_they_are_told(

@@ -416,7 +416,7 @@ def test_whoever_waits_for_a_change_is_told_of_probes_and_of_the_end() -> None:
         await outages.changed()
         assert time() - began == pytest.approx(1.0, abs=0.01)
         waiting = asyncio.create_task(outages.changed())
-        asyncio.get_running_loop().call_later(0.5, partial(guard.heard, Change("well", 0.0)))
+        asyncio.get_running_loop().call_later(0.5, partial(guard.apply, Change("well", 0.0)))
         began = time()
         await waiting
         assert time() - began == pytest.approx(0.5, abs=0.01)
