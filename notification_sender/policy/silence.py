@@ -22,13 +22,13 @@ NOBODY = ""
 
 class Silence:
     """The silence of one API, as one process sees it: the time in which calls were under way and none got an answer of
-    any kind. Time without a call does not count. ``patience`` in seconds.
+    any kind. Time without a call does not count. ``max_silence`` in seconds.
 
     Times are monotonic, s, without the time that the loop of this process lost.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, max_silence: float) -> None:
+        self._max_silence = max_silence
         self._under_way = 0
         self._since = 0.0
         """While calls are under way: their time since then is not in ``_waited`` yet. Else: when the last one ended."""
@@ -67,4 +67,4 @@ class Silence:
             return True
         waited = self._waited + (now - self._since if self._under_way else 0.0)
         conclusive = NOBODY in calls or len(calls) >= SEVERAL or calls.total() >= IN_A_ROW
-        return conclusive and waited > self._patience - ROUNDING
+        return conclusive and waited > self._max_silence - ROUNDING

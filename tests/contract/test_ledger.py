@@ -515,7 +515,7 @@ async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: St
     assert await stand.admit(1, SLOW, token="t-9") == Settled("delivered")
 
 
-# --- rollcall ---------------------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------------------
 
 
 async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: Stand) -> None:

@@ -59,7 +59,7 @@ class MemoryLedger:
         self.arrivals: dict[tuple[str, str], Arrivals] = {}
         self.stories: dict[Key, list[str]] = {}
         self._stories_end: dict[Key, int] = {}
-        self.places = Places(patience=round(disable_after * SECOND), horizon=self._horizon)
+        self.places = Places(disable_after=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
         self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
         self._sizes: dict[tuple[str, str], int] = {}

@@ -25,9 +25,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """``patience``: µs of failing after which a destination is off. ``horizon``: the longest hold, µs."""
+    """``disable_after``: µs of failing after which a destination is off. ``horizon``: the longest hold, µs."""
 
-    patience: int
+    disable_after: int
     horizon: int
     places: dict[Key, Place] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Places:
             return place.switch_off("gone", now)
         if place.failing is None:
             place.failing = now
-        elif now - place.failing >= self.patience:
+        elif now - place.failing >= self.disable_after:
             return place.switch_off("failing", now)
         return None
 

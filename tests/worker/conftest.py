@@ -113,7 +113,7 @@ class Composer:
         self.faults: deque[Exception] = deque()
         self.composed: list[WorkUnit] = []
         self.refusals: dict[str, str] = {}
-        """By unit: why it is refused at the door."""
+        """By unit: why it is refused before it is composed."""
         self.listed = False
         """Whether the destinations are their organization's own."""
 

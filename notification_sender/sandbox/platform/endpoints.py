@@ -142,11 +142,11 @@ class Endpoints:
         return answer(found | {"dependents": self._world.dependents(found, int(distance) if distance else None)})
 
 
-def _bulk(body: bytes, field: str, shelf: Mapping[str, Record]) -> web.Response:
+def _bulk(body: bytes, field: str, records: Mapping[str, Record]) -> web.Response:
     try:
         ids = orjson.loads(body)[field]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return refusal(422, f"{field} is missing")
     if not isinstance(ids, list) or len(ids) > BULK or not all(isinstance(id_, str) for id_ in ids):
         return refusal(422, f"{field} must be a list of at most {BULK} ids")
-    return answer([shelf[id_] for id_ in dict.fromkeys(ids) if id_ in shelf])
+    return answer([records[id_] for id_ in dict.fromkeys(ids) if id_ in records])

@@ -218,5 +218,5 @@ class World:
         return id_
 
 
-def _known(shelf: dict[str, Record], ids: Iterable[str]) -> list[Record]:
-    return [shelf[id_] for id_ in ids if id_ in shelf]
+def _known(by_id: dict[str, Record], ids: Iterable[str]) -> list[Record]:
+    return [by_id[id_] for id_ in ids if id_ in by_id]
