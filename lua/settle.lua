@@ -1,4 +1,4 @@
--- Record how it ended, or give the claim up. Only whoever holds the claim may; saying it twice is no harm.
+-- Record the end, or give the claim up. Only the holder of the claim may do so. A repetition changes nothing.
 --
 -- KEYS[1]  the record
 -- KEYS[2]  where an attempt was made: hash, the record of its destination, there while anything is wrong with it
@@ -16,7 +16,7 @@
 -- reply    {ok, unit}, or {lost, 0} if the claim is not ours any more: then nothing was written; or in place of ok:
 --          the destination was disabled by this, or has recovered. unit: 1 where the unit's end is recorded
 
-local STORY = 50  -- attempts that are kept
+local STORY = 50  -- attempts that are kept at most at most
 
 local token, fence, state, attempt, delay, text, notifications, ttl = unpack(ARGV, 1, 8)
 
@@ -41,7 +41,7 @@ local function settle()
     if not claimed then return record.state == state and 'ok' or 'lost' end
   end
 
-  -- First something that takes no memory: after that Redis lets a script go on even where it is full.
+  -- First a command that takes no memory: after it, Redis lets a script continue even if Redis is full.
   redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot')
   redis.call('HSET', KEYS[1], 'state', state)
   if state == 'waiting' then
@@ -60,7 +60,7 @@ local function settle()
 
   local function switch_off(why)
     redis.call('HSET', KEYS[2], 'off', why, 'until', integer(now + off))
-    -- Whoever is switched on again gets the whole time once more.
+    -- A destination that is switched on again has the full time before it is switched off.
     redis.call('HDEL', KEYS[2], 'failing')
     return 'disabled'
   end

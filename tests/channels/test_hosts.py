@@ -248,7 +248,7 @@ async def test_what_our_own_loop_lost_makes_no_host_slow(
     """Each is refused at once, and we come to see it much later."""
     lost = [0.0]
     for module in (hosts_module, known_host):
-        monkeypatch.setattr(module, "lost", lambda: lost[0])
+        monkeypatch.setattr(module, "lost_seconds", lambda: lost[0])
     for _ in range(HOST.failures):
         permit = await hosts.acquire("host", "org")
         clock.jump(2 * SLOW)

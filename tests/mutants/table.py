@@ -94,12 +94,12 @@ MUTANTS = (
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, report=work.report))
 """,
         """\
         claim = work.claim
         if claim is not None:
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, report=work.report))
         await self.hand_on(Parked(work.lane, body, delay, state))
 """,
         (SIMULATION,),

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notification_sender.adapters.http import egress
-from notification_sender.adapters.http import name_lookup
+from notification_sender.adapters.http import egress, name_lookup
 from notification_sender.adapters.http.egress import Dial, dialling
 from notification_sender.adapters.http.name_lookup import (
     LOOKUPS_PER_ORGANIZATION,
