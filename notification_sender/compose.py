@@ -155,7 +155,7 @@ class Composer:
         if unit.destinations is not None:
             return unit.destinations
         gathering.start(_ORGANIZATION)
-        if not gathering.at_hand(ORGANIZATION) and not self._failing.out:
+        if not gathering.is_available(ORGANIZATION) and not self._failing.out:
             # Sources that every template reads are fetched before the template is known.
             gathering.start(self._renderer.common(unit.channels))
         organization = await gathering.fact(ORGANIZATION)

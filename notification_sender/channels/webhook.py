@@ -251,11 +251,11 @@ class Webhook:
 
     async def _token(self, notification: Notification, target: _Target, until: float, *, fresh: bool) -> str:
         """Fetched within the deadline of the send: the claim does not last much longer."""
-        whose = (notification.organization_id, notification.destination.destination_id, origin(target.url))
+        owner = (notification.organization_id, notification.destination.destination_id, origin(target.url))
         progress = track_progress()
         try:
             async with Deadline(until + lost_seconds() - self._clock.monotonic()):
-                return await self._tokens.token(*whose, fresh=fresh)
+                return await self._tokens.token(*owner, fresh=fresh)
         except TimeoutError:
             cause = replace(progress.at, source="token")
             raise ContextUnavailable("the token for this destination did not come in time", cause=cause) from None

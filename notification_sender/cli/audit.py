@@ -48,8 +48,8 @@ def audit(
 def _lines(found: Mapping[str, "Audit"], *, listed: bool) -> str:
     """The lines for people. If several organizations use the id, each line names its organization."""
     lines: list[str] = []
-    for whose, it in found.items():
-        lines.append(f"{it}, organization: {whose}" if len(found) > 1 else str(it))
+    for owner, it in found.items():
+        lines.append(f"{it}, organization: {owner}" if len(found) > 1 else str(it))
         lines += _ends("notifications", it.notifications)
         if it.units:
             lines += _ends("units without notifications", it.units)
@@ -86,7 +86,7 @@ def _work_unit(name: str) -> str:
 def _json(batch: str, found: Mapping[str, "Audit"]) -> str:
     if not found:
         return json.dumps({"batch": batch, "seen": False})
-    each = [{"organization_id": whose, **_numbers(it)} for whose, it in found.items()]
+    each = [{"organization_id": owner, **_numbers(it)} for owner, it in found.items()]
     missing = sum(it.missing for it in found.values())
     together = _numbers(reduce(add, found.values())) | {"missing": missing}
     return json.dumps({"batch": batch, "seen": True, **together, "organizations": each})

@@ -155,7 +155,7 @@ class Session:
             self._wanted = names if self._wanted <= names else self._wanted | names
             self._gathering.want(self._plan(self._wanted))
 
-    def at_hand(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         """Whether a source that was started has its value by now."""
         return name in self._gathering.facts
 
@@ -163,7 +163,7 @@ class Session:
         """The value of one source, None if the recipe has no such source. Raises as ``context``."""
         names = frozenset({name})
         self.start(names)
-        if not self.at_hand(name) and self._plan(names):
+        if not self.is_available(name) and self._plan(names):
             await self._until((name,))
         return self._gathering.facts.get(name)
 

@@ -140,9 +140,9 @@ class Gathering:
         missing: list[str] = []
         if len(values) < len(ids):
             unknown = [id_ for id_ in ids if id_ not in values] if values else ids
-            at_hand, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
-            if at_hand:
-                values |= at_hand
+            available, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
+            if available:
+                values |= available
                 self.lineage[source.name] = ("hit", oldest)
         if missing:
             self._start(source, kind, missing, ids | values)

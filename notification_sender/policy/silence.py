@@ -29,24 +29,24 @@ class Silence:
 
     def __init__(self, max_silence: float) -> None:
         self._max_silence = max_silence
-        self._under_way = 0
+        self._in_flight = 0
         self._since = 0.0
         """While calls are under way: their time since then is not in ``_waited`` yet. Else: when the last one ended."""
         self._waited = 0.0
         self._unanswered: Counter[str] = Counter()
 
-    def began(self, now: float) -> None:
+    def call_began(self, now: float) -> None:
         """A call began."""
-        if not self._under_way:
+        if not self._in_flight:
             if now - self._since > FORGOTTEN:
                 self.forget(now)
             self._since = now
-        self._under_way += 1
+        self._in_flight += 1
 
-    def ended(self, now: float) -> None:
+    def call_ended(self, now: float) -> None:
         """A call ended, with an answer or without."""
-        self._under_way -= 1
-        if not self._under_way:
+        self._in_flight -= 1
+        if not self._in_flight:
             self._waited += now - self._since
             self._since = now
 
@@ -65,6 +65,6 @@ class Silence:
         weight = sum(count if organization == NOBODY else min(count, OF_ONE) for organization, count in calls.items())
         if weight >= API.failures:
             return True
-        waited = self._waited + (now - self._since if self._under_way else 0.0)
+        waited = self._waited + (now - self._since if self._in_flight else 0.0)
         conclusive = NOBODY in calls or len(calls) >= SEVERAL or calls.total() >= IN_A_ROW
         return conclusive and waited > self._max_silence - ROUNDING

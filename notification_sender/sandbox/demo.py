@@ -77,18 +77,18 @@ async def _work(sandbox: Sandbox) -> tuple[Report, str, bool]:
     try:
         started = time.monotonic()
 
-        def look() -> Report:
+        def current_report() -> Report:
             passed = time.monotonic() - started
             return report(sandbox.platform, sandbox.inbox, units=UNITS, expected=NOTIFICATIONS, seconds=passed)
 
         await app.publish([orjson.dumps(it) for it in sandbox.world.work_units(UNITS, batch_id=BATCH)])
         with display() as shown:
-            await follow(shown, sandbox.inbox.accepts(NOTIFICATIONS), look, DEADLINE)
-        seen = look()
+            await follow(shown, sandbox.inbox.accepts(NOTIFICATIONS), current_report, DEADLINE)
+        seen = current_report()
         line, balanced = await _audit(app)
     finally:
         await app.stop()
-    return replace(look(), seconds=seen.seconds), line, balanced
+    return replace(current_report(), seconds=seen.seconds), line, balanced
 
 
 async def _show(sandbox: Sandbox) -> None:

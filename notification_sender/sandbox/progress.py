@@ -87,13 +87,15 @@ def table(seen: Report) -> Table:
     return rows
 
 
-async def follow(shown: Display, done: Awaitable[object], look: Callable[[], Report], deadline: float) -> None:
+async def follow(
+    shown: Display, done: Awaitable[object], current_report: Callable[[], Report], deadline: float
+) -> None:
     """Show the progress until ``done`` has ended, or for ``deadline`` seconds."""
     ending, until = asyncio.ensure_future(done), time.monotonic() + deadline
     try:
         while not ending.done() and time.monotonic() < until:
             await asyncio.wait({ending}, timeout=shown.every)
-            shown.show(look())
+            shown.show(current_report())
     finally:
         ending.cancel()
 

@@ -40,7 +40,7 @@ SWITCHES: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 """The options that decide on TLS: the values allowed everywhere, and the values allowed in development only."""
 
-_SAFE_VALUES = {name: safe.split("|")[0] for forms in SWITCHES.values() for name, (safe, _) in forms.items()}
+_SAFE_VALUES = {name: safe.split("|")[0] for values in SWITCHES.values() for name, (safe, _) in values.items()}
 
 UNENCRYPTED_SCHEMES = {"amqp", "redis", "http"}
 """Schemes without encryption."""
@@ -53,7 +53,7 @@ def check_options(url: str) -> None:
         ValueError: names the option, and a similar one if there is one.
     """
     scheme = urlsplit(url).scheme
-    known = {**OPTIONS[scheme], **{name: "|".join(forms) for name, forms in SWITCHES.get(scheme, {}).items()}}
+    known = {**OPTIONS[scheme], **{name: "|".join(values) for name, values in SWITCHES.get(scheme, {}).items()}}
     for name, value in _query(url):
         if name not in known:
             raise ValueError(_unknown(name, scheme, known))

@@ -39,7 +39,7 @@ class OutcomeReporter:
         if self._events is not None and word != "deferred":
             self._events.publish(what, subject, record, known, now)
         known |= detail
-        self._say(f"{what}.{word}", known, warn=word in {"dead", "failed"})
+        self._log_event(f"{what}.{word}", known, warn=word in {"dead", "failed"})
 
     def destination_changed(self, transition: Transition, verdict: Verdict, facts: AttemptFacts) -> None:
         """An attempt has disabled its destination, or is the first accepted after that. ``facts``: of the attempt."""
@@ -47,7 +47,7 @@ class OutcomeReporter:
         known = record.known()
         if self._events is not None:
             self._events.publish("destination", str(facts.destination_id), record, known, self._clock.now())
-        self._say(f"destination.{transition}", known, warn=True)
+        self._log_event(f"destination.{transition}", known, warn=True)
 
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""
@@ -63,7 +63,7 @@ class OutcomeReporter:
         """Wall time of one stage."""
         self._stage(stage).observe(seconds)
 
-    def _say(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
+    def _log_event(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
         if "event" in record:  # in a log line that is what the line is about
             record["unit_event"] = record.pop("event")
         (self._log.warning if warn else self._log.info)(name, **record)

@@ -212,7 +212,7 @@ MUTANTS = (
     Mutant(
         "the watchdog",
         "notification_sender/adapters/rabbitmq/subscription.py",
-        "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet",
+        "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet",
         "forgotten = False",
         (f"{BROKER}::test_a_consumer_that_the_broker_forgot_is_renewed",),
     ),

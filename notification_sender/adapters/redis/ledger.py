@@ -109,10 +109,10 @@ class RedisLedger:
                 return self._parse_claim_reply(ask.key, ask.token, reply)
 
     async def begin(self, claim: Claim) -> bool:
-        return await self._extend(BEGIN, claim)
+        return await self._hold_claim(BEGIN, claim)
 
     async def renew(self, claim: Claim) -> bool:
-        return await self._extend(RENEW, claim)
+        return await self._hold_claim(RENEW, claim)
 
     async def finish(
         self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
@@ -211,7 +211,7 @@ class RedisLedger:
             if int(cursor) == 0:
                 return
 
-    async def _extend(self, script: Script, claim: Claim) -> bool:
+    async def _hold_claim(self, script: Script, claim: Claim) -> bool:
         arguments = (claim.token, claim.fence, self._lease, self._ttl)
         return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
 

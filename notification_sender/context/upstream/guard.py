@@ -141,7 +141,7 @@ class Guard:
                 await self._circuit.release_probe()
             raise
         permit = CallPermit(self._clock.monotonic(), lost_seconds(), probe)
-        self._silence.began(permit.begun - permit.lost)
+        self._silence.call_began(permit.begun - permit.lost)
         return permit
 
     async def release(self, permit: CallPermit) -> None:
@@ -220,7 +220,7 @@ class Guard:
         """Note what the duration of a call says of the API, whether it answered or not."""
         now = self._now()
         seconds = now - (permit.begun - permit.lost)
-        self._silence.ended(now)
+        self._silence.call_ended(now)
         if permit.answered:
             self._silence.forget(now)
         elif permit.health is not Health.UNKNOWN:

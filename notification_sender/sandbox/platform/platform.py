@@ -115,11 +115,11 @@ class Platform:
         self.asked.update((endpoint.value, fact) for fact in _facts(endpoint, request.path_qs, body))
         if endpoint is Endpoint.REVERSE:
             self.leaks.update(name for name in PRIVATE if name in request.headers)
-        async with self._under_way(API[endpoint]):
+        async with self._counted_in_flight(API[endpoint]):
             return await self._answer(endpoint, handler, request)
 
     @asynccontextmanager
-    async def _under_way(self, api: str) -> AsyncIterator[None]:
+    async def _counted_in_flight(self, api: str) -> AsyncIterator[None]:
         self.in_flight[api] += 1
         self.peaks[api] = max(self.peaks[api], self.in_flight[api])
         try:
