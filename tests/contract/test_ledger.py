@@ -314,7 +314,9 @@ async def test_a_unit_ends_in_one_step_with_its_only_notification(stand: Stand) 
     for _ in range(2):  # the reply to the first may be lost
         assert await stand.ledger.finish(claim, DELIVERED, None, end) == WriteResult(ours=True, unit_ended=True)
     assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("done")
-    assert await stand.ledger.unit_states("batch", "org-1") == {UNIT.id: [RecordedOutcome("delivered", notification_id="n-1")]}
+    assert await stand.ledger.unit_states("batch", "org-1") == {
+        UNIT.id: [RecordedOutcome("delivered", notification_id="n-1")]
+    }
 
 
 async def test_a_unit_ends_in_one_step_with_the_parking_of_its_only_notification(stand: Stand) -> None:

@@ -94,12 +94,18 @@ MUTANTS = (
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, report=work.report))
+            self._written(
+                work,
+                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
+            )
 """,
         """\
         claim = work.claim
         if claim is not None:
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, report=work.report))
+            self._written(
+                work,
+                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
+            )
         await self.hand_on(Parked(work.lane, body, delay, state))
 """,
         (SIMULATION,),
