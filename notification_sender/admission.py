@@ -33,8 +33,8 @@ from notification_sender.ports.ledger import (
 )
 
 BEGUN_SECONDS = 1.0
-"""Age up to which a claim that begins the send is not looked at again: far less than any lease. A dial that takes longer,
-or a process that was stopped meanwhile, has to ask."""
+"""A claim that begins the send is not checked again up to this age: far less than any lease. A longer dial, or
+a stop of the process, needs the check."""
 
 
 def key_of(notification: Notification) -> Key:
@@ -94,7 +94,7 @@ class Admissions:
         return await self._ledger.claim(key_of(notification), token, notification.attempt, replays=notification.replays)
 
     def begin(self, claim: Claim, begun: float | None) -> Begin:
-        """The last look: the channel awaits it right before the first byte leaves. ``begun``: of the claim's request."""
+        """The last check: the channel awaits it right before the first byte. ``begun``: as in the claim's request."""
 
         async def begin() -> None:
             if begun is not None and self._clock.monotonic() - begun < BEGUN_SECONDS:

@@ -129,7 +129,7 @@ class Recipient:
         self.deadlines: list[float] = []
         self.trusted: list[ssl.SSLContext | None] = []
 
-    def is_connected(self, url: str, tls: ssl.SSLContext | None, organization: str) -> bool:
+    def is_connected(self, url: str, _tls: ssl.SSLContext | None, organization: str) -> bool:
         return bool(url and organization)
 
     async def exchange(

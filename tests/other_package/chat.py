@@ -37,7 +37,7 @@ class Chat:
     def check(self, organization_id: str, destination: Destination) -> None:
         """A destination needs no file of ours."""
 
-    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+    def sends_at_once(self, _organization_id: str, _destination: Destination) -> bool:
         return False
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:

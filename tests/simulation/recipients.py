@@ -75,7 +75,7 @@ class Channel:
     def check(self, organization_id: str, destination: Destination) -> None:
         pass
 
-    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+    def sends_at_once(self, _organization_id: str, destination: Destination) -> bool:
         """By chance: what was true when the claim was asked for may not be any more when it is sent."""
         _, first, last = TEMPERS[destination.extra["temper"]]
         # One that may ask for a new token never does: it has to wait for the first one.

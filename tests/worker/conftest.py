@@ -77,7 +77,7 @@ class Channel:
         if fault := self.lacks(organization_id, destination):
             raise fault
 
-    def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
+    def sends_at_once(self, _organization_id: str, _destination: Destination) -> bool:
         return self.connected
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:

@@ -23,7 +23,7 @@ _HEAD = 7
 """Bytes before the payload of a frame: its type, channel and size; one byte ends the frame."""
 
 _ACK = Struct(">BHIHHQBB")
-"""A whole frame: type 1, channel, size; class 60, method 80, delivery tag, not multiple; the end (AMQP 0-9-1, 1.8.3.13)."""
+"""A whole frame: type 1, channel, size; class 60, method 80, delivery tag, not multiple; end (AMQP 0-9-1, 1.8.3.13)."""
 
 _log = structlog.get_logger()
 

@@ -5,7 +5,6 @@ this worker or to the next. Publishers choose every property, every header, the 
 RabbitMQ checks few of them: it passes times of any year and names that are not UTF-8.
 """
 
-import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +15,6 @@ import pamqp.frame
 from pamqp.base import Frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
-from pamqp.exceptions import PAMQPException
 from pamqp.frame import FrameTypes
 from pamqp.header import ContentHeader
 
@@ -31,9 +29,7 @@ MAX_SECONDS = 0xFFFFFFFF
 
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _FRAME = Struct(">BHI")
-_CHOSEN_BY_PUBLISHERS: dict[int, type[Frame]] = {
-    method.index: method for method in (Basic.Deliver, Basic.GetOk)
-}
+_CHOSEN_BY_PUBLISHERS: dict[int, type[Frame]] = {method.index: method for method in (Basic.Deliver, Basic.GetOk)}
 _library = pamqp.frame.unmarshal
 
 
