@@ -1,31 +1,31 @@
--- May this attempt be sent now? The claim and all its limits in one step, or nothing but a booked slot.
--- The arithmetic is policy/limits.py; `spend` there is what the tests hold this against.
+-- Decide whether an attempt may be sent now. One step claims the notification and spends its limits, or books a slot.
+-- The arithmetic is that of policy/limits.py: the tests compare this script with its `spend`.
 --
 -- KEYS[1]  the record
 -- KEYS[2]  the record of the destination: see settle.lua
--- KEYS[3]  there while its recipient wants nothing
--- KEYS[4…] string, one for each limit: three integers, µs by its own clock: `booked` and `sent` (theoretical arrival
---          times after all that is spent or booked, and after what was really sent) and `skew`, how much its own clock
---          is ahead of the server's; gone once `booked` has passed
+-- KEYS[3]  exists while its recipient is on the suppression list
+-- KEYS[4…] string, one for each limit: three integers, µs by the limit's own clock. `booked` is the theoretical arrival
+--          time after all spent and booked slots, `sent` that after all sends. `skew` says how far the limit's clock is
+--          ahead of the server's. The key expires once `booked` has passed
 -- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
---          6 1: the first byte follows at once, as if begin.lua had been asked too; else 0
---          7 horizon, µs · 8 lateness that is borne, µs · then for each limit: name · interval, µs · tolerance, µs
+--          6 1: the first byte follows at once, so this also does the work of begin.lua; else 0
+--          7 horizon, µs · 8 tolerated lateness, µs · then for each limit: name · interval, µs · tolerance, µs
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
---          {'unsubscribed'}            its recipient wants nothing
---          {'throttled', µs, limit}    not before so long, because of this limit, or by the destination's own wish
+--          {'unsubscribed'}            its recipient is on the suppression list
+--          {'throttled', µs, limit}    try again after this time, because of a limit or a Retry-After
 
-local MARGIN = 1000  -- ms that a limit outlives its last booking
+local MARGIN = 1000  -- ms for which a limit is kept after its last booking
 
-local told = answer(unpack(ARGV, 1, 6))
-if told then return told end
+local reply = answer(unpack(ARGV, 1, 6))
+if reply then return reply end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
 local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
 if tonumber(place[1] or 0) > now then return {'disabled'} end
 
 local horizon, late = tonumber(ARGV[7]), tonumber(ARGV[8])
 
--- A claim that ran out stays one: whoever claims next finds what it left.
+-- A claim that has run out is kept: the next claimer reads its takeovers and doubt.
 local function wait(delay, limit, slot)
   redis.call('HSET', KEYS[1], 'attempt', ARGV[3], 'due', integer(now + delay))
   note(ARGV[2])
@@ -39,7 +39,7 @@ local function wait(delay, limit, slot)
   return {'throttled', delay, limit}
 end
 
--- What is longer than any wish that is kept was written before this server's clock was set back.
+-- A hold longer than the horizon was written before this server's clock was set back: it is ignored.
 local hold = tonumber(place[2] or 0) - now
 if hold > 0 and hold <= horizon then return wait(hold, 'retry_after') end
 
@@ -57,7 +57,7 @@ local function read(number)
   local ahead = limit.sent - tolerance - late - interval - now
   limit.now = now + math.max(limit.skew, ahead)
   if ahead > limit.skew then
-    -- More was never sent ahead of time: the server's clock was set back, and the limit's own goes on.
+    -- No send is so far ahead: the server's clock was set back. The limit's own clock goes on.
     limit.skew = ahead
     write(limit)
   end

@@ -1,8 +1,8 @@
 -- Allocate to one pod its part of the calls that the fleet may make at once to one API. The parts never add up to more
 -- than the budget.
 --
--- KEYS[1]  hash: since, when this registry began (µs) · for each pod its part, a colon, and until when (µs)
--- ARGV     1 pod · 2 budget · 3 calls that the pod has under way · 4 its part · 5 calls that it wants to make now
+-- KEYS[1]  hash: since, the start of this registry (µs) · for each pod its part, a colon, and the end of the part (µs)
+-- ARGV     1 pod · 2 budget · 3 calls that the pod has in flight · 4 its part · 5 calls that it wants to make now
 --          6 period between two announcements of a pod, µs
 -- reply    the part of the pod from now on, at least its calls under way
 --

@@ -1,6 +1,6 @@
--- Count a unit among those of its batch that were seen.
+-- Register a unit with its batch.
 --
--- KEYS[1]  hash of the organization's batch: `size` is how many units it promised, every other field is a unit
+-- KEYS[1]  hash of the organization's batch: `size` is its announced number of units, every other field is a unit
 -- ARGV     1 unit · 2 size · 3 TTL, ms
 
 redis.call('HSET', KEYS[1], ARGV[1], '', 'size', ARGV[2])

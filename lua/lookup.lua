@@ -1,12 +1,12 @@
--- Look up facts, and decide which process of the fleet fetches a fact that is missing or not fresh any more.
+-- Look up facts, and decide which process of the fleet fetches a fact that is missing or no longer fresh.
 --
 -- KEYS     for each fact two: the fact and its lease
 -- ARGV     1 token of the fetch · 2 lease, ms · then for each fact: `fetched` of a fact that the caller cannot use, or 0
 -- reply    for each fact: {who, µs, body, fetched, µs to soft, µs to hard}
---          who fetches: nobody (the fact is fresh), you, or other, whose lease lasts so many µs; body nil: there is no
---          fact, or only the one that the caller cannot use
+--          who fetches: nobody (the fact is fresh), you, or other (its lease lasts for µs); body nil: there is no fact,
+--          or only the one that the caller cannot use
 
-local DIGITS = 16  -- of any time in µs until the year 2286
+local DIGITS = 16  -- digits of any time in µs until the year 2286
 
 local function fetcher(lease, waits)
   local held = fields(lease, 'token', 'ends')

@@ -1,20 +1,20 @@
--- What became of one unit or notification, and what every verb does with it. This text goes before each of them.
+-- The record of one unit or notification, and the functions that all scripts share. This text goes before each script.
 --
--- KEYS[1]  hash, one record; it lives for the ledger's TTL after every change
+-- KEYS[1]  hash, one record; each change sets its expiry to the ledger's TTL
 --   state          claimed | transmitting | waiting | delivered | suppressed | dead | done
 --                  transmitting: claimed, and the first byte may have left
---   replays        how often it was dead and moved back; not there while it never was
---   attempt        the number of the attempt since then. A message with fewer replays, or as many and a lower attempt,
---                  is stale
+--   replays        how often it was dead and moved back; missing if never
+--   attempt        the number of the attempt since then. A message with fewer replays, or with as many and a lower
+--                  attempt, is stale
 --   fence          how often it was claimed
 --   token          the delivery that claimed it last
---   lease          µs since the epoch: until when that claim holds; only while claimed
+--   lease          µs since the epoch: the end of that claim; only while claimed
 --   takeovers      claims in a row that ran out without an outcome
---   doubt          there while one of these ran out while it was transmitting
+--   doubt          exists if one of these ran out while it was transmitting
 --   due            µs since the epoch: when its parked copy comes back; only while waiting
---   limit, slot    what is booked for it: on which limit, and when, by that limit's own clock (see admit.lua)
---   text           the receipt, or the reason; only once over
---   notifications  ids with one space between, and slices of the unit, as /name; only of a unit that is over
+--   limit, slot    its booking: on which limit, and for when, by that limit's own clock (see admit.lua)
+--   text           the receipt, or the reason; only after the end
+--   notifications  ids separated by spaces, and slices of the unit, as /name; only of a unit that has ended
 --
 -- Times are integer µs of this server's clock. They are written with '%.0f': tostring() would round them.
 
@@ -47,19 +47,19 @@ local function owned(token, fence)
   return record.token == token and record.fence == tonumber(fence)
 end
 
--- By how much the message is later than the record: less than nothing where it is stale.
+-- By how much the message is later than the record. Negative: it is stale.
 local function lead(replays, attempt)
   local more = tonumber(replays) - record.replays
   return more ~= 0 and more or tonumber(attempt) - record.attempt
 end
 
--- Nearly none was ever dead: then it is not there.
+-- Most records were never dead. They have no such field.
 local function note(replays)
   if replays ~= '0' then redis.call('HSET', KEYS[1], 'replays', replays) end
 end
 
--- Ours for `lease` µs, and with `begun` = '1' its first byte may leave. Under the same token nothing was taken over: the
--- reply to it was lost. One that is late and comes twice does not undo that its sender has begun.
+-- Claim the record for `lease` µs. With `begun` = '1' its first byte may leave. The same token means that a reply was
+-- lost: this is no takeover. Such a repetition leaves the state `transmitting` as it is.
 local function take(token, replays, attempt, lease, ttl, begun)
   local again = claimed and record.token == token
   local taken = claimed and not again
@@ -76,13 +76,13 @@ local function take(token, replays, attempt, lease, ttl, begun)
   return {'mine', fence, takeovers, doubt and 1 or 0}
 end
 
--- A dead letter was moved back: from now on it is as anything that waits, and another copy of that letter opens nothing.
+-- Reopen the record of a dead letter that was moved back. Another copy of that letter reopens nothing.
 local function open(replays, attempt)
   redis.call('HSET', KEYS[1], 'state', 'waiting', 'replays', replays, 'attempt', attempt)
   redis.call('HDEL', KEYS[1], 'text', 'notifications')
 end
 
--- What a claim is told whatever else it asks for, in this order; nil: the record is free.
+-- The reply that a claim gets because of the record's state, checked in this order; nil: the record is free.
 local function answer(token, replays, attempt, lease, ttl, begun)
   if over then
     if record.state ~= 'dead' or tonumber(replays) <= record.replays then return {'settled', record.state} end
@@ -91,12 +91,12 @@ local function answer(token, replays, attempt, lease, ttl, begun)
   end
   local later = lead(replays, attempt)
   if later < 0 then return {'stale'} end
-  -- A later copy was parked, or buried, once its attempt had ended: the holder only had no time to say so.
+  -- A later copy is parked or dead-lettered only after the attempt has ended. The holder had no time to record the end.
   if claimed and later > 0 and record.lease <= now then
     claimed, record.takeovers, record.doubt, record.limit = false, 0, false, nil
   end
   if claimed and record.token == token then return take(token, replays, attempt, lease, ttl, begun) end
-  -- What lasts longer than any lease was written before this server's clock was set back: ask again then.
+  -- A claim longer than any lease was written before this server's clock was set back: try again after one lease.
   if claimed and record.lease > now then return {'busy', math.min(record.lease - now, tonumber(lease))} end
   return nil
 end

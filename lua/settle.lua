@@ -1,26 +1,26 @@
--- Record how it ended, or give the claim up. Only whoever holds the claim may; saying it twice is no harm.
+-- Record the end, or give the claim up. Only the holder of the claim may do so. A repetition changes nothing.
 --
 -- KEYS[1]  the record
--- KEYS[2]  where an attempt was made: hash, the record of its destination, there while anything is wrong with it
---            failing  µs since the epoch: since when nothing was accepted
---            off      why it was switched off, gone or failing; until something is accepted again
---            until    µs since the epoch: so long it is off
---            hold     µs since the epoch: nothing before, by its own wish
--- KEYS[3]  with it: list, the story of the attempts, oldest first; it ends before the record does
--- KEYS[#]  last, where it is the only notification of its unit: the record of that unit, which is done with it
--- ARGV     1 token · 2 fence, 0 for what was never claimed: then only where nobody holds it and nothing is over
---          3 new state · 4 attempt, of what is given up · 5 delay until it comes back, µs · 6 text · 7 notifications
---          8 TTL of the record, ms · 9 token, 10 fence and 11 notification of the unit, or three times nothing
+-- KEYS[2]  after an attempt: hash, the record of its destination; it exists while the destination has a fault
+--            failing  µs since the epoch: since when it has accepted nothing
+--            off      why it was switched off: gone or failing. Deleted by the next acceptance
+--            until    µs since the epoch: the end of the time for which it is off
+--            hold     µs since the epoch: the destination asked for no delivery before this time
+-- KEYS[3]  after an attempt: list, the story of the attempts, oldest first; it expires before the record
+-- KEYS[#]  the last key, for the only notification of its unit: the record of the unit, which is done with it
+-- ARGV     1 token · 2 fence; 0 without a claim: written only if the record is neither claimed nor ended
+--          3 new state · 4 attempt to wait for · 5 delay until it comes back, µs · 6 text · 7 notifications
+--          8 TTL of the record, ms · 9 token, 10 fence and 11 notification of the unit, or three empty strings
 --          with KEYS[3]: 12 accepted, failed, gone or neither · 13 hold, µs, or 0 · 14 the attempt, for the story
---          15 after so many µs of failing it is off · 16 for so many µs · 17 TTL of the story, ms
--- reply    {ok, unit}, or {lost, 0} if the claim is not ours any more: then nothing was written; or in place of ok:
---          the destination was disabled by this, or has recovered. unit: 1 where the unit's end is recorded
+--          15 µs of failing after which it is switched off · 16 for how many µs · 17 TTL of the story, ms
+-- reply    {ok, unit}; {lost, 0}: another process took the claim, and nothing was written; {disabled, unit} or
+--          {recovered, unit}: ok, and the state of the destination changed. unit: 1 if the unit's end is recorded
 
-local STORY = 50  -- attempts that are kept
+local STORY = 50  -- attempts that are kept at most
 
 local token, fence, state, attempt, delay, text, notifications, ttl = unpack(ARGV, 1, 8)
 
--- Like a call of its own on the unit's record. 0: its claim is not ours any more.
+-- Record the end of the unit, as a separate call would. 0: another process took its claim.
 local function finish_unit(key, unit_token, unit_fence, notification)
   local unit = redis.call('HMGET', key, 'state', 'token', 'fence')
   if unit[2] ~= unit_token or unit[3] ~= unit_fence then return 0 end
@@ -41,7 +41,7 @@ local function settle()
     if not claimed then return record.state == state and 'ok' or 'lost' end
   end
 
-  -- First something that takes no memory: after that Redis lets a script go on even where it is full.
+  -- First a command that takes no memory: after it, Redis lets a script continue even if Redis is full.
   redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot')
   redis.call('HSET', KEYS[1], 'state', state)
   if state == 'waiting' then
@@ -53,14 +53,14 @@ local function settle()
   redis.call('PEXPIRE', KEYS[1], ttl)
   if not KEYS[3] then return 'ok' end
 
-  local verdict, hold, story, patience, off, story_ttl = unpack(ARGV, 12, 17)
-  redis.call('RPUSH', KEYS[3], story)
+  local verdict, hold, entry, disable_after, off, story_ttl = unpack(ARGV, 12, 17)
+  redis.call('RPUSH', KEYS[3], entry)
   redis.call('LTRIM', KEYS[3], -STORY, -1)
   redis.call('PEXPIRE', KEYS[3], story_ttl)
 
   local function switch_off(why)
     redis.call('HSET', KEYS[2], 'off', why, 'until', integer(now + off))
-    -- Whoever is switched on again gets the whole time once more.
+    -- A destination that is switched on again has the full time before it is switched off.
     redis.call('HDEL', KEYS[2], 'failing')
     return 'disabled'
   end
@@ -73,19 +73,19 @@ local function settle()
   end
   if verdict == 'neither' then return 'ok' end
 
-  local turned = 'ok'
+  local transition = 'ok'
   if tonumber(hold) > 0 then redis.call('HSET', KEYS[2], 'hold', integer(now + hold)) end
   if tonumber(place[3] or 0) <= now then
     if verdict == 'gone' then
-      turned = switch_off('gone')
+      transition = switch_off('gone')
     elseif not place[1] then
       redis.call('HSET', KEYS[2], 'failing', integer(now))
-    elseif now - place[1] >= tonumber(patience) then
-      turned = switch_off('failing')
+    elseif now - place[1] >= tonumber(disable_after) then
+      transition = switch_off('failing')
     end
   end
   redis.call('PEXPIRE', KEYS[2], math.max(ttl, math.ceil(off / 1000)))
-  return turned
+  return transition
 end
 
 local said = settle()

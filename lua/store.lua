@@ -1,11 +1,11 @@
--- Store facts that were fetched, give up their leases, and wake the processes that wait for them.
+-- Store fetched facts, give up their leases, and notify the processes that wait for them.
 --
 -- KEYS     for each fact two: the fact and its lease
 -- ARGV     1 token of the fetch · 2 channel · 3 error, or nothing · then for each fact five: body (empty: there is
 --          nothing to store) · fetched, µs · ms to soft · ms to hard · TTL, ms
--- wakes    by a message on the channel: the key of the fact, a line break, the error
+-- message  on the channel, for each fact that a process waits for: the key of the fact, a line break, the error
 --
--- A fetch that lost its lease comes too late: another process fetches, or has fetched, something newer.
+-- The result of a fetch that lost its lease is dropped: another process fetches, or has fetched, a newer one.
 
 local function write(fact, body, fetched, soft, hard, ttl)
   redis.call('HSET', fact, 'body', body, 'fetched', fetched,
@@ -20,7 +20,7 @@ for place = 1, #KEYS, 2 do
   local live = number(held[2]) > now
   local ours = live and held[1] == ARGV[1]
   local since = number(fields(fact, 'fetched')[1])
-  -- Without any lease the store was flushed, or ours ran out and no process took over: better this fact than none.
+  -- No lease: the store was flushed, or ours ran out and no process took over. This fact is better than none.
   local newest = not live and since < tonumber(fetched)
   if body ~= '' and (ours or newest) then write(fact, body, fetched, soft, hard, ttl) end
   if ours then

@@ -33,7 +33,7 @@ from notification_sender.ports.ledger import (
 )
 
 FRESH = 0.1
-"""Share of a lease for which a claim that begins the send is not looked at again. A dial that takes longer, or a process
+"""Share of a lease for which a claim that begins the send is not checked again. A dial that takes longer, or a process
 that was stopped meanwhile, has to ask."""
 
 
@@ -96,7 +96,7 @@ class Admissions:
         return await self._ledger.claim(key_of(notification), token, notification.attempt, replays=notification.replays)
 
     def begin(self, claim: Claim, begun: float | None) -> Begin:
-        """The last look: the channel awaits it right before the first byte. ``begun``: of the claim's request."""
+        """The last check: the channel awaits it right before the first byte. ``begun``: of the claim's request."""
 
         async def begin() -> None:
             if begun is not None and self._clock.monotonic() - begun < self._fresh:

@@ -89,8 +89,8 @@ class Composer:
         """
         began = self._clock.monotonic()
         async with self._gatherer(unit).begin(unit) as gathering:
-            reached = await self._targets.reached(unit, await self._offered(unit, gathering))
-            targets = [*reached, *rest(unit, reached)] if unit.slice else reached
+            selected = await self._targets.select(unit, await self._offered(unit, gathering))
+            targets = [*selected, *rest(unit, selected)] if unit.slice else selected
             wanted = frozenset([_pair(unit, it) for it in targets if it.end is None])
             permit = self._failing.permit(wanted)
             # A template that is not rendered now costs no call.
@@ -155,7 +155,7 @@ class Composer:
         if unit.destinations is not None:
             return unit.destinations
         gathering.start(_ORGANIZATION)
-        if not gathering.at_hand(ORGANIZATION) and not self._failing.out:
+        if not gathering.is_available(ORGANIZATION) and not self._failing.out:
             # Sources that every template reads are fetched before the template is known.
             gathering.start(self._renderer.common(unit.channels))
         organization = await gathering.fact(ORGANIZATION)

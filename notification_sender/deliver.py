@@ -36,7 +36,7 @@ class AttemptResult:
     notification: Notification
     outcome: Outcome
     claim: Claim | None = None
-    tried: AttemptReport | None = None
+    report: AttemptReport | None = None
     """The report of the send, None where nothing was sent."""
     seconds: float | None = None
     """Duration of the send."""
@@ -123,9 +123,11 @@ class Deliverer:
         finally:
             self._leases.drop(reply.claim)
         seconds = self._clock.monotonic() - began
-        line = attempt_report.line(outcome, attempt=notification.attempt, at=at, seconds=seconds)
-        tried = AttemptReport(request.destination, attempt_report.verdict(outcome), line, attempt_report.hold(outcome))
-        return AttemptResult(notification, outcome, reply.claim, tried, seconds)
+        line = attempt_report.history_entry(outcome, attempt=notification.attempt, at=at, seconds=seconds)
+        report = AttemptReport(
+            request.destination, attempt_report.verdict(outcome), line, attempt_report.retry_hold(outcome)
+        )
+        return AttemptResult(notification, outcome, reply.claim, report, seconds)
 
     async def refuse(
         self, notification: Notification, end: Dead | Suppressed | Delivered, *, token: str

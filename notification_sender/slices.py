@@ -45,13 +45,13 @@ def _whom(unit: WorkUnit, part: Sequence[Target]) -> dict[str, Any]:
     return ids if unit.destinations is None else ids | {"destinations": [it.record for it in well]}
 
 
-def rest(unit: WorkUnit, reached: Sequence[Target]) -> Iterator[Target]:
+def rest(unit: WorkUnit, selected: Sequence[Target]) -> Iterator[Target]:
     """The targets of a slice that get nothing: invalid when the unit was cut, or removed since then."""
     if unit.slice is None:
         return
     for name, (channel, reason, detail) in unit.slice.faults.items():
-        yield Target.ended(name, channel, Dead(reason, detail))
-    there = {it.destination_id for it in reached}
+        yield Target.without_send(name, channel, Dead(reason, detail))
+    there = {it.destination_id for it in selected}
     for name in sorted(unit.destination_ids or ()):
         if name not in there:
-            yield Target.ended(name, UNKNOWN, Suppressed("destination_removed"))
+            yield Target.without_send(name, UNKNOWN, Suppressed("destination_removed"))

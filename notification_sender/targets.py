@@ -56,7 +56,7 @@ class Target:
         return self.destination.model_dump(mode="json", exclude_unset=True)
 
     @classmethod
-    def ended(cls, destination_id: str, channel: str, end: Dead | Suppressed, place: int = 0) -> "Target":
+    def without_send(cls, destination_id: str, channel: str, end: Dead | Suppressed, place: int = 0) -> "Target":
         """A target to which nothing is sent."""
         # Without validation: an unreadable record may have no id yet.
         return cls(Destination.model_construct(destination_id=destination_id, channel=channel), end, place)
@@ -132,7 +132,7 @@ class Targets:
         if faults:
             raise type(faults[0])("; ".join(map(str, faults)))
 
-    async def reached(self, unit: WorkUnit, offered: Sequence[Any]) -> list[Target]:
+    async def select(self, unit: WorkUnit, offered: Sequence[Any]) -> list[Target]:
         """The valid targets of the unit among ``offered``, each once; then the invalid ones.
 
         Raises:
@@ -171,7 +171,7 @@ class Targets:
             if self._unasked(unit, record, channel):
                 return None
             end = Dead(fault.reason, f"destination {place}: {fault}", fault)
-            return Target.ended(name or "", channel or UNKNOWN, end, place)
+            return Target.without_send(name or "", channel or UNKNOWN, end, place)
         return Target(destination, place=place) if wants(unit, destination) else None
 
     def _read_once(self, record: Any) -> Destination:
@@ -202,7 +202,7 @@ def _named(ended: Iterable[Target], taken: set[str]) -> Iterable[Target]:
         if not name or name in taken:
             name = f"{NAMELESS}{target.place}"
         taken.add(name)
-        yield Target.ended(name, target.channel, target.end, target.place) if target.end else target
+        yield Target.without_send(name, target.channel, target.end, target.place) if target.end else target
 
 
 def _name(record: Any, field: str) -> str | None:

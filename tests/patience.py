@@ -1,8 +1,7 @@
-"""How long a test waits for what should come: seconds of a quiet machine, stretched by how slow this one is just now.
+"""Timeouts of tests, in seconds of an idle machine. They are multiplied by the slowness of this machine.
 
-A bound here decides nothing but when to give up: what was waited for has come or not. On a quiet machine it is what is
-written; beside other work it is as many times longer as a fixed piece of work takes longer. It is looked at again when
-it is over, because others may have come to work meanwhile.
+A timeout only decides when a test gives up. The slowness is the time that a fixed computation takes, divided by its
+time on an idle machine. It is measured again when a timeout ends, because other work may have started meanwhile.
 """
 
 import asyncio
@@ -12,24 +11,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 QUIET = 0.017
-"""Seconds that ``_work`` takes on a quiet machine of 2026."""
+"""Seconds that ``_work`` takes on an idle machine of 2026."""
 
 FRESH = 5.0
-"""Seconds for which a measurement holds."""
+"""Seconds for which a measurement is used."""
 
 MOST = 8.0
-"""A test that hangs has to end. Up to here options that are stretched go with those that are not."""
+"""The largest slowness: a test that hangs has to end. Up to it, multiplied options are valid beside the others."""
 
 
 class Machine:
-    """What was measured last."""
+    """The machine, with the last measurement."""
 
     def __init__(self) -> None:
         self._measured = -FRESH
         self._slowness = 1.0
 
     def slowness(self) -> float:
-        """How many times longer than on a quiet machine things take, at least 1."""
+        """Return how many times slower than an idle machine this one is, at least 1."""
         if time.monotonic() - self._measured >= FRESH:
             self._slowness = min(MOST, max(1.0, _work() / QUIET, _wanted()))
             self._measured = time.monotonic()
@@ -37,7 +36,7 @@ class Machine:
 
 
 def _work() -> float:
-    """Wall seconds of a fixed piece of Python; the best of two, since a collection of garbage says nothing."""
+    """Return the wall time of a fixed computation in s: the shorter of two, because garbage collection may slow one."""
     best = float("inf")
     for _ in range(2):
         begun, total = time.perf_counter(), 0
@@ -48,8 +47,9 @@ def _work() -> float:
 
 
 def _wanted() -> float:
-    """Processes that want a core for each that is there, over the last minute: a short piece of work may be let in
-    at once where a long one has to share.
+    """Return the processes that wanted a core over the last minute, for each core.
+
+    A short computation may run at once although a long one would have to share the cores.
     """
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
@@ -62,18 +62,18 @@ def slowness() -> float:
 
 
 def patient(seconds: float) -> float:
-    """So many seconds of a quiet machine, in those of this one."""
+    """Convert seconds of an idle machine to seconds of this one."""
     return seconds * slowness()
 
 
 def option(seconds: float) -> str:
-    """The same, as an option of the worker."""
+    """Return ``patient(seconds)`` as an option of the worker."""
     return f"{patient(seconds):.3f}s"
 
 
 @asynccontextmanager
 async def patience(seconds: float) -> AsyncIterator[None]:
-    """As ``asyncio.timeout``, in seconds of a quiet machine."""
+    """``asyncio.timeout`` in seconds of an idle machine."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with asyncio.timeout_at(begun + patient(seconds)) as limit:
@@ -85,7 +85,7 @@ async def patience(seconds: float) -> AsyncIterator[None]:
 
 
 async def _stretch(limit: asyncio.Timeout, begun: float, seconds: float) -> None:
-    """Shortly before it is over: has the machine become slower meanwhile?"""
+    """Extend the timeout shortly before its end if the machine has become slower."""
     loop = asyncio.get_running_loop()
     while not limit.expired():
         due = limit.when()

@@ -24,7 +24,7 @@ GOOD = {"work_unit_id": "w", "organization_id": "o", "incident_id": "i", "finger
 def reached(unit: WorkUnit, own: list[Any]) -> list[Target]:
     """As composing has it."""
     offered = own if unit.destinations is None else unit.destinations
-    found = asyncio.run(Targets(channels=CHANNELS, most=10_000, clock=VirtualClock()).reached(unit, offered))
+    found = asyncio.run(Targets(channels=CHANNELS, most=10_000, clock=VirtualClock()).select(unit, offered))
     return [*found, *rest(unit, found)]
 
 

@@ -32,7 +32,7 @@ def unit(**fields: Any) -> WorkUnit:
 
 def reached(offered: list[Any], most: int = 10_000, **fields: Any) -> list[Target]:
     targets = Targets(channels=CHANNELS, most=most, clock=VirtualClock())
-    return asyncio.run(targets.reached(unit(**fields), offered))
+    return asyncio.run(targets.select(unit(**fields), offered))
 
 
 def ends(targets: list[Target]) -> dict[str, str]:
@@ -159,7 +159,7 @@ async def test_others_have_their_turn_while_records_are_read() -> None:
     )
     beside = asyncio.create_task(other())
     many = [MAIL | {"destination_id": f"m-{number}"} for number in range(20)]
-    assert len(await targets.reached(unit(), many)) == 20
+    assert len(await targets.select(unit(), many)) == 20
     assert turns >= 19
     with pytest.raises(SchemaViolation):
         await targets.check([MAIL | {"to": "nobody"}] * 20)

@@ -83,7 +83,12 @@ class Health:
         self._ended = asyncio.Event()
         self._made = (-math.inf, b"")
         self._making = asyncio.Lock()
-        self._paths = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._scrape, "/status": self._tell}
+        self._paths = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._scrape,
+            "/status": self._show_status,
+        }
         self.port = 0
         """The port it listens on; 0 while it does not listen. With ``NS_HTTP_PORT=0`` the system chooses it."""
 
@@ -122,13 +127,13 @@ class Health:
         self._end = lambda: own.call_soon_threadsafe(end.set)
         with listener:
             serving = run_forever(HealthPort(listener, self._answer).serve, "health")
-            self._tell_work(begun)
+            self._signal_work(begun)
             await end.wait()
             serving.cancel()
             await asyncio.wait({serving})
-        self._tell_work(self._ended)
+        self._signal_work(self._ended)
 
-    def _tell_work(self, event: asyncio.Event) -> None:
+    def _signal_work(self, event: asyncio.Event) -> None:
         with suppress(RuntimeError):  # the worker's loop has ended already
             (self._work or asyncio.get_running_loop()).call_soon_threadsafe(event.set)
 
@@ -166,7 +171,7 @@ class Health:
                 self._made = (loop.time(), await asyncio.to_thread(self._metrics.expose))
         return Answer(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self._made[1])
 
-    async def _tell(self, peer: str) -> Answer:
+    async def _show_status(self, peer: str) -> Answer:
         if not (self._open_status or _loopback(peer)):
             words = (
                 b"/status names hosts and APIs, so only clients on this machine may read it. "

@@ -59,7 +59,7 @@ async def audit(settings: Settings, batch_id: str, organization_id: str | None) 
     Raises:
         Unready: Redis is away.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         return await opened.audit(batch_id, organization_id)
 
 
@@ -69,7 +69,7 @@ async def enable(settings: Settings, organization_id: str, destination_id: str) 
     Raises:
         Unready: Redis is away.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         return await opened.destinations.enable(organization_id, destination_id)
 
 
@@ -81,7 +81,7 @@ async def suppress(
     Raises:
         Unready: Redis is away; some recipients may be suppressed, and a repetition does no harm.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         await opened.suppressions.suppress(organization_id, recipients, seconds=seconds, reason=reason)
 
 
@@ -91,7 +91,7 @@ async def unsuppress(settings: Settings, organization_id: str, recipients: Seque
     Raises:
         Unready: Redis is away.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         return await opened.suppressions.unsuppress(organization_id, recipients)
 
 
@@ -101,7 +101,7 @@ async def suppressed(settings: Settings, organization_id: str) -> list[Suppressi
     Raises:
         Unready: Redis is away.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         return await opened.suppressions.suppressed(organization_id)
 
 
@@ -111,12 +111,12 @@ async def troubled(settings: Settings, organization_id: str | None) -> list[Trou
     Raises:
         Unready: Redis is away.
     """
-    async with reached(settings) as opened:
+    async with connected_store(settings) as opened:
         return await opened.destinations.troubled(organization_id)
 
 
 @asynccontextmanager
-async def reached(settings: Settings) -> AsyncIterator[Store]:
+async def connected_store(settings: Settings) -> AsyncIterator[Store]:
     """Connect to Redis for one command.
 
     Raises:

@@ -61,7 +61,7 @@ class Upstreams:
             deadline=settings.api_timeout, max_bytes=MAX_ANSWER, partial=True, idle=idle
         )
         guards = (_guard(api, settings, store, clock) for api in apis())
-        self._guards = Guards(guards, fleet=store.fleet, news=store.news)
+        self._guards = Guards(guards, fleet=store.fleet, pubsub=store.pubsub)
         for api, guard in self._guards.by_api.items():
             for state in STATES:
                 metrics.api_state.labels(api, state).set_function(partial(_in_state, guard, state))
@@ -167,7 +167,7 @@ def _guard(api: str, settings: Settings, store: Store, clock: Clock) -> Guard:
     return Guard(
         api=api,
         fleet=store.fleet,
-        news=store.news,
+        pubsub=store.pubsub,
         clock=clock,
         timeout=settings.api_timeout,
         objective=settings.api_objective,

@@ -57,7 +57,7 @@ class Store:
     redis: "Redis | EmbeddedRedis"
     ledger: RedisLedger
     shared_cache: RedisSharedCache
-    news: RedisPubSub | MemoryPubSub
+    pubsub: RedisPubSub | MemoryPubSub
     fleet: RedisFleet
     suppressions: RedisSuppressions
     destinations: RedisDestinations
@@ -70,7 +70,7 @@ class Store:
             ConfigurationFault: Redis refuses us, or may evict delivery records.
         """
         await self.connect()
-        await self.news.start()
+        await self.pubsub.start()
 
     async def connect(self, *, once: bool = False) -> None:
         """Wait for Redis, connect, and check its eviction policy. Raises as ``open``; with ``once`` also Unready."""
@@ -79,7 +79,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.news.stop()
+        await self.pubsub.stop()
         await self.redis.close()
 
     async def audit(self, batch_id: str, organization_id: str | None = None) -> dict[str, Audit]:
@@ -101,13 +101,13 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         disable_after=settings.disable_after,
     )
     prefix = settings.topology_prefix
-    news = RedisPubSub(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryPubSub()
+    pubsub = RedisPubSub(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryPubSub()
     shared_cache = RedisSharedCache(redis=redis, channel=channel(prefix, TOPIC))
     return Store(
         redis=redis,
         ledger=ledger,
         shared_cache=shared_cache,
-        news=news,
+        pubsub=pubsub,
         fleet=RedisFleet(redis=redis, prefix=prefix, period=PERIOD),
         suppressions=RedisSuppressions(redis=redis, prefix=prefix),
         destinations=RedisDestinations(redis=redis, prefix=prefix),

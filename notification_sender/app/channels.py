@@ -26,7 +26,7 @@ from notification_sender.policy.retry import Schedule
 from notification_sender.ports.channels import Channel
 from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 
 MINUTE = 60.0
 
@@ -94,11 +94,11 @@ class Recipients:
         self._closing.push_async_callback(mailer.close)
         return mailer
 
-    def rooms(self, settings: Settings) -> dict[str, Room]:
+    def bulkheads(self, settings: Settings) -> dict[str, ChannelBulkhead]:
         """By channel, where a server on the way limits what it takes at once."""
         longest = settings.send_timeout / 2
         return {
-            name: Room(it.capacity.at_once, longest=longest, later=it.capacity.retry_after)
+            name: ChannelBulkhead(it.capacity.at_once, longest=longest, later=it.capacity.retry_after)
             for name, it in self._types.items()
             if it.capacity is not None
         }
@@ -125,7 +125,7 @@ def _options(settings: Settings, channel: ChannelType) -> dict[str, str | None]:
 
 def hosts(settings: Settings, store: Store, clock: Clock) -> Hosts:
     """The state of recipients' hosts, shared by the fleet. A probe of a host may take as long as a lease."""
-    return Hosts(fleet=store.fleet, news=store.news, clock=clock, dice=random.random, timeout=settings.lease)
+    return Hosts(fleet=store.fleet, pubsub=store.pubsub, clock=clock, dice=random.random, timeout=settings.lease)
 
 
 def bare_networks(settings: Settings) -> list[str]:

@@ -35,7 +35,7 @@ CANCEL_TIMEOUT = 0.5
 MAX_MISSING_NAMED = 5
 """Missing queues and exchanges that one line names."""
 
-Look = Callable[[Settings], Awaitable[str]]
+Check = Callable[[Settings], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class CheckResult:
 async def run_checks(settings: Settings, organizations: Sequence[str] = ()) -> list[CheckResult]:
     """Run all checks at once, also for the destinations of these organizations. Sends and changes nothing."""
     log.to_people()
-    looks = _looks(settings)
+    checks = _checks(settings)
     for organization in organizations:
-        looks[f"organization {organization}"] = partial(_destinations, organization)
-    tasks = {name: asyncio.create_task(_look(name, look, settings)) for name, look in looks.items()}
+        checks[f"organization {organization}"] = partial(_destinations, organization)
+    tasks = {name: asyncio.create_task(_run_check(name, check, settings)) for name, check in checks.items()}
     await asyncio.wait(tasks.values(), timeout=CHECK_TIMEOUT)
     late = [task for task in tasks.values() if not task.done()]
     found = [task.result() if task.done() else _silent(name, settings) for name, task in tasks.items()]
@@ -65,24 +65,24 @@ async def run_checks(settings: Settings, organizations: Sequence[str] = ()) -> l
     return found
 
 
-def _looks(settings: Settings) -> dict[str, Look]:
-    looks: dict[str, Look] = {
+def _checks(settings: Settings) -> dict[str, Check]:
+    checks: dict[str, Check] = {
         "rabbitmq": _rabbitmq,
         "redis": _redis,
         "aaa": _aaa,
         "templates": _templates,
-        "secrets": secrets_layout.look,
+        "secrets": secrets_layout.check_files,
         "lua": _lua,
     }
-    looks |= {name: partial(_listens, name) for name in apis() if name != "aaa"}
+    checks |= {name: partial(_listens, name) for name in apis() if name != "aaa"}
     if settings.smtp_url is not None:
-        looks["smtp"] = _smtp
-    return looks
+        checks["smtp"] = _smtp
+    return checks
 
 
-async def _look(name: str, look: Look, settings: Settings) -> CheckResult:
+async def _run_check(name: str, check: Check, settings: Settings) -> CheckResult:
     try:
-        return CheckResult(name, ok=True, detail=await look(settings))
+        return CheckResult(name, ok=True, detail=await check(settings))
     except (NotificationSenderError, OSError) as fault:
         return CheckResult(name, ok=False, detail="; ".join(str(fault).splitlines()))
 
@@ -118,11 +118,11 @@ async def _rabbitmq(settings: Settings) -> str:
         return "embedded in the worker: nothing to reach"
     await place.reach()
     with _named(place):
-        seen = await inspection.look(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
-    if not seen.missing:
-        return f"connected; all queues and exchanges exist; {_way_out(seen)}"
-    missing = f"missing: {_some(seen.missing)}; run `notification-sender topology`"
-    if seen.may_declare is False:
+        state = await inspection.inspect(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
+    if not state.missing:
+        return f"connected; all queues and exchanges exist; {_way_out(state)}"
+    missing = f"missing: {_some(state.missing)}; run `notification-sender topology`"
+    if state.may_declare is False:
         raise ConfigurationFault(f"{place}: {missing} as a user with the configure permission; this user has none")
     return f"connected; {missing}, or start a worker, which declares them"
 
@@ -142,12 +142,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_MISSING_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _way_out(seen: inspection.Seen) -> str:
-    if seen.way_out is None:
+def _way_out(state: inspection.BrokerState) -> str:
+    if state.way_out is None:
         return "a user without the configure permission cannot see how they were declared"
-    if seen.way_out is WayOut.NONE:
-        return f"but one message without a queue would stop all delays; run: {seen.policy}"
-    return f"messages for a missing queue go to the dead letters, by {seen.way_out}"
+    if state.way_out is WayOut.NONE:
+        return f"but one message without a queue would stop all delays; run: {state.policy}"
+    return f"messages for a missing queue go to the dead letters, by {state.way_out}"
 
 
 async def _redis(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, Letter, dead_queue
 from notification_sender.admission import key_of
-from notification_sender.app.admin import reached
+from notification_sender.app.admin import connected_store
 from notification_sender.app.backends import Store, topology
 from notification_sender.app.reach import Place
 from notification_sender.model.destination import recipient_hash
@@ -93,7 +93,7 @@ async def list_dead(settings: Settings, wanted: LetterFilter) -> list[LetterGrou
         Unready: the broker is away.
     """
     groups: dict[tuple[str | None, ...], LetterGroup] = {}
-    async with _reached(settings) as queue:
+    async with _connected_queue(settings) as queue:
         async for it in _read(queue, wanted):
             about = (it.letter.reason, it.organization_id, it.destination_id)
             group = groups.setdefault(about, LetterGroup(*about))
@@ -111,8 +111,8 @@ async def replay(settings: Settings, wanted: LetterFilter, *, dry_run: bool) -> 
     """
     counted = ReplayResult()
     async with AsyncExitStack() as opened:
-        store = await opened.enter_async_context(reached(settings))
-        queue = await opened.enter_async_context(_reached(settings))
+        store = await opened.enter_async_context(connected_store(settings))
+        queue = await opened.enter_async_context(_connected_queue(settings))
         judge = await Judge.of(store, SystemClock().now())
         async for it in _read(queue, wanted):
             counted.matched += 1
@@ -156,7 +156,7 @@ class Judge:
         destination, to = it.destination.destination_id, it.destination.extra.get("to")
         if (it.organization_id, destination) in self.off:
             return f"its destination is off; run: notification-sender destinations enable {_options(it)}"
-        if isinstance(to, str) and await self.store.suppressions.has(it.organization_id, recipient_hash(to)):
+        if isinstance(to, str) and await self.store.suppressions.is_suppressed(it.organization_id, recipient_hash(to)):
             return "unsubscribed"
         return ""
 
@@ -190,7 +190,7 @@ def _organization(body: bytes) -> str | None:
 
 
 @asynccontextmanager
-async def _reached(settings: Settings) -> AsyncIterator[DeadQueue]:
+async def _connected_queue(settings: Settings) -> AsyncIterator[DeadQueue]:
     log.to_people()
     url = settings.amqp_url.get_secret_value()
     if settings.amqp_url.scheme == "memory":

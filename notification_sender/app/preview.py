@@ -20,7 +20,7 @@ from notification_sender.model.destination import Destination, Rate
 from notification_sender.model.errors import Permanent, RenderFault, SchemaViolation, UnknownKind
 from notification_sender.model.strict_json import read_json
 from notification_sender.model.unit import Batch, WorkUnit, decode, explain
-from notification_sender.policy.destinations import ORGANIZATION, told
+from notification_sender.policy.destinations import ORGANIZATION, matching_destinations
 from notification_sender.ports.channels import Channel
 from notification_sender.recipes import GIVEN, recipes
 from notification_sender.render import Renderer, shipped
@@ -113,7 +113,10 @@ def plan(
         raise UnknownKind(f"there is no recipe {kind!r}, only {', '.join(sorted(known))}")
     renderer = Renderer(folder=templates_dir or shipped(), channels=parts())
     if unit is not None and unit.destinations is not None:
-        pairs = [(it.template or kind, it.channel) for it in told(unit, map(_destination, unit.destinations))]
+        pairs = [
+            (it.template or kind, it.channel)
+            for it in matching_destinations(unit, map(_destination, unit.destinations))
+        ]
     else:
         wanted = channels or (unit and unit.channels) or tuple(parts())
         pairs = [(name, channel) for name in names or [kind] for channel in wanted]

@@ -95,7 +95,7 @@ async def _addresses(host: str, port: int) -> _Addresses:
     loop = asyncio.get_running_loop()
     found: asyncio.Future[_Addresses] = loop.create_future()
 
-    def tell(addresses: _Addresses, fault: OSError | None) -> None:
+    def set_result(addresses: _Addresses, fault: OSError | None) -> None:
         if found.done():
             return
         if fault is None:
@@ -111,7 +111,7 @@ async def _addresses(host: str, port: int) -> _Addresses:
         except (OSError, UnicodeError) as error:
             fault = error if isinstance(error, OSError) else OSError(f"is not a valid name: {error}")
         with contextlib.suppress(RuntimeError):  # the command has ended
-            loop.call_soon_threadsafe(tell, addresses, fault)
+            loop.call_soon_threadsafe(set_result, addresses, fault)
 
     threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
     return await found

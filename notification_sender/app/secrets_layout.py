@@ -19,7 +19,7 @@ from notification_sender.settings import Settings
 from notification_sender.telemetry.metrics import Metrics
 
 
-async def look(settings: Settings) -> str:
+async def check_files(settings: Settings) -> str:
     """Check every file in ``NS_SECRETS_DIR``.
 
     Raises:

@@ -33,9 +33,9 @@ from notification_sender.render import Renderer, shipped
 from notification_sender.render.failing import FailingTemplates
 from notification_sender.settings import Settings
 from notification_sender.telemetry.events import CloudEvents
-from notification_sender.telemetry.lag import Beat
+from notification_sender.telemetry.lag import LoopMonitor
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.telemetry.stalls import DEAD, Watchdog
+from notification_sender.telemetry.stalls import STUCK_SECONDS, Watchdog
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
 
@@ -68,9 +68,9 @@ class App:
         tokens = self._upstreams.outbound_tokens
         self._recipients = Recipients(settings, tokens=tokens, clock=self._clock, idle=idle)
         self._hosts = hosts(settings, self._store, self._clock)
-        self._beat = Beat(self._metrics.lag, self._turned)
+        self._loop_monitor = LoopMonitor(self._metrics.lag, self._on_turn)
         self._allowance = Allowance(settings.concurrency)
-        self._watchdog = Watchdog(self._beat, lambda cause: self._metrics.stalls.labels(cause).inc())
+        self._watchdog = Watchdog(self._loop_monitor, lambda cause: self._metrics.stalls.labels(cause).inc())
         self._health = self._health_port()
         gatherers = self._upstreams.gatherers(self._cache)
         self._failing = FailingTemplates(clock=self._clock, dice=random.random)
@@ -84,7 +84,7 @@ class App:
             relevance=Relevance(gatherers=gatherers, clock=self._clock, metrics=self._metrics),
             leases=self._leases,
             metrics=self._metrics,
-            rooms=self._recipients.rooms(settings),
+            bulkheads=self._recipients.bulkheads(settings),
         )
         self._consuming = False
         self._opened = AsyncExitStack()
@@ -99,7 +99,7 @@ class App:
     def _shared_cache(self) -> Cache:
         return Cache(
             shared=self._store.shared_cache,
-            news=self._store.news,
+            pubsub=self._store.pubsub,
             clock=self._clock,
             dice=random.random,
             prefix=self._settings.topology_prefix,
@@ -118,14 +118,14 @@ class App:
         return Health(
             ready=self.ready,
             stuck=lambda: self._watchdog.stuck,
-            dead=DEAD,
+            dead=STUCK_SECONDS,
             status=self.status,
             metrics=self._metrics,
             open_status=self._settings.status == "open",
         )
 
-    def _turned(self, wall: float, cpu: float) -> None:
-        self._allowance.turned(wall, cpu, used=sum(self._worker.slots.held.values()))
+    def _on_turn(self, wall: float, cpu: float) -> None:
+        self._allowance.record_turn(wall, cpu, used=sum(self._worker.slots.held.values()))
         allowed = self._allowance
         self._worker.allow(allowed.limit, shared=allowed.shared, taken=allowed.taken)
 
@@ -198,8 +198,8 @@ class App:
         async with AsyncExitStack() as opened:
             opened.push_async_callback(self._recipients.close)
             opened.push_async_callback(self._upstreams.close)
-            beating = run_forever(self._beat.watch, "beat")
-            opened.callback(beating.cancel)
+            monitoring = run_forever(self._loop_monitor.watch, "beat")
+            opened.callback(monitoring.cancel)
             self._watchdog.start()
             opened.callback(self._watchdog.stop)
             await self._health.start(self._settings.http_host, self._settings.http_port)
@@ -233,7 +233,7 @@ class App:
             waiting = self._recipients.notices.waiting()[-REPORTED_WAITING:]
             missing = [Missing(it.organization_id, it.destination_id, it.cause) for it in waiting]
             with suppress(Unready):
-                await self._store.destinations.tell(missing, 3 * REPORT_WAITING_SECONDS)
+                await self._store.destinations.record_missing(missing, 3 * REPORT_WAITING_SECONDS)
 
     def _warn(self) -> None:
         """Warn of settings that are allowed and rarely meant."""

@@ -16,7 +16,7 @@ from notification_sender.policy.breaker import HOST
 from notification_sender.policy.shared_host import SharedHost
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import Fleet, PubSub
-from notification_sender.telemetry.lag import lost
+from notification_sender.telemetry.lag import lost_seconds
 
 TOPIC = "hosts"
 """Of the messages that a circuit of a host opened or closed."""
@@ -48,8 +48,8 @@ class Hosts:
     may take.
     """
 
-    def __init__(self, *, fleet: Fleet, news: PubSub, clock: Clock, dice: Dice, timeout: float) -> None:
-        self._news = news
+    def __init__(self, *, fleet: Fleet, pubsub: PubSub, clock: Clock, dice: Dice, timeout: float) -> None:
+        self._pubsub = pubsub
         self._clock = clock
         self._dice = dice
         self._kind = CircuitKind("host", HOST, fleet, clock, dice, probe_timeout=timeout)
@@ -57,7 +57,7 @@ class Hosts:
         self._shared: OrderedDict[str, SharedHost] = OrderedDict()
         self._background = BackgroundTasks()
         """Tells the fleet. Between a send and its record nothing may be awaited."""
-        news.subscribe(TOPIC, self._hear)
+        pubsub.subscribe(TOPIC, self._on_message)
 
     @property
     def out(self) -> int:
@@ -70,11 +70,11 @@ class Hosts:
         return [
             {
                 "host": host,
-                "organization": None if whose == WHOLE else whose,
+                "organization": None if owner == WHOLE else owner,
                 "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
                 "probe_in": round(circuit.probe_in, 1),
             }
-            for (host, whose), circuit, since in islice(out, LISTED)
+            for (host, owner), circuit, since in islice(out, LISTED)
         ]
 
     async def acquire(self, host: str, organization: str) -> SendPermit:
@@ -82,17 +82,17 @@ class Hosts:
         writes down before how the send went.
         """
         now = self._clock.monotonic()
-        permit = SendPermit(host, organization, begun=now - lost())
-        for whose in (WHOLE, organization):
-            known = self._hosts.get((host, whose))
+        permit = SendPermit(host, organization, begun=now - lost_seconds())
+        for owner in (WHOLE, organization):
+            known = self._hosts.get((host, owner))
             if known is None or not known.circuit.is_open:
                 continue
             circuit = known.circuit
-            turn = self._turn(known, permit, whose, now) if circuit.is_due else 0.0
-            if not turn and await circuit.acquire_probe():
-                permit.probe, permit.circuit = whose, circuit
+            probe_delay = self._probe_delay(known, permit, owner, now) if circuit.is_due else 0.0
+            if not probe_delay and await circuit.acquire_probe():
+                permit.probe, permit.circuit = owner, circuit
                 return permit
-            opens = now + max(circuit.probe_in, turn)
+            opens = now + max(circuit.probe_in, probe_delay)
             permit.away = known.returns.next_delay(STEP, now=now, dice=self._dice(), opens=opens)
             return permit
         return permit
@@ -100,7 +100,7 @@ class Hosts:
     def release(self, permit: SendPermit) -> None:
         """The send has ended, or did not come about."""
         if permit.wish is not None:
-            self._tell(Change("asked", permit.wish), (permit.host, WHOLE))
+            self._publish_change(Change("asked", permit.wish), (permit.host, WHOLE))
         elif permit.well is not None:
             self._judge(permit)
         if permit.circuit is not None:
@@ -110,11 +110,11 @@ class Hosts:
         """Tell the fleet nothing any more."""
         await self._background.close()
 
-    def _turn(self, known: KnownHost, permit: SendPermit, whose: str, now: float) -> float:
-        if whose != WHOLE:
+    def _probe_delay(self, known: KnownHost, permit: SendPermit, owner: str, now: float) -> float:
+        if owner != WHOLE:
             return 0.0
         own = self._hosts.get((permit.host, permit.organization))
-        return known.turn(permit.organization, now, last=own is not None and own.circuit.is_open)
+        return known.probe_delay(permit.organization, now, last=own is not None and own.circuit.is_open)
 
     def _judge(self, permit: SendPermit) -> None:
         now = self._clock.monotonic()
@@ -123,14 +123,14 @@ class Hosts:
         if permit.well:
             self._of(permit.host).succeeded(now)
             if whole is not None and not whole.circuit.asked and permit.probe != WHOLE:
-                self._tell(Change("well", 0.0), key)
+                self._publish_change(Change("well", 0.0), key)
         failed = self._judge_own(permit, now)
         if whole is not None and permit.probe == WHOLE:
-            well = whole.bears(permit, now)
+            well = whole.tolerates(permit, now)
             change = whole.circuit.judge(well=well, conclusive=True)
-            self._tell(change, key, by=NOBODY if well else permit.organization)
+            self._publish_change(change, key, by=NOBODY if well else permit.organization)
         elif failed and self._of(permit.host).failed(permit.organization, now) and whole is None:
-            self._tell(self._known(key).circuit.open(), key)
+            self._publish_change(self._known(key).circuit.open(), key)
 
     def _judge_own(self, permit: SendPermit, now: float) -> bool:
         """Judge the circuit of one organization by its send. Whether this one speaks against the host."""
@@ -138,11 +138,11 @@ class Hosts:
         if permit.well and key not in self._hosts:
             return False
         known = self._known(key)
-        well = known.bears(permit, now)
+        well = known.tolerates(permit, now)
         conclusive = known.circuit.is_open and bool(permit.well or permit.probe)
         change = known.circuit.judge(well=well, conclusive=conclusive)
-        self._tell(change, key)
-        if change is None and known.circuit.spotless and known.failing is None:
+        self._publish_change(change, key)
+        if change is None and known.circuit.has_no_failures and known.failing is None:
             del self._hosts[key]
         return not well
 
@@ -153,7 +153,7 @@ class Hosts:
         self._hosts.move_to_end(key)
         if len(self._hosts) > MOST:
             # The hosts of an organization with thousands of dead ones must not displace those of others.
-            [(most, _)] = Counter(whose for _, whose in self._hosts).most_common(1)
+            [(most, _)] = Counter(owner for _, owner in self._hosts).most_common(1)
             del self._hosts[next(key for key in self._hosts if key[1] == most)]
         return known
 
@@ -166,52 +166,52 @@ class Hosts:
             self._shared.popitem(last=False)
         return shared
 
-    def _tell(self, change: Change | None, key: Key, by: str = NOBODY) -> None:
+    def _publish_change(self, change: Change | None, key: Key, by: str = NOBODY) -> None:
         if change is None:
             return
-        self._heard(change, key, by)
-        host, whose = key
-        text = f"{change.state} {round(1000 * change.seconds)} {whose} {by} {host}"
-        self._background.start(self._news.publish(TOPIC, text))
+        self._apply(change, key, by)
+        host, owner = key
+        text = f"{change.state} {round(1000 * change.seconds)} {owner} {by} {host}"
+        self._background.start(self._pubsub.publish(TOPIC, text))
 
-    def _hear(self, text: str) -> None:
+    def _on_message(self, text: str) -> None:
         match text.split(" ", 4):
-            case ["out", _, whose, _, host] if whose == WHOLE and self._of(host).proven(self._clock.monotonic()):
-                self._tell(Change("well", 0.0), (host, WHOLE))  # somebody's send went well in this process
-            case ["out" | "asked" | "well" as state, ms, whose, by, host] if ms.isdecimal():
-                self._heard(Change(state, int(ms) / 1000), (host, whose), by)
+            case ["out", _, owner, _, host] if owner == WHOLE and self._of(host).proven(self._clock.monotonic()):
+                self._publish_change(Change("well", 0.0), (host, WHOLE))  # somebody's send went well in this process
+            case ["out" | "asked" | "well" as state, ms, owner, by, host] if ms.isdecimal():
+                self._apply(Change(state, int(ms) / 1000), (host, owner), by)
 
-    def _heard(self, change: Change, key: Key, by: str) -> None:
+    def _apply(self, change: Change, key: Key, by: str) -> None:
         if change.state == "well":
-            self._heard_well(change, key)
+            self._apply_closed(change, key)
             return
         known = self._known(key)
         known.first_asked = None
         known.circuit.apply(change)
         if by != NOBODY:
-            known.tried_by(by)
+            known.record_failed_probe(by)
 
-    def _heard_well(self, change: Change, key: Key) -> None:
+    def _apply_closed(self, change: Change, key: Key) -> None:
         known = self._hosts.pop(key, None)
         if known is None:
             return
         known.circuit.apply(change)
-        host, whose = key
-        if whose == WHOLE:
+        host, owner = key
+        if owner == WHOLE:
             self._of(host).forget()
             # The circuits of single organizations: they may be well again, too.
             for (name, _), other in self._hosts.items():
                 if name == host and other.circuit.is_open:
-                    other.circuit.hasten()
+                    other.circuit.make_probe_due()
 
 
 def _names(key: Key) -> dict[str, str]:
     """The fields of a log line. Without an organization: all of them."""
-    host, whose = key
-    return {"host": host} if whose == WHOLE else {"host": host, "organization": whose}
+    host, owner = key
+    return {"host": host} if owner == WHOLE else {"host": host, "organization": owner}
 
 
 def _name(key: Key) -> str:
     """The name of the circuit in the fleet, beside the APIs'. Neither a host nor an id holds a slash."""
-    host, whose = key
-    return f"host:{whose}/{host}"
+    host, owner = key
+    return f"host:{owner}/{host}"

@@ -8,7 +8,7 @@ from notification_sender.model.errors import Gone, Rejected, SendFailed, Sent, S
 from notification_sender.model.outcome import Receipt
 from notification_sender.policy.pacing import Pacer
 from notification_sender.policy.shared_host import ORGANIZATIONS
-from notification_sender.telemetry.lag import lost
+from notification_sender.telemetry.lag import lost_seconds
 
 LONGEST_AWAY = 600.0
 """Seconds that a notification waits at most before it asks again: a backlog that asks too often is work for nothing."""
@@ -76,12 +76,12 @@ class KnownHost:
     returns: Pacer = field(default_factory=lambda: Pacer(LONGEST_AWAY))
     failing: float | None = None
     """Since when the host does nothing but fail, monotonic, s."""
-    tried: dict[str, None] = field(default_factory=dict)
+    failed_probes: dict[str, None] = field(default_factory=dict)
     """Organizations whose probe failed, the latest last."""
     first_asked: float | None = None
     """When the first organization asked for the probe that is due, monotonic, s."""
 
-    def turn(self, organization: str, now: float, *, last: bool) -> float:
+    def probe_delay(self, organization: str, now: float, *, last: bool) -> float:
         """Seconds until ``organization`` may probe, now that a probe is due. Organizations come first whose probe has
         not failed lately; ``last``: the circuit is open for this one alone as well, so it comes behind them. After a
         few seconds all may probe: the others may never come.
@@ -90,21 +90,21 @@ class KnownHost:
         rank = LONGEST_TURN if last else self._rank(organization)
         return max(0.0, min(rank, LONGEST_TURN) * BETWEEN_QUESTIONS - (now - self.first_asked))
 
-    def tried_by(self, organization: str) -> None:
+    def record_failed_probe(self, organization: str) -> None:
         """The probe of ``organization`` failed."""
-        self.tried.pop(organization, None)
-        self.tried[organization] = None
-        if len(self.tried) > ORGANIZATIONS:
-            del self.tried[next(iter(self.tried))]
+        self.failed_probes.pop(organization, None)
+        self.failed_probes[organization] = None
+        if len(self.failed_probes) > ORGANIZATIONS:
+            del self.failed_probes[next(iter(self.failed_probes))]
 
-    def bears(self, permit: SendPermit, now: float) -> bool:
+    def tolerates(self, permit: SendPermit, now: float) -> bool:
         """Whether the end of a send is no reason to open the circuit."""
         if permit.well:
             self.failing = None
             return True
         self.failing = now if self.failing is None else self.failing
-        quick = permit.answered or now - lost() - permit.begun < SLOW
+        quick = permit.answered or now - lost_seconds() - permit.begun < SLOW
         return quick and now - self.failing < BEARABLE
 
     def _rank(self, organization: str) -> int:
-        return list(self.tried).index(organization) + 1 if organization in self.tried else 0
+        return list(self.failed_probes).index(organization) + 1 if organization in self.failed_probes else 0

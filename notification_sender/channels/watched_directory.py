@@ -79,7 +79,7 @@ class WatchedDirectory(Generic[Read]):
             return known.read
         file = directory / place
         try:
-            self._known[place] = known = self._look(file, known, now)
+            self._known[place] = known = self._read_if_changed(file, known, now)
         except _ABSENT:
             self._known.pop(place, None)
             raise
@@ -91,7 +91,7 @@ class WatchedDirectory(Generic[Read]):
             raise self._unusable(place, f"{file}: {fault}") from None
         return known.read
 
-    def _look(self, file: Path, known: _Known[Read] | None, now: float) -> _Known[Read]:
+    def _read_if_changed(self, file: Path, known: _Known[Read] | None, now: float) -> _Known[Read]:
         status = file.stat()
         version = (status.st_mtime_ns, status.st_size, status.st_ino)
         if known is not None and known.version == version:

@@ -15,7 +15,7 @@ from notification_sender.channels.notices import Notices
 from notification_sender.channels.redaction import excerpt
 from notification_sender.channels.signing import Secrets, signature
 from notification_sender.channels.trust_store import TrustStore
-from notification_sender.model.cause import follow
+from notification_sender.model.cause import track_progress
 from notification_sender.model.destination import MAX_ID, MAX_URL, Destination, Identifier
 from notification_sender.model.errors import (
     ContextUnavailable,
@@ -33,7 +33,7 @@ from notification_sender.model.unit import explain
 from notification_sender.policy.retry import retry_after
 from notification_sender.ports.channels import Begin
 from notification_sender.ports.clock import Clock
-from notification_sender.telemetry.lag import Deadline, lost
+from notification_sender.telemetry.lag import Deadline, lost_seconds
 
 MAX_TARGETS = 4096
 """Parsed targets that are kept: a send needs its target four times, and to parse one costs a tenth of a send."""
@@ -217,7 +217,7 @@ class Webhook:
 
         """
         target = _target(notification.destination)
-        until = self._clock.monotonic() - lost() + self._deadline
+        until = self._clock.monotonic() - lost_seconds() + self._deadline
         headers, answer = await self._post(notification, target, until, begin)
         if target.auth and answer.status in _TOKEN_REFUSED:
             headers, answer = await self._post(notification, target, until, begin, fresh=True)
@@ -240,7 +240,7 @@ class Webhook:
                 webhook_url(target.url),
                 headers,
                 body,
-                deadline=until + lost() - self._clock.monotonic(),
+                deadline=until + lost_seconds() - self._clock.monotonic(),
                 begin=begin,
                 tls=tls,
                 organization=notification.organization_id,
@@ -251,13 +251,13 @@ class Webhook:
 
     async def _token(self, notification: Notification, target: _Target, until: float, *, fresh: bool) -> str:
         """Fetched within the deadline of the send: the claim does not last much longer."""
-        whose = (notification.organization_id, notification.destination.destination_id, origin(target.url))
-        trail = follow()
+        owner = (notification.organization_id, notification.destination.destination_id, origin(target.url))
+        progress = track_progress()
         try:
-            async with Deadline(until + lost() - self._clock.monotonic()):
-                return await self._tokens.token(*whose, fresh=fresh)
+            async with Deadline(until + lost_seconds() - self._clock.monotonic()):
+                return await self._tokens.token(*owner, fresh=fresh)
         except TimeoutError:
-            cause = replace(trail.at, source="token")
+            cause = replace(progress.at, source="token")
             raise ContextUnavailable("the token for this destination did not come in time", cause=cause) from None
 
     def _headers(self, notification: Notification, target: _Target, body: bytes) -> _Headers:

@@ -14,7 +14,7 @@ import typer
 from notification_sender.cli.conventions import PROBLEM_FOUND
 
 if TYPE_CHECKING:
-    from notification_sender.policy.audit import Audit, Ends, Fate
+    from notification_sender.policy.audit import Audit, Ends, RecordedOutcome
 
 
 def audit(
@@ -48,8 +48,8 @@ def audit(
 def _lines(found: Mapping[str, "Audit"], *, listed: bool) -> str:
     """The lines for people. If several organizations use the id, each line names its organization."""
     lines: list[str] = []
-    for whose, it in found.items():
-        lines.append(f"{it}, organization: {whose}" if len(found) > 1 else str(it))
+    for owner, it in found.items():
+        lines.append(f"{it}, organization: {owner}" if len(found) > 1 else str(it))
         lines += _ends("notifications", it.notifications)
         if it.units:
             lines += _ends("units without notifications", it.units)
@@ -86,7 +86,7 @@ def _work_unit(name: str) -> str:
 def _json(batch: str, found: Mapping[str, "Audit"]) -> str:
     if not found:
         return json.dumps({"batch": batch, "seen": False})
-    each = [{"organization_id": whose, **_numbers(it)} for whose, it in found.items()]
+    each = [{"organization_id": owner, **_numbers(it)} for owner, it in found.items()]
     missing = sum(it.missing for it in found.values())
     together = _numbers(reduce(add, found.values())) | {"missing": missing}
     return json.dumps({"batch": batch, "seen": True, **together, "organizations": each})
@@ -109,11 +109,11 @@ def _counts(ends: "Ends") -> list[dict[str, Any]]:
     ]
 
 
-def _record(unit: str, fate: "Fate") -> dict[str, str | None]:
+def _record(unit: str, outcome: "RecordedOutcome") -> dict[str, str | None]:
     return {
         "work_unit_id": _work_unit(unit),
-        "notification_id": fate.notification_id or None,
-        "destination_id": fate.destination_id or None,
-        "outcome": fate.state,
-        "reason": fate.reason,
+        "notification_id": outcome.notification_id or None,
+        "destination_id": outcome.destination_id or None,
+        "outcome": outcome.state,
+        "reason": outcome.reason,
     }

@@ -49,8 +49,8 @@ def list_(
 
 
 def _group(group: "LetterGroup") -> str:
-    whose = f"{group.organization_id or '-'}  {group.destination_id or 'work unit'}"
-    return f"{group.count}  {group.reason or '-'}  {whose}  since {utc_text(group.oldest)}: {group.detail}"
+    owner = f"{group.organization_id or '-'}  {group.destination_id or 'work unit'}"
+    return f"{group.count}  {group.reason or '-'}  {owner}  since {utc_text(group.oldest)}: {group.detail}"
 
 
 @dead.command()

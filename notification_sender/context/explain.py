@@ -1,4 +1,4 @@
-"""Explains which sources of a recipe would run, and why: as text for a terminal, as a picture for a page."""
+"""Explains which sources of a recipe would run, and why: as text for a terminal, or as a Mermaid graph."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -14,23 +14,24 @@ WIDTH = 100
 GLUE = "\u00a0"
 
 UNDER = " " * 33
-"""Below the reasons: the columns of the word and the name stay empty."""
+"""The indent of further lines: the columns of state and name stay empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One source. ``why`` says why it runs, or that nobody reads it."""
+    """One source. ``why`` says why it runs, or that no template reads it."""
 
     source: Source
     runs: bool
     why: str
     needs: tuple[str, ...]
-    """Other sources."""
+    """The names of the sources that it needs."""
 
 
 def explained(recipe: Recipe, subject: str | None, readers: Mapping[str, Collection[str]]) -> list[Line]:
-    """All sources of a recipe in the order of their needs. ``readers``: the names that each template reads; ``subject``
-    None where nobody is told, and nothing runs.
+    """Return all sources of a recipe in the order of their needs.
+
+    ``readers``: the names that each template reads. ``subject``: None if no destination matches, so no source runs.
     """
     read = {name for names in readers.values() for name in names}
     running = recipe.plan(read | {subject}) if subject is not None else ()
@@ -41,7 +42,7 @@ def explained(recipe: Recipe, subject: str | None, readers: Mapping[str, Collect
 
 
 def text(lines: Iterable[Line]) -> str:
-    """A block for each source: whether it runs, why, what it needs, how long its facts are kept."""
+    """Return a block for each source: whether it runs, why, its needs, and how long its facts are kept."""
     rows = []
     for line in lines:
         rows.append(f"{'runs   ' if line.runs else 'is left'}  {line.source.name:<24}{_column(line.why)}")
@@ -50,7 +51,7 @@ def text(lines: Iterable[Line]) -> str:
 
 
 def _column(words: str) -> str:
-    """In its column; what stands between two marks stays on one line where it fits."""
+    """Wrap the words in their column. Words between two separators stay on one line if they fit."""
     room = WIDTH - len(UNDER)
     pieces = re.split(r"(?<=;) | (?=· )", words)
     whole = " ".join(piece.replace(" ", GLUE) if len(piece) <= room else piece for piece in pieces)
@@ -59,7 +60,7 @@ def _column(words: str) -> str:
 
 
 def mermaid(lines: Iterable[Line]) -> str:
-    """The graph; what runs is filled."""
+    """Return the graph in Mermaid. Sources that run are filled."""
     lines = list(lines)
     arrows = [f"    {need} --> {line.source.name}" for line in lines for need in line.needs]
     nodes = [f"    {line.source.name}{_shape(line)}" for line in lines]
@@ -92,18 +93,18 @@ def _needs(source: Source, recipe: Recipe) -> tuple[str, ...]:
 
 def _how(line: Line) -> str:
     source = line.source
-    said = [f"needs {', '.join(line.needs)}"] if line.needs else []
+    parts = [f"needs {', '.join(line.needs)}"] if line.needs else []
     if source.kind is None:
-        said.append("derived, not kept")
+        parts.append("derived, not kept")
     else:
-        said.append(f"kept {_time(source.kind.ttl)}")
-        said += [f"{_time(source.kind.stale)} more if it cannot be had"] if source.kind.stale else []
-    said += ["optional"] if source.optional is True else []
-    said += ["may be absent"] if source.optional == "absent" else []
-    said += [f"within {_time(source.timeout)}"] if source.timeout else []
-    said += ["may be cut short"] if source.partial else []
-    said += [f"calls shared within {_time(source.coalesce)}"] if source.coalesce else []
-    return " · ".join(said)
+        parts.append(f"kept {_time(source.kind.ttl)}")
+        parts += [f"{_time(source.kind.stale)} more if it cannot be had"] if source.kind.stale else []
+    parts += ["optional"] if source.optional is True else []
+    parts += ["may be absent"] if source.optional == "absent" else []
+    parts += [f"within {_time(source.timeout)}"] if source.timeout else []
+    parts += ["may be cut short"] if source.partial else []
+    parts += [f"calls shared within {_time(source.coalesce)}"] if source.coalesce else []
+    return " · ".join(parts)
 
 
 def _shape(line: Line) -> str:

@@ -15,7 +15,7 @@ from notification_sender.model.cause import Cause
 from notification_sender.model.errors import ContextUnavailable, RenderFault
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.model.unit import WorkUnit, fingerprint_time
-from notification_sender.telemetry.lag import Deadline, had
+from notification_sender.telemetry.lag import Deadline, responsive_time
 
 PLANS = 1024
 """Plans that are kept: to make one costs as much as to gather facts that this process holds."""
@@ -155,7 +155,7 @@ class Session:
             self._wanted = names if self._wanted <= names else self._wanted | names
             self._gathering.want(self._plan(self._wanted))
 
-    def at_hand(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         """Whether a source that was started has its value by now."""
         return name in self._gathering.facts
 
@@ -163,7 +163,7 @@ class Session:
         """The value of one source, None if the recipe has no such source. Raises as ``context``."""
         names = frozenset({name})
         self.start(names)
-        if not self.at_hand(name) and self._plan(names):
+        if not self.is_available(name) and self._plan(names):
             await self._until((name,))
         return self._gathering.facts.get(name)
 
@@ -192,10 +192,10 @@ class Session:
         """Wait until these are there, within the time of the unit."""
         gathering = self._gathering
         if self._deadline is None:
-            self._deadline = had() + self._timeout
+            self._deadline = responsive_time() + self._timeout
         try:
-            async with Deadline(self._deadline - had()):
-                while not gathering.has(names):
+            async with Deadline(self._deadline - responsive_time()):
+                while not gathering.has_all(names):
                     await gathering.step()
         except TimeoutError:
             gathering.give_up(f"not there in {self._timeout:g} s")

@@ -12,8 +12,8 @@ from notification_sender.context.cache.read_through import Cache
 from notification_sender.context.source import MISSING, Call, Source
 from notification_sender.context.upstream.batching import Bulk
 from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Foreign, NotFound, Refused
-from notification_sender.context.upstream.whose import whose
-from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, Trail, follow
+from notification_sender.context.upstream.requesting_organization import requesting_organization
+from notification_sender.model.cause import NOBODY_KNOWS, CallProgress, Cause, Phase, track_progress
 from notification_sender.model.errors import ContextUnavailable, PlatformFault, SubjectNotFound, TenantMismatch
 from notification_sender.model.notification import How, Provenance
 from notification_sender.model.unit import WorkUnit, fingerprint_time
@@ -47,7 +47,7 @@ class Gathering:
         self.lineage: dict[str, Lineage] = {}
         """Of the sources that were fetched or held."""
         self.running: dict[asyncio.Task[None], Source] = {}
-        self._trails: dict[str, Trail] = {}
+        self._progress: dict[str, CallProgress] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     async def end(self) -> None:
@@ -62,7 +62,7 @@ class Gathering:
         self._left = [it for it in plan if it.name not in self.facts and it.name not in running]
         self.advance()
 
-    def has(self, names: Iterable[str]) -> bool:
+    def has_all(self, names: Iterable[str]) -> bool:
         """Whether all of these are there."""
         return all(name in self.facts for name in names)
 
@@ -140,9 +140,9 @@ class Gathering:
         missing: list[str] = []
         if len(values) < len(ids):
             unknown = [id_ for id_ in ids if id_ not in values] if values else ids
-            at_hand, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
-            if at_hand:
-                values |= at_hand
+            available, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
+            if available:
+                values |= available
                 self.lineage[source.name] = ("hit", oldest)
         if missing:
             self._start(source, kind, missing, ids | values)
@@ -156,8 +156,8 @@ class Gathering:
         self.tasks.append(task)
 
     async def _fetch(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
-        whose.set(self._organization_id)  # of this task, and of the tasks that it starts
-        self._trails[source.name] = follow()
+        requesting_organization.set(self._organization_id)  # of this task, and of the tasks that it starts
+        self._progress[source.name] = track_progress()
         try:
             async with Deadline(source.timeout):
                 await self._find(source, kind, ids, values)
@@ -239,13 +239,13 @@ class Gathering:
 
     def _cause(self, source: Source, error: Exception | None = None) -> Cause:
         """The known cause of the failure of a source. ``error`` None: the source was cut off."""
-        trail = self._trails.get(source.name)
+        progress = self._progress.get(source.name)
         apis = (getattr(self.facts.get(need), "api", "") for need in sorted(source.needs))
         own = Cause(source.name, next((it for it in apis if isinstance(it, str) and it), ""))
         if isinstance(error, PlatformFault):
             answered = isinstance(error, NotFound | BadAnswer)
             return error.cause.completed(replace(own, phase=Phase.READ if answered else None))
-        at = NOBODY_KNOWS if trail is None else trail.at
+        at = NOBODY_KNOWS if progress is None else progress.at
         return at.completed(own).completed(Cause(phase=Phase.SHARED))
 
     def _accepts(self, source: Source, fact: Fact) -> bool:

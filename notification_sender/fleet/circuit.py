@@ -76,9 +76,9 @@ class FleetCircuit:
         return self._breaker.state(self._kind.clock.monotonic()) == "due"
 
     @property
-    def spotless(self) -> bool:
+    def has_no_failures(self) -> bool:
         """The circuit is as good as a new one."""
-        return self._breaker.spotless
+        return self._breaker.has_no_failures
 
     @property
     def probe_in(self) -> float:
@@ -90,7 +90,7 @@ class FleetCircuit:
         if not self.is_due:
             return False
         # Until the end of a probe is known, further callers of this process need not ask the fleet.
-        self._breaker.hold(BETWEEN_QUESTIONS, now=self._kind.clock.monotonic())
+        self._breaker.hold_open(BETWEEN_QUESTIONS, now=self._kind.clock.monotonic())
         if self._probing:
             return False
         self._probing = True
@@ -114,7 +114,7 @@ class FleetCircuit:
         """The change that the end of a call makes. ``conclusive``: this one call decides, as that of a probe does."""
         if conclusive:
             return Change("well", 0.0) if well else self.open()
-        seconds = self._breaker.ended(well=well, now=self._kind.clock.monotonic(), dice=self._kind.dice())
+        seconds = self._breaker.record_result(well=well, now=self._kind.clock.monotonic(), dice=self._kind.dice())
         return None if seconds is None else Change("out", seconds)
 
     def open(self) -> Change:
@@ -128,17 +128,17 @@ class FleetCircuit:
             return
         now, self.asked = self._kind.clock.monotonic(), change.state == "asked"
         if self.asked:
-            self._breaker.hold(change.seconds, now=now)
+            self._breaker.hold_open(change.seconds, now=now)
         else:
-            self._breaker.follow(change.seconds, now=now)
+            self._breaker.adopt_pause(change.seconds, now=now)
         if self.since is None:
             self.since = self._kind.clock.now()
             seconds = round(min(change.seconds, LONGEST_WISH), 1)
             _log.warning(f"{self._kind.name}.circuit_opened", **self._fields, seconds=seconds)
 
-    def hasten(self) -> None:
+    def make_probe_due(self) -> None:
         """Let a probe run now: something else says that the other side may be well again."""
-        self._breaker.hasten(self._kind.clock.monotonic())
+        self._breaker.make_probe_due(self._kind.clock.monotonic())
 
     def _close(self) -> None:
         self._breaker.close()

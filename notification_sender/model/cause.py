@@ -66,10 +66,10 @@ class Cause:
 NOBODY_KNOWS = Cause()
 
 
-class Trail:
+class CallProgress:
     """How far the calls for one fact have come.
 
-    A caller that cancels a call gets no exception from it, and learns the cause from the trail.
+    A caller that cancels a call gets no exception from it, and learns the cause from here.
     """
 
     __slots__ = ("at",)
@@ -78,23 +78,23 @@ class Trail:
         self.at = NOBODY_KNOWS
 
 
-_trail: ContextVar[Trail] = ContextVar("trail")
+_progress: ContextVar[CallProgress] = ContextVar("progress")
 
 
-def follow() -> Trail:
-    """Start a trail for this task and for the tasks that it starts from now on."""
-    trail = Trail()
-    _trail.set(trail)
-    return trail
+def track_progress() -> CallProgress:
+    """Record the progress of this task and of the tasks that it starts from now on."""
+    progress = CallProgress()
+    _progress.set(progress)
+    return progress
 
 
-def reached(cause: Cause) -> None:
+def record_progress(cause: Cause) -> None:
     """Record that a call has come this far: it may get no further."""
-    if (trail := _trail.get(None)) is not None:
-        trail.at = cause
+    if (progress := _progress.get(None)) is not None:
+        progress.at = cause
 
 
-def whereabouts() -> Cause:
+def current_progress() -> Cause:
     """Return how far the calls of this task have come."""
-    trail = _trail.get(None)
-    return NOBODY_KNOWS if trail is None else trail.at
+    progress = _progress.get(None)
+    return NOBODY_KNOWS if progress is None else progress.at

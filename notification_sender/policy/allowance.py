@@ -61,7 +61,7 @@ class Allowance:
         """
         return self._taken
 
-    def turned(self, wall: float, cpu: float, *, used: int) -> None:
+    def record_turn(self, wall: float, cpu: float, *, used: int) -> None:
         """Record one turn of the loop (s) with ``used`` deliveries in hand. A limit that is half unused is not judged.
 
         A turn counts by its computing time, on the share of a processor that we get: a machine that stops us in the

@@ -32,7 +32,7 @@ def verdict(outcome: Outcome) -> Verdict:
     return "neither"
 
 
-def hold(outcome: Outcome) -> float:
+def retry_hold(outcome: Outcome) -> float:
     """Seconds for which its destination wants no notification at all."""
     match outcome:
         case Failed(error=error) | Dead(error=SendFailed() as error):
@@ -40,7 +40,7 @@ def hold(outcome: Outcome) -> float:
     return 0.0
 
 
-def line(outcome: Outcome, *, attempt: int, at: float, seconds: float) -> str:
+def history_entry(outcome: Outcome, *, attempt: int, at: float, seconds: float) -> str:
     """JSON: when it was made (epoch s), how it ended, after how many ms, and the recipient's answer, redacted.
 
     The answer of an acceptance is not kept: nobody reads it, and the recipient would decide how much space it takes.

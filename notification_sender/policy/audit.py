@@ -18,7 +18,7 @@ WITHHELD = "destination_disabled"
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RecordedOutcome:
     """The outcome of a notification; or of a unit, or a slice of one, that ended before it had any."""
 
     state: str
@@ -36,17 +36,17 @@ class Fate:
 
 
 def words(reason: str, destination_id: str = "") -> str:
-    """The text of a record that ended without a delivery: ``fate`` reads it."""
+    """The text of a record that ended without a delivery: ``recorded_outcome`` reads it."""
     return f"{reason} {destination_id}" if destination_id else reason
 
 
-def fate(state: str | None, text: str | None, notification_id: str = "") -> Fate:
+def recorded_outcome(state: str | None, text: str | None, notification_id: str = "") -> RecordedOutcome:
     """By its record; both are None if the record is gone. The receipt of a delivery is left out."""
     shown = OVER.get(state or "", "waiting")
     if shown not in {"dead", "suppressed"}:
-        return Fate(shown, notification_id=notification_id)
+        return RecordedOutcome(shown, notification_id=notification_id)
     reason, _, destination_id = (text or "").partition(" ")
-    return Fate(shown, reason, destination_id, notification_id)
+    return RecordedOutcome(shown, reason, destination_id, notification_id)
 
 
 Ends = Counter[tuple[str, str]]
@@ -66,7 +66,7 @@ class Audit:
     """All of them, whatever their units count as."""
     units: Ends = field(default_factory=Counter)
     """Units, and slices of units, that ended or wait without any notification."""
-    failed: Sequence[tuple[str, Fate]] = ()
+    failed: Sequence[tuple[str, RecordedOutcome]] = ()
     """Each with the id of its work unit: those that an operator should look after."""
 
     @property
@@ -113,10 +113,10 @@ def parts(ends: Ends) -> str:
     return ", ".join(f"{it} {sums[it]}" for it in ("delivered", "suppressed", "waiting", "dead"))
 
 
-def audit(expected: int, fates: Mapping[str, Sequence[Fate]]) -> Audit:
-    """Count. ``fates``: by the id of every unit seen, the outcomes of its notifications, or its own."""
-    each = [(unit, it) for unit, its in fates.items() for it in its]
-    worst = Counter(_worst(its) for its in fates.values())
+def audit(expected: int, outcomes: Mapping[str, Sequence[RecordedOutcome]]) -> Audit:
+    """Count. ``outcomes``: by the id of every unit seen, the outcomes of its notifications, or its own."""
+    each = [(unit, it) for unit, its in outcomes.items() for it in its]
+    worst = Counter(_worst(its) for its in outcomes.values())
     return Audit(
         expected,
         **{state: worst[state] for state in WORST_FIRST},
@@ -126,5 +126,5 @@ def audit(expected: int, fates: Mapping[str, Sequence[Fate]]) -> Audit:
     )
 
 
-def _worst(fates: Sequence[Fate]) -> str:
-    return min((it.state for it in fates), key=WORST_FIRST.index, default="waiting")
+def _worst(outcomes: Sequence[RecordedOutcome]) -> str:
+    return min((it.state for it in outcomes), key=WORST_FIRST.index, default="waiting")

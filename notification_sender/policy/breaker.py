@@ -49,7 +49,7 @@ class Breaker:
         self._pause = 0.0
 
     @property
-    def spotless(self) -> bool:
+    def has_no_failures(self) -> bool:
         """Closed, with no failure that counts: as good as a new breaker."""
         return self._until is None and not self._failed
 
@@ -62,12 +62,12 @@ class Breaker:
         """Seconds until a probe is due."""
         return 0.0 if self._until is None else max(0.0, self._until - now)
 
-    def hasten(self, now: float) -> None:
+    def make_probe_due(self, now: float) -> None:
         """Make a probe due now if the breaker is open: something says that the other side may be well again."""
         if self._until is not None:
             self._until = min(self._until, now)
 
-    def ended(self, *, well: bool, now: float, dice: float) -> float | None:
+    def record_result(self, *, well: bool, now: float, dice: float) -> float | None:
         """Count the end of a call that began while the breaker was closed. Returns the pause that it causes, if any."""
         if self._until is not None:
             return None
@@ -83,17 +83,17 @@ class Breaker:
         """Open the breaker, for twice the last pause. Returns for how many seconds."""
         self._pause = min(self._rules.longest, 2 * self._pause or self._rules.shortest)
         seconds = self._pause * (1 + JITTER * (2 * dice - 1))
-        self.hold(seconds, now=now)
+        self.hold_open(seconds, now=now)
         return seconds
 
-    def hold(self, seconds: float, *, now: float) -> None:
+    def hold_open(self, seconds: float, *, now: float) -> None:
         """Keep the breaker open for at least so long; the next pause does not change. The other side asked for that."""
         self._until = max(self._until or 0.0, now + min(max(seconds, 0.0), LONGEST_WISH))
 
-    def follow(self, seconds: float, *, now: float) -> None:
+    def adopt_pause(self, seconds: float, *, now: float) -> None:
         """Follow a pause that another process made. Our next is twice as long: the pauses of a fleet are one row."""
         self._pause = min(self._rules.longest, max(self._pause, seconds))
-        self.hold(seconds, now=now)
+        self.hold_open(seconds, now=now)
 
     def close(self) -> None:
         """Close the breaker: a probe went well, in this process or in another one."""

@@ -12,7 +12,7 @@ ORGANIZATION = "organization"
 """The source that knows an organization's own destinations."""
 
 
-def told(unit: WorkUnit, offered: Iterable[Destination]) -> list[Destination]:
+def matching_destinations(unit: WorkUnit, offered: Iterable[Destination]) -> list[Destination]:
     """Those that are enabled, asked for by the unit, and subscribed to its event.
 
     One whose patterns cannot be read is among them, because nobody knows: see ``check``.
@@ -38,7 +38,7 @@ def check(destination: Destination) -> None:
 
 
 def wants(unit: WorkUnit, destination: Destination) -> bool:
-    """Whether ``told`` names it."""
+    """Whether ``matching_destinations`` names it."""
     return (
         destination.enabled
         and (unit.channels is None or destination.channel in unit.channels)

@@ -30,14 +30,14 @@ class Doubts:
 
     def alone(self, organization_id: str, now: float) -> bool:
         """Whether calls for other organizations are answered: then the API is not overloaded."""
-        return any(whose != organization_id and at >= now - WINDOW for at, whose in self._well)
+        return any(organization != organization_id and at >= now - WINDOW for at, organization in self._well)
 
     def counts(self, organization_id: str, now: float) -> bool:
         """A call for this organization failed. Returns whether that counts against the API."""
         self._in_a_row += 1
         while self._counted and self._counted[0][0] < now - WINDOW:
             self._counted.popleft()
-        before = sum(whose == organization_id for _, whose in self._counted)
+        before = sum(organization == organization_id for _, organization in self._counted)
         if before >= OF_ONE and self._in_a_row < IN_A_ROW:
             return False
         self._counted.append((now, organization_id))

@@ -48,7 +48,7 @@ class FairShare:
         self._idle: OrderedDict[str, float] = OrderedDict()
         """Names that hold nothing, with the time since when: the longest first."""
         self._tickets = count()
-        self._excused = -math.inf
+        self._ignored_before = -math.inf
 
     def divide(self, total: int) -> None:
         """Share ``total`` slots from now on. A share of more than there are would let one slow name hold them all."""
@@ -59,13 +59,13 @@ class FairShare:
         slots become free.
         """
         holder = self._names.get(name)
-        if holder is None or now <= self._excused:
+        if holder is None or now <= self._ignored_before:
             return 0.0
-        if (arrears := holder.arrears(now)) > 0 and len(holder.holds) >= self._own / BEHIND:
-            return min(arrears, LONGEST) * (1 + dice) / 2
+        if (seconds_behind := holder.seconds_behind(now)) > 0 and len(holder.holds) >= self._own / BEHIND:
+            return min(seconds_behind, LONGEST) * (1 + dice) / 2
         if len(holder.holds) < self._own:
             return 0.0
-        if (hold := holder.expected(self._own, now, self._excused)) is None:
+        if (hold := holder.expected_hold(self._own, now, self._ignored_before)) is None:
             return UNKNOWN
         return 0.0 if hold <= QUICK else holder.returns.next_delay(hold / self._own, now=now, dice=dice)
 
@@ -84,7 +84,7 @@ class FairShare:
     def release(self, name: str, ticket: int, *, now: float) -> None:
         """It gives one back."""
         holder = self._names[name]
-        holder.ended(now - max(holder.holds.pop(ticket), self._excused))
+        holder.record_hold(now - max(holder.holds.pop(ticket), self._ignored_before))
         if not holder.holds:
             self._idle[name] = now
 
@@ -94,11 +94,11 @@ class FairShare:
         Until then a name that is behind need not try again: that would only be deferred, too.
         """
         if holder := self._names.get(name):
-            holder.went(put_off, now)
+            holder.record_result(put_off, now)
 
-    def excuse(self, before: float) -> None:
+    def ignore_before(self, before: float) -> None:
         """Ignore the time until ``before``: slots were held for reasons of ours, so no name counts as slow for it."""
-        self._excused = max(self._excused, before)
+        self._ignored_before = max(self._ignored_before, before)
 
     def _forget(self, now: float) -> None:
         while self._idle and (len(self._idle) >= MOST_KEPT or next(iter(self._idle.values())) < now - KEPT):
@@ -119,24 +119,24 @@ class _Holder:
         self._sent, self._put_off = 1.0, 0.0
         """The share that was sent lately; and until when the rest is deferred."""
 
-    def ended(self, seconds: float) -> None:
+    def record_hold(self, seconds: float) -> None:
         self._mean = seconds if math.isnan(self._mean) else self._mean + WEIGHT * (seconds - self._mean)
 
-    def went(self, put_off: float, now: float) -> None:
+    def record_result(self, put_off: float, now: float) -> None:
         self._sent += WEIGHT * ((put_off == 0) - self._sent)
         self._put_off = max(self._put_off, now + put_off)
 
-    def arrears(self, now: float) -> float:
+    def seconds_behind(self, now: float) -> float:
         """For how many seconds it is behind, 0.0 if it is not, or hardly."""
         wait = self._put_off - now
         return wait if self._sent < ARREARS and wait > QUICK else 0.0
 
-    def expected(self, own: int, now: float, excused: float) -> float | None:
+    def expected_hold(self, own: int, now: float, ignored_before: float) -> float | None:
         """How long it is expected to hold a slot, s; None: not known yet.
 
         The mean only knows holds that ended. Work that hangs shows by its age, once it holds half a share.
         """
-        age = now - max(next(islice(self.holds.values(), own // 2, None), now), excused)
+        age = now - max(next(islice(self.holds.values(), own // 2, None), now), ignored_before)
         if math.isnan(self._mean):
             return QUICK + age if age > UNTRIED else None
         return max(age, self._mean) if age > QUICK else self._mean

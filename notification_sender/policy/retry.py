@@ -62,7 +62,7 @@ class Schedule:
             raise ValueError("an empty schedule: name at least one delay, as in 5s 5m 30m")
         return cls(delays)
 
-    def after(self, attempt: int, dice: float, retry_after: float | None = None) -> float | None:
+    def delay_after(self, attempt: int, dice: float, retry_after: float | None = None) -> float | None:
         """Seconds until the attempt after ``attempt`` (1 is the first), None where there is no further one.
 
         ``dice`` is uniform in [0, 1). A recipient's ``retry_after`` lengthens the delay, up to a day, never
@@ -105,8 +105,8 @@ class RetryPolicy:
     def next_delay(
         self, channel: str, attempt: int, *, age: float, dice: float, retry_after: float | None = None
     ) -> float | None:
-        """Seconds as ``Schedule.after``; None also where the next attempt would come too late."""
-        delay = self.schedules[channel].after(attempt, dice, retry_after)
+        """Seconds as ``Schedule.delay_after``; None also where the next attempt would come too late."""
+        delay = self.schedules[channel].delay_after(attempt, dice, retry_after)
         return None if delay is None or self.is_expired(age + delay) else delay
 
     def failed(self, channel: str, attempt: int, fault: SendFailed, *, age: float, dice: float) -> Failed | Dead:

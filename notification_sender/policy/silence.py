@@ -22,37 +22,37 @@ NOBODY = ""
 
 class Silence:
     """The silence of one API, as one process sees it: the time in which calls were under way and none got an answer of
-    any kind. Time without a call does not count. ``patience`` in seconds.
+    any kind. Time without a call does not count. ``max_silence`` in seconds.
 
     Times are monotonic, s, without the time that the loop of this process lost.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._under_way = 0
+    def __init__(self, max_silence: float) -> None:
+        self._max_silence = max_silence
+        self._in_flight = 0
         self._since = 0.0
         """While calls are under way: their time since then is not in ``_waited`` yet. Else: when the last one ended."""
         self._waited = 0.0
         self._unanswered: Counter[str] = Counter()
 
-    def began(self, now: float) -> None:
+    def call_began(self, now: float) -> None:
         """A call began."""
-        if not self._under_way:
+        if not self._in_flight:
             if now - self._since > FORGOTTEN:
                 self.forget(now)
             self._since = now
-        self._under_way += 1
+        self._in_flight += 1
 
-    def ended(self, now: float) -> None:
+    def call_ended(self, now: float) -> None:
         """A call ended, with an answer or without."""
-        self._under_way -= 1
-        if not self._under_way:
+        self._in_flight -= 1
+        if not self._in_flight:
             self._waited += now - self._since
             self._since = now
 
-    def unanswered(self, whose: str) -> None:
+    def unanswered(self, organization: str) -> None:
         """A call for this organization ended without an answer."""
-        self._unanswered[whose] += 1
+        self._unanswered[organization] += 1
 
     def forget(self, now: float) -> None:
         """Count anew from now on: a call was answered, or the API is not called for a while."""
@@ -62,9 +62,9 @@ class Silence:
     def lasts(self, now: float) -> bool:
         """Whether the calls should stop: by the time, or after as many calls as open a breaker, however far apart."""
         calls = self._unanswered
-        weight = sum(count if whose == NOBODY else min(count, OF_ONE) for whose, count in calls.items())
+        weight = sum(count if organization == NOBODY else min(count, OF_ONE) for organization, count in calls.items())
         if weight >= API.failures:
             return True
-        waited = self._waited + (now - self._since if self._under_way else 0.0)
+        waited = self._waited + (now - self._since if self._in_flight else 0.0)
         conclusive = NOBODY in calls or len(calls) >= SEVERAL or calls.total() >= IN_A_ROW
-        return conclusive and waited > self._patience - ROUNDING
+        return conclusive and waited > self._max_silence - ROUNDING

@@ -128,5 +128,5 @@ class Events(Protocol):
     be sent in time are dropped and counted.
     """
 
-    def tell(self, topic: str, event: bytes) -> None:
+    def publish_event(self, topic: str, event: bytes) -> None:
         """``topic`` is the routing key (``webhook.delivered``), ``event`` a CloudEvent in JSON."""

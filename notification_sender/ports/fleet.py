@@ -6,16 +6,16 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """The part that one process has of the calls that the fleet may make at once to one API."""
+class AllocationRequest:
+    """Asks for a part of the calls that the fleet may make at once to one API."""
 
     budget: int
     """Calls of the whole fleet."""
-    under_way: int
-    held: int
+    in_flight: int
+    allocated: int
     """The part that was allocated to the process before."""
     wanted: int
-    """Calls under way, and calls that wait."""
+    """Calls in flight, and calls that wait."""
 
 
 class Fleet(Protocol):
@@ -23,7 +23,7 @@ class Fleet(Protocol):
     (``host:<organization>/<host>``). All methods raise Unready.
     """
 
-    async def allocate(self, api: str, pod: str, share: Share) -> int:
+    async def allocate(self, api: str, pod: str, request: AllocationRequest) -> int:
         """The part of the process from now on. The parts of all processes never add up to more than the budget."""
 
     async def try_acquire_probe(self, api: str, seconds: float) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from notification_sender.policy.attempt_report import Verdict
-from notification_sender.policy.audit import Fate
+from notification_sender.policy.audit import RecordedOutcome
 from notification_sender.policy.limits import Limit
 
 
@@ -140,7 +140,7 @@ class AttemptReport:
 
     destination: Key
     verdict: Verdict
-    story: str
+    history_entry: str
     """The attempt as JSON."""
     hold: float = 0.0
     """Seconds for which the destination wants no notification at all."""
@@ -157,7 +157,7 @@ class UnitEnd:
     recorded: bool = False
 
 
-Turn = Literal["disabled", "recovered"]
+Transition = Literal["disabled", "recovered"]
 """The effect of an attempt on its destination: it is disabled, or it accepts again after that."""
 
 
@@ -166,7 +166,7 @@ class WriteResult:
     """``ours``: whether the claim was still ours; if not, nothing was written. Its truth value is that."""
 
     ours: bool
-    transition: Turn | None = None
+    transition: Transition | None = None
     unit_ended: bool = False
     """The ``UnitEnd`` that was given is recorded."""
 
@@ -190,7 +190,7 @@ class Ledger(Protocol):
         """The last look before the first byte leaves. False: the claim is not ours any more, nothing may be sent."""
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         """Record the end, and with it that of its ``unit``."""
 
@@ -200,7 +200,7 @@ class Ledger(Protocol):
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
         """Give the claim up. ``attempt`` is that of the parked copy, this one or the next; it comes back in ``delay``
@@ -221,5 +221,5 @@ class BatchTracker(Protocol):
         organization of which no unit was seen is missing.
         """
 
-    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[RecordedOutcome]]:
         """By the ledger id of every unit seen: the outcomes of its notifications, or its own if it has none."""

@@ -90,7 +90,7 @@ class FailingTemplates:
             self._probes.pop(pair, None)
             breaker.pause(now=now, dice=self._dice())
             return self.away(pair)
-        if breaker.ended(well=False, now=now, dice=self._dice()):
+        if breaker.record_result(well=False, now=now, dice=self._dice()):
             advice = "correct the template and restart the worker; its notifications wait"
             _log.error("template.failing", template=pair[0], channel=pair[1], error=str(fault), advice=advice)
         return 0.0

@@ -29,7 +29,7 @@ MAX_BITS = 512
 MAX_WIDTH = 1000
 """Of a text that is padded with blanks or digits."""
 
-_LOOK = 1000
+_CHECK_STEP = 1000
 """Steps between two readings of the clock, and before the first. Most parts end before it, and never read the clock."""
 
 _SHORT = 64
@@ -54,7 +54,7 @@ class Meter:
 
     def start(self) -> None:
         self._spent = 0
-        self._look = _LOOK
+        self._next_check = _CHECK_STEP
         self._until: float | None = None
         self._product = 1
         self.multiplied = False
@@ -68,7 +68,7 @@ class Meter:
 
         """
         self._spent += steps
-        if self._spent > self._look:
+        if self._spent > self._next_check:
             self._check()
 
     def _check(self) -> None:
@@ -79,7 +79,7 @@ class Meter:
             self._until = now + SECONDS
         if now > self._until:
             raise Refused(f"more than {SECONDS:g} s of work")
-        self._look = self._spent + _LOOK
+        self._next_check = self._spent + _CHECK_STEP
 
     # --- before an operation ---------------------------------------------------------------------------------------
 

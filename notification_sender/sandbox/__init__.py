@@ -1,1 +1,1 @@
-"""The simulated platform, the inbox and the demo, for people who have none of it yet."""
+"""A simulated platform, an inbox and a demo, for people who have no platform at hand."""

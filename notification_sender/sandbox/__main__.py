@@ -1,4 +1,4 @@
-"""``python -m notification_sender.sandbox``: the platform and the inbox as a process; sample units, and contexts."""
+"""``python -m notification_sender.sandbox`` runs the platform and the inbox, or prints sample units and contexts."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ PROBLEM, MISCONFIGURED = 1, 78
 
 
 def main() -> int:
-    """Serve until interrupted; with ``--units`` or ``--context`` write what is of the same world and end."""
+    """Serve until interrupted. With ``--units`` or ``--context``, print data of the same world and exit."""
     try:
         _do(_options())
     except ImportError as fault:
@@ -84,7 +84,7 @@ async def _serve(options: argparse.Namespace, sizes: dict[str, int]) -> None:
     from notification_sender.sandbox.sandbox import Sandbox  # noqa: PLC0415 - as above
     from notification_sender.sandbox.serving import interruption  # noqa: PLC0415 - as above
 
-    stop, port = interruption(), options.port  # first: who reads the last line may interrupt at once
+    stop, port = interruption(), options.port  # first: a reader of the last line may interrupt at once
     with _directory(options.directory) as directory:
         async with Sandbox(directory, port=port, host=options.host, **sizes) as sandbox:
             control = Control(sandbox, port and port + 3)
@@ -99,7 +99,7 @@ async def _serve(options: argparse.Namespace, sizes: dict[str, int]) -> None:
 
 @contextlib.contextmanager
 def _directory(given: Path | None) -> Iterator[Path]:
-    """The given one stays; a temporary one ends with the sandbox."""
+    """The given directory stays. A temporary one is deleted with the sandbox."""
     if given is not None:
         yield given
     else:

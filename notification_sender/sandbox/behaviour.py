@@ -1,4 +1,4 @@
-"""How a simulated endpoint behaves: knobs that may be turned while it runs, and its gauges."""
+"""How a simulated endpoint behaves: settings that may change while it runs, and its gauges."""
 
 import asyncio
 from collections import deque
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Answer = int | Literal["hang", "close"]
-"""A status (HTTP or SMTP), or none at all: ``hang`` never answers, ``close`` drops the connection once the
-request was read."""
+"""A status (HTTP or SMTP), or no answer: ``hang`` never answers, ``close`` drops the connection after it has read
+the request."""
 
 
 class Signal:
-    """Wakes everybody who waits, each time it is fired."""
+    """Wakes all waiting tasks each time it fires."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -28,32 +28,32 @@ class Signal:
 
 @dataclass(slots=True)
 class Behaviour:
-    """One endpoint of the platform, or one destination of the inbox. Left alone it answers well and at once."""
+    """One endpoint of the platform, or one destination of the inbox. By default it answers successfully and at once."""
 
     latency: float = 0.0
-    """Seconds from having read a call to answering it."""
+    """Seconds between the end of a request and its answer."""
     script: deque[Answer] = field(default_factory=deque)
-    """The next answers, in order; when they are used up, ``answer``."""
+    """The next answers, in order. After them, ``answer`` applies."""
     answer: Answer | None = None
-    """None: what it would say by itself."""
+    """The answer to every call. None: the endpoint's own answer."""
     body: bytes | None = None
-    """Instead of what an answer of ours would carry: garbage with a 200, say."""
+    """The body in place of the endpoint's own: for example, garbage with a 200."""
     headers: dict[str, str] = field(default_factory=dict)
-    """On the answers that are not its own, such as ``Retry-After``."""
+    """Headers of the answers that are not its own, such as ``Retry-After``."""
     capacity: int | None = None
-    """How many it works on at once; the rest wait, as before a saturated pool."""
+    """The calls that it processes at once. Further calls wait, as they do for a saturated pool."""
     calls: int = 0
     in_flight: int = 0
-    """As its callers see it: those that wait for capacity are in flight."""
+    """Calls in flight as callers count them: calls that wait for capacity are among them."""
     peak: int = 0
     _working: int = field(default=0, init=False)
     _moved: Signal = field(default_factory=Signal, init=False)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Answer | None]:
-        """One call: counted, held back by capacity, told what to answer (None: the truth), answered after latency.
+        """Process one call: count it, wait for capacity, yield the answer (None: the endpoint's own), wait.
 
-        Whatever is done inside was done even if the caller does not wait for its answer.
+        The work inside the block counts as done even if the caller does not wait for its answer.
         """
         self.calls += 1
         self.in_flight += 1
@@ -66,11 +66,11 @@ class Behaviour:
         finally:
             self.in_flight -= 1
 
-    def turn(self, **knobs: object) -> None:
-        """Turn several knobs at once; a capacity raised like this lets those in who wait.
+    def configure(self, **knobs: object) -> None:
+        """Change several settings at once. A raised capacity lets waiting calls in.
 
         Raises:
-            ValueError: no such knob.
+            ValueError: there is no such setting.
 
         """
         for name, value in knobs.items():

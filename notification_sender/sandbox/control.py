@@ -1,4 +1,4 @@
-"""The front of a sandbox that runs for people: the inbox page, what it saw, and its knobs."""
+"""The control server of a sandbox: the inbox page, a report, and the settings of each endpoint."""
 
 import dataclasses
 import time
@@ -15,7 +15,7 @@ from notification_sender.sandbox.serving import Handler, Server
 
 
 class Control:
-    """The inbox page at ``/``; ``GET /report`` and ``POST /behaviours/{name}`` with a JSON object of knobs.
+    """Serves the inbox page at ``/``, ``GET /report``, and ``POST /behaviours/{name}`` with a JSON object of settings.
 
     ``name``: an endpoint of the platform in capitals (``ASSETS``), a destination id or a mail address.
     """
@@ -25,7 +25,7 @@ class Control:
         self._since = time.monotonic()
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/report", self._report),
-            ("POST", "/behaviours/{name}", self._turn),
+            ("POST", "/behaviours/{name}", self._configure),
         ]
         self.server = Server([*routes, *InboxPages(sandbox.inbox, sandbox.world).routes], port, sandbox.host)
 
@@ -37,12 +37,12 @@ class Control:
         facts = {"asked": platform.asked.total(), "different": len(platform.asked)}
         return answer(dataclasses.asdict(seen) | {"peaks": peaks, "api_peaks": platform.peaks, "facts": facts})
 
-    async def _turn(self, request: web.Request) -> web.Response:
+    async def _configure(self, request: web.Request) -> web.Response:
         behaviour = self._behaviour(request.match_info["name"])
         if behaviour is None:
             return refusal(404, "neither an endpoint nor a destination")
         try:
-            behaviour.turn(**orjson.loads(await request.read()))
+            behaviour.configure(**orjson.loads(await request.read()))
         except (ValueError, TypeError) as wrong:
             return refusal(422, str(wrong))
         return answer({})

@@ -1,4 +1,4 @@
-"""The demo: the whole job on the embedded default, judged by the simulated platform and the inbox."""
+"""The demo: the whole job on the embedded default. The simulated platform and the inbox check the result."""
 
 import asyncio
 import tempfile
@@ -23,12 +23,12 @@ from notification_sender.telemetry import log
 
 UNITS = 400
 NOTIFICATIONS = 2 * UNITS
-"""Every organization of the world has a webhook and an email."""
+"""The expected notifications: every organization of the world has a webhook and an email."""
 BATCH = "demo"
 DEADLINE = 120
-"""Seconds after which the demo says what is missing."""
+"""Seconds after which the demo gives up and names what is missing."""
 LEDGER_DEADLINE = 10
-"""Seconds that the ledger may be behind the recipients: an outcome is recorded after it was answered."""
+"""Seconds by which the ledger may lag behind the recipients: an outcome is recorded after the answer."""
 
 EMBEDDED = {
     "NS_AMQP_URL": "memory://",
@@ -46,7 +46,7 @@ The platform, the recipients and the mail server are simulated on 127.0.0.1; not
 
 
 def main(*, keep: bool = False) -> int:
-    """Run the demo; with ``keep`` leave the inbox page up until Ctrl-C.
+    """Run the demo. With ``keep``, serve the inbox page until Ctrl-C.
 
     Exit code: 0 if every notification arrived once and verified, 1 if not.
     """
@@ -70,25 +70,25 @@ async def _demo(directory: Path, *, keep: bool) -> int:
 
 
 async def _work(sandbox: Sandbox) -> tuple[Report, str, bool]:
-    """Deliver everything: what the recipients saw, and what the audit says of it."""
+    """Deliver everything. Return the recipients' report, the audit's line, and whether all units were delivered."""
     app = App(Settings.load(sandbox.environment | EMBEDDED))
     await app.start()
     settle_garbage()
     try:
         started = time.monotonic()
 
-        def look() -> Report:
+        def current_report() -> Report:
             passed = time.monotonic() - started
             return report(sandbox.platform, sandbox.inbox, units=UNITS, expected=NOTIFICATIONS, seconds=passed)
 
         await app.publish([orjson.dumps(it) for it in sandbox.world.work_units(UNITS, batch_id=BATCH)])
         with display() as shown:
-            await follow(shown, sandbox.inbox.accepts(NOTIFICATIONS), look, DEADLINE)
-        seen = look()
+            await follow(shown, sandbox.inbox.accepts(NOTIFICATIONS), current_report, DEADLINE)
+        seen = current_report()
         line, balanced = await _audit(app)
     finally:
         await app.stop()
-    return replace(look(), seconds=seen.seconds), line, balanced
+    return replace(current_report(), seconds=seen.seconds), line, balanced
 
 
 async def _show(sandbox: Sandbox) -> None:
@@ -99,7 +99,7 @@ async def _show(sandbox: Sandbox) -> None:
 
 
 async def _audit(app: App) -> tuple[str, bool]:
-    """The line of the audit, and whether it says that every unit was delivered."""
+    """Return the line of the audit, and whether every unit was delivered."""
     wanted = f"accounted for: {UNITS} of {UNITS} (delivered {UNITS}"
     deadline = time.monotonic() + LEDGER_DEADLINE
     while True:

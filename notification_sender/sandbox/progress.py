@@ -1,4 +1,4 @@
-"""How far the demo is, for a person: a table that is drawn anew in a terminal, else a line a second."""
+"""Shows the progress of the demo: a table that is redrawn in a terminal, else one line a second."""
 
 import asyncio
 import sys
@@ -17,12 +17,12 @@ from notification_sender.telemetry import log
 
 LINES = 1.0
 FRAMES = 0.2
-"""Seconds between two lines, and between two drawings of the table: each costs the demo about 2 ms."""
+"""Seconds between two lines, and between two drawings of the table. Each costs the demo about 2 ms."""
 BAR = 32
 
 
 class Display(Protocol):
-    """Shows a report at once; ``every``: seconds until it wants the next."""
+    """Shows a report at once. ``every``: seconds until the next one."""
 
     every: float
 
@@ -30,7 +30,7 @@ class Display(Protocol):
 
 
 class Lines:
-    """For a file, a pipe or a terminal that cannot move its cursor."""
+    """Lines for a file, a pipe or a terminal that cannot move its cursor."""
 
     every = LINES
 
@@ -43,7 +43,7 @@ class Lines:
 
 
 class LiveTable:
-    """For a terminal. A warning that is logged meanwhile is written above the table: within, it would tear it."""
+    """A table for a terminal. A warning that is logged meanwhile is written above it, so that the table stays whole."""
 
     every = FRAMES
 
@@ -64,7 +64,7 @@ class LiveTable:
 
 
 def display(console: Console | None = None) -> AbstractContextManager[Display]:
-    """The table where standard output is a terminal, lines elsewhere."""
+    """Return a table if standard output is a terminal, else lines."""
     console = console or Console()
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveTable(console)
@@ -72,7 +72,7 @@ def display(console: Console | None = None) -> AbstractContextManager[Display]:
 
 
 def table(seen: Report) -> Table:
-    """The report so far: what was accepted by channel, and what it cost."""
+    """Return the report so far: the accepted notifications by channel, and the API calls."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(min_width=9)
     rows.add_column(width=BAR)
@@ -87,13 +87,15 @@ def table(seen: Report) -> Table:
     return rows
 
 
-async def follow(shown: Display, done: Awaitable[object], look: Callable[[], Report], deadline: float) -> None:
-    """Show how far it is until it is ``done``, or ``deadline`` seconds are over."""
+async def follow(
+    shown: Display, done: Awaitable[object], current_report: Callable[[], Report], deadline: float
+) -> None:
+    """Show the progress until ``done`` has ended, or for ``deadline`` seconds."""
     ending, until = asyncio.ensure_future(done), time.monotonic() + deadline
     try:
         while not ending.done() and time.monotonic() < until:
             await asyncio.wait({ending}, timeout=shown.every)
-            shown.show(look())
+            shown.show(current_report())
     finally:
         ending.cancel()
 

@@ -1,4 +1,4 @@
-"""What the sandbox saw of a worker, and how it is told to a person."""
+"""The report of a sandbox on a worker: its counts, and a summary for people."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.platform.platform import Platform
 
 FEWEST_FACTS = 3
-"""What each unit needs to know at least, where nothing is shared: organization, incident, address."""
+"""The facts that each unit needs at least if units share none: organization, incident, address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counted by the platform and the recipients, not by the worker."""
+    """Counts of the platform and of the recipients. The worker counts none of it."""
 
     units: int
     expected: int
     """Notifications that should have been accepted."""
     seconds: float
     calls: dict[str, int]
-    """By endpoint."""
+    """API calls by endpoint."""
     forbidden: int
     leaked: int
     webhooks: int
-    """Accepted, each counted once."""
+    """Accepted webhooks. Each notification counts once."""
     emails: int
     duplicates: int
     verified: int
@@ -35,14 +35,14 @@ class Report:
 
     @property
     def faultless(self) -> bool:
-        """Nothing missing, nothing twice, every signature good, nothing asked for that is none of its business."""
+        """Nothing is missing or duplicated, every signature is valid, and no forbidden call was made."""
         wrong = self.duplicates + self.unverified + self.forbidden + self.leaked
         return self.webhooks + self.emails == self.expected and wrong == 0
 
 
 def report(platform: Platform, inbox: Inbox, *, units: int, expected: int, seconds: float) -> Report:
-    """Count what ``units`` came to."""
-    emails = {letter.notification_id for letter in inbox.letters}
+    """Count the results of ``units`` work units."""
+    emails = {letter.notification_id for letter in inbox.emails}
     return Report(
         units=units,
         expected=expected,
@@ -53,13 +53,13 @@ def report(platform: Platform, inbox: Inbox, *, units: int, expected: int, secon
         webhooks=len(set(inbox.accepted) - emails),
         emails=len(emails),
         duplicates=inbox.duplicates,
-        verified=len(inbox.posts) - len(inbox.unverified),
+        verified=len(inbox.webhooks) - len(inbox.unverified),
         unverified=len(inbox.unverified),
     )
 
 
 def summary(seen: Report) -> str:
-    """Some lines for a person."""
+    """Return a summary for people."""
     accepted = seen.webhooks + seen.emails
     alone = FEWEST_FACTS * seen.units
     saved = max(0.0, 1 - seen.total_calls / alone)

@@ -1,4 +1,4 @@
-"""The whole sandbox at once: a world, the platform that serves it, the inbox that its destinations point to."""
+"""The whole sandbox: a world, the platform that serves it, and the inbox of its destinations."""
 
 import socket
 from contextlib import AsyncExitStack
@@ -20,9 +20,9 @@ LOOPBACK = "127.0.0.0/8"
 class Sandbox:
     """``async with Sandbox(directory) as sandbox: sandbox.environment, sandbox.world, .platform, .inbox``.
 
-    ``directory`` gets the signing keys. Ports: ``port`` the platform, the next two the inbox (HTTP, SMTP); 0 takes
-    free ones. ``host``: the name or address that all of them listen on, and that is in their URLs. The rest are the
-    sizes of the world.
+    ``directory`` gets the signing keys. The platform listens on ``port``, the inbox on the next two (HTTP, SMTP); 0
+    takes free ports. ``host`` is the name or address on which they listen, and in their URLs. The other arguments are
+    the sizes of the world.
     """
 
     def __init__(self, directory: Path, *, port: int = 0, host: str = HOST, **sizes: Any) -> None:
@@ -35,7 +35,7 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Everything a worker needs to work for this platform, but for its broker and its store."""
+        """The environment of a worker for this platform, without its broker and its store."""
         return self.platform.urls | {
             "NS_ENVIRONMENT": "development",
             "NS_ALLOWED_CIDRS": _network(self.host),
@@ -62,6 +62,6 @@ class Sandbox:
 
 
 def _network(host: str) -> str:
-    """The network of the inbox, for ``NS_ALLOWED_CIDRS``. Beyond this machine it is one address alone."""
+    """The network of the inbox, for ``NS_ALLOWED_CIDRS``. Outside this machine it is a single address."""
     address = ip_address(socket.gethostbyname(host))
     return LOOPBACK if address.is_loopback else str(ip_network(address))

@@ -1,4 +1,4 @@
-"""One HTTP server of the sandbox, and the answers that are none."""
+"""One HTTP server of the sandbox, and the cases without an answer."""
 
 import asyncio
 import signal
@@ -10,20 +10,20 @@ from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HOST = "127.0.0.1"
-"""Where the sandbox listens by default: it knows no TLS, and its secrets are printed for everybody."""
+"""The default address: the sandbox has no TLS, and it prints its secrets."""
 MAX_BODY = 16 * 1024 * 1024
 LAST_ANSWERS = 0.1
-"""Seconds that calls in hand get when the server stops: what hangs, hangs for ever."""
+"""Seconds for which a stopping server waits for its calls. A call that hangs never ends by itself."""
 
 
 class Server:
-    """Serves ``routes``: (method, path template, handler). Port 0 takes a free one; ``host`` is also in its URL."""
+    """Serves ``routes``: (method, path template, handler). Port 0 takes a free port. ``host`` is also in the URL."""
 
     def __init__(self, routes: list[tuple[str, str, Handler]], port: int = 0, host: str = HOST) -> None:
         application = web.Application(client_max_size=MAX_BODY)
         for method, path, handler in routes:
             application.router.add_route(method, path, handler)
-        # Without handler_cancellation a caller that gave up would stay in flight.
+        # Without handler_cancellation a call would stay in flight after its caller has left.
         self._runner = web.AppRunner(
             application, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_ANSWERS
         )
@@ -44,7 +44,7 @@ class Server:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Started inside, stopped after."""
+        """The server runs while the block runs."""
         await self.start()
         try:
             yield
@@ -52,8 +52,8 @@ class Server:
             await self.stop()
 
 
-async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.Response:
-    """No answer, though the request was read: the caller cannot know what became of it."""
+async def leave_unanswered(request: web.Request, how: Literal["hang", "close"]) -> web.Response:
+    """Send no answer to a request that was read. The caller cannot know its outcome."""
     if how == "hang":
         await asyncio.Event().wait()
     if request.transport is not None:
@@ -62,7 +62,7 @@ async def withhold(request: web.Request, how: Literal["hang", "close"]) -> web.R
 
 
 def interruption() -> asyncio.Event:
-    """Set by SIGINT and SIGTERM from now on."""
+    """Return an event that SIGINT and SIGTERM set from now on."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
@@ -70,5 +70,5 @@ def interruption() -> asyncio.Event:
 
 
 async def interrupted() -> None:
-    """Return at SIGINT or SIGTERM."""
+    """Wait for SIGINT or SIGTERM."""
     await interruption().wait()

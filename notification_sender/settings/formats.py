@@ -214,7 +214,7 @@ ApiUrl = Annotated[str, AfterValidator(_api_url), Form("`http://` or `https://` 
 Budget = Annotated[int | None, Field(ge=1, le=100_000), Form("1 to 100000")]
 Mailbox = Annotated[str | None, AfterValidator(_mailbox), Form("mail address, with or without a name")]
 HostName = Annotated[str | None, AfterValidator(_host_name), Form("full host name, or an address in brackets")]
-Folder = Annotated[Path, AfterValidator(_there), Form("existing folder")]
+ExistingFolder = Annotated[Path, AfterValidator(_there), Form("existing folder")]
 Duration = Annotated[float, BeforeValidator(_seconds), Form("duration: `250ms` `5s` `1.5h` `7d`")]
 Delays = Annotated[Schedule, BeforeValidator(Schedule.parse), Form("durations, separated by spaces")]
 OwnDelays = Annotated[Schedule | None, BeforeValidator(_delays_if_any), Form("durations, separated by spaces")]

@@ -13,7 +13,7 @@ from notification_sender.settings.environment import PREFIX
 from notification_sender.settings.extensions import extended
 from notification_sender.settings.formats import SecretUrl
 from notification_sender.settings.options import Options
-from notification_sender.settings.urls import unencrypted, weakening
+from notification_sender.settings.urls import unencrypted, weakened_options
 
 
 class Settings(Options):
@@ -31,7 +31,7 @@ class Settings(Options):
     @field_validator("amqp_url", "redis_url", "smtp_url")
     @classmethod
     def _encrypted_in_production(cls, url: SecretUrl | None, info: ValidationInfo) -> SecretUrl | None:
-        weak = weakening(url.get_secret_value()) if url is not None else []
+        weak = weakened_options(url.get_secret_value()) if url is not None else []
         if weak and info.data.get("environment") == "production":
             raise ValueError(
                 f"{', '.join(weak)} lets others read the traffic and the password in transit; "

@@ -15,7 +15,7 @@ from notification_sender.settings.formats import (
     Budget,
     Delays,
     Duration,
-    Folder,
+    ExistingFolder,
     Form,
     HostName,
     Mailbox,
@@ -30,7 +30,7 @@ from notification_sender.settings.formats import (
     Throttle,
 )
 
-Share = Annotated[float, Field(gt=0, le=1), Form("above 0, up to 1")]
+Fraction = Annotated[float, Field(gt=0, le=1), Form("above 0, up to 1")]
 EvictionPolicy = Annotated[str | None, Field(pattern=r"^[a-z-]+$"), Form("name of a policy, such as `allkeys-lru`")]
 QueueName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$"), Form("letters, digits, `_.:-`")]
 
@@ -106,7 +106,7 @@ class Options(BaseSettings):
         "When a connection breaks before the mail server's answer: `resend` sends again and risks a second copy; "
         "`hold` makes the email a dead letter, for an operator to decide.",
     )
-    secrets_dir: Folder | None = _option(
+    secrets_dir: ExistingFolder | None = _option(
         None,
         "Folder of signing secrets. It holds a folder per organization, with a file per secret. Destinations name "
         "secrets, so that no message contains one.",
@@ -120,12 +120,12 @@ class Options(BaseSettings):
         "allow",
         "If a webhook's destination names no `secret`: `allow` sends it unsigned, `refuse` makes it dead, `schema`.",
     )
-    ca_dir: Folder | None = _option(
+    ca_dir: ExistingFolder | None = _option(
         None,
         "Folder of certificate authorities, one PEM file each. A destination that names one trusts only this one. A "
         "file may hold a root, an issuing authority, or only the server's certificate.",
     )
-    templates_dir: Folder | None = _option(None, "Folder of your own templates; else the shipped templates.")
+    templates_dir: ExistingFolder | None = _option(None, "Folder of your own templates; else the shipped templates.")
     concurrency: int = _option(
         "200",
         "Deliveries in progress in one process at most. Choose what its memory and the APIs can bear. The worker uses "
@@ -133,12 +133,12 @@ class Options(BaseSettings):
         ge=1,
         le=10_000,
     )
-    organization_share: Share = _option(
+    organization_share: Fraction = _option(
         "0.5",
         "Share of these slots that one organization may hold while its work is slow; further work is deferred. An "
         "organization whose endpoints answer within 1 s may use every slot.",
     )
-    destination_share: Share = _option(
+    destination_share: Fraction = _option(
         "0.25", "Share of the slots that sends to one destination may hold while it is slow."
     )
     throttle_webhook: Throttle = _option(

@@ -40,7 +40,7 @@ SWITCHES: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 """The options that decide on TLS: the values allowed everywhere, and the values allowed in development only."""
 
-_SAFE_VALUES = {name: safe.split("|")[0] for forms in SWITCHES.values() for name, (safe, _) in forms.items()}
+_SAFE_VALUES = {name: safe.split("|")[0] for values in SWITCHES.values() for name, (safe, _) in values.items()}
 
 UNENCRYPTED_SCHEMES = {"amqp", "redis", "http"}
 """Schemes without encryption."""
@@ -53,7 +53,7 @@ def check_options(url: str) -> None:
         ValueError: names the option, and a similar one if there is one.
     """
     scheme = urlsplit(url).scheme
-    known = {**OPTIONS[scheme], **{name: "|".join(forms) for name, forms in SWITCHES.get(scheme, {}).items()}}
+    known = {**OPTIONS[scheme], **{name: "|".join(values) for name, values in SWITCHES.get(scheme, {}).items()}}
     for name, value in _query(url):
         if name not in known:
             raise ValueError(_unknown(name, scheme, known))
@@ -61,7 +61,7 @@ def check_options(url: str) -> None:
             raise ValueError(f"?{name}= has an invalid value")
 
 
-def weakening(url: str) -> list[str]:
+def weakened_options(url: str) -> list[str]:
     """The options of a URL that weaken its encryption or its proof of identity."""
     switches = SWITCHES.get(urlsplit(url).scheme, {})
     given = [(name, value) for name, value in _query(url) if name in switches]
@@ -71,7 +71,7 @@ def weakening(url: str) -> list[str]:
 def unencrypted(url: str) -> bool:
     """Whether traffic to the URL can be read in transit: unencrypted, and to another machine."""
     parts = urlsplit(url)
-    plain = parts.scheme in UNENCRYPTED_SCHEMES or (parts.scheme == "smtp" and bool(weakening(url)))
+    plain = parts.scheme in UNENCRYPTED_SCHEMES or (parts.scheme == "smtp" and bool(weakened_options(url)))
     return plain and not _loopback(parts.hostname or "")
 
 

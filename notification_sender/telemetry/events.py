@@ -35,7 +35,7 @@ class CloudEvents:
             "data": data,
         }
         topic = f"{record.facts.channel or what}.{outcome}"
-        self._events.tell(topic, orjson.dumps(event, option=orjson.OPT_UTC_Z))
+        self._events.publish_event(topic, orjson.dumps(event, option=orjson.OPT_UTC_Z))
 
 
 def _id(subject: str, record: AttemptRecord) -> str:

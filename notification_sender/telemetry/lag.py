@@ -1,4 +1,4 @@
-"""How late the event loop is: what blocks it blocks every delivery of this process, its heartbeats and deadlines."""
+"""How late the event loop is. A blocked loop delays every delivery, heartbeat and deadline of this process."""
 
 import asyncio
 import math
@@ -12,66 +12,69 @@ from typing import Self
 
 from prometheus_client import Histogram
 
-PERIOD = 0.02
-"""Seconds between two looks: a block that is shorter may be missed, and matters to nobody. Costs half a thousandth."""
+CHECK_SECONDS = 0.02
+"""Seconds between two checks. A shorter block may be missed and matters to nobody. The checks take 0.05 % of a core."""
 
-TOLERATED = 0.05
-"""Seconds that a wake-up may be late without being counted as lost: a busy loop that is well is no later."""
+TOLERATED_SECONDS = 0.05
+"""A wake-up that is at most so late counts as punctual: a busy loop without a fault is no later."""
 
-LATE = 0.25
-"""Seconds by which a wake-up is late that is told of as a stall."""
+STALL_SECONDS = 0.25
+"""A wake-up that is later than this is reported as a stall."""
 
-LONG = 1.0
-"""Seconds by which a wake-up is late after which all that was under way looks slow, whoever it is for."""
+BLOCKED_SECONDS = 1.0
+"""A wake-up that is later than this makes everything in progress look slow, for whichever organization it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """One wake-up that was ``seconds`` late; the loop's thread computed for ``cpu`` s of these."""
+    """A wake-up that was ``seconds`` late. The loop's thread computed for ``cpu`` s of these."""
 
     seconds: float
     cpu: float
 
 
-class Beat:
-    """Of one loop. ``turned`` is told after each look what one turn of the loop took: wall time and CPU time, s."""
+class LoopMonitor:
+    """Measures how late one event loop wakes up.
 
-    def __init__(self, lag: Histogram, turned: Callable[[float, float], None] = lambda _wall, _cpu: None) -> None:
+    ``on_turn`` is called after each check, with the wall time and the CPU time that one turn of the loop took, in s.
+    """
+
+    def __init__(self, lag: Histogram, on_turn: Callable[[float, float], None] = lambda _wall, _cpu: None) -> None:
         self._lag = lag
-        self._turned = turned
+        self._on_turn = on_turn
         self._due = math.inf
-        self._lost = 0.0
-        self._held = -math.inf
-        self.number = 0
-        """Rises with every look: another thread sees by it that the loop goes on."""
+        self._lost_seconds = 0.0
+        self._blocked_until = -math.inf
+        self.checks = 0
+        """The number of checks so far. Another thread sees by it that the loop makes progress."""
         self.thread = threading.current_thread()
-        """In which the loop runs."""
+        """The thread in which the loop runs."""
         self.stalls: deque[Stall] = deque(maxlen=100)
-        """For the watchdog, which takes them away."""
+        """The stalls that the watchdog has not taken yet."""
 
     @property
     def late(self) -> float:
-        """Seconds that the next wake-up is late already."""
+        """Seconds by which the next wake-up is overdue now."""
         return max(0.0, time.monotonic() - self._due)
 
     @property
-    def lost(self) -> float:
-        """Seconds in all in which this process did not get on with what was due."""
-        return self.lost_by(time.monotonic())
+    def lost_seconds(self) -> float:
+        """Seconds in total for which due work waited because the loop was late."""
+        return self.lost_seconds_at(time.monotonic())
 
-    def lost_by(self, now: float) -> float:
-        """As ``lost``, for whoever has the time in hand: it is asked for ten times a message."""
-        late = now - self._due - TOLERATED
-        return self._lost + late if late > 0 else self._lost
+    def lost_seconds_at(self, now: float) -> float:
+        """``lost_seconds`` at ``now``. A caller that knows the time saves a clock call: there are ten a message."""
+        late = now - self._due - TOLERATED_SECONDS
+        return self._lost_seconds + late if late > 0 else self._lost_seconds
 
     @property
-    def held(self) -> float:
-        """Until when it was late by ``LONG``, on the monotonic clock: until now, while it is."""
+    def blocked_until(self) -> float:
+        """The end of the last delay of ``BLOCKED_SECONDS`` or more, on the monotonic clock. Now, while one lasts."""
         now = time.monotonic()
-        return now if now - self._due >= LONG else self._held
+        return now if now - self._due >= BLOCKED_SECONDS else self._blocked_until
 
     async def watch(self) -> None:
-        """To be run beside the work."""
+        """Measure until the task is cancelled. It runs beside the work."""
         self.thread = threading.current_thread()
         _current.append(self)
         try:
@@ -81,80 +84,83 @@ class Beat:
 
     async def _watch(self) -> None:
         while True:
-            await self._look(PERIOD)
-            self._turned(*await self._look(0.0))
+            await self._measure(CHECK_SECONDS)
+            self._on_turn(*await self._measure(0.0))
 
-    async def _look(self, pause: float) -> tuple[float, float]:
-        """How late it comes back after so many seconds, and what was computed meanwhile, s."""
+    async def _measure(self, pause: float) -> tuple[float, float]:
+        """Sleep for ``pause`` s. Return how late the wake-up was and how long the thread computed meanwhile, in s."""
         cpu, self._due = time.thread_time(), time.monotonic() + pause
         await asyncio.sleep(pause)
         late, cpu = self.late, time.thread_time() - cpu
         self._lag.observe(late)
-        self._lost += max(0.0, late - TOLERATED)
-        self._held = self.held
+        self._lost_seconds += max(0.0, late - TOLERATED_SECONDS)
+        self._blocked_until = self.blocked_until
         self._due = math.inf
-        self.number += 1
-        if late >= LATE:
+        self.checks += 1
+        if late >= STALL_SECONDS:
             self.stalls.append(Stall(late, min(cpu, late)))
         return late, cpu
 
 
-_current: list[Beat] = []
-"""One a process, but in tests: whatever is looked up here is looked up for every call."""
+_current: list[LoopMonitor] = []
+"""The monitors that run. A process has one; tests may have several."""
 
 
-def lost() -> float:
-    """Seconds that the loop has lost since it began: the difference of two looks is nobody else's fault."""
-    return _current[-1].lost_by(time.monotonic()) if _current else 0.0
+def lost_seconds() -> float:
+    """Seconds that the running loop has lost since it began. Subtract them from a duration before you blame others."""
+    return _current[-1].lost_seconds_at(time.monotonic()) if _current else 0.0
 
 
-def held() -> float:
-    """Until when the loop itself kept everybody waiting, on the monotonic clock."""
-    return _current[-1].held if _current else -math.inf
+def blocked_until() -> float:
+    """Until when the running loop was blocked, on the monotonic clock."""
+    return _current[-1].blocked_until if _current else -math.inf
 
 
-def had() -> float:
-    """Monotonic, without what the running loop lost, s. Not by its own clock: one loop looks at that once a turn."""
+def responsive_time() -> float:
+    """Monotonic time in s without the seconds that the running loop lost.
+
+    The loop's own clock will not do: some loops update it once a turn only.
+    """
     now = time.monotonic()
-    return now - _current[-1].lost_by(now) if _current else now
+    return now - _current[-1].lost_seconds_at(now) if _current else now
 
 
 class Deadline:
-    """As ``asyncio.timeout``, but of the time that this process had: what its loop lost meanwhile is added.
+    """``asyncio.timeout`` that is extended by the seconds that the loop loses meanwhile.
 
-    A process that was stopped for a minute finds two things together: the answers of that minute, and that its time is
-    over. The other side is not to blame and its answer counts. So the deadline also ends one turn of the loop later.
+    A process that was stopped for a minute finds the answers of that minute and an expired timeout at the same time.
+    The other side is not to blame, and its answer counts. So the deadline also expires one turn of the loop later.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        """None: it begins by ``begin``."""
+        """Without ``seconds`` the deadline starts with ``begin``."""
         self._seconds = seconds
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0
-        self._lost = 0.0
+        self._lost_seconds = 0.0
 
     @property
     def begun(self) -> bool:
-        """Whether it runs."""
+        """Whether the deadline has started."""
         return self._timer is not None
 
     def begin(self, seconds: float) -> None:
-        """Let it end after so many seconds from now."""
+        """Start the deadline: it expires in ``seconds``."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._until, self._lost = now + seconds, _current[-1].lost_by(now) if _current else 0.0
-        self._timer = loop.call_at(self._until, self._look)
+        self._until, self._lost_seconds = now + seconds, _current[-1].lost_seconds_at(now) if _current else 0.0
+        self._timer = loop.call_at(self._until, self._check)
 
     def expired(self) -> bool:
         return self._timeout.expired()
 
-    def _look(self) -> None:
-        owed = lost() - self._lost
+    def _check(self) -> None:
+        owed = lost_seconds() - self._lost_seconds
         if owed > 0:
-            self._lost += owed
+            self._lost_seconds += owed
             self._until += owed
-            self._timer = asyncio.get_running_loop().call_at(self._until, self._look)
+            self._timer = asyncio.get_running_loop().call_at(self._until, self._check)
         else:
             self._timeout.reschedule(0.0)
 

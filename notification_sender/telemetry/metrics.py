@@ -1,4 +1,4 @@
-"""Figures of one process, for Prometheus. No label grows with work units, destinations or organizations."""
+"""Metrics of one process, for Prometheus. No label has values for work units, destinations or organizations."""
 
 from collections.abc import Callable
 from functools import cache
@@ -21,69 +21,81 @@ class _PolledGauge(Gauge):
 
 
 class Metrics:
-    """One registry for each worker: two workers in one test do not count together."""
+    """One registry for each worker, so that two workers in one test count separately."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._functions: list[tuple[Gauge, Callable[[], float]]] = []
         # Memory, CPU time and open files under the names that every dashboard knows (``process_…``, on Linux).
         ProcessCollector(registry=self.registry)
-        self.outcomes = self._counter("outcomes", "Outcomes of units and notifications", "what", "outcome", "reason")
-        self.stages = self._histogram("stage_seconds", "Wall time by stage", "stage")
-        self.calls = self._histogram("api_call_seconds", "Calls of internal APIs", "api", "endpoint", "result")
-        self.phases = self._histogram("api_phase_seconds", "Time of API calls by phase", "api", "phase")
+        self.outcomes = self._counter(
+            "outcomes", "Outcomes of work units and notifications, by reason", "what", "outcome", "reason"
+        )
+        self.stages = self._histogram("stage_seconds", "Seconds of wall time for each stage of a delivery", "stage")
+        self.calls = self._histogram(
+            "api_call_seconds", "Seconds for each call of an internal API, by result", "api", "endpoint", "result"
+        )
+        self.phases = self._histogram("api_phase_seconds", "Seconds for each phase of an API call", "api", "phase")
         self.servers = self._histogram(
-            "api_server_seconds", "Time that APIs report for themselves (Server-Timing)", "api", "name"
+            "api_server_seconds", "Seconds that an API reports for its own work (Server-Timing)", "api", "name"
         )
         self._facts = self._counter(
-            "facts", "Facts that the cache of the process did not have, by how they came", "how", "fact"
+            "facts", "Facts that the local cache did not have, by the way they were found", "how", "fact"
         )
-        self.admissions = self._counter("admissions", "Ledger admission decisions, by result", "answer")
-        # By class: a look-up of a series by its label costs more than the count.
+        self.admissions = self._counter("admissions", "Admission decisions of the ledger, by result", "answer")
+        # Cached by class: finding a series by its label costs more than counting.
         self._answer = cache(self.admissions.labels)
-        self.foreign = self._counter("foreign_records", "Records of another organization that were dropped", "source")
-        self.relevance_unknown = self._counter(
-            "relevance_unknown", "Notifications sent without an answer whether they are still relevant", "kind"
+        self.foreign = self._counter(
+            "foreign_records", "Records that were dropped because they belong to another organization", "source"
         )
-        self.unrecorded = self._counter("unrecorded_acceptances", "Acceptances that the ledger did not record")
-        self.events_dropped = self._counter("events_dropped", "Events that were not sent, or whose sending is unknown")
-        self.bugs = self._counter("unexpected_errors", "Unexpected errors", "stage")
+        self.relevance_unknown = self._counter(
+            "relevance_unknown", "Notifications that were sent without knowing whether they are still relevant", "kind"
+        )
+        self.unrecorded = self._counter(
+            "unrecorded_acceptances", "Acceptances by recipients that the ledger did not record"
+        )
+        self.events_dropped = self._counter(
+            "events_dropped", "Events that were not published, or whose publication is unknown"
+        )
+        self.bugs = self._counter("unexpected_errors", "Unexpected errors, by stage", "stage")
         self._of_the_process()
 
     def _of_the_process(self) -> None:
-        """The state of this process, and of the services that it needs."""
-        self.lag = self._histogram("loop_lag_seconds", "Delay of wake-ups by the event loop")
+        """Create the metrics of this process and of the services that it needs."""
+        self.lag = self._histogram("loop_lag_seconds", "Seconds by which the event loop woke up late")
         self.stalls = self._counter(
-            "loop_stalls", "Times that the event loop was blocked for more than 250 ms", "cause"
+            "loop_stalls", "Times that the event loop was blocked for 250 ms or more, by cause", "cause"
         )
         self.api_state = self._gauge(
-            "api_state", "1 for the state of an internal API, 0 for the others: well, slow, out", "api", "state"
+            "api_state",
+            "State of an internal API (well, slow, out): 1 for the current state, 0 for the others",
+            "api",
+            "state",
         )
-        self.hosts_out = self._gauge("hosts_out", "Hosts of recipients to which nothing is sent now")
+        self.hosts_out = self._gauge("hosts_out", "Recipient hosts whose circuit is open: nothing is sent to them")
         self.templates_failing = self._gauge(
-            "templates_failing", "Templates that failed too often in a row: their notifications wait"
+            "templates_failing", "Templates that failed too often in a row; their notifications wait"
         )
         self.clock_offset = self._gauge(
-            "clock_offset_seconds", "Seconds that the clock of Redis is ahead of this machine's, 0 within the tolerance"
+            "clock_offset_seconds",
+            "Seconds by which the clock of Redis is ahead of this machine's; 0 within the tolerance",
         )
-        self.redis_used = self._gauge("redis_used_bytes", "Memory that Redis reports as used")
-        self.redis_max = self._gauge("redis_max_bytes", "Memory that Redis may use (maxmemory); 0: it has no limit")
-        self.tasks = self._gauge(
-            "tasks", "Tasks of the event loop. It follows in_hand: a rise without in_hand is a leak"
-        )
-        self.in_hand = self._gauge("in_hand", "Deliveries that hold a slot: as in_hand of /status", "lane")
+        self.redis_used = self._gauge("redis_used_bytes", "Bytes of memory that Redis uses")
+        self.redis_max = self._gauge("redis_max_bytes", "Bytes of memory that Redis may use (maxmemory); 0: no limit")
+        self.tasks = self._gauge("tasks", "Tasks of the event loop; a rise without a rise of in_hand is a leak")
+        self.in_hand = self._gauge("in_hand", "Deliveries that hold a slot, as in_hand of /status", "lane")
 
     def admission(self, answer: object) -> None:
-        """An admission decision of the ledger."""
+        """Count an admission decision of the ledger."""
         self._answer(type(answer).__name__.lower()).inc()
 
     def redis_memory(self, used: int, most: int) -> None:
-        """Bytes that Redis uses, and may use."""
+        """Record how many bytes Redis uses, and may use."""
         self.redis_used.set(used)
         self.redis_max.set(most)
 
     def fact(self, kind: str, how: str) -> None:
-        """A fact that the cache of the process did not have: how it came."""
+        """Count a fact that the local cache did not have. ``how`` says how it was found."""
         self._facts.labels(how, kind.rpartition(":")[2]).inc()
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:

@@ -9,7 +9,7 @@ from notification_sender.model.errors import SendFailed
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 from notification_sender.policy.attempt_report import Verdict
 from notification_sender.ports.clock import Clock
-from notification_sender.ports.ledger import Turn
+from notification_sender.ports.ledger import Transition
 from notification_sender.telemetry.attempt_record import AttemptFacts, AttemptRecord, End, known_facts, milliseconds
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
@@ -39,15 +39,15 @@ class OutcomeReporter:
         if self._events is not None and word != "deferred":
             self._events.publish(what, subject, record, known, now)
         known |= detail
-        self._say(f"{what}.{word}", known, warn=word in {"dead", "failed"})
+        self._log_event(f"{what}.{word}", known, warn=word in {"dead", "failed"})
 
-    def destination_changed(self, turn: Turn, verdict: Verdict, facts: AttemptFacts) -> None:
+    def destination_changed(self, transition: Transition, verdict: Verdict, facts: AttemptFacts) -> None:
         """An attempt has disabled its destination, or is the first accepted after that. ``facts``: of the attempt."""
-        record = AttemptRecord(facts=facts, end=End(outcome=turn, reason=verdict))
+        record = AttemptRecord(facts=facts, end=End(outcome=transition, reason=verdict))
         known = record.known()
         if self._events is not None:
             self._events.publish("destination", str(facts.destination_id), record, known, self._clock.now())
-        self._say(f"destination.{turn}", known, warn=True)
+        self._log_event(f"destination.{transition}", known, warn=True)
 
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""
@@ -63,7 +63,7 @@ class OutcomeReporter:
         """Wall time of one stage."""
         self._stage(stage).observe(seconds)
 
-    def _say(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
+    def _log_event(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
         if "event" in record:  # in a log line that is what the line is about
             record["unit_event"] = record.pop("event")
         (self._log.warning if warn else self._log.info)(name, **record)

@@ -1,4 +1,4 @@
-"""A thread that sees when the event loop is held, by what, and whether that was us or the machine."""
+"""A thread that reports when the event loop is blocked, by what, and whether this process or the machine caused it."""
 
 import math
 import os
@@ -11,102 +11,106 @@ from types import FrameType
 
 import structlog
 
-from notification_sender.telemetry.lag import LATE, Beat, Stall
+from notification_sender.telemetry.lag import STALL_SECONDS, LoopMonitor, Stall
 
-TICK = 0.1
-"""Seconds between two looks of the thread."""
+CHECK_SECONDS = 0.1
+"""Seconds between two checks of the thread."""
 
-DEAD = 5.0
-"""Seconds of no progress after which the process should be killed; a stall is told of then, though it goes on."""
+STUCK_SECONDS = 5.0
+"""Without progress for so long the process should be killed. Such a stall is reported before its end."""
 
-DEEPEST = 24
-"""Frames of the loop's stack that are named, the innermost."""
+MAX_FRAMES = 24
+"""The innermost frames of the loop's stack that a report names, at most."""
 
 _PACKAGES = Path(__file__).parents[2]
 _log = structlog.get_logger()
 
 
 class Watchdog:
-    """``counted`` is told the cause of each stall: ``work`` (our own computing), ``blocked`` (a call that waits), or
-    ``machine`` (it was stopped, or others had the processor).
+    """Reports each stall in the log, and calls ``on_stall`` with its cause.
+
+    ``work``: the loop's thread computed. ``blocked``: it waited in a call. ``machine``: the process was stopped, or
+    other programs had the processor.
     """
 
-    def __init__(self, beat: Beat, counted: Callable[[str], None]) -> None:
-        self._beat = beat
-        self._counted = counted
+    def __init__(self, monitor: LoopMonitor, on_stall: Callable[[str], None]) -> None:
+        self._monitor = monitor
+        self._on_stall = on_stall
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-        self._looked = math.inf
-        self._number = -1
-        self._still = 0
-        self._ran: tuple[float, float] | None = None
+        self._checked_at = math.inf
+        self._checks = -1
+        self._unchanged = 0
+        self._last_times: tuple[float, float] | None = None
         self._cpu = 0.0
         self._blocked = 0.0
         self._stack: list[str] = []
-        self._told = False
+        self._reported = False
 
     @property
     def stuck(self) -> float:
-        """Seconds without progress of the loop, or of this thread; 0.0 for none.
+        """Seconds without progress of the loop or of this thread; 0.0: both make progress.
 
-        The loop's are counted by looks of ours: a process that was stopped as a whole was not stuck.
+        The loop's seconds are counted in checks of this thread. A process that was stopped as a whole was not stuck.
         """
-        own = time.monotonic() - self._looked
-        return max(self._still * TICK, own if own > DEAD else 0.0)
+        own = time.monotonic() - self._checked_at
+        return max(self._unchanged * CHECK_SECONDS, own if own > STUCK_SECONDS else 0.0)
 
     def start(self) -> None:
-        """Begin to look: the beat goes already."""
+        """Start the thread. The monitor runs already."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._ending.set()
 
     def _run(self) -> None:
-        while not self._ending.wait(TICK):
-            self.look()
+        while not self._ending.wait(CHECK_SECONDS):
+            self.check()
 
-    def look(self) -> None:
-        """One look at the loop."""
-        looked, self._looked = self._looked, time.monotonic()
-        while self._beat.stalls:
-            self._end(self._beat.stalls.popleft())
-        if self._beat.number != self._number:
-            self._number, self._still = self._beat.number, 0
+    def check(self) -> None:
+        """Check the loop once."""
+        checked_at, self._checked_at = self._checked_at, time.monotonic()
+        while self._monitor.stalls:
+            self._end(self._monitor.stalls.popleft())
+        if self._monitor.checks != self._checks:
+            self._checks, self._unchanged = self._monitor.checks, 0
             self._forget()
             return
-        self._still += 1
-        self._weigh(self._looked - looked)
-        if self._beat.late >= LATE and not self._stack:
-            self._stack = _stack(self._beat.thread)
-        if self._still * TICK >= DEAD and not self._told:
-            self._tell(self._beat.late, self._cpu, over=False)
-            self._told = True
+        self._unchanged += 1
+        self._account(self._checked_at - checked_at)
+        if self._monitor.late >= STALL_SECONDS and not self._stack:
+            self._stack = _stack(self._monitor.thread)
+        if self._unchanged * CHECK_SECONDS >= STUCK_SECONDS and not self._reported:
+            self._report(self._monitor.late, self._cpu, over=False)
+            self._reported = True
 
     def _end(self, stall: Stall) -> None:
-        if not self._told:
-            self._tell(stall.seconds, stall.cpu, over=True)
-        self._told = False
+        if not self._reported:
+            self._report(stall.seconds, stall.cpu, over=True)
+        self._reported = False
         self._forget()
 
     def _forget(self) -> None:
-        self._ran, self._cpu, self._blocked, self._stack = None, 0.0, 0.0, []
+        self._last_times, self._cpu, self._blocked, self._stack = None, 0.0, 0.0, []
 
-    def _weigh(self, passed: float) -> None:
-        """Of the time since the last look that in which the loop's thread wanted no processor: it waited for something
-        else. Where the look itself comes late, the machine is.
+    def _account(self, passed: float) -> None:
+        """Add how long the loop's thread computed and waited in a call since the last check.
+
+        A thread that neither computes nor waits for a processor waits in a call. If this check itself is late, the
+        machine is the cause.
         """
-        was, self._ran = self._ran, _ran(self._beat.thread)
-        if was is not None and self._ran is not None and self._beat.late > TICK:
-            cpu, waited = (now - before for now, before in zip(self._ran, was, strict=True))
+        was, self._last_times = self._last_times, _cpu_times(self._monitor.thread)
+        if was is not None and self._last_times is not None and self._monitor.late > CHECK_SECONDS:
+            cpu, waited = (now - before for now, before in zip(self._last_times, was, strict=True))
             self._cpu += cpu
-            self._blocked += max(0.0, min(passed, TICK) - cpu - waited)
+            self._blocked += max(0.0, min(passed, CHECK_SECONDS) - cpu - waited)
 
-    def _tell(self, seconds: float, cpu: float, *, over: bool) -> None:
+    def _report(self, seconds: float, cpu: float, *, over: bool) -> None:
         blocked = max(0.0, min(self._blocked, seconds - cpu))
-        spent = {"work": cpu, "blocked": blocked, "machine": seconds - cpu - blocked}
-        cause = max(spent, key=spent.__getitem__)
-        self._counted(cause)
+        seconds_by_cause = {"work": cpu, "blocked": blocked, "machine": seconds - cpu - blocked}
+        cause = max(seconds_by_cause, key=seconds_by_cause.__getitem__)
+        self._on_stall(cause)
         _log.warning(
             "loop.stalled",
             cause=cause,
@@ -118,10 +122,10 @@ class Watchdog:
 
 
 def _stack(thread: threading.Thread) -> list[str]:
-    """Where it is, innermost first. No values: they may be the content of a message."""
+    """The places on the thread's stack, innermost first. Values are left out: they may be the content of a message."""
     frame: FrameType | None = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - its documented name
     places: list[str] = []
-    while frame is not None and len(places) < DEEPEST:
+    while frame is not None and len(places) < MAX_FRAMES:
         code = frame.f_code
         places.append(f"{_short(code.co_filename)}:{frame.f_lineno}:{code.co_name}")
         frame = frame.f_back
@@ -129,15 +133,15 @@ def _stack(thread: threading.Thread) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """As a module is found, not where it is installed."""
+    """The path from the folder of the package on, without the place where it is installed."""
     for root in (str(_PACKAGES), *sys.path):
         if root and path.startswith(root + os.sep):
             return path[len(root) + 1 :]
     return path
 
 
-def _ran(thread: threading.Thread) -> tuple[float, float] | None:
-    """Seconds for which it ran, and was kept waiting for a processor, since it began. None: nobody says."""
+def _cpu_times(thread: threading.Thread) -> tuple[float, float] | None:
+    """Seconds for which the thread ran, and waited for a processor, since its start. None: the system does not say."""
     try:
         ran, waited, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes().split()
     except (OSError, ValueError):

@@ -8,7 +8,7 @@ from notification_sender.policy.pacing import Pacer
 from notification_sender.ports.broker import Lane
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import IntakeGate
-from notification_sender.telemetry.lag import Deadline, held
+from notification_sender.telemetry.lag import Deadline, blocked_until
 from notification_sender.turns import Turns
 from notification_sender.worker.retry_unready import UnreadyRetry
 
@@ -87,16 +87,16 @@ class Bulkhead:
 
     def delay_for(self, name: str) -> float:
         """Seconds to stay away for, 0.0 for none: asked before any work."""
-        self._excuse()
+        self._ignore_outages()
         return self._shares.delay_for(name, now=self._clock.monotonic(), dice=self._dice())
 
     def record_deferral(self, name: str, *, put_off: float) -> None:
         """A notification of ``name`` was sent (0.0), or deferred for so many seconds."""
         self._shares.record_deferral(name, put_off=put_off, now=self._clock.monotonic())
 
-    def _excuse(self) -> None:
+    def _ignore_outages(self) -> None:
         """Count no name as slow for the time in which RabbitMQ or Redis was away, or our own loop was blocked."""
-        self._shares.excuse(max(held(), self._retry.troubled))
+        self._shares.ignore_before(max(blocked_until(), self._retry.troubled))
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -105,11 +105,11 @@ class Bulkhead:
         try:
             yield
         finally:
-            self._excuse()
+            self._ignore_outages()
             self._shares.release(name, ticket, now=self._clock.monotonic())
 
 
-class Room:
+class ChannelBulkhead:
     """Places for the notifications of one channel that are rendered and not settled: bodies are large, and a mail
     server takes only so many at a time. Organizations take turns.
     """

@@ -15,7 +15,7 @@ from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import UnitEnd
 from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
 from notification_sender.worker.attempts import Attempts
-from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, Room
+from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, ChannelBulkhead
 from notification_sender.worker.lanes import SETTLED, AskAgain, Settled
 from notification_sender.worker.returned import Returned
 from notification_sender.worker.settle import Settlement, Settler
@@ -69,16 +69,16 @@ class Notifications:
         returned: Returned,
         settler: Settler,
         organizations: Bulkhead,
-        rooms: Mapping[str, Room],
+        bulkheads: Mapping[str, ChannelBulkhead],
         clock: Clock,
     ) -> None:
-        """``rooms``: by channel, as for ``FanOut``."""
+        """``bulkheads``: by channel, as for ``FanOut``."""
         self._attempts = attempts
         self._deliverer = deliverer
         self._returned = returned
         self._settler = settler
         self._organizations = organizations
-        self._rooms = rooms
+        self._bulkheads = bulkheads
         self._clock = clock
 
     async def handle(self, envelope: Envelope) -> Settled | AskAgain:
@@ -96,16 +96,16 @@ class Notifications:
         if away := self._organizations.delay_for(notification.organization_id):
             full = Deferred(away, "organization_full", notification.organization_id)
             return await self._end(AttemptResult(notification, full), envelope)
-        organization, room = notification.organization_id, self._rooms.get(notification.destination.channel)
+        organization, bulkhead = notification.organization_id, self._bulkheads.get(notification.destination.channel)
         with self._organizations.held(organization):
-            if room is None:
+            if bulkhead is None:
                 return await self._again(notification, envelope)
             # It is read again when there is a place: a waiting notification must not hold its content twice.
             del notification
-            return await self._again_in(room, organization, envelope)
+            return await self._again_in(bulkhead, organization, envelope)
 
-    async def _again_in(self, room: Room, organization: str, envelope: Envelope) -> Settled | AskAgain:
-        async with room.place(organization) as away:
+    async def _again_in(self, bulkhead: ChannelBulkhead, organization: str, envelope: Envelope) -> Settled | AskAgain:
+        async with bulkhead.place(organization) as away:
             notification = _read(envelope)
             if not away:
                 return await self._again(notification, envelope)
@@ -144,7 +144,7 @@ class Notifications:
     ) -> None:
         notification = attempt.notification
         put_off = _put_off(attempt)
-        if put_off or attempt.tried:
+        if put_off or attempt.report:
             self._organizations.record_deferral(notification.organization_id, put_off=put_off)
         settlement = NotificationSettlement(
             notification=notification,
@@ -160,7 +160,7 @@ class Notifications:
             ),
             stage="deliver",
             facts=_facts(notification, compose=compose, send=attempt.seconds),
-            tried=attempt.tried,
+            report=attempt.report,
             unit_end=unit_end,
         )
         if notification.accepted is None:

@@ -67,12 +67,12 @@ class UnreadyRetry:
         """
         self._repeating += 1
         try:
-            return await self._insist(step, fault, longest)
+            return await self._repeat(step, fault, longest)
         finally:
             self._repeating -= 1
             self._until = self._clock.monotonic()
 
-    async def _insist(self, step: Callable[[], Awaitable[Result]], fault: Unready, longest: float) -> Result:
+    async def _repeat(self, step: Callable[[], Awaitable[Result]], fault: Unready, longest: float) -> Result:
         until = self._clock.monotonic() + longest
         while self._clock.monotonic() < until:
             _log.debug("backend.retrying", error=str(fault))
@@ -165,13 +165,13 @@ class RetryingLedger:
         return await self._ledger.claim(key, token, attempt, replays=replays, alone=alone)
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         """As ``Ledger.finish``."""
         try:
-            return await self._ledger.finish(claim, final, tried, unit)
+            return await self._ledger.finish(claim, final, report, unit)
         except Unready as fault:
-            finish = partial(self._ledger.finish, claim, final, tried, unit)
+            finish = partial(self._ledger.finish, claim, final, report, unit)
             return await self._retry.repeat(finish, fault, self._longest)
 
     async def release(
@@ -180,14 +180,14 @@ class RetryingLedger:
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
         """As ``Ledger.release``."""
         try:
-            return await self._ledger.release(claim, attempt, delay=delay, tried=tried, unit=unit)
+            return await self._ledger.release(claim, attempt, delay=delay, report=report, unit=unit)
         except Unready as fault:
-            release = partial(self._ledger.release, claim, attempt, delay=delay, tried=tried, unit=unit)
+            release = partial(self._ledger.release, claim, attempt, delay=delay, report=report, unit=unit)
             return await self._retry.repeat(release, fault, self._longest)
 
     async def note(self, key: Key, final: TerminalState) -> None:

@@ -49,7 +49,7 @@ class Settlement:
     """Where it ended, for its dead letter."""
     facts: AttemptFacts
     """For its record in log, metrics and events."""
-    tried: AttemptReport | None = None
+    report: AttemptReport | None = None
     """The attempt that was made, for the ledger."""
     unit_end: UnitEnd | None = None
     """The end of its unit, where that ends with it."""
@@ -180,7 +180,7 @@ class Settler:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
             self._written(
                 work,
-                await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried, unit=work.unit_end),
+                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
             )
 
     async def _record(self, work: Settlement, final: TerminalState, ledger: RetryingLedger | None = None) -> bool:
@@ -189,15 +189,15 @@ class Settler:
         if work.claim is None:
             await ledger.note(work.key, final)
             return True
-        return self._written(work, await ledger.finish(work.claim, final, work.tried, work.unit_end))
+        return self._written(work, await ledger.finish(work.claim, final, work.report, work.unit_end))
 
     def _written(self, work: Settlement, written: WriteResult) -> bool:
         if not written.ours:
             _log.warning("claim.lost", organization_id=work.key.organization_id, id=work.key.id)
         if work.unit_end is not None:
             work.unit_end.recorded = written.unit_ended
-        if written.transition is not None and work.tried is not None:
-            self._reporter.destination_changed(written.transition, work.tried.verdict, work.facts)
+        if written.transition is not None and work.report is not None:
+            self._reporter.destination_changed(written.transition, work.report.verdict, work.facts)
         return written.ours
 
     async def _record_acceptance(self, work: Settlement, receipt: Receipt) -> None:

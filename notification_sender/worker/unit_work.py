@@ -27,7 +27,7 @@ from notification_sender.slices import cut
 from notification_sender.targets import Target
 from notification_sender.telemetry.attempt_record import AttemptFacts
 from notification_sender.telemetry.outcomes import OutcomeReporter
-from notification_sender.worker.bulkheads import BACKED_UP, Room
+from notification_sender.worker.bulkheads import BACKED_UP, ChannelBulkhead
 from notification_sender.worker.notifications import Notifications
 from notification_sender.worker.settle import Settlement, Settler
 
@@ -90,12 +90,12 @@ class FanOut:
     """Sends the notifications of a unit, and hands on as slices those that one slot must not hold."""
 
     def __init__(
-        self, *, notifications: Notifications, settler: Settler, rooms: Mapping[str, Room], clock: Clock
+        self, *, notifications: Notifications, settler: Settler, bulkheads: Mapping[str, ChannelBulkhead], clock: Clock
     ) -> None:
-        """``rooms``: by channel, the places for rendered notifications where a server takes only so many at a time."""
+        """``bulkheads``: by channel, where a server on the way takes only so many notifications at a time."""
         self._notifications = notifications
         self._settler = settler
-        self._rooms = rooms
+        self._bulkheads = bulkheads
         self._clock = clock
 
     async def send(self, unit: WorkUnit, composition: Composition, envelope: Envelope, work: UnitSettlement) -> None:
@@ -164,10 +164,10 @@ class FanOut:
         unit_end: UnitEnd | None = None,
     ) -> str:
         """Render one notification right before it is sent, because bodies are large. Its id."""
-        room = self._rooms.get(target.channel)
-        if room is None:
+        bulkhead = self._bulkheads.get(target.channel)
+        if bulkhead is None:
             return await self._notifications.first(composition.compose(target), envelope, unit_end)
-        async with room.place(unit.organization_id) as away:
+        async with bulkhead.place(unit.organization_id) as away:
             composed = _deferred(composition.compose(target), away)
             return await self._notifications.first(composed, envelope, unit_end)
 

@@ -19,7 +19,7 @@ from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.outcomes import OutcomeReporter
 from notification_sender.worker.attempts import Attempts
-from notification_sender.worker.bulkheads import Bulkhead, Room, Slots
+from notification_sender.worker.bulkheads import Bulkhead, ChannelBulkhead, Slots
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.lanes import Lanes
 from notification_sender.worker.leases import LeaseKeeper
@@ -72,12 +72,12 @@ class Worker:
         relevance: Relevance,
         leases: LeaseKeeper,
         metrics: Metrics,
-        rooms: Mapping[str, Room] | None = None,
+        bulkheads: Mapping[str, ChannelBulkhead] | None = None,
     ) -> None:
-        """``leases``: the same as of ``deliverer``. ``rooms``: by channel, where it has one."""
+        """``leases``: the same as of ``deliverer``. ``bulkheads``: by channel, where it has one."""
         self._ports = ports
         self._limits = limits
-        self._rooms = rooms or {}
+        self._bulkheads = bulkheads or {}
         self._leases = leases
         self._retry = UnreadyRetry(clock=ports.clock)
         self._drain = Drain(clock=ports.clock, send_timeout=limits.send_timeout)
@@ -140,7 +140,7 @@ class Worker:
             ),
             settler=self._settler,
             organizations=self._organizations,
-            rooms=self._rooms,
+            bulkheads=self._bulkheads,
             clock=clock,
         )
 
@@ -148,7 +148,7 @@ class Worker:
         clock, dice = self._ports.clock, self._ports.dice
         work = UnitWork(
             composer=composer,
-            fan_out=FanOut(notifications=notifications, settler=self._settler, rooms=self._rooms, clock=clock),
+            fan_out=FanOut(notifications=notifications, settler=self._settler, bulkheads=self._bulkheads, clock=clock),
             settler=self._settler,
             retry_policy=self._limits.retry_policy,
             intake_gate=self._ports.intake_gate,

@@ -37,7 +37,7 @@ class Still:
         raise AssertionError(seconds)
 
 
-class Outgoing:
+class RecordingMailer:
     """A mail server that takes everything."""
 
     def __init__(self) -> None:
@@ -68,9 +68,9 @@ def to_send(content: dict[str, str] | None = None, **extra: Any) -> Notification
 
 
 async def wire(notification: Notification, sender: str = "Jörg, NOC <noc@alerts.example>") -> bytes:
-    outgoing = Outgoing()
-    await Email(mailer=outgoing, sender=sender, clock=Still()).send(notification, begin)
-    return outgoing.sent[0][2]
+    mailer = RecordingMailer()
+    await Email(mailer=mailer, sender=sender, clock=Still()).send(notification, begin)
+    return mailer.sent[0][2]
 
 
 def read(message: bytes) -> EmailMessage:
@@ -81,11 +81,11 @@ def read(message: bytes) -> EmailMessage:
 
 
 async def test_the_message_is_what_the_contract_says() -> None:
-    outgoing = Outgoing()
-    channel = Email(mailer=outgoing, sender="Jörg, NOC <noc@alerts.example>", clock=Still())
+    mailer = RecordingMailer()
+    channel = Email(mailer=mailer, sender="Jörg, NOC <noc@alerts.example>", clock=Still())
     receipt = await channel.send(to_send(unsubscribe_url="https://example.com/u/abc"), begin)
     assert receipt.text == "250 queued as 42"
-    sender, recipient, message = outgoing.sent[0]
+    sender, recipient, message = mailer.sent[0]
     assert (sender, recipient) == ("noc@alerts.example", "noc@example.com")
     parsed = read(message)
     assert parsed["From"].addresses[0].display_name == "Jörg, NOC"

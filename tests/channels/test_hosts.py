@@ -26,7 +26,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def hosts(clock: VirtualClock) -> Hosts:
     return Hosts(
-        fleet=MemoryFleet(clock=clock, period=1.0), news=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0
+        fleet=MemoryFleet(clock=clock, period=1.0), pubsub=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0
     )
 
 
@@ -91,9 +91,11 @@ class Fleet:
     """Some processes that hear of each other."""
 
     def __init__(self, clock: VirtualClock, size: int = 2) -> None:
-        news, fleet = MemoryPubSub(), MemoryFleet(clock=clock, period=1.0)
+        pubsub, fleet = MemoryPubSub(), MemoryFleet(clock=clock, period=1.0)
         self.clock = clock
-        self.pods = [Hosts(fleet=fleet, news=news, clock=clock, dice=lambda: 0.5, timeout=30.0) for _ in range(size)]
+        self.pods = [
+            Hosts(fleet=fleet, pubsub=pubsub, clock=clock, dice=lambda: 0.5, timeout=30.0) for _ in range(size)
+        ]
 
     async def send(self, pod: int, organization: str, *, well: bool) -> SendPermit:
         """As a worker does it: only if it is let."""
@@ -102,7 +104,7 @@ class Fleet:
             permit.well = well
             permit.begun -= SLOW
         self.pods[pod].release(permit)
-        for _ in range(5):  # the news
+        for _ in range(5):  # the messages
             await asyncio.sleep(0)
         return permit
 
@@ -235,8 +237,8 @@ async def test_one_with_thousands_of_dead_hosts_has_none_of_others_forgotten(hos
 
 
 async def test_news_of_an_older_process_is_not_taken_for_another_host(hosts: Hosts) -> None:
-    hosts._hear("out 1000 hooks.example:443")
-    hosts._hear("out x * . host")
+    hosts._on_message("out 1000 hooks.example:443")
+    hosts._on_message("out x * . host")
     assert hosts.out == 0
 
 
@@ -246,7 +248,7 @@ async def test_what_our_own_loop_lost_makes_no_host_slow(
     """Each is refused at once, and we come to see it much later."""
     lost = [0.0]
     for module in (hosts_module, known_host):
-        monkeypatch.setattr(module, "lost", lambda: lost[0])
+        monkeypatch.setattr(module, "lost_seconds", lambda: lost[0])
     for _ in range(HOST.failures):
         permit = await hosts.acquire("host", "org")
         clock.jump(2 * SLOW)

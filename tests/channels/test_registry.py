@@ -104,7 +104,7 @@ class Chain:
                 dice=lambda: 0.5,
             ),
             channels=self.recipients.channels,
-            hosts=Hosts(fleet=fleet, news=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0),
+            hosts=Hosts(fleet=fleet, pubsub=MemoryPubSub(), clock=clock, dice=lambda: 0.5, timeout=30.0),
             retry_policy=RetryPolicy(self.recipients.schedules, delivery_max_age=1e6, platform_max_age=1e5),
             hold_unknown=self.recipients.hold_unknown,
             leases=LeaseKeeper(ledger=ledger, clock=clock, lease=30.0),

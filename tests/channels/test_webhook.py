@@ -601,7 +601,7 @@ INSIDE = [
     # names
     *("one.example", "mixed.example", "mixed6.example", "cname.example", "six.example", "nat64.example"),
     *("mapped.example", "link.example", "müller.example", "xn--mller-kva.example"),
-    # public, but not through this door
+    # public, but not through this filter
     *(f"{PUBLIC}:22", f"{PUBLIC}:80", "public.example:6379", "[2606:4700::1111]:25"),
 ]
 

@@ -11,7 +11,7 @@ from notification_sender.adapters.redis.operators import Trouble
 from notification_sender.cli import program
 from notification_sender.cli.check import _table
 from notification_sender.model.errors import ConfigurationFault, RenderFault, Unready
-from notification_sender.policy.audit import Audit, Fate, audit
+from notification_sender.policy.audit import Audit, RecordedOutcome, audit
 from tests.cli.stand_in import App, Command
 
 UNIT = {"work_unit_id": "w1", "organization_id": "o1", "incident_id": "i1"}
@@ -263,29 +263,32 @@ def test_a_batch_that_is_accounted_for_is_0(command: Command, app: App) -> None:
     assert ended.out.splitlines()[0] == "accounted for: 400 of 400 (delivered 398, suppressed 1, waiting 1, dead 0)"
 
 
-EMAIL, HOOK = Fate("delivered", notification_id="n-1"), Fate("suppressed", "destination_disabled", "noc", "n-2")
+EMAIL, HOOK = (
+    RecordedOutcome("delivered", notification_id="n-1"),
+    RecordedOutcome("suppressed", "destination_disabled", "noc", "n-2"),
+)
 
 
 @pytest.mark.parametrize(
-    ("fates", "code"),
+    ("outcomes", "code"),
     [
-        ([EMAIL, Fate("suppressed", "unsubscribed", "noc", "n-2")], 0),
-        ([EMAIL, Fate("waiting", notification_id="n-2")], 0),
+        ([EMAIL, RecordedOutcome("suppressed", "unsubscribed", "noc", "n-2")], 0),
+        ([EMAIL, RecordedOutcome("waiting", notification_id="n-2")], 0),
         ([EMAIL, HOOK], 1),
-        ([EMAIL, Fate("dead", "exhausted", "noc", "n-2")], 1),
-        ([Fate("dead", "context_unavailable")], 1),
+        ([EMAIL, RecordedOutcome("dead", "exhausted", "noc", "n-2")], 1),
+        ([RecordedOutcome("dead", "context_unavailable")], 1),
     ],
 )
 def test_whoever_should_have_been_told_and_was_not_makes_it_1(
-    command: Command, app: App, fates: list[Fate], code: int
+    command: Command, app: App, outcomes: list[RecordedOutcome], code: int
 ) -> None:
-    app.answer = {"acme": audit(1, {"w1": fates})}
+    app.answer = {"acme": audit(1, {"w1": outcomes})}
     assert command("audit", "--batch", "b1").code == code
     assert command("audit", "--batch", "b1", "--json").code == code
 
 
 def test_an_audit_shows_notifications_beside_units_and_lists_those_that_failed(command: Command, app: App) -> None:
-    app.answer = {"acme": audit(2, {"w1@f00d": [EMAIL, HOOK], "w2": [Fate("dead", "context_unavailable")]})}
+    app.answer = {"acme": audit(2, {"w1@f00d": [EMAIL, HOOK], "w2": [RecordedOutcome("dead", "context_unavailable")]})}
     listed = command("audit", "--batch", "b1", "--failed")
     assert listed.out.splitlines() == [
         "accounted for: 2 of 2 (delivered 1, suppressed 0, waiting 0, dead 1)",

@@ -41,11 +41,11 @@ class LoopClock(MovedClock):
 
 
 class CountingSharedCache(MemorySharedCache):
-    """Counts its round trips; wakes whoever shares its ``news``."""
+    """Counts its round trips; wakes whoever shares its ``pubsub``."""
 
     def __init__(self, clock: MovedClock) -> None:
-        self.news = MemoryPubSub()
-        super().__init__(clock=clock, wake=partial(self.news.say, TOPIC))
+        self.pubsub = MemoryPubSub()
+        super().__init__(clock=clock, wake=partial(self.pubsub.publish_now, TOPIC))
         self.looks: list[list[str]] = []
 
     @property
@@ -61,13 +61,15 @@ def cache_of(
     clock: MovedClock, shared: CountingSharedCache, dice: Callable[[], float] = lambda: 0.5, **options: Any
 ) -> Cache:
     """One process' worth."""
-    return Cache(shared=shared, news=shared.news, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options)
+    return Cache(
+        shared=shared, pubsub=shared.pubsub, clock=clock, dice=dice, prefix="ns", **{"deadline": 10.0} | options
+    )
 
 
 def guard_of(api: str = "incidents", clock: Clock | None = None, **options: Any) -> Guard:
     """Of a process that is a fleet by itself."""
     clock = clock or MovedClock()
-    given = {"fleet": MemoryFleet(clock=clock, period=1.0), "news": MemoryPubSub(), "dice": lambda: 0.5} | options
+    given = {"fleet": MemoryFleet(clock=clock, period=1.0), "pubsub": MemoryPubSub(), "dice": lambda: 0.5} | options
     return Guard(api=api, clock=clock, timeout=10.0, **given)
 
 

@@ -1,4 +1,4 @@
-"""What the heart may rely on, whichever broker it is: the same tests on memory and on RabbitMQ."""
+"""What the worker may rely on, whichever broker it is: the same tests on memory and on RabbitMQ."""
 
 import asyncio
 import time

@@ -13,7 +13,7 @@ from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.fleet import RedisFleet
 from notification_sender.context.upstream.guard import Guard, Health
 from notification_sender.context.upstream.guards import Guards
-from notification_sender.ports.fleet import Fleet, Share
+from notification_sender.ports.fleet import AllocationRequest, Fleet
 from tests.context.fakes import guard_of
 from tests.oracles.fleet import MemoryFleet
 from tests.steered import Steered
@@ -27,12 +27,14 @@ class Pod:
     """What one process holds and does."""
 
     name: str
-    held: int = 0
-    under_way: int = 0
+    allocated: int = 0
+    in_flight: int = 0
 
     async def announce(self, fleet: Fleet, wanted: int = 100) -> int:
-        self.held = await fleet.allocate("aaa", self.name, Share(BUDGET, self.under_way, self.held, wanted))
-        return self.held
+        self.allocated = await fleet.allocate(
+            "aaa", self.name, AllocationRequest(BUDGET, self.in_flight, self.allocated, wanted)
+        )
+        return self.allocated
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Stand:
             for name in names:
                 await self.pods.setdefault(name, Pod(name)).announce(self.fleet)
             self.clock.jump(1.0)
-        return [self.pods[name].held for name in names]
+        return [self.pods[name].allocated for name in names]
 
 
 @pytest.fixture(params=["memory", "embedded", "redis"])
@@ -68,9 +70,9 @@ async def test_nothing_rises_before_two_periods_were_heard(stand: Stand) -> None
 
 async def test_what_a_pod_gives_back_goes_to_whoever_comes(stand: Stand) -> None:
     assert await stand.rounds(3, "a") == [7]
-    stand.pods["a"].under_way = 7
+    stand.pods["a"].in_flight = 7
     assert await stand.rounds(2, "b", "a") == [0, 7]
-    stand.pods["a"].under_way = 3
+    stand.pods["a"].in_flight = 3
     assert await stand.rounds(2, "b", "a") == [3, 4]
 
 
@@ -103,17 +105,17 @@ async def fails(guard: Guard) -> None:
 async def test_ten_processes_that_take_turns_as_the_probe_of_an_api_that_is_down_pause_1_2_4_8_10_s(
     stand: Stand,
 ) -> None:
-    news = MemoryPubSub()
-    guards = [guard_of("incidents", stand.clock, fleet=stand.fleet, news=news) for _ in range(10)]
+    pubsub = MemoryPubSub()
+    guards = [guard_of("incidents", stand.clock, fleet=stand.fleet, pubsub=pubsub) for _ in range(10)]
     for guard in guards:
-        Guards([guard], fleet=stand.fleet, news=news)
+        Guards([guard], fleet=stand.fleet, pubsub=pubsub)
     for _ in range(5):
         await fails(guards[0])
     pauses = [guards[0].probe_in]
     for guard in guards[1:]:
         stand.clock.jump(guard.probe_in)
         await fails(guard)
-        await asyncio.sleep(0)  # the news
+        await asyncio.sleep(0)  # the messages
         assert len({round(it.probe_in, 3) for it in guards}) == 1
         pauses.append(round(guard.probe_in, 3))
     assert pauses == [1.0, 2.0, 4.0, 8.0] + [10.0] * 6

@@ -1,4 +1,4 @@
-"""What the heart may rely on, whichever store it is: the same tests in plain Python, embedded, and on Redis."""
+"""What the worker may rely on, whichever store it is: the same tests in plain Python, embedded, and on Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from notification_sender.adapters.redis.client import Redis, Store
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.model.errors import Unready
 from notification_sender.policy.attempt_report import Verdict
-from notification_sender.policy.audit import Fate, words
+from notification_sender.policy.audit import RecordedOutcome, words
 from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.ports.ledger import (
     AdmissionRequest,
@@ -48,7 +48,7 @@ DEAD = TerminalState("dead", "rejected")
 SLOW = Limit("webhook", 10 * SECOND, 1)
 
 
-def tried(verdict: Verdict, hold: float = 0.0) -> AttemptReport:
+def report(verdict: Verdict, hold: float = 0.0) -> AttemptReport:
     return AttemptReport(HOOK, verdict, '{"class":"…"}', hold)
 
 
@@ -129,7 +129,7 @@ async def test_a_claim_that_ran_out_is_taken_over_and_its_holder_may_send_and_wr
     ours = await stand.mine(token="t-2")
     assert not await stand.ledger.begin(lost)
     assert ours.fence > lost.fence
-    assert not await stand.ledger.finish(lost, DEAD, tried("gone"))
+    assert not await stand.ledger.finish(lost, DEAD, report("gone"))
     assert not await stand.ledger.release(lost, 2)
     assert not await stand.ledger.renew(lost)
     assert await stand.ledger.finish(ours, DELIVERED)
@@ -261,7 +261,7 @@ async def test_a_replay_that_is_throttled_is_open_and_opens_nothing_twice(stand:
 
 async def test_what_is_moved_back_and_not_wanted_any_more_may_be_noted_and_is_over(stand: Stand) -> None:
     gone = await stand.mine(notification(1))
-    assert await stand.ledger.finish(gone, DEAD, tried("gone"))
+    assert await stand.ledger.finish(gone, DEAD, report("gone"))
     assert await stand.admit(1, replays=1) == OFF
     await stand.ledger.note(notification(1), TerminalState("suppressed", "destination_disabled"))
     assert await stand.admit(1, replays=1) == Settled("suppressed")
@@ -314,13 +314,15 @@ async def test_a_unit_ends_in_one_step_with_its_only_notification(stand: Stand) 
     for _ in range(2):  # the reply to the first may be lost
         assert await stand.ledger.finish(claim, DELIVERED, None, end) == WriteResult(ours=True, unit_ended=True)
     assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("done")
-    assert await stand.ledger.unit_states("batch", "org-1") == {UNIT.id: [Fate("delivered", notification_id="n-1")]}
+    assert await stand.ledger.unit_states("batch", "org-1") == {
+        UNIT.id: [RecordedOutcome("delivered", notification_id="n-1")]
+    }
 
 
 async def test_a_unit_ends_in_one_step_with_the_parking_of_its_only_notification(stand: Stand) -> None:
     unit, claim = await stand.mine(), await stand.mine(notification())
     end = UnitEnd(unit, "n-1")
-    written = await stand.ledger.release(claim, 2, delay=5.0, tried=tried("failed"), unit=end)
+    written = await stand.ledger.release(claim, 2, delay=5.0, report=report("failed"), unit=end)
     assert written == WriteResult(ours=True, unit_ended=True)
     assert await stand.ledger.claim(UNIT, "t-2", 1, replays=0) == Settled("done")
     await stand.mine(notification(), token="t-2", attempt=2)
@@ -377,7 +379,7 @@ async def test_a_note_overwrites_neither_an_end_nor_a_claim(stand: Stand) -> Non
 
 
 async def test_a_destination_that_wants_no_more_is_off_at_this_address_for_a_week(stand: Stand) -> None:
-    said = await stand.ledger.finish(await stand.mine(notification()), TerminalState("dead", "gone"), tried("gone"))
+    said = await stand.ledger.finish(await stand.mine(notification()), TerminalState("dead", "gone"), report("gone"))
     assert said == WriteResult(ours=True, transition="disabled")
     assert await stand.admit(2) == OFF
     elsewhere = replace(HOOK, id="noc:https://hooks.example/y")
@@ -389,7 +391,7 @@ async def test_a_destination_that_wants_no_more_is_off_at_this_address_for_a_wee
 async def failing(stand: Stand, number: int, verdict: Verdict = "failed") -> WriteResult:
     """One more attempt at the destination that ends so."""
     claim = await stand.mine(notification(number), f"t-{number}")
-    return await stand.ledger.release(claim, 2, tried=tried(verdict))
+    return await stand.ledger.release(claim, 2, report=report(verdict))
 
 
 async def test_a_destination_that_accepts_nothing_for_five_days_is_off_until_something_is_accepted(
@@ -417,7 +419,7 @@ async def test_one_acceptance_in_five_days_keeps_a_destination_on(stand: Stand) 
 
 async def test_a_destination_that_asks_us_to_wait_gets_nothing_until_then(stand: Stand) -> None:
     claim = await stand.mine(notification(1))
-    assert await stand.ledger.release(claim, 2, delay=90.0, tried=tried("failed", hold=60.0))
+    assert await stand.ledger.release(claim, 2, delay=90.0, report=report("failed", hold=60.0))
     assert await stand.admit(2) == Throttled(60.0, "retry_after")
     stand.clock.jump(59.0)
     assert await stand.admit(2) == Throttled(1.0, "retry_after")
@@ -515,7 +517,7 @@ async def test_while_others_wait_for_it_a_late_holder_may_still_settle(stand: St
     assert await stand.admit(1, SLOW, token="t-9") == Settled("delivered")
 
 
-# --- rollcall ---------------------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------------------
 
 
 async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: Stand) -> None:
@@ -541,15 +543,15 @@ async def test_the_rollcall_says_what_became_of_every_unit_that_was_seen(stand: 
     assert await stand.ledger.batches("b-1") == {"org-1": 7}
     assert await stand.ledger.unit_states("b-1", "org-1") == {
         "told": [
-            Fate("delivered", notification_id="n-0"),
-            Fate("dead", "rejected", "noc", "n-1"),
-            Fate("suppressed", "expired", notification_id="n-2"),
-            *(Fate("waiting", notification_id=f"n-{number}") for number in (3, 4)),
+            RecordedOutcome("delivered", notification_id="n-0"),
+            RecordedOutcome("dead", "rejected", "noc", "n-1"),
+            RecordedOutcome("suppressed", "expired", notification_id="n-2"),
+            *(RecordedOutcome("waiting", notification_id=f"n-{number}") for number in (3, 4)),
         ],
-        "nobody": [Fate("suppressed")],
-        "dead": [Fate("dead", "rejected")],
-        "suppressed": [Fate("suppressed", "expired")],
-        "in hand": [Fate("waiting")],
+        "nobody": [RecordedOutcome("suppressed")],
+        "dead": [RecordedOutcome("dead", "rejected")],
+        "suppressed": [RecordedOutcome("suppressed", "expired")],
+        "in hand": [RecordedOutcome("waiting")],
     }
 
 
@@ -561,8 +563,8 @@ async def test_a_batch_is_one_organizations_whoever_else_uses_its_id(stand: Stan
     assert await stand.ledger.batches("b-1", "org-2") == {"org-2": 3}
     assert await stand.ledger.batches("b-1", "org-9") == {}
     for organization, size in (("org-1", 2), ("org-2", 3)):
-        fates = {f"wu-{size}": [Fate("waiting")]}
-        assert await stand.ledger.unit_states("b-1", organization) == fates
+        outcomes = {f"wu-{size}": [RecordedOutcome("waiting")]}
+        assert await stand.ledger.unit_states("b-1", organization) == outcomes
 
 
 async def test_a_unit_that_was_cut_is_what_became_of_it_and_of_its_slices(stand: Stand) -> None:
@@ -578,13 +580,13 @@ async def test_a_unit_that_was_cut_is_what_became_of_it_and_of_its_slices(stand:
     assert await stand.ledger.finish(await stand.mine(unit), TerminalState("done", "", ["n-0"], list(slices)))
     assert await stand.ledger.unit_states("b-1", "org-1") == {
         "wu-1@f": [
-            Fate("delivered", notification_id="n-0"),
-            Fate("delivered", notification_id="n-1"),
-            Fate("waiting", notification_id="n-9"),
-            Fate("dead", "rejected"),
-            Fate("suppressed", "expired"),
-            Fate("waiting"),
-            Fate("waiting"),
+            RecordedOutcome("delivered", notification_id="n-0"),
+            RecordedOutcome("delivered", notification_id="n-1"),
+            RecordedOutcome("waiting", notification_id="n-9"),
+            RecordedOutcome("dead", "rejected"),
+            RecordedOutcome("suppressed", "expired"),
+            RecordedOutcome("waiting"),
+            RecordedOutcome("waiting"),
         ]
     }
 
@@ -629,8 +631,8 @@ async def test_how_it_came_about_is_forgotten_before_what_came_about(redis: Redi
     for attempt in (1, 2):
         assert isinstance(await ledger.admit(replace(ask(1, f"t-{attempt}"), attempt=attempt)), Claimed)
         claim = Claim(notification(1), f"t-{attempt}", attempt)
-        written = ledger.finish(claim, DEAD, tried("failed")) if attempt == 2 else None
-        assert await (written or ledger.release(claim, 2, tried=tried("failed")))
+        written = ledger.finish(claim, DEAD, report("failed")) if attempt == 2 else None
+        assert await (written or ledger.release(claim, 2, report=report("failed")))
     key = "ns:1:{org-1}:notification:n-1"
     assert await redis.execute("LLEN", f"{key}:story") == 2
     left = [await redis.execute("PTTL", it) / 1000 for it in (key, f"{key}:story")]
@@ -641,7 +643,7 @@ async def test_every_key_ends_some_day(redis: Redis) -> None:
     ledger = unsteered(redis)
     for number in (1, 2):
         await ledger.admit(ask(number, "t", SLOW))
-    assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, tried("gone"))
+    assert await ledger.finish(Claim(notification(1), "t", 1), DEAD, report("gone"))
     await ledger.note(notification(3), DEAD)
     await ledger.register("b-1", 1, UNIT)
     keys = await redis.execute("KEYS", "*")
@@ -661,7 +663,7 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
             with pytest.raises(Unready, match="OutOfMemoryError"):
                 await refused
         assert await ledger.renew(reply.claim)
-        assert await ledger.finish(reply.claim, DEAD, tried("gone"))
+        assert await ledger.finish(reply.claim, DEAD, report("gone"))
         await ledger.note(notification(2), DEAD)
     finally:
         await redis.execute("CONFIG", "SET", "maxmemory", "0")

@@ -6,25 +6,25 @@ from typing import Any
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
-from notification_sender.sandbox.inbox.inbox import Inbox, Post
+from notification_sender.sandbox.inbox.inbox import Inbox, ReceivedWebhook
 
 
-def headers(post: Post) -> dict[str, str]:
+def headers(post: ReceivedWebhook) -> dict[str, str]:
     """By name in small letters."""
     return {name.lower(): value for name, value in post.headers}
 
 
-def payload(post: Post) -> Any:
+def payload(post: ReceivedWebhook) -> Any:
     return orjson.loads(post.body)
 
 
-def degraded(post: Post) -> list[str]:
+def degraded(post: ReceivedWebhook) -> list[str]:
     """What is missing or old, but for the address: it has 300 ms to come, and the machine may be slow."""
     return [it for it in payload(post)["data"]["degraded"] if it != "address"]
 
 
-def posts_at(inbox: Inbox, destination_id: str) -> list[Post]:
-    return [post for post in inbox.posts if post.destination_id == destination_id]
+def posts_at(inbox: Inbox, destination_id: str) -> list[ReceivedWebhook]:
+    return [post for post in inbox.webhooks if post.destination_id == destination_id]
 
 
 def reasons(letters: Iterable[AbstractIncomingMessage]) -> dict[str, object]:

@@ -37,7 +37,7 @@ async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  
         await worker.says("notification.delivered", times=20)
         await worker.says("unit.suppressed", times=20, reason="already_done")
         assert await worker.stop() == 0
-    assert len(sandbox.inbox.posts) == len(sandbox.inbox.accepted) == 20
+    assert len(sandbox.inbox.webhooks) == len(sandbox.inbox.accepted) == 20
     assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]
 
 
@@ -56,7 +56,7 @@ async def test_while_the_broker_is_out_of_memory_what_is_done_is_acked_and_what_
             await worker.says("unit.done")
             await worker.says("backend.retrying")
             await until_unsettled(rabbitmq, hasty["NS_TOPOLOGY_PREFIX"], 1)
-            assert len(sandbox.inbox.posts) == 2
+            assert len(sandbox.inbox.webhooks) == 2
         async with patience(30):
             await sandbox.inbox.accepts(2)
         await worker.says("unit.done", times=2)

@@ -21,7 +21,7 @@ Make = Callable[..., dict[str, Any]]
 
 def turn_all(behaviours: Iterable[Behaviour], **knobs: object) -> None:
     for behaviour in behaviours:
-        behaviour.turn(**knobs)
+        behaviour.configure(**knobs)
 
 
 @pytest.fixture

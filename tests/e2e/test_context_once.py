@@ -43,7 +43,7 @@ async def test_copies_of_a_unit_cost_one_call_to_each_api_and_are_told_once(
         async with fleet(environment, 1) as (last,), patience(30):
             while await broker.depth("units"):
                 await last.says("unit.suppressed", times=1)
-    assert (len(sandbox.inbox.posts), len(sandbox.inbox.letters)) == (1, 1)
+    assert (len(sandbox.inbox.webhooks), len(sandbox.inbox.emails)) == (1, 1)
     assert set(calls_of(sandbox).values()) == {1}, sandbox.platform.calls
     assert sandbox.platform.calls[Endpoint.TOKEN] <= 2 * PODS
 

@@ -82,7 +82,7 @@ async def test_thirty_thousand_rows_hold_nobody_up_and_what_is_cut_short_is_name
         await broker.publish([around(incident)])
         await sandbox.inbox.accepts(2)
         grown = resident(worker) - before
-    assert degraded(sandbox.inbox.posts[1]) == ["dependents"]
+    assert degraded(sandbox.inbox.webhooks[1]) == ["dependents"]
     assert sandbox.platform.calls[Endpoint.INTEL_REQUESTS] == 1 + 10
     assert grown < 100 * 1024 * 1024
     assert [it for it in worker.events if it["event"] == "loop.stalled" and it["own_ms"] > 250] == []

@@ -52,7 +52,7 @@ async def test_the_fast_path_is_taken_where_the_organization_or_the_setting_says
             assert "recursive_max_distance=2" in call.path
     assert asked == {Endpoint.CURRENT: fast, Endpoint.INCIDENT: slow}
     assert sandbox.platform.forbidden == 0
-    assert all(degraded(post) == [] for post in sandbox.inbox.posts)
+    assert all(degraded(post) == [] for post in sandbox.inbox.webhooks)
 
 
 async def test_tokens_and_traces_reach_our_own_apis_and_nobody_else(
@@ -77,8 +77,8 @@ async def test_tokens_and_traces_reach_our_own_apis_and_nobody_else(
     credentials = {"grant_type": ["client_credentials"], "client_id": [CLIENT_ID], "client_secret": [CLIENT_SECRET]}
     whose = {"organization_id": [unit()["organization_id"]], "resource": [origin(outbound["url"])]}
     assert sorted(forms, key=len) == [credentials, credentials | {"audience": ["noc"]} | whose]
-    assert {post.destination_id for post in sandbox.inbox.posts if "authorization" in headers(post)} == {"noc"}
-    assert not any("traceparent" in headers(post) for post in sandbox.inbox.posts)
+    assert {post.destination_id for post in sandbox.inbox.webhooks if "authorization" in headers(post)} == {"noc"}
+    assert not any("traceparent" in headers(post) for post in sandbox.inbox.webhooks)
 
 
 async def test_what_is_missing_or_old_is_named_and_what_is_not_ours_is_dropped_and_counted(
@@ -91,7 +91,7 @@ async def test_what_is_missing_or_old_is_named_and_what_is_not_ours_is_dropped_a
         await broker.publish([made | {"asset_ids": [foreign["asset_id"]], "destinations": [hook("noc")]}])
         await sandbox.inbox.accepts(1)
         metrics = (await worker.get("/metrics")).text
-    data = payload(sandbox.inbox.posts[0])["data"]
+    data = payload(sandbox.inbox.webhooks[0])["data"]
     assert data["degraded"] == ["address", "freshness"]
     assert foreign["asset_id"] not in {it["asset_id"] for it in data["assets"]}
     assert 'notification_sender_foreign_records_total{source="assets"} 1.0' in metrics
@@ -114,7 +114,7 @@ async def test_a_subject_that_is_not_there_is_asked_for_three_times_and_another_
     assert len(asked) == 3
     assert asked[-1] - asked[0] < patient(8)
     assert {letter.body for letter in letters} == {orjson.dumps(missing), orjson.dumps(foreign)}
-    assert sandbox.inbox.posts == []
+    assert sandbox.inbox.webhooks == []
 
 
 async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_old(
@@ -139,5 +139,5 @@ async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_
     assert reasons(letters) == dict.fromkeys((old["work_unit_id"], expiring["work_unit_id"]), "context_unavailable")
     [first_seen] = [it.headers["x-first-seen"] for it in letters if it.body == orjson.dumps(old)]
     assert abs(datetime.fromisoformat(str(first_seen)) - datetime.fromisoformat(AN_HOUR_AGO)) < timedelta(seconds=1)
-    assert [post.destination_id for post in sandbox.inbox.posts] == ["patient"]
+    assert [post.destination_id for post in sandbox.inbox.webhooks] == ["patient"]
     assert len(posts_at(sandbox.inbox, "patient")) == 1

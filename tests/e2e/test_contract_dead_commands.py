@@ -54,7 +54,7 @@ async def dead(environment: dict[str, str], broker: Broker, redis_server: str, t
     await command(environment, "suppressions", "add", "--organization", OWNER, "noc@example.com")
 
 
-async def told(environment: dict[str, str], *words: str) -> tuple[int, Any]:
+async def dead_command(environment: dict[str, str], *words: str) -> tuple[int, Any]:
     ended = await command(environment, "dead", *words, "--json")
     return ended.code, json.loads(ended.out)
 
@@ -64,9 +64,9 @@ async def test_each_letter_goes_back_to_its_own_lane_and_what_would_be_suppresse
     environment: dict[str, str], broker: Broker
 ) -> None:
     wanted = {"matched": 8, "would_send": 4, "skipped_delivered": 1, "skipped_unwanted": 3}
-    assert await told(environment, "replay", "--dry-run") == (1, wanted)
+    assert await dead_command(environment, "replay", "--dry-run") == (1, wanted)
     assert await broker.depth("dead") == 8
-    assert await told(environment, "replay") == (1, wanted)
+    assert await dead_command(environment, "replay") == (1, wanted)
     depths = await broker.depths(["dead", "units", "notifications"])
     assert depths == {"dead": 3, "units": 2, "notifications": 2}
     moved = [*await broker.take("units", 2), *await broker.take("notifications", 2)]
@@ -78,14 +78,17 @@ async def test_each_letter_goes_back_to_its_own_lane_and_what_would_be_suppresse
         LETTERS[6][0]: LETTERS[6][1],
     }
     assert all(it.delivery_mode == aio_pika.DeliveryMode.PERSISTENT for it in moved)
-    assert await told(environment, "replay") == (1, {**dict.fromkeys(wanted, 0), "matched": 3, "skipped_unwanted": 3})
+    assert await dead_command(environment, "replay") == (
+        1,
+        {**dict.fromkeys(wanted, 0), "matched": 3, "skipped_unwanted": 3},
+    )
 
 
 @pytest.mark.usefixtures("dead")
 async def test_letters_are_listed_and_chosen_by_reason_organization_and_destination(
     environment: dict[str, str], broker: Broker
 ) -> None:
-    code, piles = await told(environment, "list")
+    code, piles = await dead_command(environment, "list")
     assert code == 0
     assert {(it["reason"], it["organization_id"], it["destination_id"], it["count"]) for it in piles} == {
         ("context_unavailable", OWNER, None, 1),
@@ -95,10 +98,10 @@ async def test_letters_are_listed_and_chosen_by_reason_organization_and_destinat
         *(("exhausted", OWNER, name, 1) for name in ("plain", "told", "late", "mail")),
     }
     of_plain = ("--reason", "exhausted", "--organization", OWNER, "--destination", "plain")
-    [one] = (await told(environment, "list", *of_plain))[1]
+    [one] = (await dead_command(environment, "list", *of_plain))[1]
     assert (one["oldest"], one["detail"]) == ("2026-03-06T08:26:00Z", "503")
-    assert (await told(environment, "replay", *of_plain))[1]["would_send"] == 1
-    assert (await told(environment, "replay", "--destination", "nobody"))[0] == 1
+    assert (await dead_command(environment, "replay", *of_plain))[1]["would_send"] == 1
+    assert (await dead_command(environment, "replay", "--destination", "nobody"))[0] == 1
     assert await broker.depth("dead") == 7
 
 

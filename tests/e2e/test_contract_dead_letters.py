@@ -66,7 +66,7 @@ async def test_a_parked_notification_may_be_moved_back_as_well(
         [parked] = await broker.take("delay.11")
         await broker.publish([parked.body], lane="notifications", headers=parked.headers)
         await sandbox.inbox.accepts(1)
-    first, second = sandbox.inbox.posts
+    first, second = sandbox.inbox.webhooks
     assert (first.notification_id, first.body) == (second.notification_id, second.body)
 
 
@@ -123,8 +123,8 @@ async def test_what_five_workers_died_with_is_dead(
         [letter] = await broker.dead(1)
     # The unit, or its notification where the lease of that ran a little longer.
     assert why(letter) in {("crashed", "compose"), ("crashed", "deliver")}
-    assert len(sandbox.inbox.posts) == 5
-    assert len({post.notification_id for post in sandbox.inbox.posts}) == 1
+    assert len(sandbox.inbox.webhooks) == 5
+    assert len({post.notification_id for post in sandbox.inbox.webhooks}) == 1
 
 
 async def test_a_letter_opens_what_is_dead_once_and_the_letter_of_its_replay_once_more(

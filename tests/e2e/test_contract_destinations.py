@@ -87,13 +87,13 @@ async def test_the_rate_of_a_destination_and_the_one_of_its_organization_and_cha
     async with fleet(environment | limits, 2), patience(60):
         await broker.publish(units)
         await inbox.accepts(len(units))
-    arrived = sorted((post.arrived, post.destination_id) for post in inbox.posts)
+    arrived = sorted((post.arrived, post.destination_id) for post in inbox.webhooks)
     ours = [at for at, name in arrived if name != "others"]
     for window in (1.0, 2.0):
         at_slow = [at for at, name in arrived if name == "slow"]
         assert _most_in(at_slow, window) <= 1 + 2 * (window + patient(0.25))
         assert _most_in(ours, window) <= 5 + 10 * (window + patient(0.25))
-    mails = sorted(letter.arrived for letter in inbox.letters)
+    mails = sorted(letter.arrived for letter in inbox.emails)
     assert mails[2] - mails[0] > 0.75
     # Another organization has a burst of its own: it does not wait for ours.
     others = [at for at, name in arrived if name == "others"]
@@ -124,7 +124,7 @@ async def test_a_template_is_a_folder_by_default_that_of_the_kind_and_an_unknown
     details = {it.headers["x-reason"]: str(it.headers["x-detail"]) for it in letters}
     assert "nope" in details["render"]
     assert "template" in details["schema"]
-    assert {post.destination_id: payload(post)["data"]["said"] for post in sandbox.inbox.posts} == {
+    assert {post.destination_id: payload(post)["data"]["said"] for post in sandbox.inbox.webhooks} == {
         "by-kind": "by kind",
         "brief": "briefly",
     }

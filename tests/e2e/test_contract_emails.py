@@ -24,7 +24,7 @@ async def test_an_email_has_one_recipient_and_the_headers_of_the_contract(
     async with fleet(environment), patience(30):
         await broker.publish([made])
         await sandbox.inbox.accepts(2)
-    letters = {letter.recipients: letter for letter in sandbox.inbox.letters}
+    letters = {letter.recipients: letter for letter in sandbox.inbox.emails}
     assert letters.keys() == {("a@example.com",), ("b@example.com",)}
     for (recipient,), letter in letters.items():
         message = letter.message
@@ -56,7 +56,7 @@ async def test_a_4xx_of_the_mail_server_is_tried_again_and_a_5xx_is_dead(
         await inbox.accepts(2)
         await worker.says("notification.failed", times=2)
     assert reasons(letters) == {"nobody": "rejected"}
-    assert sorted(letter.recipients[0] for letter in inbox.letters) == ["dropped@example.com", "greylisted@example.com"]
+    assert sorted(letter.recipients[0] for letter in inbox.emails) == ["dropped@example.com", "greylisted@example.com"]
     assert {name: inbox.behaviours[f"{name}@example.com"].calls for name in names} == {
         "greylisted": 2,
         "dropped": 2,
@@ -78,7 +78,7 @@ async def test_who_is_on_the_suppression_list_gets_nothing_until_taken_off(
         removed = [await command(environment, "suppressions", "remove", *organization, "noc@example.com") for _ in "12"]
         await broker.publish([unit(channels=None, destinations=[noc])])
         await sandbox.inbox.accepts(2)
-    assert [letter.recipients for letter in sandbox.inbox.letters] == [("ops@example.com",), ("NOC@example.com",)]
+    assert [letter.recipients for letter in sandbox.inbox.emails] == [("ops@example.com",), ("NOC@example.com",)]
     assert [ended.code for ended in (added, *removed)] == [0, 0, 1]
     assert [line for line in worker.raw if "noc@example" in line.lower()] == []
 
@@ -87,7 +87,7 @@ async def test_a_server_that_is_asked_too_much_is_asked_again_without_an_attempt
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, mail: Make
 ) -> None:
     behaviour = sandbox.inbox.behaviours["noc@example.com"]
-    behaviour.turn(script=[454], body=b"4.7.0 Throttled, try again in 1 second")
+    behaviour.configure(script=[454], body=b"4.7.0 Throttled, try again in 1 second")
     async with fleet(hasty) as (worker,), patience(30):
         await broker.publish([unit(channels=None, destinations=[mail("noc")])])
         await worker.says("notification.deferred", reason="slow_down")
@@ -104,4 +104,4 @@ async def test_without_a_mail_server_emails_are_dead_and_webhooks_are_sent(
         letters = await broker.dead(1)
         await sandbox.inbox.accepts(1)
     assert reasons(letters) == {"noc": "channel_not_configured"}
-    assert len(sandbox.inbox.posts) == 1
+    assert len(sandbox.inbox.webhooks) == 1

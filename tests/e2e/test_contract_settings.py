@@ -127,7 +127,7 @@ async def test_a_delivery_is_remembered_for_the_time_of_the_ledger(
         await broker.publish([made | {"not_before": after}, made])
         await worker.says("unit.suppressed", reason="already_done")
         await worker.says("unit.done", times=2)
-    first, second = sandbox.inbox.posts
+    first, second = sandbox.inbox.webhooks
     assert first.notification_id == second.notification_id
     assert second.arrived - first.arrived > 2
 

@@ -32,7 +32,7 @@ async def test_the_required_fields_are_enough_and_unknown_ones_are_ignored_up_to
     async with fleet(environment) as (worker,), patience(30):
         await broker.publish([largest])
         await worker.says("unit.done", work_unit_id=made["work_unit_id"])
-    [post], [letter] = sandbox.inbox.posts, sandbox.inbox.letters
+    [post], [letter] = sandbox.inbox.webhooks, sandbox.inbox.emails
     own = sandbox.world.organizations[made["organization_id"]]["destinations"]
     assert {post.destination_id, letter.recipients[0]} == {own[0]["destination_id"], own[1]["to"]}
     assert payload(post)["type"] == "incident.updated"
@@ -53,7 +53,7 @@ async def test_a_unit_may_be_about_an_intel_request_and_bring_assets(
     async with fleet(environment), patience(30):
         await broker.publish([unit(incident_id=None, asset_ids=[brought])])
         await sandbox.inbox.accepts(1)
-    data = payload(sandbox.inbox.posts[0])["data"]
+    data = payload(sandbox.inbox.webhooks[0])["data"]
     assert data["incident"] is None
     assert data["intel_request"]["intel_request_id"] == made["intel_request_id"]
     assert brought in {it["asset_id"] for it in data["assets"]}
@@ -87,12 +87,12 @@ async def test_a_unit_reaches_the_destinations_that_it_asks_for_and_that_ask_for
         await worker.says("unit.done", times=6)
         await worker.says("unit.suppressed", times=2, reason="no_destinations")
     reached = defaultdict(set)
-    for post in sandbox.inbox.posts:
+    for post in sandbox.inbox.webhooks:
         reached[payload(post)["data"]["work_unit_id"]].add(post.destination_id)
     assert {name: reached[made["work_unit_id"]] for name, (made, _) in expected.items()} == {
         name: destinations for name, (_, destinations) in expected.items()
     }
-    addressed = Counter(it for letter in sandbox.inbox.letters for it in letter.recipients)
+    addressed = Counter(it for letter in sandbox.inbox.emails for it in letter.recipients)
     assert addressed == {"noc@example.com": 2, "own-noc@example.com": 2}
 
 
@@ -130,7 +130,7 @@ async def test_an_id_with_its_fingerprint_is_told_once_and_with_a_new_fingerprin
         await worker.says("unit.suppressed", times=2, reason="already_done")
         await broker.publish([made | {"fingerprint": "v2"}])
         await worker.says("unit.done", times=2)
-    assert [post.destination_id for post in sandbox.inbox.posts] == ["noc", "noc"]
+    assert [post.destination_id for post in sandbox.inbox.webhooks] == ["noc", "noc"]
     assert len(sandbox.inbox.accepted) == 2
 
 
@@ -147,7 +147,7 @@ async def test_the_timestamp_is_when_it_happened_else_the_fingerprint_else_the_s
     async with fleet(environment), patience(30):
         await broker.publish([it | {"destinations": [hook(name)]} for name, it in units.items()])
         await sandbox.inbox.accepts(4)
-    assert {post.destination_id: payload(post)["timestamp"] for post in sandbox.inbox.posts} == {
+    assert {post.destination_id: payload(post)["timestamp"] for post in sandbox.inbox.webhooks} == {
         "occurred": "2026-03-06T08:26:00Z",
         "fingerprint": "2026-03-05T00:00:00Z",
         "subject": modified,

@@ -37,7 +37,7 @@ async def test_what_is_sent_fits_the_published_schema_and_verifies(
         await broker.publish(units)
         await sandbox.inbox.accepts(20)
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
-    for post in sandbox.inbox.posts:
+    for post in sandbox.inbox.webhooks:
         validator.validate(payload(post)["data"])
     assert sandbox.inbox.unverified == []
 
@@ -144,4 +144,4 @@ async def test_what_is_not_allowed_is_never_dialled(
         await broker.publish([unit(destinations=everything)])
         letters = await broker.dead(len(urls))
     assert reasons(letters) == dict.fromkeys(urls, "forbidden_address")
-    assert inbox.posts == []
+    assert inbox.webhooks == []

@@ -69,7 +69,9 @@ async def test_every_end_is_told_with_its_circumstances_and_with_nobodys_secrets
         assert len(data["template_version"]) == 12
         assert {"age_ms", "send_ms"} <= data.keys()
     assert by_end["fine", "delivered"]["compose_ms"] > 0
-    content = [str(payload(post)["data"]["organization_name"]) for post in sandbox.inbox.posts if post.body[:1] == b"{"]
+    content = [
+        str(payload(post)["data"]["organization_name"]) for post in sandbox.inbox.webhooks if post.body[:1] == b"{"
+    ]
     hidden = ["canary", "127.0.0.1", "http://", "noc@example.com", "example.com", "whsec_", *content]
     assert not [(word, message.body) for message in heard for word in hidden if word.encode() in message.body]
 

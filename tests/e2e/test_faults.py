@@ -31,7 +31,7 @@ async def test_without_the_store_it_is_not_ready_and_sends_nothing_and_then_ever
                 assert (await worker.get("/livez")).status_code == 200
             await broker.publish([unit() for _ in range(100)])
             await broker.drained("units")
-            assert sandbox.inbox.posts == []
+            assert sandbox.inbox.webhooks == []
         finally:
             redis_service.start()
         async with patience(30):
@@ -81,7 +81,7 @@ async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_be
         assert slow.in_flight == 10
         assert await stopping == 0
         await worker.says("notification.delivered", times=10)
-    assert len(sandbox.inbox.posts) == 10
+    assert len(sandbox.inbox.webhooks) == 10
     await broker.holds("units", 20)
 
 
@@ -102,7 +102,7 @@ async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_ma
         async with fleet(impatient) as (heir,), patience(30):
             await sandbox.inbox.accepts(1)
             await heir.says("notification.delivered")
-    assert len({post.notification_id for post in sandbox.inbox.posts}) == 1
+    assert len({post.notification_id for post in sandbox.inbox.webhooks}) == 1
 
 
 @row(37, "SIGTERM under load")
@@ -117,5 +117,5 @@ async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
         async with patience(60):
             await sandbox.inbox.accepts(100)
         assert await staying.stop() == 0
-    assert len(sandbox.inbox.posts) == 100
+    assert len(sandbox.inbox.webhooks) == 100
     assert [await broker.depth(it) for it in ("units", "notifications", "dead")] == [0, 0, 0]

@@ -49,7 +49,7 @@ async def waits(
     del published["in-trouble"]
     async with patience(30):
         while not all(posts_at(sandbox.inbox, name) for name in published):
-            await sandbox.inbox.receives(len(sandbox.inbox.posts) + 1)
+            await sandbox.inbox.receives(len(sandbox.inbox.webhooks) + 1)
     return [posts_at(sandbox.inbox, name)[0].arrived - at for name, at in published.items()]
 
 
@@ -82,7 +82,7 @@ async def test_a_backlog_of_a_slow_organization_does_not_hold_up_those_behind_it
         for worker in workers:
             worker.process.send_signal(signal.SIGCONT)
         async with patience(60):
-            while sum(it.destination_id.startswith("other-") for it in sandbox.inbox.posts) < len(behind):
-                await sandbox.inbox.receives(len(sandbox.inbox.posts) + 1)
+            while sum(it.destination_id.startswith("other-") for it in sandbox.inbox.webhooks) < len(behind):
+                await sandbox.inbox.receives(len(sandbox.inbox.webhooks) + 1)
     # In the order of the queue nearly all of the backlog would have been sent before them.
     assert len(posts_at(sandbox.inbox, "in-trouble")) < 1500 / 2

@@ -39,7 +39,7 @@ async def test_a_failed_webhook_is_sent_again_with_the_same_id_and_bytes_and_no_
             await sandbox.inbox.receives(1)
             calls = Counter(sandbox.platform.calls)
             await sandbox.inbox.accepts(1)
-    posts = sandbox.inbox.posts
+    posts = sandbox.inbox.webhooks
     assert [post.answered for post in posts] == [500, 500, 200]
     assert len({(post.notification_id, post.body) for post in posts}) == 1
     assert sandbox.platform.calls == calls
@@ -55,7 +55,7 @@ async def test_a_throttled_destination_is_told_at_its_rate_and_nothing_holds_a_s
         async with patience(60):
             await sandbox.inbox.accepts(120)
     arrived = {
-        name: [it.arrived for it in sandbox.inbox.posts if it.destination_id == name] for name in ("slow", "fast")
+        name: [it.arrived for it in sandbox.inbox.webhooks if it.destination_id == name] for name in ("slow", "fast")
     }
     for window in (1.0, 2.0, 5.0):
         due = 5 + 5 * (window + 0.25)
@@ -72,7 +72,7 @@ async def test_emails_say_the_same_in_text_and_html_under_a_stable_id(
         await broker.publish([unit(channels=["email"])])
         async with patience(30):
             await sandbox.inbox.accepts(1)
-    [letter] = sandbox.inbox.letters
+    [letter] = sandbox.inbox.emails
     message = letter.message
     assert message.get_content_type() == "multipart/alternative"
     assert [it.get_content_type() for it in message.iter_parts()] == ["text/plain", "text/html"]
@@ -87,7 +87,7 @@ async def test_the_payload_is_what_the_contract_says(
         await broker.publish([made])
         async with patience(30):
             await sandbox.inbox.accepts(1)
-    [post] = sandbox.inbox.posts
+    [post] = sandbox.inbox.webhooks
     body, headers = orjson.loads(post.body), {name.lower(): value for name, value in post.headers}
     assert list(body) == ["type", "timestamp", "data"]
     assert body["type"] == made["event"]

@@ -39,7 +39,7 @@ async def test_another_organizations_secret_signs_nothing_and_what_waits_is_sent
         assert f"there is no {file}" in said["error"]
         assert "NS_SHARED_SECRETS" in said["error"]
         await worker.says("notification.deferred", times=2, reason="secret_missing")
-        assert sandbox.inbox.posts == []
+        assert sandbox.inbox.webhooks == []
         listed: list[Any] = []
         while not listed:
             listed = json.loads((await command(environment, "destinations", "list", "--json")).out)

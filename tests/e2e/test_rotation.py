@@ -6,7 +6,7 @@ from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from notification_sender.sandbox.inbox.inbox import Post
+from notification_sender.sandbox.inbox.inbox import ReceivedWebhook
 from notification_sender.sandbox.inbox.keys import signing_key
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
@@ -31,7 +31,7 @@ def put(file: Path, *lines: str) -> None:
     draft.replace(file)
 
 
-def verified_by(post: Post) -> set[str]:
+def verified_by(post: ReceivedWebhook) -> set[str]:
     found = set()
     for key in (OLD, NEW):
         try:
@@ -55,13 +55,13 @@ async def test_a_key_is_rotated_under_load_and_each_post_is_good_to_who_has_eith
         await broker.publish([it | {"destinations": [told]} for it in made])
         await inbox.receives(20)
         put(file, NEW, OLD)
-        while verified_by(inbox.posts[-1]) != {OLD, NEW}:
-            await inbox.receives(len(inbox.posts) + 1)
-        await inbox.receives(len(inbox.posts) + 50)
-        known_to_all = len(inbox.posts)
+        while verified_by(inbox.webhooks[-1]) != {OLD, NEW}:
+            await inbox.receives(len(inbox.webhooks) + 1)
+        await inbox.receives(len(inbox.webhooks) + 50)
+        known_to_all = len(inbox.webhooks)
         put(file, NEW)
         await inbox.accepts(POSTS)
-    by = [verified_by(post) for post in inbox.posts]
+    by = [verified_by(post) for post in inbox.webhooks]
     assert set() not in by
     assert {OLD, NEW} in by
     assert all(OLD in keys for keys in by[:known_to_all])

@@ -63,7 +63,7 @@ async def test_a_new_kind_of_notification_is_one_file_and_a_template(
     async with fleet(environment | variables), patience(30):
         await broker.publish([unit])
         await sandbox.inbox.accepts(1)
-    [post] = sandbox.inbox.posts
+    [post] = sandbox.inbox.webhooks
     incident = sandbox.world.incidents[unit["incident_id"]]
     assert payload(post) == {
         "type": "shift.handover",
@@ -95,7 +95,7 @@ async def test_a_handover_about_what_is_over_by_now_is_not_told_any_more(
         await broker.publish([unit])
         ended = await worker.says("notification.suppressed")
     assert (ended["reason"], ended["because"]) == ("no_longer_relevant", "no_longer_relevant:resolved")
-    assert len(sandbox.inbox.posts) == 1
+    assert len(sandbox.inbox.webhooks) == 1
 
 
 def test_the_plan_of_the_new_kind_can_be_looked_at(package: Path, tmp_path: Path) -> None:

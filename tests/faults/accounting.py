@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from notification_sender.model.notification import notification_id
 from notification_sender.model.unit import WorkUnit, decode, identity
-from notification_sender.sandbox.inbox.inbox import Inbox, Post
+from notification_sender.sandbox.inbox.inbox import Inbox, ReceivedWebhook
 from tests.e2e.broker import Broker
 
 Record = dict[str, Any]
@@ -139,13 +139,13 @@ class Accounts:
     def duplicates(self) -> int:
         return self._inbox.duplicates
 
-    def posts(self) -> dict[str, list[Post]]:
-        posts: dict[str, list[Post]] = defaultdict(list)
-        for post in self._inbox.posts:
+    def posts(self) -> dict[str, list[ReceivedWebhook]]:
+        posts: dict[str, list[ReceivedWebhook]] = defaultdict(list)
+        for post in self._inbox.webhooks:
             posts[post.notification_id].append(post)
         return posts
 
-    def _wrong(self, id_: str, posts: list[Post], bounds: Bounds) -> list[str]:
+    def _wrong(self, id_: str, posts: list[ReceivedWebhook], bounds: Bounds) -> list[str]:
         accepted, letters = self.accepted.get(id_, 0), self.letters.get(id_, [])
         checks = {
             "neither accepted nor dead": accepted or letters,
@@ -183,17 +183,17 @@ class Accounts:
                     lines.append(f"ledger, {kind}: {await redis.hgetall(self._key(one.unit, kind, name))}")
         return "\n".join(f"    {line}" for line in lines)
 
-    async def told(self, faults: Mapping[str, list[str]]) -> str:
+    async def describe(self, faults: Mapping[str, list[str]]) -> str:
         """The faults for whoever has to find their cause."""
-        told = [f"{len(faults)} of {len(self.confirmed)} are wrong"]
+        lines = [f"{len(faults)} of {len(self.confirmed)} are wrong"]
         for id_, wrong in list(faults.items())[:MOST_STORIES]:
-            told.append(f"  {id_}: {', '.join(wrong)}\n{await self.story(id_)}")
-        return "\n".join(told)
+            lines.append(f"  {id_}: {', '.join(wrong)}\n{await self.story(id_)}")
+        return "\n".join(lines)
 
     def figures(self, since: float, pids: Iterable[int]) -> Figures:
         """``since``: when the fault was over, in seconds since the epoch."""
         first: dict[str, float] = {}
-        for post in self._inbox.posts:
+        for post in self._inbox.webhooks:
             if post.accepted:
                 first.setdefault(post.notification_id, post.arrived)
         waits = sorted(at - self.confirmed[id_].at for id_, at in first.items() if id_ in self.confirmed)
@@ -202,7 +202,7 @@ class Accounts:
             accounted=len(self.confirmed) - len(self.missing()),
             duplicates=self.duplicates,
             recovery=min((it - since for it in first.values() if it >= since), default=0.0),
-            amplification=len(self._inbox.posts) / max(len(first), 1),
+            amplification=len(self._inbox.webhooks) / max(len(first), 1),
             p99=waits[math.ceil(0.99 * len(waits)) - 1] if waits else 0.0,
             rss=max(map(_peak_rss, pids), default=0.0),
         )

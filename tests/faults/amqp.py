@@ -53,7 +53,7 @@ class Amqp:
                 about = _settled(self._unsettled[channel], arguments)
             yield Passing(asked=True, name=name, about=about, raw=raw)
 
-    def told(self, data: bytes) -> Iterator[Passing]:
+    def replied(self, data: bytes) -> Iterator[Passing]:
         for channel, name, arguments, raw in self._told.methods(data):
             about: tuple[str, ...] = ()
             if name == "basic.deliver":

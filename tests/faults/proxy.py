@@ -39,7 +39,7 @@ class Conversation(Protocol):
 
     def asked(self, data: bytes) -> Iterator[Passing]: ...
 
-    def told(self, data: bytes) -> Iterator[Passing]: ...
+    def replied(self, data: bytes) -> Iterator[Passing]: ...
 
 
 class Stream:
@@ -48,7 +48,7 @@ class Stream:
     def asked(self, data: bytes) -> Iterator[Passing]:
         yield Passing(asked=True, name="bytes", about=(text(data),), raw=data)
 
-    def told(self, data: bytes) -> Iterator[Passing]:
+    def replied(self, data: bytes) -> Iterator[Passing]:
         yield Passing(asked=False, name="bytes", about=(text(data),), raw=data)
 
 
@@ -103,7 +103,7 @@ def asked(name: str, *words: str, nth: int = 1, every: bool = False) -> Sight:
     return Sight(True, name, words, nth, every)  # noqa: FBT003 - the side
 
 
-def told(name: str, *words: str, nth: int = 1, every: bool = False) -> Sight:
+def replied(name: str, *words: str, nth: int = 1, every: bool = False) -> Sight:
     """From the service, which has done it; the verb acts before the worker knows."""
     return Sight(False, name, words, nth, every)  # noqa: FBT003 - the side
 
@@ -284,7 +284,7 @@ class Proxy:
         try:
             async with asyncio.TaskGroup() as both:  # noqa: TID251 - has no deadline after it
                 both.create_task(self._carry(worker, to_service, conversation.asked))
-                both.create_task(self._carry(service, to_worker, conversation.told))
+                both.create_task(self._carry(service, to_worker, conversation.replied))
         except* OSError:
             pass
 

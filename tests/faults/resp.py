@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from notification_sender.adapters.redis.scripts import LUA_FOLDERS, Script, load
-from tests.faults.proxy import Passing, Pieces, Proxy, asked, text, told
+from tests.faults.proxy import Passing, Pieces, Proxy, asked, replied, text
 
 EVALS = {b"EVAL", b"EVALSHA"}
 
@@ -45,7 +45,7 @@ class Redis:
             self._unanswered.append(command)
             yield command
 
-    def told(self, data: bytes) -> Iterator[Passing]:
+    def replied(self, data: bytes) -> Iterator[Passing]:
         for raw in self._replies.cut(data):
             # To nothing: what a channel says that was subscribed to.
             command = self._unanswered.popleft() if self._unanswered else _MESSAGE
@@ -115,7 +115,7 @@ def refusing(proxy: Proxy, why: str) -> Callable[[], None]:
 
     for name in EVERY:
         proxy.when(asked(name, every=True), not_carried_out)
-        proxy.when(told(name, every=True), refused)
+        proxy.when(replied(name, every=True), refused)
 
     def end() -> None:
         nonlocal over
@@ -139,4 +139,4 @@ def ahead(proxy: Proxy, seconds: int) -> None:
 
     for name in EVERY:
         proxy.when(asked(name, every=True), on_that_clock)
-    proxy.when(told("TIME", every=True), by_that_clock)
+    proxy.when(replied("TIME", every=True), by_that_clock)

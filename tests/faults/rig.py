@@ -206,7 +206,7 @@ class Rig:
 
     def most_within(self, seconds: float) -> int:
         """Webhooks that arrived in the fullest window of this length."""
-        times = [post.arrived for post in self.inbox.posts]
+        times = [post.arrived for post in self.inbox.webhooks]
         return max(sum(start <= it < start + seconds for it in times) for start in times)
 
     async def _held(self) -> str:
@@ -230,7 +230,7 @@ class Rig:
                     held = await self._held()
         allowed = Bounds(**bounds)
         faults = await self.accounts.faults(allowed)
-        assert not faults, await self.accounts.told(faults)
+        assert not faults, await self.accounts.describe(faults)
         assert not held, f"left in the broker: {held}"
         reasons = dict(self.accounts.reasons)
         assert reasons == dict(allowed.dead), f"dead letters by reason: {reasons}, not {dict(allowed.dead)}"

@@ -23,7 +23,7 @@ from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.fleet import Worker
 from tests.e2e.reading import payload
 from tests.e2e.test_hostile_receivers import forget_peak, resident
-from tests.faults.proxy import Passing, Proxy, told
+from tests.faults.proxy import Passing, Proxy, replied
 from tests.faults.rig import Rig
 from tests.faults.rows import lasting, record, row, seed
 from tests.patience import option, patient
@@ -59,7 +59,7 @@ def behaviours(rig: Rig, *endpoints: Endpoint) -> list[Behaviour]:
 
 def turn(rig: Rig, *endpoints: Endpoint, **knobs: object) -> None:
     for behaviour in behaviours(rig, *endpoints):
-        behaviour.turn(**knobs)
+        behaviour.configure(**knobs)
 
 
 def calls(rig: Rig) -> int:
@@ -70,9 +70,9 @@ def said(workers: Iterable[Worker], event: str) -> int:
     return sum(it["event"] == event for worker in workers for it in worker.events)
 
 
-def told_of(rig: Rig) -> dict[str, Record]:
+def notified(rig: Rig) -> dict[str, Record]:
     """What each unit's recipient reads, by the unit."""
-    return {data["work_unit_id"]: data for post in rig.inbox.posts if (data := payload(post)["data"])}
+    return {data["work_unit_id"]: data for post in rig.inbox.webhooks if (data := payload(post)["data"])}
 
 
 OPTIONAL = {"address"}
@@ -81,7 +81,7 @@ OPTIONAL = {"address"}
 
 def all_is_true(rig: Rig, units: Iterable[Record]) -> bool:
     """Each was told of its own incident; nothing old, and nothing missing that a notification cannot do without."""
-    read, incidents = told_of(rig), rig.sandbox.world.incidents
+    read, incidents = notified(rig), rig.sandbox.world.incidents
     return all(
         OPTIONAL.issuperset(data["degraded"])
         and data["organization_id"] == unit["organization_id"]
@@ -139,7 +139,7 @@ def breaks_off(_: Rig, api: Proxy) -> Callable[[], None]:
         nonlocal broken
         broken = False
 
-    api.when(told("bytes", every=True), half)
+    api.when(replied("bytes", every=True), half)
     return over
 
 
@@ -458,7 +458,7 @@ async def test_processes_that_contend_for_one_limit_use_it_up_and_never_more(rig
     for window in (1.0, 10.0):
         assert fullest(let_go, window) <= burst + rate * (window + patient(0.25))
     # What arrives within ten seconds was let go within ten and the longest way, new connections and all.
-    arrived = sorted(post.arrived for post in rig.inbox.posts)
+    arrived = sorted(post.arrived for post in rig.inbox.webhooks)
     ways = [arrival - start for start, arrival in zip(let_go, arrived, strict=True)]
     assert 0 <= min(ways) <= max(ways) < patient(1.0)
     assert fullest(arrived, 10.0) <= burst + rate * (10 + patient(0.25) + max(ways))

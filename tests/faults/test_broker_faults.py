@@ -162,7 +162,7 @@ async def test_in_an_alarm_what_is_accepted_is_acked_and_what_is_to_be_parked_wa
         try:
             await worker.says("unit.done", times=50)
             await worker.says("backend.retrying")
-            assert len(rig.inbox.posts) == 60
+            assert len(rig.inbox.webhooks) == 60
             record(figure="50 done in the alarm, 10 kept until after it")
         finally:
             await asyncio.to_thread(rig.rabbitmq.ctl, *end.split())
@@ -225,7 +225,7 @@ async def test_what_is_parked_while_the_broker_restarts_comes_due_on_time(rig: R
         await asyncio.to_thread(kill_and_start, rig.rabbitmq)
         assert time.time() < first, "it was not back before the first was due"
         await rig.account(since=time.time(), within=60 + count / 50)
-    late = sorted(post.arrived - due[post.destination_id] for post in rig.inbox.posts)
+    late = sorted(post.arrived - due[post.destination_id] for post in rig.inbox.webhooks)
     record(figure=f"late by {late[int(0.99 * count)]:.2f} s (p99 of {count})")
     assert late[0] >= 0
     assert late[int(0.99 * count)] <= patient(3)

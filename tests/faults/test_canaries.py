@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
 from notification_sender.sandbox.platform.platform import CLIENT_SECRET
 from tests.e2e.fleet import Worker
-from tests.faults.parrots import Parrot, mail_parrot
+from tests.faults.echo_servers import EchoServer, echo_mail_server
 from tests.faults.rig import Rig
 from tests.faults.rows import row
 from tests.patience import option
@@ -74,15 +74,15 @@ async def canaries(rig: Rig) -> AsyncIterator[Canaries]:
 
 
 @pytest.fixture
-async def parrot() -> AsyncIterator[Parrot]:
-    parrot = Parrot()
-    async with parrot.server.serving():
-        yield parrot
+async def echo_server() -> AsyncIterator[EchoServer]:
+    echo_server = EchoServer()
+    async with echo_server.server.serving():
+        yield echo_server
 
 
-def destinations(parrot: Parrot, canaries: Canaries) -> list[dict[str, Any]]:
+def destinations(echo_server: EchoServer, canaries: Canaries) -> list[dict[str, Any]]:
     """Every answer, to a webhook with a signature and a token, to an email; and addresses that are none."""
-    urls = [f"{parrot.url(it)}/{canaries['url']}" for it in ANSWERS]
+    urls = [f"{echo_server.url(it)}/{canaries['url']}" for it in ANSWERS]
     urls += [
         f"http://{HOST}:{free_port()}/{canaries['url']}",
         f"https://10.0.0.1/{canaries['url']}",
@@ -124,11 +124,11 @@ async def shown(worker: Worker) -> list[str]:
 
 
 @row(87, "canaries in every secret, token, address and body")
-async def test_none_is_seen_whatever_fails(rig: Rig, canaries: Canaries, parrot: Parrot) -> None:
-    texts = await locked_out(rig, NS_AAA_URL=parrot.url("turns"), NS_SMTP_URL=canaries.smtp_url)
-    texts += await locked_out(rig, NS_INTEL_REQUESTS_URL=parrot.url("turns"))
-    units = [rig.unit(channels=None, destinations=[it]) for it in destinations(parrot, canaries)]
-    async with mail_parrot() as mail, rig.victim(NS_SMTP_URL=mail, **FAILING) as victim, listening(rig) as events:
+async def test_none_is_seen_whatever_fails(rig: Rig, canaries: Canaries, echo_server: EchoServer) -> None:
+    texts = await locked_out(rig, NS_AAA_URL=echo_server.url("turns"), NS_SMTP_URL=canaries.smtp_url)
+    texts += await locked_out(rig, NS_INTEL_REQUESTS_URL=echo_server.url("turns"))
+    units = [rig.unit(channels=None, destinations=[it]) for it in destinations(echo_server, canaries)]
+    async with echo_mail_server() as mail, rig.victim(NS_SMTP_URL=mail, **FAILING) as victim, listening(rig) as events:
         await rig.publish(units)
         victim.store.reset()
         victim.broker.reset()
@@ -138,7 +138,7 @@ async def test_none_is_seen_whatever_fails(rig: Rig, canaries: Canaries, parrot:
         texts += await shown(victim.worker)
     texts += [orjson.dumps(letter.headers, default=str).decode() for letter in letters]
     canaries.values |= {f"token {n}": it for n, it in enumerate(rig.sandbox.platform.tokens._grants)}
-    heard = canaries.seen(parrot.heard).keys()
+    heard = canaries.seen(echo_server.heard).keys()
     assert heard >= {"body", "url", "client secret"}
     assert len([name for name in heard if name.startswith("token")]) > 1
     assert len(told) >= len(letters)

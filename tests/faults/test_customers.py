@@ -38,7 +38,7 @@ async def test_hosts_that_hang_are_left_to_single_tries_and_the_other_customers_
             customers = [of_customer(rig, number, host, 60) for number, host in enumerate(hosts)]
             await rig.publish([unit for several in zip(*customers, strict=True) for unit in several])
             await rig.inbox.accepts(60 * len(well))
-            slowest = max(post.arrived - rig.accounts.confirmed[post.notification_id].at for post in rig.inbox.posts)
+            slowest = max(post.arrived - rig.accounts.confirmed[post.notification_id].at for post in rig.inbox.webhooks)
             for worker in workers:
                 await worker.says("host.circuit_opened", times=3)
             known = sum(host.dialled for host in dead)
@@ -86,4 +86,6 @@ async def test_what_waits_for_a_destination_that_was_deleted_is_not_tried_any_mo
         since = time.time()
         await rig.account(since=since, sends=3, within=100)
         await worker.says("notification.suppressed", times=10, reason="destination_removed")
-    assert [it for it in rig.inbox.posts if it.destination_id == deleted["destination_id"] and it.arrived > since] == []
+    assert [
+        it for it in rig.inbox.webhooks if it.destination_id == deleted["destination_id"] and it.arrived > since
+    ] == []

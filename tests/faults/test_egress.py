@@ -63,7 +63,7 @@ async def test_names_that_hang_hold_up_nobody_else_and_cost_no_attempt_at_a_rece
         causes = {it["error"] for it in worker.events if it["event"] == "notification.failed"}
     assert failed <= {it["destination_id"] for it in hanging}
     assert all("name server" in it or "no connection in time" in it for it in causes), causes
-    slowest = max(post.arrived - rig.accounts.confirmed[post.notification_id].at for post in rig.inbox.posts)
+    slowest = max(post.arrived - rig.accounts.confirmed[post.notification_id].at for post in rig.inbox.webhooks)
     record(figure=f"the others within {slowest:.1f} s")
     assert slowest < 10
 
@@ -98,13 +98,13 @@ async def _out(worker: Worker) -> tuple[Worker, Record]:
 
 
 def _accepted(rig: Rig) -> list[Any]:
-    return [post for post in rig.inbox.posts if post.notification_id in rig.accounts.confirmed]
+    return [post for post in rig.inbox.webhooks if post.notification_id in rig.accounts.confirmed]
 
 
 async def _arrive(rig: Rig, count: int) -> None:
     async with patience(60):
         while len({it.notification_id for it in _accepted(rig)}) < count:
-            await rig.inbox.receives(len(rig.inbox.posts) + 1)
+            await rig.inbox.receives(len(rig.inbox.webhooks) + 1)
 
 
 async def _first(*waits: Any) -> Any:
@@ -177,5 +177,5 @@ async def test_a_network_that_is_opened_to_one_organization_is_reached_by_no_oth
         dead = [it for it in worker.events if it["event"] == "notification.dead"]
         assert (await worker.says("allowed_cidrs.bare"))["networks"] == ["127.0.0.2/32"]
     assert {it["organization_id"] for it in dead} == {second}
-    assert len(rig.inbox.posts) == 10
+    assert len(rig.inbox.webhooks) == 10
     assert trap.dialled == []

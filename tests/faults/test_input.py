@@ -119,7 +119,7 @@ async def test_odd_text_arrives_byte_for_byte_and_is_never_evaluated(rig: Rig) -
     async with rig.workers(1):
         await rig.publish(units)
         await rig.account()
-    read = {data["work_unit_id"]: data for post in rig.inbox.posts if (data := payload(post)["data"])}
+    read = {data["work_unit_id"]: data for post in rig.inbox.webhooks if (data := payload(post)["data"])}
     told = [read[unit["work_unit_id"]]["incident"]["location"]["thoroughfare"] for unit in units]
     assert [(sent, got) for sent, got in zip(ODD, told, strict=True) if sent != got] == []
 
@@ -161,7 +161,7 @@ async def test_what_a_template_gets_wrong_is_dead_unsigned_and_the_others_are_de
     async with rig.workers(1, NS_TEMPLATES_DIR=own_templates):
         await rig.publish([*(rig.unit(destinations=[it]) for it in hooks), *rig.units(20)])
         await rig.account(dead={"render": len(hooks)})
-    assert {it.destination_id for it in rig.inbox.posts}.isdisjoint(it["destination_id"] for it in hooks)
+    assert {it.destination_id for it in rig.inbox.webhooks}.isdisjoint(it["destination_id"] for it in hooks)
 
 
 @row(88, "sixty organizations, a thousand destinations, kinds of events and URLs", quick=False)

@@ -63,7 +63,7 @@ async def watched(workers: Sequence[Worker]) -> AsyncIterator[list[float]]:
             task.cancel()
 
 
-async def told(rig: Rig, count: int) -> None:
+async def wait_for_sends(rig: Rig, count: int) -> None:
     """Wait until so many were accepted, for as long as there are ever more, and nothing of them is left."""
     while (so_far := len(rig.inbox.accepted)) < count:
         async with patience(90):
@@ -97,7 +97,7 @@ async def test_a_large_unit_holds_neither_loop_nor_memory_and_is_told_once(rig: 
         rig.inbox.accepted.clear()
         await rig.broker.publish([unit])
         await rig.publish(others)
-        await told(rig, len(owed) + len(others))
+        await wait_for_sends(rig, len(owed) + len(others))
         after = max(_peak_rss(it.process.pid) for it in workers)
         line = await audited(rig)
         lost = [it for worker in workers for it in worker.events if it["event"] in {"claim.lost", "broker.lost"}]
@@ -119,7 +119,7 @@ async def test_of_a_large_unit_nothing_is_lost_with_a_worker(rig: Rig) -> None:
         async with patience(60):
             await rig.inbox.accepts(20)
         first.kill()
-        await told(rig, len(owed))
+        await wait_for_sends(rig, len(owed))
         line = await audited(rig)
     assert line == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
     assert rig.inbox.accepted.keys() == owed

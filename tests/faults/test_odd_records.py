@@ -43,11 +43,11 @@ def odd_apis(monkeypatch: pytest.MonkeyPatch) -> None:
         response.body = body
         return response
 
-    def odd_bulk(body: bytes, field: str, shelf: Mapping[str, Record]) -> web.Response:
+    def odd_bulk(body: bytes, field: str, records: Mapping[str, Record]) -> web.Response:
         for id_ in orjson.loads(body)[field]:
             if status := STATUSES.get(id_.partition("-")[0]):
                 return endpoints.refusal(status, id_)
-        return bulk(body, field, shelf)
+        return bulk(body, field, records)
 
     monkeypatch.setattr(endpoints, "answer", odd_answer)
     monkeypatch.setattr(endpoints, "_bulk", odd_bulk)
@@ -85,7 +85,7 @@ async def waits(rig: Rig, units: Sequence[Record], more: Sequence[Record] = ()) 
     async with patience(60):
         await rig.inbox.accepts(before + len(units))
     wanted = {unit["destinations"][0]["destination_id"] for unit in units}
-    arrived = {post.notification_id: post.arrived for post in reversed(rig.inbox.posts)}
+    arrived = {post.notification_id: post.arrived for post in reversed(rig.inbox.webhooks)}
     confirmed = rig.accounts.confirmed
     return [arrived[id_] - one.at for id_, one in confirmed.items() if one.destination_id in wanted]
 

@@ -11,7 +11,7 @@ import pytest
 from notification_sender.adapters.redis.ledger import ADMIT, CLAIM
 from tests.faults import proxy as verbs
 from tests.faults.amqp import Amqp
-from tests.faults.proxy import Passing, Proxy, asked, told
+from tests.faults.proxy import Passing, Proxy, asked, replied
 from tests.faults.resp import Redis
 from tests.patience import patience
 from tests.services.program import HOST
@@ -90,9 +90,9 @@ async def test_after_a_half_close_the_service_still_listens() -> None:
     ("sight", "verb", "heard"),
     [
         (asked("bytes", "two"), verbs.drop, b"one three"),
-        (told("bytes", "two"), verbs.drop, b"one three"),
+        (replied("bytes", "two"), verbs.drop, b"one three"),
         (asked("bytes", "two"), verbs.duplicate, b"one two two three"),
-        (told("bytes", nth=2), verbs.reset, b"one "),
+        (replied("bytes", nth=2), verbs.reset, b"one "),
     ],
 )
 async def test_a_rule_acts_on_one_thing_alone(
@@ -129,7 +129,7 @@ def test_scripts_have_their_names_and_a_reply_that_of_its_command() -> None:
     said = command("EVALSHA", CLAIM.digest, "1", "key:unit:1") + command("PING") + command("EVAL", ADMIT.source, "0")
     heard = b"*2\r\n$4\r\nmine\r\n:1\r\n+PONG\r\n*0\r\n$-1\r\n"
     asked_for = [it for at in range(len(said)) for it in redis.asked(said[at : at + 1])]
-    answered = [it for at in range(len(heard)) for it in redis.told(heard[at : at + 1])]
+    answered = [it for at in range(len(heard)) for it in redis.replied(heard[at : at + 1])]
     assert [it.name for it in asked_for] == ["claim", "PING", "admit"]
     assert [it.name for it in answered] == ["claim", "PING", "admit", "message"]
     assert b"".join(it.raw for it in answered) == heard
@@ -142,7 +142,7 @@ def test_a_command_done_twice_is_answered_once() -> None:
     [only] = redis.asked(command("PING"))
     assert only.twice is not None
     assert only.twice() == 2 * only.raw
-    assert [it.raw for it in redis.told(b"+ONE\r\n+TWO\r\n")] == [b"+TWO\r\n"]
+    assert [it.raw for it in redis.replied(b"+ONE\r\n+TWO\r\n")] == [b"+TWO\r\n"]
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -164,10 +164,10 @@ def test_a_confirm_knows_what_it_confirms_and_an_ack_what_was_delivered() -> Non
     said = b"AMQP\x00\x00\x09\x01" + method((20, 10), b"\0") + b"".join(published)
     names = [it.name for at in range(len(said)) for it in amqp.asked(said[at : at + 1])]
     assert names == ["header", "channel.open", "basic.publish", "basic.publish"]
-    [confirm] = amqp.told(method((60, 80), struct.pack(">QB", 2, 1)))
+    [confirm] = amqp.replied(method((60, 80), struct.pack(">QB", 2, 1)))
     assert (confirm.name, confirm.about) == ("confirm", ("delay", "key", "first one", "delay", "key", "second one"))
     delivery = b"\3tag" + struct.pack(">QB", 7, 0) + b"\0\5units"
-    [delivered] = amqp.told(method((60, 60), delivery) + content(b"work unit"))
+    [delivered] = amqp.replied(method((60, 60), delivery) + content(b"work unit"))
     assert delivered.about == ("", "units", "work unit")
     [ack] = amqp.asked(method((60, 80), struct.pack(">QB", 7, 0)))
     assert (ack.name, ack.about) == ("basic.ack", ("", "units", "work unit"))

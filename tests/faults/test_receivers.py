@@ -21,7 +21,7 @@ from tests.services.program import free_port
 Record = dict[str, Any]
 
 
-def told(rig: Rig, destinations: Iterable[Record]) -> list[Record]:
+def units_for(rig: Rig, destinations: Iterable[Record]) -> list[Record]:
     """A unit for each of these."""
     return [rig.unit(channels=None, destinations=[it]) for it in destinations]
 
@@ -32,9 +32,9 @@ def mails(rig: Rig, count: int, *, script: Iterable[Any] = (), answer: int | Non
     for _ in range(count):
         name = rig.hook()["destination_id"]
         to = f"{name}@example.com"
-        rig.inbox.behaviours[to].turn(script=script, answer=answer)
+        rig.inbox.behaviours[to].configure(script=script, answer=answer)
         made.append({"destination_id": name, "channel": "email", "to": to, "template": "intel"})
-    return told(rig, made)
+    return units_for(rig, made)
 
 
 # --- answers ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ async def test_nothing_is_said_to_who_cannot_prove_to_be_the_one(
         listening(port, "127.0.0.1", tls=made.serving()) as receiver,
         rig.workers(1, NS_CA_DIR=str(tmp_path / "ca")) as (worker,),
     ):
-        await rig.publish([*told(rig, hooks), *rig.units(10)])
+        await rig.publish([*units_for(rig, hooks), *rig.units(10)])
         await rig.account(dead={"exhausted": 4})
         errors = [it["error"] for it in worker.events if it["event"] == "notification.failed"]
     assert receiver.dialled == []
@@ -135,7 +135,7 @@ async def test_each_answer_of_a_mail_server_has_its_end_and_what_is_unknown_is_c
         await rig.account(dead={"rejected": 5})
         failed = [it for it in worker.events if it["event"] == "notification.failed"]
     assert sorted(it["sent"] for it in failed) == ["answered"] * 10 + ["unknown"] * 5
-    assert len(rig.inbox.letters) == 15
+    assert len(rig.inbox.emails) == 15
 
 
 @row(73, "421: the mail server is closing", quick=False)
@@ -143,7 +143,7 @@ async def test_a_mail_server_that_closes_is_left_alone_and_no_letter_is_lost(rig
     async with rig.workers(1):
         await rig.publish([*mails(rig, 3, script=[421]), *mails(rig, 5)])
         await rig.account(within=100)
-    assert len(rig.inbox.letters) == 8
+    assert len(rig.inbox.emails) == 8
 
 
 @row(73, "STARTTLS is stripped", quick=False)
@@ -154,7 +154,7 @@ async def test_without_encryption_a_mail_server_is_told_nothing(rig: Rig) -> Non
             await rig.publish(mails(rig, 4))
             await rig.account(dead={"exhausted": 4})
     assert said.seen == 0
-    assert rig.inbox.letters == []
+    assert rig.inbox.emails == []
 
 
 async def _as_it_is(passing: Passing) -> bytes:
@@ -172,7 +172,7 @@ async def test_a_mail_server_that_greets_late_is_waited_for_within_the_deadline(
             server.resume()
             await rig.account(since=since)
     assert failed["sent"] == "nothing"
-    assert len(rig.inbox.letters) == 10
+    assert len(rig.inbox.emails) == 10
 
 
 INJECTED = (
@@ -216,10 +216,10 @@ async def test_nobody_writes_into_the_headers_of_a_letter_or_onto_its_envelope(r
         units.append(made | whose | {"intel_request_id": None, "fingerprint": incident["modified"]})
     refused = [{"destination_id": f"r{n}", "channel": "email", "to": it} for n, it in enumerate(ADDRESSES)]
     async with rig.workers(1):
-        await rig.publish([*units, *told(rig, refused)])
+        await rig.publish([*units, *units_for(rig, refused)])
         await rig.account(dead={"schema": len(refused)})
-    assert len(rig.inbox.letters) == len(INJECTED)
-    for letter in rig.inbox.letters:
+    assert len(rig.inbox.emails) == len(INJECTED)
+    for letter in rig.inbox.emails:
         assert len(letter.recipients) == 1
         assert {name.lower() for name in letter.message} <= OURS
         head = letter.raw.partition(b"\r\n\r\n")[0]
@@ -246,4 +246,4 @@ async def test_a_process_whose_clock_is_wrong_says_so_and_signs_with_the_fleets_
         await rig.account(sends=2)
         off = await worker.says("clock.skewed")
     assert off["seconds"] == pytest.approx(-ahead, abs=2)
-    assert all(abs(post.arrived - int(headers(post)["webhook-timestamp"])) < patient(5) for post in rig.inbox.posts)
+    assert all(abs(post.arrived - int(headers(post)["webhook-timestamp"])) < patient(5) for post in rig.inbox.webhooks)

@@ -18,7 +18,7 @@ async def test_the_words_of_an_acceptance_are_kept_nowhere_and_a_story_for_two_d
     units = rig.units(5)
     for unit in units:
         behaviour = rig.inbox.behaviours[unit["destinations"][0]["destination_id"]]
-        behaviour.turn(answer=200, body=(WORDS * 50).encode())
+        behaviour.configure(answer=200, body=(WORDS * 50).encode())
     async with rig.workers(1) as (worker,):
         await rig.publish(units)
         await rig.account()

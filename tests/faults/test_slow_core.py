@@ -85,10 +85,10 @@ async def ready(rig: Rig, *, hindered: bool) -> AsyncIterator[tuple[Worker, floa
 
 async def pace(rig: Rig, worker: Worker, count: int) -> tuple[float, float]:
     """Units a second, and CPU seconds a unit, over so many more."""
-    began, cpu, before = time.monotonic(), computed(worker), len(rig.inbox.posts)
+    began, cpu, before = time.monotonic(), computed(worker), len(rig.inbox.webhooks)
     async with patience(300):
         await rig.inbox.accepts(before + count)
-    done = len(rig.inbox.posts) - before
+    done = len(rig.inbox.webhooks) - before
     return done / (time.monotonic() - began), (computed(worker) - cpu) / done
 
 
@@ -122,11 +122,11 @@ async def test_on_a_fifth_of_a_core_it_is_ready_keeps_what_it_holds_and_lets_in_
         await worker.stop()
     await rig.publish(backlog(rig, WAITING))
     async with ready(rig, hindered=True) as (worker, slow):
-        began, before = time.time(), len(rig.inbox.posts)
+        began, before = time.time(), len(rig.inbox.webhooks)
         slow_rate, slow_each = await pace(rig, worker, 1000)
         async with patience(300):
             while missing := parked.keys() - arrived(rig, since=began):
-                assert len(rig.inbox.posts) < before + WAITING, f"the backlog is gone before {missing}"
+                assert len(rig.inbox.webhooks) < before + WAITING, f"the backlog is gone before {missing}"
                 await asyncio.sleep(0.05)
         said = {it["event"] for it in worker.events}
     late = max(at - max(parked[id_], began) for id_, at in arrived(rig, since=began).items() if id_ in parked)
@@ -146,7 +146,7 @@ async def test_on_a_fifth_of_a_core_it_is_ready_keeps_what_it_holds_and_lets_in_
 def arrived(rig: Rig, *, since: float) -> dict[str, float]:
     """When the first came to each destination, epoch time."""
     times: dict[str, float] = {}
-    for post in rig.inbox.posts:
+    for post in rig.inbox.webhooks:
         if post.arrived >= since:
             times.setdefault(post.destination_id, post.arrived)
     return times

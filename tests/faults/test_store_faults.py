@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.faults.proxy import Sight, reset, told
+from tests.faults.proxy import Sight, replied, reset
 from tests.faults.rig import Rig
 from tests.faults.rows import row
 from tests.patience import patience, patient
@@ -35,9 +35,9 @@ async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig
             await rig.inbox.accepts(20)
         victim.store.hang()
         await victim.worker.becomes(503)
-        begun = len(rig.inbox.posts)
+        begun = len(rig.inbox.webhooks)
         await rig.publish(rig.units(20))
-        assert len(rig.inbox.posts) == begun
+        assert len(rig.inbox.webhooks) == begun
         victim.store.resume()
         figures = await rig.account(since=time.time())
     assert 0 < figures.recovery <= patient(5)
@@ -54,7 +54,7 @@ async def test_a_full_store_takes_the_records_of_what_is_being_sent_and_no_new_c
         try:
             await worker.says("notification.delivered", times=8)
             await worker.says("backend.retrying")
-            assert len(rig.inbox.posts) == 8
+            assert len(rig.inbox.webhooks) == 8
         finally:
             await rig.ask("CONFIG", "SET", "maxmemory", "0")
         figures = await rig.account(since=time.time())
@@ -77,11 +77,11 @@ async def test_scripts_that_are_forgotten_are_told_again_and_nobody_notices(rig:
 
 
 LOST = {
-    "the claim of a unit": told("claim", ":unit:", nth=3),
-    "the claim of a notification": told("admit", nth=3),
-    "the last look before the send": told("begin", nth=3),
-    "the record of an acceptance": told("settle", NOTIFICATION, "delivered", nth=3),
-    "the record of a unit": told("settle", ":unit:", "done", nth=3),
+    "the claim of a unit": replied("claim", ":unit:", nth=3),
+    "the claim of a notification": replied("admit", nth=3),
+    "the last look before the send": replied("begin", nth=3),
+    "the record of an acceptance": replied("settle", NOTIFICATION, "delivered", nth=3),
+    "the record of a unit": replied("settle", ":unit:", "done", nth=3),
 }
 
 

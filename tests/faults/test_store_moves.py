@@ -78,7 +78,7 @@ async def test_what_a_failover_forgets_is_sent_once_more_at_most_and_nothing_is_
             since = time.time()
             # So that all that was forgotten is asked for once more.
             await rig.publish(units)
-            forgotten = sum(known_until < post.arrived < since for post in rig.inbox.posts)
+            forgotten = sum(known_until < post.arrived < since for post in rig.inbox.webhooks)
             figures = await rig.account(since=since, duplicates=forgotten, copies=2, sends=2)
     record(figure=f"{figures.duplicates} of {forgotten} that may have been forgotten came twice")
     assert figures.recovery <= patient(5)

@@ -70,7 +70,7 @@ async def raw(answers: Sequence[bytes], *, more: bytes = b"") -> AsyncIterator[t
         yield receiver, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def told(rig: Rig, hooks: Sequence[Record]) -> list[Record]:
+def units_for(rig: Rig, hooks: Sequence[Record]) -> list[Record]:
     return [rig.unit(channels=None, destinations=[hook]) for hook in hooks]
 
 
@@ -86,7 +86,7 @@ async def end(worker: Worker, hook: Record, reason: str) -> None:
 async def test_a_status_that_can_be_read_counts_at_the_first_attempt(rig: Rig) -> None:
     async with raw(list(ODD.values())) as (receiver, url), rig.workers(1, NS_RETRY_SCHEDULE="1s 1s") as (worker,):
         hooks = [rig.hook(url=f"{url}/{number}") for number in range(len(ODD))]
-        await rig.broker.publish(told(rig, hooks))
+        await rig.broker.publish(units_for(rig, hooks))
         for kind, hook in zip(ODD, hooks, strict=True):
             await end(worker, hook, ENDS.get(kind, "delivered"))
     record(figure=f"{len(receiver.asked)} requests for {len(ODD)} odd answers")
@@ -99,7 +99,7 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(rig: Rig) -> None:
     async with raw([ok], more=gone) as (receiver, url), rig.workers(1) as (worker,):
         for _ in range(10):
             hook = rig.hook(url=f"{url}/0")
-            await rig.broker.publish(told(rig, [hook]))
+            await rig.broker.publish(units_for(rig, [hook]))
             await end(worker, hook, "delivered")
     assert receiver.asked == [0] * 10
     record(figure=f"10 requests over {receiver.connections} connections")
@@ -150,7 +150,7 @@ async def test_a_receiver_behind_nat64_is_judged_by_the_address_that_it_stands_f
         ) as (worker,),
     ):
         hooks = [rig.hook(url=f"https://{name}:{port}/", ca="own") for name in hosts]
-        await rig.broker.publish(told(rig, hooks))
+        await rig.broker.publish(units_for(rig, hooks))
         for hook, (_, reason) in zip(hooks, hosts.values(), strict=True):
             await end(worker, hook, reason)
     assert len(receiver.dialled) == 2
@@ -176,7 +176,7 @@ async def test_who_curl_would_reach_is_reached(rig: Rig, tmp_path: Path, trusted
         rig.workers(1, NS_NAMESERVERS=names.place, NS_CA_DIR=str(tmp_path / "ca")) as (worker,),
     ):
         hooks = [rig.hook(url=f"https://{name}:{port}/", ca="own") for name in hosts]
-        await rig.broker.publish(told(rig, hooks))
+        await rig.broker.publish(units_for(rig, hooks))
         for hook in hooks:
             await end(worker, hook, "delivered")
     assert len(receiver.dialled) == len(hosts)

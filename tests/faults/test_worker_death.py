@@ -5,7 +5,7 @@ It is accepted twice only where the worker died between the acceptance and its r
 
 import pytest
 
-from tests.faults.proxy import Proxy, Sight, asked, kill, told
+from tests.faults.proxy import Proxy, Sight, asked, kill, replied
 from tests.faults.rig import Rig
 from tests.faults.rows import row
 from tests.patience import patience
@@ -16,11 +16,11 @@ CLAIMED = row(31, "SIGKILL after the claim, before the send")
 RECORDED = row(34, "SIGKILL after the record, before the ack")
 STEPS = [
     ("before the claim of the unit", asked("claim", ":unit:", nth=3), row(30, "SIGKILL before the claim")),
-    ("after the claim of the unit", told("claim", ":unit:", nth=3), CLAIMED),
-    ("after the claim of the notification", told("admit", nth=3), CLAIMED),
-    ("right before the first byte", told("begin", nth=3), CLAIMED),
-    ("after the record", told("settle", NOTIFICATION, "delivered", nth=3), RECORDED),
-    ("after the record of the unit", told("settle", ":unit:", "done", nth=3), RECORDED),
+    ("after the claim of the unit", replied("claim", ":unit:", nth=3), CLAIMED),
+    ("after the claim of the notification", replied("admit", nth=3), CLAIMED),
+    ("right before the first byte", replied("begin", nth=3), CLAIMED),
+    ("after the record", replied("settle", NOTIFICATION, "delivered", nth=3), RECORDED),
+    ("after the record of the unit", replied("settle", ":unit:", "done", nth=3), RECORDED),
 ]
 
 
@@ -53,7 +53,7 @@ async def test_killed_after_the_acceptance_and_before_its_record_only_what_was_u
 @row(32, "SIGKILL after the send, before the answer")
 async def test_killed_before_it_has_the_answers_only_what_was_under_way_is_sent_again(rig: Rig) -> None:
     async with Proxy(rig.inbox_port) as receiver, rig.victim(NS_CONCURRENCY="4") as victim:
-        fault = receiver.when(told("bytes", nth=3), kill(victim.worker))
+        fault = receiver.when(replied("bytes", nth=3), kill(victim.worker))
         await rig.publish(rig.units(20, port=receiver.port))
         async with patience(20):
             await fault.happened.wait()
@@ -63,8 +63,8 @@ async def test_killed_before_it_has_the_answers_only_what_was_under_way_is_sent_
 
 
 PARKING = {
-    "its copy is confirmed": ("broker", told("confirm", ".delay.", nth=3)),
-    "the ledger has moved on": ("store", told("settle", NOTIFICATION, "waiting", nth=3)),
+    "its copy is confirmed": ("broker", replied("confirm", ".delay.", nth=3)),
+    "the ledger has moved on": ("store", replied("settle", NOTIFICATION, "waiting", nth=3)),
     "the ack is on its way": ("broker", asked("basic.ack", nth=3)),
 }
 

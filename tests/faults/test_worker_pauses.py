@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.faults.proxy import Sight, freeze, told
+from tests.faults.proxy import Sight, freeze, replied
 from tests.faults.rig import Rig, Victim
 from tests.faults.rows import row
 from tests.patience import patience
@@ -27,12 +27,12 @@ async def stopped(rig: Rig, step: Sight) -> AsyncIterator[Victim]:
 
 @row(39, "SIGSTOP for longer than the lease, before the first byte")
 async def test_stopped_between_its_claim_and_the_first_byte_it_sends_nothing_when_it_goes_on(rig: Rig) -> None:
-    async with stopped(rig, told("admit", nth=3)) as victim:
+    async with stopped(rig, replied("admit", nth=3)) as victim:
         await victim.worker.says("notification.deferred", reason="claim_lost")
         await rig.account()
 
 
 @row(39, "SIGSTOP for longer than the lease, after the last look")
 async def test_stopped_after_its_last_look_it_sends_one_copy_at_most(rig: Rig) -> None:
-    async with stopped(rig, told("begin", nth=3)):
+    async with stopped(rig, replied("begin", nth=3)):
         await rig.account(duplicates=1, copies=2, sends=2)

@@ -74,4 +74,4 @@ async def test_a_probe_that_goes_well_closes_the_circuit_in_all_processes(proces
     processes.clock.jump(1.0)
     processes.tell(processes.there.judge(well=True, conclusive=True))
     assert not processes.here.is_open
-    assert processes.here.spotless
+    assert processes.here.has_no_failures

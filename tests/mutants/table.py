@@ -94,12 +94,18 @@ MUTANTS = (
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+            self._written(
+                work,
+                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
+            )
 """,
         """\
         claim = work.claim
         if claim is not None:
-            self._written(work, await self._ledger.release(claim, state.attempt, delay=delay, tried=work.tried))
+            self._written(
+                work,
+                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
+            )
         await self.hand_on(Parked(work.lane, body, delay, state))
 """,
         (SIMULATION,),
@@ -212,7 +218,7 @@ MUTANTS = (
     Mutant(
         "the watchdog",
         "notification_sender/adapters/rabbitmq/subscription.py",
-        "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet",
+        "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet",
         "forgotten = False",
         (f"{BROKER}::test_a_consumer_that_the_broker_forgot_is_renewed",),
     ),

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass, field
 
 from notification_sender.ports.clock import Clock
-from notification_sender.ports.fleet import Share
+from notification_sender.ports.fleet import AllocationRequest
 
 
 @dataclass(slots=True)
 class _Registry:
     since: float
-    held: dict[str, tuple[int, float]] = field(default_factory=dict)
+    allocated: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By pod: so much, until then."""
 
 
@@ -23,13 +23,13 @@ class MemoryFleet:
         self._registries: dict[str, _Registry] = {}
         self._probes: dict[str, float] = {}
 
-    async def allocate(self, api: str, pod: str, share: Share) -> int:
+    async def allocate(self, api: str, pod: str, request: AllocationRequest) -> int:
         now = self._clock.now()
         registry = self._registries.setdefault(api, _Registry(now))
-        held = {it: (count, ends) for it, (count, ends) in registry.held.items() if it != pod and ends > now}
-        pods, free = len(held) + 1, share.budget - sum(count for count, _ in held.values())
-        grant = max(min(self._fair(registry, pods, share), free), share.under_way)
-        registry.held = held | {pod: (grant, now + 3 * self._period)}
+        allocated = {it: (count, ends) for it, (count, ends) in registry.allocated.items() if it != pod and ends > now}
+        pods, free = len(allocated) + 1, request.budget - sum(count for count, _ in allocated.values())
+        grant = max(min(self._fair(registry, pods, request), free), request.in_flight)
+        registry.allocated = allocated | {pod: (grant, now + 3 * self._period)}
         return grant
 
     async def try_acquire_probe(self, api: str, seconds: float) -> bool:
@@ -47,9 +47,9 @@ class MemoryFleet:
         self._registries.clear()
         self._probes.clear()
 
-    def _fair(self, registry: _Registry, pods: int, share: Share) -> int:
+    def _fair(self, registry: _Registry, pods: int, request: AllocationRequest) -> int:
         if self._clock.now() - registry.since < 2 * self._period:
-            return share.held
-        if pods > share.budget and not share.wanted:
+            return request.allocated
+        if pods > request.budget and not request.wanted:
             return 0
-        return math.ceil(share.budget / pods)
+        return math.ceil(request.budget / pods)

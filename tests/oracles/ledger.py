@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from notification_sender.policy.audit import Fate, fate
+from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import (
@@ -59,25 +59,25 @@ class MemoryLedger:
         self.arrivals: dict[tuple[str, str], Arrivals] = {}
         self.stories: dict[Key, list[str]] = {}
         self._stories_end: dict[Key, int] = {}
-        self.places = Places(patience=round(disable_after * SECOND), horizon=self._horizon)
+        self.places = Places(disable_after=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
         self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
         self._sizes: dict[tuple[str, str], int] = {}
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
         record, number = self._record(key), (replays, attempt)
-        told = self._answer(key, record, token, number)
-        if told is not None:
-            return told
+        reply = self._answer(key, record, token, number)
+        if reply is not None:
+            return reply
         if not alone and record.claimed and record.takeovers + 1 >= SUSPECT:
             return Suspect()
         return self._take(key, record, token, number)
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         record, number = self._record(ask.key), (ask.replays, ask.attempt)
-        told = self._answer(ask.key, record, ask.token, number, begun=ask.begun is not None)
-        if told is not None:
-            return told
+        reply = self._answer(ask.key, record, ask.token, number, begun=ask.begun is not None)
+        if reply is not None:
+            return reply
         if ask.recipient in self.unsubscribed:
             return Unwanted("unsubscribed")
         if self.places.off(ask.destination, self._now):
@@ -98,13 +98,13 @@ class MemoryLedger:
         return self._renewed(claim, self._record(claim.key))
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         record = self._record(claim.key)
         if not record.held_by(claim):
             return self._with_unit(_said_before(record, claim, final.state), unit)
         self._end(claim.key, record, final)
-        return self._with_unit(self._judge(claim.key, tried), unit)
+        return self._with_unit(self._judge(claim.key, report), unit)
 
     async def release(
         self,
@@ -112,7 +112,7 @@ class MemoryLedger:
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
         record = self._record(claim.key)
@@ -121,7 +121,7 @@ class MemoryLedger:
         record.free()
         record.state, record.attempt, record.due = "waiting", attempt, self._now + round(delay * SECOND)
         self._keep(claim.key, record)
-        return self._with_unit(self._judge(claim.key, tried), unit)
+        return self._with_unit(self._judge(claim.key, report), unit)
 
     def _with_unit(self, written: WriteResult, unit: UnitEnd | None) -> WriteResult:
         """The unit ends with its only notification, in the same step."""
@@ -146,22 +146,22 @@ class MemoryLedger:
         sizes = {owner: size for (id_, owner), size in sorted(self._sizes.items()) if id_ == batch_id}
         return {owner: size for owner, size in sizes.items() if organization_id in (None, owner)}
 
-    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[RecordedOutcome]]:
         units = [it for it in self._batches[batch_id] if it.organization_id == organization_id]
-        return {key.id: self._fates(key) for key in units}
+        return {key.id: self._outcomes(key) for key in units}
 
-    def _fates(self, key: Key) -> Sequence[Fate]:
+    def _outcomes(self, key: Key) -> Sequence[RecordedOutcome]:
         record = self._record(key)
         if record.state != "done" or not record.notifications:
-            return [fate(record.state, record.text)]
-        fates: list[Fate] = []
+            return [recorded_outcome(record.state, record.text)]
+        outcomes: list[RecordedOutcome] = []
         for part in record.notifications:
             if part.startswith(SLICE):
-                fates += self._fates(replace(key, id=f"{key.id}{part}"))
+                outcomes += self._outcomes(replace(key, id=f"{key.id}{part}"))
             else:
-                told = self._record(Key(key.organization_id, "notification", part))
-                fates.append(fate(told.state, told.text, part))
-        return fates
+                reply = self._record(Key(key.organization_id, "notification", part))
+                outcomes.append(recorded_outcome(reply.state, reply.text, part))
+        return outcomes
 
     @property
     def _now(self) -> int:
@@ -250,13 +250,13 @@ class MemoryLedger:
         record.state, record.text, record.notifications = final.state, final.text, final.parts
         self._keep(key, record)
 
-    def _judge(self, key: Key, tried: AttemptReport | None) -> WriteResult:
-        if tried is None:
+    def _judge(self, key: Key, report: AttemptReport | None) -> WriteResult:
+        if report is None:
             return WriteResult(ours=True)
         ended = self._stories_end.get(key, 0) <= self._now
-        self.stories[key] = [*([] if ended else self.stories.get(key, [])), tried.story]
+        self.stories[key] = [*([] if ended else self.stories.get(key, [])), report.history_entry]
         self._stories_end[key] = self._now + self._story_ttl
-        return WriteResult(ours=True, transition=self.places.judge(tried, self._now))
+        return WriteResult(ours=True, transition=self.places.judge(report, self._now))
 
 
 def _said_before(record: Record, claim: Claim, state: str) -> WriteResult:

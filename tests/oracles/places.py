@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from notification_sender.policy.limits import SECOND
-from notification_sender.ports.ledger import AttemptReport, Key, Turn
+from notification_sender.ports.ledger import AttemptReport, Key, Transition
 
 WEEK = 7 * 86_400 * SECOND
 
@@ -17,7 +17,7 @@ class Place:
     until: int = 0
     hold: int = 0
 
-    def switch_off(self, why: str, now: int) -> Turn:
+    def switch_off(self, why: str, now: int) -> Transition:
         # Whoever is switched on again gets the whole time once more.
         self.off, self.until, self.failing = why, now + WEEK, None
         return "disabled"
@@ -25,9 +25,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """``patience``: µs of failing after which a destination is off. ``horizon``: the longest hold, µs."""
+    """``disable_after``: µs of failing after which a destination is off. ``horizon``: the longest hold, µs."""
 
-    patience: int
+    disable_after: int
     horizon: int
     places: dict[Key, Place] = field(default_factory=dict)
 
@@ -41,26 +41,26 @@ class Places:
         left = place.hold - now if place is not None else 0
         return left if 0 < left <= self.horizon else 0
 
-    def judge(self, tried: AttemptReport, now: int) -> Turn | None:
+    def judge(self, report: AttemptReport, now: int) -> Transition | None:
         """What an attempt made of its destination."""
-        if tried.verdict == "neither":
+        if report.verdict == "neither":
             return None
-        if tried.verdict == "accepted":
-            return self._recover(tried.destination)
-        place = self.places.setdefault(tried.destination, Place())
-        if tried.hold > 0:
-            place.hold = now + min(round(tried.hold * SECOND), self.horizon)
+        if report.verdict == "accepted":
+            return self._recover(report.destination)
+        place = self.places.setdefault(report.destination, Place())
+        if report.hold > 0:
+            place.hold = now + min(round(report.hold * SECOND), self.horizon)
         if place.until > now:
             return None
-        if tried.verdict == "gone":
+        if report.verdict == "gone":
             return place.switch_off("gone", now)
         if place.failing is None:
             place.failing = now
-        elif now - place.failing >= self.patience:
+        elif now - place.failing >= self.disable_after:
             return place.switch_off("failing", now)
         return None
 
-    def _recover(self, key: Key) -> Turn | None:
+    def _recover(self, key: Key) -> Transition | None:
         place = self.places.get(key)
         if place is None:
             return None

@@ -9,7 +9,7 @@ SHORT, LONG = 0.001, 3 * TURN
 
 def turn(allowance: Allowance, cpu: float, *, times: int = 1, share: float = 1.0, used: int | None = None) -> None:
     for _ in range(times):
-        allowance.turned(cpu / share, cpu, used=allowance.limit if used is None else used)
+        allowance.record_turn(cpu / share, cpu, used=allowance.limit if used is None else used)
 
 
 def test_it_begins_with_few_and_doubles_while_turns_are_short() -> None:
@@ -32,7 +32,7 @@ def test_shares_are_parts_of_the_most_until_it_was_too_much_once() -> None:
     allowance = Allowance(200)
     assert (allowance.limit, allowance.shared) == (START, 200)
     for _ in range(2):
-        allowance.turned(1.0, 1.0, used=allowance.limit)
+        allowance.record_turn(1.0, 1.0, used=allowance.limit)
     assert allowance.shared == allowance.limit < START
 
 
@@ -80,7 +80,7 @@ def test_it_stays_within_its_bounds_and_what_is_taken_keeps_it_busy(
 ) -> None:
     allowance = Allowance(most)
     for cpu, share, used in turns:
-        allowance.turned(cpu / share, cpu, used=used)
+        allowance.record_turn(cpu / share, cpu, used=used)
         assert min(LEAST, most) <= allowance.limit <= most
         assert min(2 * allowance.limit, 2 * most) <= allowance.taken <= 2 * most
 

@@ -6,7 +6,7 @@ import pytest
 
 from notification_sender.model.errors import ForbiddenAddress, Gone, Rejected, SendFailed, Sent
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
-from notification_sender.policy.attempt_report import LONGEST_HOLD, Verdict, hold, line, verdict
+from notification_sender.policy.attempt_report import LONGEST_HOLD, Verdict, history_entry, retry_hold, verdict
 
 
 def failed(*, sent: Sent, ill: bool = False, between: bool = False, retry_after: float | None = None) -> Failed:
@@ -34,12 +34,12 @@ def test_only_what_its_recipient_did_is_held_against_a_destination(outcome: Outc
 
 
 def test_of_an_acceptance_its_recipient_decides_nothing_that_is_kept() -> None:
-    kept = line(Delivered(Receipt("200", status=200)), attempt=1, at=1e9, seconds=0.5)
+    kept = history_entry(Delivered(Receipt("200", status=200)), attempt=1, at=1e9, seconds=0.5)
     assert kept == '{"attempt":1,"at":1000000000.0,"ms":500.0,"class":"delivered","receipt":"200"}'
     assert {it.name for it in fields(Receipt)} == {"text", "status"}
 
 
 def test_a_wish_for_time_holds_for_an_hour_at_most() -> None:
-    assert hold(failed(sent=Sent.ANSWERED, retry_after=90.0)) == 90.0
-    assert hold(failed(sent=Sent.ANSWERED, retry_after=86_400.0)) == LONGEST_HOLD
-    assert hold(failed(sent=Sent.ANSWERED)) == hold(Delivered(Receipt("200"))) == 0.0
+    assert retry_hold(failed(sent=Sent.ANSWERED, retry_after=90.0)) == 90.0
+    assert retry_hold(failed(sent=Sent.ANSWERED, retry_after=86_400.0)) == LONGEST_HOLD
+    assert retry_hold(failed(sent=Sent.ANSWERED)) == retry_hold(Delivered(Receipt("200"))) == 0.0

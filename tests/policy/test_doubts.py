@@ -7,13 +7,13 @@ from notification_sender.policy.doubts import IN_A_ROW, Doubts
 def out(breaker: Breaker, doubts: Doubts, whose: str, now: float) -> bool:
     """A failure of this organization: whether the API is out by now."""
     if doubts.counts(whose, now):
-        breaker.ended(well=False, now=now, dice=0.5)
+        breaker.record_result(well=False, now=now, dice=0.5)
     return breaker.state(now) != "closed"
 
 
 def well(breaker: Breaker, doubts: Doubts, now: float) -> None:
     doubts.well("good", now)
-    breaker.ended(well=True, now=now, dice=0.5)
+    breaker.record_result(well=True, now=now, dice=0.5)
 
 
 def test_one_or_two_organizations_never_take_it_from_the_others() -> None:

@@ -153,7 +153,7 @@ def test_what_was_held_for_reasons_of_ours_makes_nobody_slow() -> None:
     while not crowd.enter(30.0):
         pass
     crowd.now += 29.99
-    crowd.shares.excuse(crowd.now)
+    crowd.shares.ignore_before(crowd.now)
     assert crowd.ask() == 0.0
     crowd.now += 0.001
     assert crowd.ask() == UNKNOWN

@@ -25,19 +25,19 @@ dice = st.floats(0, 1, exclude_max=True)
 @given(st.integers(1, 9), dice)
 def test_a_delay_is_its_rung_give_or_take_a_tenth(attempt: int, throw: float) -> None:
     rung = SCHEDULE.delays[attempt - 1]
-    delay = SCHEDULE.after(attempt, throw)
+    delay = SCHEDULE.delay_after(attempt, throw)
     assert delay is not None
     assert 0.9 * rung <= delay <= 1.1 * rung
 
 
 @given(st.integers(10, 10_000), dice, st.none() | st.floats(0, 1e9))
 def test_after_the_last_rung_there_is_no_further_attempt(attempt: int, throw: float, wish: float | None) -> None:
-    assert SCHEDULE.after(attempt, throw, wish) is None
+    assert SCHEDULE.delay_after(attempt, throw, wish) is None
 
 
 @given(st.integers(1, 9), dice, st.floats(0, 1e12))
 def test_a_recipients_wish_lengthens_up_to_a_day_and_never_shortens(attempt: int, throw: float, wish: float) -> None:
-    plain, wished = SCHEDULE.after(attempt, throw), SCHEDULE.after(attempt, throw, wish)
+    plain, wished = SCHEDULE.delay_after(attempt, throw), SCHEDULE.after(attempt, throw, wish)
     assert plain is not None
     assert wished is not None
     assert wished == max(plain, min(wish, MAX_RETRY_AFTER))
@@ -51,8 +51,8 @@ def test_backoff_is_below_a_cap_that_doubles_to_a_minute(attempt: int, throw: fl
 def test_the_dice_spread_over_the_whole_range() -> None:
     assert backoff(20, 0.0) == 0
     assert backoff(20, 0.999) > 59
-    assert SCHEDULE.after(1, 0.0) == 4.5
-    assert SCHEDULE.after(1, 0.5) == 5.0
+    assert SCHEDULE.delay_after(1, 0.0) == 4.5
+    assert SCHEDULE.delay_after(1, 0.5) == 5.0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_no_attempt_comes_after_the_age_limit_and_none_before_it_is_kept_from_it
 ) -> None:
     policy = RetryPolicy({"webhook": SCHEDULE}, delivery_max_age=604_800.0, platform_max_age=86_400.0)
     delay = policy.next_delay("webhook", attempt, age=age, dice=throw, retry_after=wish)
-    alone = SCHEDULE.after(attempt, throw, wish)
+    alone = SCHEDULE.delay_after(attempt, throw, wish)
     assert delay == (None if alone is None or age + alone > 604_800.0 else alone)
     assert not policy.is_expired(age + (delay or 0.0)) or delay is None
 

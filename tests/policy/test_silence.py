@@ -34,9 +34,9 @@ class Api:
         """Whether it is silent when the last one has ended."""
         for call in calls:
             self.now += call.pause
-            self.silence.began(self.now)
+            self.silence.call_began(self.now)
             self.now += call.seconds
-            self.silence.ended(self.now)
+            self.silence.call_ended(self.now)
             if call.end == "answered":
                 self.silence.forget(self.now)
             elif call.end == "unanswered":
@@ -108,17 +108,17 @@ def test_where_there_is_one_organization_alone_so_many_in_a_row_are() -> None:
 def test_it_is_known_while_the_next_call_still_hangs() -> None:
     api = Api()
     assert not api.calls(hung())
-    api.silence.began(api.now)
+    api.silence.call_began(api.now)
     assert [api.lasts(later) for later in (0.0, DEADLINE - 0.1, DEADLINE)] == [False, False, True]
 
 
 def test_many_calls_at_once_wait_no_longer_than_one() -> None:
     api = Api()
     for _ in range(50):
-        api.silence.began(api.now)
+        api.silence.call_began(api.now)
     assert not api.lasts(PATIENCE - 0.1), "and nobody knows yet whose fault it is"
     for _ in range(49):
-        api.silence.ended(api.now + DEADLINE)
+        api.silence.call_ended(api.now + DEADLINE)
     api.silence.unanswered(NOBODY)
     assert [api.lasts(later) for later in (PATIENCE - 0.1, PATIENCE)] == [False, True]
 

@@ -55,7 +55,7 @@ def _row(blocker: str, dependent: str, deleted: bool, distance: int) -> dict[str
 PUBLIC = ("organization", "assets", "outages", "internet_outages", "intel_requests", "parent_intel_requests", "address")
 
 
-def told(context: Context) -> dict[str, Any]:
+def template_facts(context: Context) -> dict[str, Any]:
     """What a template can say, in an order of its own."""
     values = {name: context.values[name] for name in PUBLIC}
     for name in ("intel_requests", "parent_intel_requests"):
@@ -74,7 +74,7 @@ def test_the_fast_and_the_slow_path_tell_the_same(platform: Platform) -> None:
         before = platform.calls["incident"]
         fast = await Bench(platform, current_incidents="on").gatherer.gather(unit())
         assert (before, platform.calls["incident"], platform.calls["current"]) == (1, 1, 1)
-        told_by.extend((told(slow), told(fast)))
+        told_by.extend((template_facts(slow), template_facts(fast)))
 
     run_timeless(both())
     assert told_by[0] == told_by[1]

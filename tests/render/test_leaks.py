@@ -118,7 +118,7 @@ FAILING = [
 ]
 
 
-def told(folder: Path, text: str, channel: str, facts: dict[str, Any]) -> str:
+def fault_text(folder: Path, text: str, channel: str, facts: dict[str, Any]) -> str:
     """What the fault says, nothing where it rendered."""
     files = {"a__webhook_json": text, "a__email_html": text, "a__email_subject": "", "a__email_txt": ""}
     try:
@@ -142,7 +142,7 @@ def facts(word: str) -> dict[str, Any]:
 @pytest.mark.parametrize("channel", ["webhook", "email"])
 @pytest.mark.parametrize("text", FAILING)
 def test_an_error_repeats_no_value_of_the_context(tmp_path: Path, text: str, channel: str) -> None:
-    said = told(tmp_path, text, channel, facts("canary4711 'quoted' <b>"))
+    said = fault_text(tmp_path, text, channel, facts("canary4711 'quoted' <b>"))
     assert "canary" not in said
     assert "4713271947" not in said
     assert "2026" not in said
@@ -155,16 +155,16 @@ WORDS = st.text(alphabet="abcXYZ09'\"{}<>%\\ \n.:_-é", min_size=12, max_size=40
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FAILING), WORDS, st.sampled_from(["webhook", "email"]))
 def test_no_error_contains_a_value(tmp_path: Path, text: str, word: str, channel: str) -> None:
-    said = told(tmp_path, text, channel, facts(f"c4n4ry{word}"))
+    said = fault_text(tmp_path, text, channel, facts(f"c4n4ry{word}"))
     assert "c4n4ry" not in said
     assert word not in said.replace(text, "")
 
 
 def test_an_error_names_file_line_type_and_names_of_the_template(tmp_path: Path) -> None:
-    assert told(tmp_path, "\n{{ record.nowhere }}", "webhook", facts("x" * 20)) == (
+    assert fault_text(tmp_path, "\n{{ record.nowhere }}", "webhook", facts("x" * 20)) == (
         "a/webhook.json.j2 line 2: a dict has no 'nowhere'"
     )
-    assert told(tmp_path, "{{ [1] | map('nonesuch') | list }}", "webhook", facts("x")) == (
+    assert fault_text(tmp_path, "{{ [1] | map('nonesuch') | list }}", "webhook", facts("x")) == (
         "a/webhook.json.j2 line 1: TemplateRuntimeError (nonesuch)"
     )
-    assert told(tmp_path, "{{ 'x' + 1 }}", "webhook", facts("x")) == "a/webhook.json.j2 line 1: TypeError"
+    assert fault_text(tmp_path, "{{ 'x' + 1 }}", "webhook", facts("x")) == "a/webhook.json.j2 line 1: TypeError"

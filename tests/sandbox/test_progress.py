@@ -89,13 +89,13 @@ async def test_progress_is_followed_to_the_end_which_is_shown() -> None:
     told, written = console(terminal=False)
     done = asyncio.Event()
 
-    def look() -> Report:
+    def current_report() -> Report:
         done.set()
         return SEEN
 
     with display(told) as shown:
         shown.every = 0.0
-        await follow(shown, done.wait(), look, deadline=60)
+        await follow(shown, done.wait(), current_report, deadline=60)
     assert written.getvalue().count("accepted") >= 1
 
 

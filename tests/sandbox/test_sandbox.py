@@ -13,8 +13,8 @@ import pytest
 
 from notification_sender.model.unit import decode
 from notification_sender.sandbox.control import Control
-from notification_sender.sandbox.inbox.inbox import Post
-from notification_sender.sandbox.inbox.mailbox import Letter
+from notification_sender.sandbox.inbox.inbox import ReceivedWebhook
+from notification_sender.sandbox.inbox.mailbox import ReceivedEmail
 from notification_sender.sandbox.inbox.samples import write_samples
 from notification_sender.sandbox.report import Report, report, summary
 from notification_sender.sandbox.sandbox import Sandbox
@@ -78,8 +78,10 @@ async def test_samples_are_files_that_a_person_can_open(tmp_path: Path) -> None:
     message.set_content("text")
     message.add_alternative("<p>Łódź</p>", subtype="html")
     async with Sandbox(tmp_path, incidents=3) as sandbox:
-        sandbox.inbox.posts.append(Post("hook-x", (("webhook-id", "n-1"),), b'{"type":"a"}', 0, 200, None))
-        sandbox.inbox.letters.append(Letter("a", ("b",), message.as_bytes(), 0))
+        sandbox.inbox.webhooks.append(
+            ReceivedWebhook("hook-x", (("webhook-id", "n-1"),), b'{"type":"a"}', 0, 200, None)
+        )
+        sandbox.inbox.emails.append(ReceivedEmail("a", ("b",), message.as_bytes(), 0))
         files = {it.name: it.read_bytes() for it in write_samples(sandbox.inbox, tmp_path / "samples")}
     assert json.loads(files["webhook.json"]) == {"headers": {"webhook-id": "n-1"}, "body": {"type": "a"}}
     assert files["email.html"].decode() == "<p>Łódź</p>\n"

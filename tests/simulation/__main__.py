@@ -19,7 +19,7 @@ def main() -> int:
     if asked.seed is not None:
         world = played(asked.seed)
         faults = wrong(world)
-        print("\n".join(world.history.told()))
+        print("\n".join(world.history.describe()))
         print(f"seed {asked.seed}:", faults or "nothing is wrong")
         return bool(faults)
     return _all(asked)

@@ -16,9 +16,9 @@ class History:
         self.lines.append((at, who, what, name, more))
 
     def digest(self) -> str:
-        return hashlib.sha256("\n".join(self.told()).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.describe()).encode()).hexdigest()
 
-    def told(self, name: str = "") -> Iterator[str]:
+    def describe(self, name: str = "") -> Iterator[str]:
         """All of it, or what was about ``name`` and what happened to everybody meanwhile."""
         for at, who, what, about, more in self.lines:
             if not name or about in {name, ""}:

@@ -11,7 +11,7 @@ from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.ports.ledger import Key
 from notification_sender.slices import cut
 from notification_sender.targets import Target
-from tests.simulation.books import Sending
+from tests.simulation.observer import Sending
 from tests.simulation.recipients import targets
 from tests.simulation.units import Unit, name_of
 from tests.simulation.world import World
@@ -27,20 +27,24 @@ Fault = tuple[str, str]
 def wrong(world: World) -> list[Fault]:
     """Everything that is wrong with how this seed went."""
     checks = (_unexpected, _left_over, _lost, _untrue, _uncounted, _unexplained, _overrun)
-    return [*world.books.wrong, *(fault for check in checks for fault in check(world))]
+    return [*world.observer.wrong, *(fault for check in checks for fault in check(world))]
 
 
 def story(world: World, faults: list[Fault]) -> str:
     """Of the first that is wrong, all that concerns it; of all the others, what."""
     name = next((name for name, _ in faults), "")
-    lines = [f"seed {world.seed}:", *(f"  {name or '-'}: {what}" for name, what in faults), *world.history.told(name)]
+    lines = [
+        f"seed {world.seed}:",
+        *(f"  {name or '-'}: {what}" for name, what in faults),
+        *world.history.describe(name),
+    ]
     return "\n".join(lines)
 
 
 def accepted_again(world: World) -> Counter[str]:
     """Acceptances after the first of each notification, by what led to them."""
     counts: Counter[str] = Counter()
-    for sendings in world.books.sendings.values():
+    for sendings in world.observer.sendings.values():
         accepted = [it for it in sendings if it.accepted is not None]
         counts.update(it.why[0] if it.why else "nothing" for it in accepted[:-1])
     return counts
@@ -65,8 +69,8 @@ def _uncounted(world: World) -> Iterator[Fault]:
 
 
 def _left_over(world: World) -> Iterator[Fault]:
-    if world.courier.pending or world.to_publish:
-        yield "", f"{world.courier.pending} messages are left after {world.loop.time():.0f} s"
+    if world.broker_links.pending or world.to_publish:
+        yield "", f"{world.broker_links.pending} messages are left after {world.loop.time():.0f} s"
 
 
 def _lost(world: World) -> Iterator[Fault]:
@@ -137,7 +141,7 @@ def _state(world: World, unit: WorkUnit) -> str | None:
 
 def _ended(world: World, name: str, state: str | None) -> bool:
     """What was accepted while the store could not be told is over as well: that is counted, and no more is promised."""
-    accepted = (it for it in world.books.sendings[name] if it.accepted is not None)
+    accepted = (it for it in world.observer.sendings[name] if it.accepted is not None)
     return state in OVER or any(it.why for it in accepted)
 
 
@@ -147,24 +151,24 @@ def _untrue(world: World) -> Iterator[Fault]:
     for message in world.broker.dead:
         letters[name_of(message.body)].append(message.headers.get("x-replayed", 0))
     for key, state in world.states.items():
-        if state == "delivered" and not any(it.accepted is not None for it in world.books.sendings[key.id]):
+        if state == "delivered" and not any(it.accepted is not None for it in world.observer.sendings[key.id]):
             yield key.id, "delivered, and nobody has it"
         if state == "dead" and not letters[key.id]:
             yield key.id, "dead without a dead letter"
-        sendings = world.books.sendings[key.id]
+        sendings = world.observer.sendings[key.id]
         last = max((it.life for it in sendings if it.accepted is not None), default=0)
         # Older letters may be left where its unit was moved back, and opened it as well.
         late = [it for it in letters[key.id] if it >= last]
         # A letter is written before the store is told: of a worker that was cut off in between another copy knows
         # nothing, and may be told. A person finds the letter, and moved back it is suppressed.
-        cut_off = sum(bool(it.why) for it in world.books.burials[key.id])
+        cut_off = sum(bool(it.why) for it in world.observer.burials[key.id])
         if state == "delivered" and len(late) > cut_off and not any(it.why for it in sendings):
             yield key.id, "delivered, and a dead letter"
 
 
 def _unexplained(world: World) -> Iterator[Fault]:
     """Accepted twice is what was promised in three cases only."""
-    for name, sendings in world.books.sendings.items():
+    for name, sendings in world.observer.sendings.items():
         accepted = [it for it in sendings if it.accepted is not None]
         for before, again in pairwise(accepted):
             if not before.excuses(again) and before.life == again.life:
@@ -176,7 +180,7 @@ def _told(sending: Sending) -> str:
 
 
 def _overrun(world: World) -> Iterator[Fault]:
-    for (organization, limit), moments in world.books.admitted.items():
+    for (organization, limit), moments in world.observer.admitted.items():
         if most := _most_above(limit, moments):
             yield "", f"{organization}, {limit.name}: {most:.2f} more than burst and rate"
 

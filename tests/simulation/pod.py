@@ -1,4 +1,4 @@
-"""One worker of the simulation: the real heart, and a wire on which all that it says to the outside may suffer."""
+"""One worker of the simulation: the real worker, and a wire on which all that it says to the outside may suffer."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from notification_sender.model.errors import Unready
 from notification_sender.ports.broker import Envelope, Lane
 from notification_sender.worker.worker import Worker
-from tests.simulation.books import Sending
 from tests.simulation.loop import Task
+from tests.simulation.observer import Sending
 from tests.virtual import START
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Pod:
         self.listeners: list[Callable[[str], None]] = []
         self.context = Context()
         self.context.run(POD.set, self)
-        self.heart: Worker
+        self.worker: Worker
 
     def now(self) -> float:
         return START + self.world.loop.time() + self.skew
@@ -117,7 +117,7 @@ class Pod:
 
     def _unready(self, fate: str, what: str, name: str, step: Step[Any]) -> Unready:
         self.world.tell(self.name, "unready", name, f"{what} {fate}")
-        self.world.books.happens(self, "unready", name)
+        self.world.observer.happens(self, "unready", name)
         if fate == "late":
             self.world.later(self.world.dice.choice((0.0, 0.1, 0.3, 1.0, 5.0)), step)
         return Unready(what)
@@ -126,21 +126,21 @@ class Pod:
         loop = self.world.loop
         self.world.tell(self.name, "frozen", "", seconds)
         self.thaw = max(self.thaw, loop.time() + seconds)
-        self.world.books.happens(self, "frozen")
+        self.world.observer.happens(self, "frozen")
         if seconds > HEARTBEAT:
-            loop.call_later(HEARTBEAT, self.world.courier.drop, self)
+            loop.call_later(HEARTBEAT, self.world.broker_links.drop, self)
 
     @property
     def busy(self) -> bool:
         """It has something in hand, or may find something in its socket once it thaws."""
-        return bool(self.heart.lanes.unsettled) or self.thaw > self.world.loop.time()
+        return bool(self.worker.lanes.unsettled) or self.thaw > self.world.loop.time()
 
     def begins(self, sending: Sending) -> None:
         """The store said yes; whoever is frozen meanwhile learns of it late."""
         if self.thaw > sending.began:
             sending.why.append("frozen")
         self.open.append(sending)
-        self.world.books.begins(sending)
+        self.world.observer.begins(sending)
 
     def begun(self, name: str) -> Sending:
         """The latest of that name, of which it has just learnt."""

@@ -19,10 +19,10 @@ from notification_sender.model.errors import (
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Dead, Receipt
 from notification_sender.model.unit import WorkUnit
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import matching_destinations
 from notification_sender.ports.channels import Begin
 from notification_sender.targets import Target
-from tests.simulation.books import Sending
+from tests.simulation.observer import Sending
 
 if TYPE_CHECKING:
     from tests.simulation.pod import Pod
@@ -110,10 +110,10 @@ class Channel:
 
     def _start(self, notification: Notification) -> Sending:
         if not notification.content:
-            self._world.books.wrong.append((notification.notification_id, "sent without a word"))
+            self._world.observer.wrong.append((notification.notification_id, "sent without a word"))
         sending = self._pod.begun(notification.notification_id)
         self._world.tell(self._pod.name, "sends", sending.name, notification.attempt)
-        self._world.books.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
+        self._world.observer.starts(sending, notification.attempt, self._world.loop.time(), held=self._held)
         return sending
 
     def _end(self, sending: Sending) -> None:
@@ -141,7 +141,7 @@ class Channel:
             case "lost" | "broken" | "late" as how:
                 sending.why.append("unknown")
                 if self._held:
-                    self._world.books.unknown[sending.name] = sending.life
+                    self._world.observer.unknown[sending.name] = sending.life
                 raise SendFailed(how, sent=Sent.UNKNOWN, ill=True)
         return Receipt("200")
 
@@ -185,4 +185,4 @@ class Composer:
 def targets(unit: WorkUnit) -> list[Target]:
     """Whom a unit reaches, in their order."""
     given = [Destination.model_validate(it) for it in unit.destinations or ()]
-    return [*map(Target, told(unit, given))]
+    return [*map(Target, matching_destinations(unit, given))]

@@ -1,4 +1,4 @@
-"""2,000 seeds of the real heart on memory, and some over the real scripts; and that this finds what it is for."""
+"""2,000 seeds of the real worker on memory, and some over the real scripts; and that this finds what it is for."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from notification_sender.adapters.memory.broker import Message
 from notification_sender.ports.ledger import Claim, Key
-from tests.simulation.books import Sending
 from tests.simulation.invariants import _untrue, wrong
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.observer import Sending
 from tests.simulation.running import all_played, judged, played
 from tests.simulation.stores import Plain, Scripted
 from tests.simulation.world import World
@@ -36,12 +36,12 @@ def test_a_letter_is_a_second_end_unless_its_worker_was_cut_off_before_the_store
     world = World(0, Plain)
     pod: Any = SimpleNamespace(open=[])
     claim = Claim(Key("o", "notification", "n"), "t", 1)
-    world.books.sendings["n"] = [Sending(pod, claim, 1.0, accepted=2.0)]
+    world.observer.sendings["n"] = [Sending(pod, claim, 1.0, accepted=2.0)]
     world.broker.dead.append(Message(b'{"notification_id": "n"}', {"x-reason": "exhausted"}))
-    world.books.buries(pod, "n")
+    world.observer.buries(pod, "n")
     if not cut_off:
-        world.books.records(pod, "n")
-    world.books.ends(pod, "killed", 1.5)
+        world.observer.records(pod, "n")
+    world.observer.ends(pod, "killed", 1.5)
     world.states = {claim.key: "delivered"}
     world.loop.close()
     assert [what for _, what in _untrue(world)] == ([] if cut_off else ["delivered, and a dead letter"])

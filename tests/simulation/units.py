@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from notification_sender.adapters.rabbitmq.headers import rfc3339
+from notification_sender.adapters.rabbitmq.headers import format_epoch
 from tests.simulation.recipients import DEADLY, LATENCIES, TEMPERS
 from tests.virtual import START
 
@@ -69,9 +69,9 @@ def _unit(dice: Random, number: int, organizations: list[list[dict[str, Any]]], 
     }
     at = dice.uniform(0, spread)
     if dice.random() < 0.1:
-        unit["not_before"] = rfc3339(START + at + dice.uniform(0, 20))
+        unit["not_before"] = format_epoch(START + at + dice.uniform(0, 20))
     if dice.random() < 0.1:
-        unit["expires_at"] = rfc3339(START + at + dice.uniform(0, 60))
+        unit["expires_at"] = format_epoch(START + at + dice.uniform(0, 60))
     if dice.random() < 0.02:
         unit["kind"] = "odd"
     if dice.random() < 0.005:

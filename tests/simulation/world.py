@@ -10,13 +10,13 @@ from notification_sender.adapters.memory.broker import MemoryBroker, Message
 from notification_sender.ports.broker import Lane
 from notification_sender.ports.ledger import Key
 from tests.oracles.fleet import MemoryFleet
-from tests.simulation.books import Books
-from tests.simulation.courier import Courier
+from tests.simulation.broker_links import BrokerLinks
 from tests.simulation.faults import Faults
-from tests.simulation.heart import METRICS, heart
 from tests.simulation.history import History
 from tests.simulation.loop import Loop, Task
+from tests.simulation.observer import Observer
 from tests.simulation.pod import POD, Pod
+from tests.simulation.simulated_worker import METRICS, build_worker
 from tests.simulation.stores import Plain, Scripted
 from tests.simulation.units import Unit, drawn, name_of
 from tests.virtual import START
@@ -37,12 +37,12 @@ class World:
     def __init__(self, seed: int, make_ledger: MakeLedger = Plain) -> None:
         self.seed, self.dice, self.loop = seed, Random(seed), Loop()
         self.loop.set_task_factory(self._made)  # type: ignore[arg-type]
-        self.faults, self.history, self.books = Faults(self.dice), History(), Books()
+        self.faults, self.history, self.observer = Faults(self.dice), History(), Observer()
         self.broker = MemoryBroker(clock=self)
         self.ledger = make_ledger(self)
         self.states: dict[Key, str] = {}
         self.fleet = MemoryFleet(clock=self, period=1.0)
-        self.courier = Courier(self, self.broker)
+        self.broker_links = BrokerLinks(self, self.broker)
         self.pods: list[Pod] = []
         self.ended: list[Pod] = []
         self.idle = asyncio.Event()
@@ -81,7 +81,7 @@ class World:
         return self
 
     async def _run(self) -> None:
-        await self.courier.open()
+        await self.broker_links.open()
         for _ in range(PODS):
             self._start()
         for unit in self.units:
@@ -100,7 +100,7 @@ class World:
         await self.sleep(LOOK)
 
     async def _over(self) -> bool:
-        if self.courier.pending or self.to_publish:
+        if self.broker_links.pending or self.to_publish:
             self.idle.clear()
             try:
                 await asyncio.wait_for(self.idle.wait(), LIMIT - self.loop.time())
@@ -109,7 +109,7 @@ class World:
         if len(self.history.lines) >= MOST:
             return True
         await self.sleep(LOOK)
-        if self.courier.pending or self.to_publish or self.on_the_way or any(it.busy for it in self.pods):
+        if self.broker_links.pending or self.to_publish or self.on_the_way or any(it.busy for it in self.pods):
             return False
         if self.moves and self.broker.dead:
             self.moves -= 1
@@ -156,10 +156,10 @@ class World:
 
     def _start(self) -> None:
         pod = Pod(self, f"w{next(self._names)}", self.dice.choice((0.0, 0.0, 0.03, -0.4, 0.7)))
-        pod.heart = heart(pod, held=self.held)
+        pod.worker = build_worker(pod, held=self.held)
         self.pods.append(pod)
         self.tell(pod.name, "started")
-        pod.spawn(pod.heart.start())
+        pod.spawn(pod.worker.start())
 
     def kill(self, pod: Pod, *, again: bool = True) -> None:
         """Nothing that it does from now on reaches anybody."""
@@ -168,14 +168,14 @@ class World:
         self.tell(pod.name, "killed")
         self._end(pod, "killed")
         if again:
-            self.loop.call_later(self.dice.uniform(0, 5), self.courier.drop, pod, context=Context())
+            self.loop.call_later(self.dice.uniform(0, 5), self.broker_links.drop, pod, context=Context())
             self.loop.call_later(self.dice.uniform(0, 10), self._start, context=Context())
 
     def _stop(self) -> None:
         if self.pods:
             pod = self.pods[0]
             self.tell(pod.name, "asked to stop")
-            closing = pod.spawn(pod.heart.close(self.dice.choice((3.0, 10.0, 25.0))))
+            closing = pod.spawn(pod.worker.close(self.dice.choice((3.0, 10.0, 25.0))))
             closing.add_done_callback(lambda _: self._stopped(pod))
             if self.dice.random() < 0.2:
                 self.loop.call_later(1.0, closing.cancel)
@@ -185,11 +185,11 @@ class World:
         if not pod.dead:
             self.tell(pod.name, "stopped")
             self._end(pod, "stopped")
-            self.courier.drop(pod)
+            self.broker_links.drop(pod)
             self._start()
 
     def _end(self, pod: Pod, how: str) -> None:
-        self.books.ends(pod, how, self.loop.time())
+        self.observer.ends(pod, how, self.loop.time())
         pod.dead = True
         self.pods.remove(pod)
         self.ended.append(pod)
@@ -208,8 +208,8 @@ class World:
         self._away[whom] = self.loop.time() + seconds
         if whom == "broker":
             for pod in self.pods:
-                self.courier.drop(pod)
-            self.loop.call_later(seconds + 0.001, self.courier.hand_out_soon)
+                self.broker_links.drop(pod)
+            self.loop.call_later(seconds + 0.001, self.broker_links.hand_out_soon)
 
     # --- work ---------------------------------------------------------------------------------------------
 

@@ -36,11 +36,11 @@ def _written(value: object) -> bytes:
 def bulk_that_refuses(ids: set[str]) -> Callable[[bytes, str, Mapping[str, Any]], web.Response]:
     """A bulk call of which one id is in ``ids`` is refused as a whole (422)."""
 
-    def bulk(body: bytes, field: str, shelf: Mapping[str, Any]) -> web.Response:
+    def bulk(body: bytes, field: str, records: Mapping[str, Any]) -> web.Response:
         asked = orjson.loads(body)[field]
         if ids.intersection(asked):
             return answer({"detail": "one of them is no id"}, 422)
-        return answer([shelf[it] for it in dict.fromkeys(asked) if it in shelf])
+        return answer([records[it] for it in dict.fromkeys(asked) if it in records])
 
     return bulk
 

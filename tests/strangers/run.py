@@ -62,7 +62,7 @@ class Report:
     def ratio(self) -> float:
         return self.among / self.alone if self.alone else 0.0
 
-    def told(self) -> str:
+    def describe(self) -> str:
         head = f"seed {self.seed}, {self.count} cases: {len(self.faults)} faults"
         again = f"one of them again: python -m tests.strangers --seed {self.seed} --count {self.count} --only CASE"
         return "\n".join((head, *(f"  {it}" for it in self.faults), again))
@@ -118,11 +118,11 @@ class Run:
         try:
             async with patience(GOOD_WITHIN):
                 while not all(self._rig.inbox.accepted.get(id_) for id_ in ids):
-                    await self._rig.inbox.receives(len(self._rig.inbox.posts) + 1)
+                    await self._rig.inbox.receives(len(self._rig.inbox.webhooks) + 1)
         except TimeoutError:
             missing = sum(not self._rig.inbox.accepted.get(id_) for id_ in ids)
             self._report.faults.append(f"{missing} of {len(ids)} good ones are not delivered{_in_hand(ends)}")
-        came = {it.notification_id: it.arrived for it in reversed(self._rig.inbox.posts) if it.accepted}
+        came = {it.notification_id: it.arrived for it in reversed(self._rig.inbox.webhooks) if it.accepted}
         arrived = {id_: came.get(id_, time.time()) for id_ in ids}
         waits = [at - self._rig.accounts.confirmed[id_].at for id_, at in arrived.items()]
         return max(arrived.values()) - begun, waits

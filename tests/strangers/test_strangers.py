@@ -24,7 +24,7 @@ NOWHERE = Ground(
 )
 
 
-def told(seed: int, count: int = 400) -> list[tuple[object, ...]]:
+def drawn_cases(seed: int, count: int = 400) -> list[tuple[object, ...]]:
     """All that leaves us for each case."""
     return [
         (it.kind, it.body, it.encoded, it.copies, it.answer, it.dialogue, it.resolved, it.ends, _records(it))
@@ -37,8 +37,8 @@ def _records(odd: Draft) -> list[object]:
 
 
 def test_a_seed_gives_the_same_cases_and_another_one_others() -> None:
-    assert told(7) == told(7)
-    assert told(7) != told(8)
+    assert drawn_cases(7) == drawn_cases(7)
+    assert drawn_cases(7) != drawn_cases(8)
 
 
 def test_a_long_run_has_every_kind_and_a_short_one_none_that_is_rare() -> None:
@@ -137,4 +137,4 @@ async def test_whatever_strangers_do_the_good_are_delivered_and_each_odd_case_ha
         ]
         report = await Run(rig, stage, odd, Report(options.seed, options.count)).play()
     options.record(orjson.dumps(asdict(report)))
-    assert not report.faults, report.told()
+    assert not report.faults, report.describe()

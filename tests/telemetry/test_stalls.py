@@ -1,4 +1,4 @@
-"""Who held the loop: we, or the machine."""
+"""The cause of a stall: our own work, a call that waits, or the machine."""
 
 import asyncio
 import threading
@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_sender.telemetry import stalls
-from notification_sender.telemetry.lag import Beat, Stall
+from notification_sender.telemetry.lag import LoopMonitor, Stall
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.telemetry.stalls import DEAD, TICK, Watchdog
+from notification_sender.telemetry.stalls import CHECK_SECONDS, STUCK_SECONDS, Watchdog
 
 HELD = 0.8
 
@@ -24,25 +24,25 @@ class Watched:
 
     def __init__(self) -> None:
         self.causes: list[str] = []
-        self.told = threading.Event()
-        self.beat = Beat(Metrics().lag)
-        self.dog = Watchdog(self.beat, self._count)
+        self.counted = threading.Event()
+        self.monitor = LoopMonitor(Metrics().lag)
+        self.dog = Watchdog(self.monitor, self._count)
 
     def _count(self, cause: str) -> None:
         self.causes.append(cause)
-        self.told.set()
+        self.counted.set()
 
-    async def said(self) -> None:
-        while not self.told.is_set():  # noqa: ASYNC110 - another thread sets it
-            await asyncio.sleep(TICK)
+    async def has_reported(self) -> None:
+        while not self.counted.is_set():  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(CHECK_SECONDS)
 
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Watched]:
     it = Watched()
-    watching = asyncio.create_task(it.beat.watch())
+    watching = asyncio.create_task(it.monitor.watch())
     it.dog.start()
-    await asyncio.sleep(3 * TICK)
+    await asyncio.sleep(3 * CHECK_SECONDS)
     yield it
     it.dog.stop()
     watching.cancel()
@@ -60,11 +60,11 @@ def wait_for_too_long() -> None:
 
 
 @pytest.mark.parametrize(("hold", "cause"), [(compute_for_too_long, "work"), (wait_for_too_long, "blocked")])
-async def test_it_tells_once_of_what_held_the_loop_and_where(hold: Callable[[], None], cause: str) -> None:
+async def test_a_stall_is_reported_once_with_its_cause_and_place(hold: Callable[[], None], cause: str) -> None:
     with capture_logs() as logs:
         async with watched() as it:
             hold()
-            await it.said()
+            await it.has_reported()
     [line] = [log for log in logs if log["event"] == "loop.stalled"]
     assert it.causes == [line["cause"]]
     assert line["cause"] in {cause, "machine"}  # where it is busy besides, most of the time is its
@@ -72,62 +72,64 @@ async def test_it_tells_once_of_what_held_the_loop_and_where(hold: Callable[[], 
     assert line["ms"] >= line["own_ms"] >= 500
 
 
-class Held:
-    """A beat that does not come, as the watchdog sees it."""
+class BlockedLoop:
+    """A monitor whose loop makes no progress, as the watchdog sees it."""
 
     def __init__(self) -> None:
-        self.number, self.late, self.thread = 0, 0.0, threading.current_thread()
+        self.checks, self.late, self.thread = 0, 0.0, threading.current_thread()
         self.stalls: deque[Stall] = deque()
 
     def ends(self, stall: Stall) -> None:
-        self.number, self.late = self.number + 1, 0.0
+        self.checks, self.late = self.checks + 1, 0.0
         self.stalls.append(stall)
 
 
-def looking(monkeypatch: pytest.MonkeyPatch, looks: int, apart: float, wanted: float) -> tuple[Held, Any]:
-    """So many looks, each so late; in each the loop's thread wanted the processor for so long. What it counted."""
-    clock, kept, beat, causes = [100.0], [0.0], Held(), []
+def watch(monkeypatch: pytest.MonkeyPatch, checks: int, apart: float, wanted: float) -> tuple[BlockedLoop, Any]:
+    """Check ``checks`` times, ``apart`` s apart; each time the thread has waited ``wanted`` s for a processor."""
+    clock, kept, monitor, causes = [100.0], [0.0], BlockedLoop(), []
     monkeypatch.setattr(stalls.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(stalls, "_ran", lambda _: (0.0, kept[0]))
-    dog = Watchdog(beat, causes.append)  # type: ignore[arg-type]
-    dog.look()
-    for _ in range(looks):
+    monkeypatch.setattr(stalls, "_cpu_times", lambda _: (0.0, kept[0]))
+    dog = Watchdog(monitor, causes.append)  # type: ignore[arg-type]
+    dog.check()
+    for _ in range(checks):
         clock[0] += apart
         kept[0] += wanted
-        beat.late += apart
-        dog.look()
-    return beat, (dog, causes)
+        monitor.late += apart
+        dog.check()
+    return monitor, (dog, causes)
 
 
 def test_a_process_that_was_stopped_blames_the_machine_and_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat, (dog, causes) = looking(monkeypatch, looks=2, apart=30.0, wanted=0.0)
-    assert dog.stuck < DEAD
-    beat.ends(Stall(60.0, 0.1))
-    dog.look()
+    monitor, (dog, causes) = watch(monkeypatch, checks=2, apart=30.0, wanted=0.0)
+    assert dog.stuck < STUCK_SECONDS
+    monitor.ends(Stall(60.0, 0.1))
+    dog.check()
     assert causes == ["machine"]
     assert dog.stuck == 0
 
 
 def test_a_thread_that_others_kept_from_the_processor_blames_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat, (dog, causes) = looking(monkeypatch, looks=20, apart=TICK, wanted=TICK)
-    beat.ends(Stall(20 * TICK, 0.01))
-    dog.look()
+    monitor, (dog, causes) = watch(monkeypatch, checks=20, apart=CHECK_SECONDS, wanted=CHECK_SECONDS)
+    monitor.ends(Stall(20 * CHECK_SECONDS, 0.01))
+    dog.check()
     assert causes == ["machine"]
 
 
-def test_a_loop_that_never_goes_on_is_told_of_once_and_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat, (dog, causes) = looking(monkeypatch, looks=round(2 * DEAD / TICK), apart=TICK, wanted=0.0)
+def test_a_loop_that_never_goes_on_is_reported_once_and_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, (dog, causes) = watch(
+        monkeypatch, checks=round(2 * STUCK_SECONDS / CHECK_SECONDS), apart=CHECK_SECONDS, wanted=0.0
+    )
     assert causes == ["blocked"]
-    assert dog.stuck >= DEAD
-    beat.ends(Stall(2 * DEAD, 0.01))
-    dog.look()
+    assert dog.stuck >= STUCK_SECONDS
+    monitor.ends(Stall(2 * STUCK_SECONDS, 0.01))
+    dog.check()
     assert (causes, dog.stuck) == (["blocked"], 0)
 
 
-def test_a_watchdog_that_looks_no_more_is_stuck_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, (dog, _) = looking(monkeypatch, looks=1, apart=TICK, wanted=0.0)
+def test_a_watchdog_that_checks_no_more_is_stuck_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (dog, _) = watch(monkeypatch, checks=1, apart=CHECK_SECONDS, wanted=0.0)
     monkeypatch.setattr(stalls.time, "monotonic", lambda: 200.0)
-    assert dog.stuck > DEAD
+    assert dog.stuck > STUCK_SECONDS
 
 
 async def test_a_stack_names_places_and_no_values() -> None:

@@ -1,4 +1,4 @@
-"""The whole heart on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
+"""The whole worker on memory and a clock that jumps: what a day of trouble does runs in milliseconds."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from notification_sender.model.errors import SchemaViolation, SubjectNotFound, U
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Receipt
 from notification_sender.model.unit import WorkUnit, subject_fields
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import matching_destinations
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import RetryPolicy, Schedule
 from notification_sender.ports.channels import Begin
@@ -27,7 +27,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.targets import Target
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
 from tests.oracles.fleet import MemoryFleet
@@ -113,7 +113,7 @@ class Composer:
         self.faults: deque[Exception] = deque()
         self.composed: list[WorkUnit] = []
         self.refusals: dict[str, str] = {}
-        """By unit: why it is refused at the door."""
+        """By unit: why it is refused before it is composed."""
         self.listed = False
         """Whether the destinations are their organization's own."""
 
@@ -126,7 +126,7 @@ class Composer:
         if self.faults:
             raise self.faults.popleft()
         given = [Destination.model_validate(it) for it in unit.destinations or ()]
-        targets = [*map(Target, told(unit, given))]
+        targets = [*map(Target, matching_destinations(unit, given))]
         return Composition(targets, lambda it: Composed(self._notification(unit, it.destination)))
 
     def _notification(self, unit: WorkUnit, destination: Destination) -> Notification:
@@ -165,10 +165,10 @@ class Away:
         return call
 
 
-class Body:
+class WorkerHarness:
     """One worker on memory, with everything a test wants to look at."""
 
-    rooms: Mapping[str, Room] = {}
+    bulkheads: Mapping[str, ChannelBulkhead] = {}
 
     def __init__(self, clock: VirtualClock, **pace: Any) -> None:
         self.clock = clock
@@ -191,8 +191,8 @@ class Body:
         self.hold_unknown: set[str] = set()
         self.metrics = Metrics()
         self.fleet = MemoryFleet(clock=clock, period=1.0)
-        self.news = MemoryPubSub()
-        self.heart = self.another(**pace)
+        self.pubsub = MemoryPubSub()
+        self.worker = self.another(**pace)
 
     def another(self, **pace: Any) -> Worker:
         """One more worker on the same broker and ledger."""
@@ -206,7 +206,7 @@ class Body:
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
         )
-        self.hosts = Hosts(fleet=self.fleet, news=self.news, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
+        self.hosts = Hosts(fleet=self.fleet, pubsub=self.pubsub, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
         leases = LeaseKeeper(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
         deliverer = Deliverer(
             admissions=Admissions(
@@ -233,7 +233,7 @@ class Body:
             relevance=Relevance(gatherers=self.gatherers, clock=self.clock, metrics=self.metrics),
             leases=leases,
             metrics=self.metrics,
-            rooms=self.rooms,
+            bulkheads=self.bulkheads,
         )
 
     async def publish(
@@ -261,7 +261,7 @@ class Body:
 
     def idle(self) -> bool:
         """Nothing in hand, nothing waiting, nothing parked."""
-        return not (self.heart.lanes.unsettled or self.pending)
+        return not (self.worker.lanes.unsettled or self.pending)
 
     @property
     def pending(self) -> int:
@@ -271,9 +271,9 @@ class Body:
 
 
 @pytest.fixture
-async def body() -> Any:
-    body = Body(VirtualClock())
-    await body.heart.start()
-    yield body
-    await body.heart.close(0.0)
-    await body.broker.close()
+async def harness() -> Any:
+    harness = WorkerHarness(VirtualClock())
+    await harness.worker.start()
+    yield harness
+    await harness.worker.close(0.0)
+    await harness.broker.close()

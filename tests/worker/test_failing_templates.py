@@ -22,7 +22,7 @@ from notification_sender.render import Renderer
 from notification_sender.render.failing import IN_A_ROW, FailingTemplates
 from tests.context.fakes import CountingSharedCache, cache_of
 from tests.virtual import VirtualClock
-from tests.worker.conftest import Body
+from tests.worker.conftest import WorkerHarness
 
 WELL = '{"status": {{ incident.status | tojson }}}'
 BROKEN = '{"status": {{ incident.state | tojson }}}'
@@ -33,8 +33,8 @@ LONGEST_PAUSE = 60.0
 class World:
     """Two sources, how often each was asked for, and workers that render by the templates of ``folder``."""
 
-    def __init__(self, body: Body, folder: Path) -> None:
-        self.body = body
+    def __init__(self, harness: WorkerHarness, folder: Path) -> None:
+        self.harness = harness
         self.folder = folder
         self.incident: Any = {"organization_id": "org-1", "status": "open"}
         self.organization: Any = {"destinations": [HOOK | {"destination_id": "own"}]}
@@ -49,17 +49,17 @@ class World:
 
     async def restart(self) -> None:
         """One worker in place of the one before; it reads its templates now."""
-        await self.body.heart.close(10.0)
-        self.body.composer = self._composer()
-        self.body.heart = self.body.another()
-        await self.body.heart.start()
+        await self.harness.worker.close(10.0)
+        self.harness.composer = self._composer()
+        self.harness.worker = self.harness.another()
+        await self.harness.worker.start()
 
     async def mend(self) -> None:
         self.write(intel=WELL)
         await self.restart()
 
     def _composer(self) -> Any:
-        body, none = self.body, None
+        body, none = self.harness, None
         cache = cache_of(body.clock, CountingSharedCache(body.clock))
         body.gatherers["intel"] = Gatherer(recipe=self._recipe(), resources={}, cache=cache, timeout=20.0)
         given: Any = dict.fromkeys(("transport", "secrets", "trust_store", "tokens", "notices"), none)
@@ -105,32 +105,32 @@ class World:
         for number in range(first, first + count):
             own = {"destinations": [HOOK | {"destination_id": f"hook-{number}"}]} | fields
             about = {"work_unit_id": f"wu-{number}", "incident_id": f"inc-{number}"}
-            await self.body.publish(occurred_at="2026-03-06T08:00:00Z", **about, **own)
+            await self.harness.publish(occurred_at="2026-03-06T08:00:00Z", **about, **own)
 
     async def letters(self, count: int) -> list[Message]:
-        await self.body.clock.until(lambda: len(self.body.broker.dead) == count, 300.0)
-        letters = list(self.body.broker.dead)
-        self.body.broker.dead.clear()
+        await self.harness.clock.until(lambda: len(self.harness.broker.dead) == count, 300.0)
+        letters = list(self.harness.broker.dead)
+        self.harness.broker.dead.clear()
         return letters
 
     async def move_back(self, *letters: Message) -> None:
         for letter in letters:
-            await self.body.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
+            await self.harness.broker.publish(letter.body, letter.headers, Lane.NOTIFICATIONS)
 
     @property
-    def told(self) -> Counter[str]:
-        return Counter(it.destination.destination_id for _, it in self.body.channel.sends)
+    def sent_to(self) -> Counter[str]:
+        return Counter(it.destination.destination_id for _, it in self.harness.channel.sends)
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> Any:
-    body = Body(VirtualClock())
-    world = World(body, tmp_path)
-    await body.heart.start()
+    harness = WorkerHarness(VirtualClock())
+    world = World(harness, tmp_path)
+    await harness.worker.start()
     await world.restart()
     yield world
-    await body.heart.close(0.0)
-    await body.broker.close()
+    await harness.worker.close(0.0)
+    await harness.broker.close()
 
 
 def hooks(*numbers: int) -> Counter[str]:
@@ -138,7 +138,7 @@ def hooks(*numbers: int) -> Counter[str]:
 
 
 async def put_off(world: World, count: int) -> None:
-    await world.body.clock.until(lambda: len(world.body.broker._delayed) == count)
+    await world.harness.clock.until(lambda: len(world.harness.broker._delayed) == count)
 
 
 async def test_twenty_die_the_rest_waits_and_after_the_mend_all_are_told_once(world: World) -> None:
@@ -152,10 +152,10 @@ async def test_twenty_die_the_rest_waits_and_after_the_mend_all_are_told_once(wo
     assert world.failing.out == ["intel/webhook"]
     await world.mend()
     await world.move_back(*letters)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(100)
-    assert not world.body.broker.dead
-    states = Counter((key.kind, it.state) for key, it in world.body.memory.records.items())
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(100)
+    assert not world.harness.broker.dead
+    states = Counter((key.kind, it.state) for key, it in world.harness.memory.records.items())
     assert states["notification", "delivered"] == states["unit", "done"] == 100
 
 
@@ -164,13 +164,13 @@ async def test_what_waits_costs_no_call_and_one_at_a_time_finds_out_at_most_once
     await world.letters(IN_A_ROW)
     await world.publish(80, first=IN_A_ROW)
     await put_off(world, 80)
-    began, rendered, asked = world.body.clock.now(), world.rendered, world.calls["incident"]
-    await world.body.clock.until(lambda: world.body.clock.now() > began + 3600.0)
+    began, rendered, asked = world.harness.clock.now(), world.rendered, world.calls["incident"]
+    await world.harness.clock.until(lambda: world.harness.clock.now() > began + 3600.0)
     # 1, 2, 4 … 32 s, then a minute, with a fifth more or less; each asks for its own incident.
     found_out = world.rendered - rendered
     assert 3600.0 / (2 * LONGEST_PAUSE) <= found_out <= 6 + 3600.0 / (0.8 * LONGEST_PAUSE)
     assert world.calls["incident"] - asked <= found_out
-    assert not world.body.broker.dead
+    assert not world.harness.broker.dead
 
 
 async def test_only_who_is_told_by_that_template_waits(world: World) -> None:
@@ -178,11 +178,11 @@ async def test_only_who_is_told_by_that_template_waits(world: World) -> None:
     await world.letters(IN_A_ROW)
     both = [HOOK | {"destination_id": "bad"}, HOOK | {"destination_id": "good", "template": "other"}]
     await world.publish(1, first=50, destinations=both)
-    await world.body.clock.until(lambda: bool(world.told))
-    assert world.told == {"good": 1}
+    await world.harness.clock.until(lambda: bool(world.sent_to))
+    assert world.sent_to == {"good": 1}
     await world.mend()
-    await world.body.clock.until(world.body.idle)
-    assert world.told == {"good": 1, "bad": 1}
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == {"good": 1, "bad": 1}
 
 
 async def test_one_that_is_rendered_in_between_makes_the_row_begin_again(world: World) -> None:
@@ -192,9 +192,9 @@ async def test_one_that_is_rendered_in_between_makes_the_row_begin_again(world: 
         await world.publish(19, first=start, event="odd")
         await world.letters(19)
         await world.publish(1, first=start + 19)
-        await world.body.clock.until(world.body.idle)
+        await world.harness.clock.until(world.harness.idle)
     assert not world.failing.out
-    assert sum(world.told.values()) == 5
+    assert sum(world.sent_to.values()) == 5
 
 
 async def test_a_unit_that_can_be_rendered_ends_the_wait_of_all(world: World) -> None:
@@ -203,8 +203,8 @@ async def test_a_unit_that_can_be_rendered_ends_the_wait_of_all(world: World) ->
     await world.publish(IN_A_ROW, event="odd")
     await world.letters(IN_A_ROW)
     await world.publish(30, first=100)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(100, 130)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(100, 130)
     assert not world.failing.out
 
 
@@ -220,9 +220,9 @@ async def test_a_kind_that_is_left_out_for_a_channel_is_suppressed_there_and_tol
     await world.restart()
     own = [HOOK | {"destination_id": "out"}, HOOK | {"destination_id": "own", "template": "other"}]
     await world.publish(30, destinations=own)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == {"own": 30}
-    suppressed = [it for it in world.body.memory.records.values() if it.state == "suppressed"]
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == {"own": 30}
+    suppressed = [it for it in world.harness.memory.records.values() if it.state == "suppressed"]
     assert (len(suppressed), {it.text for it in suppressed}) == (30, {"channel_left_out out"})
     assert not world.failing.out
 
@@ -230,7 +230,7 @@ async def test_a_kind_that_is_left_out_for_a_channel_is_suppressed_there_and_tol
 async def test_a_unit_that_says_no_time_speaks_against_no_template(world: World) -> None:
     for number in range(50):
         own = {"work_unit_id": f"wu-{number}", "destinations": [HOOK | {"destination_id": f"hook-{number}"}]}
-        await world.body.publish(**own)
+        await world.harness.publish(**own)
     await world.letters(50)
     assert not world.failing.out
 
@@ -243,13 +243,13 @@ async def test_a_letter_that_was_never_rendered_is_composed_anew_for_its_destina
     assert carried.unit is not None
     assert [it["destination_id"] for it in carried.unit["destinations"]] == ["bad"]
     world.incident = world.incident | {"status": "over"}
-    await world.body.clock.until(world.body.idle)
-    world.body.clock.jump(61.0)
+    await world.harness.clock.until(world.harness.idle)
+    world.harness.clock.jump(61.0)
     await world.mend()
     await world.move_back(letter, letter)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == {"good": 1, "bad": 1}
-    sent = world.body.channel.sends[-1][1]
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == {"good": 1, "bad": 1}
+    sent = world.harness.channel.sends[-1][1]
     assert (sent.notification_id, sent.replays) == (carried.notification_id, 1)
     assert orjson.loads(sent.content["json"])["data"] == {"status": "over"}
 
@@ -259,11 +259,11 @@ async def test_published_again_after_the_mend_it_is_done_already(world: World) -
     [letter] = await world.letters(1)
     await world.mend()
     await world.publish(1)
-    await world.body.clock.until(world.body.idle)
-    assert not world.told
+    await world.harness.clock.until(world.harness.idle)
+    assert not world.sent_to
     await world.move_back(letter)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(1)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(1)
 
 
 async def test_what_an_organization_does_not_have_any_more_is_not_told(world: World) -> None:
@@ -272,9 +272,9 @@ async def test_what_an_organization_does_not_have_any_more_is_not_told(world: Wo
     await world.mend()
     world.organization = {"destinations": [HOOK | {"destination_id": "another"}]}
     await world.move_back(letter)
-    await world.body.clock.until(world.body.idle)
-    assert not world.told
-    record = world.body.memory.records[Key("org-1", "notification", decode(letter.body).notification_id)]
+    await world.harness.clock.until(world.harness.idle)
+    assert not world.sent_to
+    record = world.harness.memory.records[Key("org-1", "notification", decode(letter.body).notification_id)]
     assert (record.state, record.text) == ("suppressed", "destination_removed own")
 
 
@@ -286,8 +286,8 @@ async def test_a_record_that_was_mended_meanwhile_is_told(world: World) -> None:
     world.organization = {"destinations": [HOOK | {"destination_id": "own"}]}
     await world.mend()
     await world.move_back(letter)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == {"own": 1}
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == {"own": 1}
 
 
 async def test_a_record_that_came_with_its_unit_can_be_mended_in_the_letter(world: World) -> None:
@@ -297,9 +297,9 @@ async def test_a_record_that_came_with_its_unit_can_be_mended_in_the_letter(worl
     body = orjson.loads(letter.body)
     assert body["unit"]["destinations"] == [odd]
     body["unit"]["destinations"] = [HOOK | {"destination_id": "odd", "template": "other"}]
-    await world.body.broker.publish(orjson.dumps(body), letter.headers, Lane.NOTIFICATIONS)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == {"odd": 1, "good": 1}
+    await world.harness.broker.publish(orjson.dumps(body), letter.headers, Lane.NOTIFICATIONS)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == {"odd": 1, "good": 1}
 
 
 async def test_another_organizations_incident_is_not_told_of_either(world: World) -> None:
@@ -307,10 +307,10 @@ async def test_another_organizations_incident_is_not_told_of_either(world: World
     [letter] = await world.letters(1)
     await world.mend()
     world.incident = world.incident | {"organization_id": "org-2"}
-    world.body.clock.jump(61.0)
+    world.harness.clock.jump(61.0)
     await world.move_back(letter)
     assert [it.headers["x-reason"] for it in await world.letters(1)] == ["tenant_mismatch"]
-    assert not world.told
+    assert not world.sent_to
 
 
 @pytest.mark.parametrize("field", ["organization_id", "work_unit_id"])
@@ -320,9 +320,9 @@ async def test_a_unit_that_is_not_its_own_is_not_composed(world: World, field: s
     await world.mend()
     body = orjson.loads(letter.body)
     body["unit"][field] = "another"
-    await world.body.broker.publish(orjson.dumps(body), letter.headers, Lane.NOTIFICATIONS)
+    await world.harness.broker.publish(orjson.dumps(body), letter.headers, Lane.NOTIFICATIONS)
     assert [it.headers["x-reason"] for it in await world.letters(1)] == ["render"]
-    assert not world.told
+    assert not world.sent_to
 
 
 async def test_what_expired_while_it_waited_is_not_told(world: World) -> None:
@@ -330,10 +330,10 @@ async def test_what_expired_while_it_waited_is_not_told(world: World) -> None:
     await world.letters(IN_A_ROW)
     await world.publish(1, first=50, expires_at="2026-03-06T09:00:00Z")
     await put_off(world, 1)
-    world.body.clock.jump(3600.0)
-    await world.body.clock.until(world.body.idle)
-    assert not world.told
-    assert not world.body.broker.dead
+    world.harness.clock.jump(3600.0)
+    await world.harness.clock.until(world.harness.idle)
+    assert not world.sent_to
+    assert not world.harness.broker.dead
 
 
 async def test_an_api_that_is_away_when_a_letter_is_moved_back_is_waited_for(world: World) -> None:
@@ -341,15 +341,15 @@ async def test_an_api_that_is_away_when_a_letter_is_moved_back_is_waited_for(wor
     [letter] = await world.letters(1)
     await world.mend()
     well, world.incident = world.incident, ContextUnavailable("incidents: 503")
-    world.body.clock.jump(61.0)
+    world.harness.clock.jump(61.0)
     await world.move_back(letter)
-    began = world.body.clock.now()
+    began = world.harness.clock.now()
     asked = world.calls["incident"]
-    await world.body.clock.until(lambda: world.body.clock.now() > began + 600.0)
+    await world.harness.clock.until(lambda: world.harness.clock.now() > began + 600.0)
     assert world.calls["incident"] - asked <= 60
     world.incident = well
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(1)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(1)
 
 
 async def test_how_long_a_template_failed_does_not_count_as_trouble_of_an_api(world: World) -> None:
@@ -357,15 +357,15 @@ async def test_how_long_a_template_failed_does_not_count_as_trouble_of_an_api(wo
     await world.letters(IN_A_ROW)
     await world.publish(1, first=50)
     await put_off(world, 1)
-    world.body.clock.jump(2 * 86_400.0)
+    world.harness.clock.jump(2 * 86_400.0)
     well, world.incident = world.incident, ContextUnavailable("incidents: 503")
     asked = world.calls["incident"]
     await world.mend()
-    await world.body.clock.until(lambda: world.calls["incident"] > asked + 3)
-    assert not world.body.broker.dead
+    await world.harness.clock.until(lambda: world.calls["incident"] > asked + 3)
+    assert not world.harness.broker.dead
     world.incident = well
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(50, 51)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(50, 51)
 
 
 async def test_what_waits_too_long_is_dead_as_what_it_is_and_can_be_moved_back(world: World) -> None:
@@ -373,14 +373,14 @@ async def test_what_waits_too_long_is_dead_as_what_it_is_and_can_be_moved_back(w
     await world.letters(IN_A_ROW)
     await world.publish(1, first=50)
     await put_off(world, 1)
-    world.body.clock.jump(8 * 86_400.0)
-    await world.body.clock.until(lambda: len(world.body.broker.dead) == 1)
+    world.harness.clock.jump(8 * 86_400.0)
+    await world.harness.clock.until(lambda: len(world.harness.broker.dead) == 1)
     [letter] = await world.letters(1)
     assert letter.headers["x-reason"] == "render"
     await world.mend()
     await world.move_back(letter)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(50, 51)
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(50, 51)
 
 
 async def test_slices_of_a_large_unit_wait_as_well(world: World) -> None:
@@ -390,10 +390,10 @@ async def test_slices_of_a_large_unit_wait_as_well(world: World) -> None:
     await world.publish(1, first=50, destinations=many, batch={"id": "b", "size": 1})
     await put_off(world, 100)
     await world.mend()
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(100)
-    [fates] = (await world.body.memory.unit_states("b", "org-1")).values()
-    assert [it.state for it in fates] == ["delivered"] * 100
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(100)
+    [outcomes] = (await world.harness.memory.unit_states("b", "org-1")).values()
+    assert [it.state for it in outcomes] == ["delivered"] * 100
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -406,9 +406,9 @@ async def test_what_of_a_large_unit_died_is_told_when_it_is_moved_back(world: Wo
     await put_off(world, 80)
     await world.mend()
     await world.move_back(*letters)
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(100)
-    assert not world.body.broker.dead
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(100)
+    assert not world.harness.broker.dead
 
 
 async def test_what_was_put_off_twice_because_its_worker_died_in_between_is_told_once(world: World) -> None:
@@ -416,10 +416,10 @@ async def test_what_was_put_off_twice_because_its_worker_died_in_between_is_told
     await world.letters(IN_A_ROW)
     await world.publish(10, first=50)
     await put_off(world, 10)
-    for _, _, lane, message in list(world.body.broker._delayed):
-        await world.body.broker.publish(message.body, message.headers, lane)
+    for _, _, lane, message in list(world.harness.broker._delayed):
+        await world.harness.broker.publish(message.body, message.headers, lane)
     await put_off(world, 20)
     await world.mend()
-    await world.body.clock.until(world.body.idle)
-    assert world.told == hooks(50, 60)
-    assert not world.body.broker.dead
+    await world.harness.clock.until(world.harness.idle)
+    assert world.sent_to == hooks(50, 60)
+    assert not world.harness.broker.dead

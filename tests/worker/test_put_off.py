@@ -13,6 +13,7 @@ from notification_sender.model.cause import Cause, Phase
 from notification_sender.model.errors import ContextUnavailable, PlatformFault, SetupFault, SlowDown, SubjectNotFound
 from notification_sender.model.outcome import Deferred
 from notification_sender.telemetry import log
+from tests.worker.conftest import WorkerHarness
 
 PACKAGE = Path(notification_sender.__file__).parent
 
@@ -44,12 +45,12 @@ ABSENT = Cause("incident", "incidents", 404, Phase.READ)
     ],
 )
 async def test_a_unit_says_which_api_it_waits_for(
-    body: Any, fault: PlatformFault, because: str, cause: dict[str, Any]
+    harness: WorkerHarness, fault: PlatformFault, because: str, cause: dict[str, Any]
 ) -> None:
-    body.composer.faults.append(fault)
+    harness.composer.faults.append(fault)
     with capture_logs() as lines:
-        await body.publish()
-        await body.clock.until(body.idle)
+        await harness.publish()
+        await harness.clock.until(harness.idle)
     [line] = [it for it in lines if it["event"] == "unit.deferred"]
     assert (line["because"], line["cause"], line["error"]) == (because, cause, str(fault))
 
@@ -62,11 +63,11 @@ async def test_a_unit_says_which_api_it_waits_for(
         (SetupFault("there is no file k1", reason="secret_missing"), "secret_missing:there is no file k1"),
     ],
 )
-async def test_a_notification_says_what_it_waits_for(body: Any, fault: Exception, because: str) -> None:
-    body.channel.ends.append(fault)
+async def test_a_notification_says_what_it_waits_for(harness: WorkerHarness, fault: Exception, because: str) -> None:
+    harness.channel.ends.append(fault)
     with capture_logs() as lines:
-        await body.publish()
-        await body.clock.until(body.idle)
+        await harness.publish()
+        await harness.clock.until(harness.idle)
     [line] = [it for it in lines if it["event"] == "notification.deferred"]
     assert line["because"] == because
     assert line["reason"] == because.partition(":")[0]

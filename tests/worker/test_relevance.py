@@ -1,4 +1,4 @@
-"""News that waited: told where it still matters or nobody can say, held back where its recipe says that it is stale."""
+"""Notifications that waited: sent while they are still relevant or nobody knows, else suppressed by their recipe."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from notification_sender.ports.ledger import Key
 from tests.context.fakes import CountingSharedCache, cache_of
 from tests.faults.rows import row
 from tests.virtual import START
+from tests.worker.conftest import WorkerHarness
 
 REFUSED = SendFailed("500", sent=Sent.ANSWERED)
 
@@ -56,44 +57,48 @@ class Incidents:
 
 
 @pytest.fixture
-def incidents(body: Any) -> Incidents:
+def incidents(harness: WorkerHarness) -> Incidents:
     incidents = Incidents()
-    cache = cache_of(body.clock, CountingSharedCache(body.clock))
-    body.gatherers["intel"] = Gatherer(recipe=incidents.recipe(), resources={}, cache=cache, timeout=20.0)
+    cache = cache_of(harness.clock, CountingSharedCache(harness.clock))
+    harness.gatherers["intel"] = Gatherer(recipe=incidents.recipe(), resources={}, cache=cache, timeout=20.0)
     return incidents
 
 
-def offsets(body: Any) -> list[float]:
-    return [round(moment - START) for moment, _ in body.channel.sends]
+def offsets(harness: WorkerHarness) -> list[float]:
+    return [round(moment - START) for moment, _ in harness.channel.sends]
 
 
-def outcomes(body: Any, outcome: str, reason: str) -> float | None:
+def outcomes(harness: WorkerHarness, outcome: str, reason: str) -> float | None:
     labels = {"what": "notification", "outcome": outcome, "reason": reason}
-    return body.metrics.registry.get_sample_value("notification_sender_outcomes_total", labels)
+    return harness.metrics.registry.get_sample_value("notification_sender_outcomes_total", labels)
 
 
-async def test_what_comes_back_stale_is_suppressed_and_its_record_says_why(body: Any, incidents: Incidents) -> None:
-    body.channel.ends.extend([REFUSED] * 3)
-    await body.publish()
-    await body.clock.until(lambda: len(body.channel.sends) == 3)
+async def test_what_comes_back_stale_is_suppressed_and_its_record_says_why(
+    harness: WorkerHarness, incidents: Incidents
+) -> None:
+    harness.channel.ends.extend([REFUSED] * 3)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 3)
     incidents.status = "resolved"
-    await body.clock.until(body.idle)
-    assert offsets(body) == [0, 5, 305]
-    assert outcomes(body, "suppressed", "no_longer_relevant") == 1
-    record = body.memory.records[Key("org-1", "notification", body.channel.sends[0][1].notification_id)]
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [0, 5, 305]
+    assert outcomes(harness, "suppressed", "no_longer_relevant") == 1
+    record = harness.memory.records[Key("org-1", "notification", harness.channel.sends[0][1].notification_id)]
     assert (record.state, record.text) == ("suppressed", "no_longer_relevant:resolved hook-0")
-    await body.broker.publish(body.channel.sends[0][1].encode(), lane=Lane.NOTIFICATIONS)
-    await body.clock.until(body.idle)
-    assert len(body.channel.sends) == 3
+    await harness.broker.publish(harness.channel.sends[0][1].encode(), lane=Lane.NOTIFICATIONS)
+    await harness.clock.until(harness.idle)
+    assert len(harness.channel.sends) == 3
 
 
-async def test_what_still_matters_is_sent_and_nobody_is_asked_before_its_time(body: Any, incidents: Incidents) -> None:
-    body.channel.ends.extend([REFUSED] * 3)
-    await body.publish()
-    await body.clock.until(lambda: len(body.channel.sends) == 3)
+async def test_what_still_matters_is_sent_and_nobody_is_asked_before_its_time(
+    harness: WorkerHarness, incidents: Incidents
+) -> None:
+    harness.channel.ends.extend([REFUSED] * 3)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 3)
     assert incidents.calls == 0
-    await body.clock.until(body.idle)
-    assert offsets(body) == [0, 5, 305, 2105]
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [0, 5, 305, 2105]
     assert incidents.calls == 1
 
 
@@ -102,14 +107,18 @@ async def test_what_still_matters_is_sent_and_nobody_is_asked_before_its_time(bo
     [ContextUnavailable("incidents: 503"), NotFound("incidents: 404"), "odd", "unclear"],
     ids=["away", "deleted", "bug", "optional fact missing"],
 )
-async def test_where_nobody_can_tell_it_is_sent_and_counted(body: Any, incidents: Incidents, trouble: Any) -> None:
-    body.channel.ends.extend([REFUSED] * 3)
-    await body.publish()
-    await body.clock.until(lambda: len(body.channel.sends) == 3)
+async def test_where_nobody_can_tell_it_is_sent_and_counted(
+    harness: WorkerHarness, incidents: Incidents, trouble: Any
+) -> None:
+    harness.channel.ends.extend([REFUSED] * 3)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 3)
     incidents.status = trouble
-    await body.clock.until(body.idle)
-    assert offsets(body) == [0, 5, 305, 2105]
-    unknown = body.metrics.registry.get_sample_value("notification_sender_relevance_unknown_total", {"kind": "intel"})
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [0, 5, 305, 2105]
+    unknown = harness.metrics.registry.get_sample_value(
+        "notification_sender_relevance_unknown_total", {"kind": "intel"}
+    )
     assert unknown == 1
 
 
@@ -123,27 +132,27 @@ REMOVED = {
 @row(70, "endpoint deleted in mid-retry")
 @pytest.mark.parametrize("organization", REMOVED.values(), ids=REMOVED)
 async def test_what_waits_for_a_destination_that_its_organization_took_away_is_not_sent_any_more(
-    body: Any, incidents: Incidents, organization: Any
+    harness: WorkerHarness, incidents: Incidents, organization: Any
 ) -> None:
-    body.composer.listed = True
-    body.channel.ends.extend([REFUSED] * 3)
-    await body.publish()
-    await body.clock.until(lambda: len(body.channel.sends) == 2)
+    harness.composer.listed = True
+    harness.channel.ends.extend([REFUSED] * 3)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 2)
     incidents.organization = organization
-    await body.clock.until(body.idle)
-    assert offsets(body) == [0, 5]
-    assert outcomes(body, "suppressed", "destination_removed") == 1
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [0, 5]
+    assert outcomes(harness, "suppressed", "destination_removed") == 1
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["nobody can tell", "given by the unit"])
 async def test_what_its_organization_may_still_have_or_never_had_is_sent(
-    body: Any,
+    harness: WorkerHarness,
     incidents: Incidents,
     listed: bool,  # noqa: FBT001 - a table
 ) -> None:
-    body.composer.listed = listed
+    harness.composer.listed = listed
     incidents.organization = ContextUnavailable("aaa: 503") if listed else {}
-    body.channel.ends.extend([REFUSED] * 2)
-    await body.publish()
-    await body.clock.until(body.idle)
-    assert offsets(body) == [0, 5, 305]
+    harness.channel.ends.extend([REFUSED] * 2)
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [0, 5, 305]

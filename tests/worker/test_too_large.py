@@ -11,6 +11,7 @@ from notification_sender.model.notification import decode
 from notification_sender.policy.limits import Limit
 from notification_sender.ports.broker import Lane
 from notification_sender.worker import settle
+from tests.worker.conftest import WorkerHarness
 
 REFUSED = SendFailed("answered 500", sent=Sent.ANSWERED)
 BROKER = "of the broker"
@@ -18,21 +19,21 @@ OURS = "of our own"
 
 
 @pytest.fixture(params=[BROKER, OURS])
-def small(request: pytest.FixtureRequest, body: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def small(request: pytest.FixtureRequest, harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing may be as large as a parked copy."""
     if request.param == BROKER:
-        body.broker._largest = 100
+        harness.broker._largest = 100
     else:
         monkeypatch.setattr(settle, "MAX_READ", 100)
-    return body
+    return harness
 
 
-def letters(body: Any) -> list[Message]:
-    return list(body.broker.dead)
+def letters(harness: WorkerHarness) -> list[Message]:
+    return list(harness.broker.dead)
 
 
-def states(body: Any) -> dict[str, str]:
-    return {key.kind: record.state for key, record in body.memory.records.items()}
+def states(harness: WorkerHarness) -> dict[str, str]:
+    return {key.kind: record.state for key, record in harness.memory.records.items()}
 
 
 async def test_a_next_attempt_that_cannot_be_parked_is_dead_with_its_story_and_without_content(small: Any) -> None:
@@ -76,33 +77,35 @@ async def test_one_that_is_moved_back_is_dead_again_and_not_sent_empty(small: An
     assert len(small.channel.sends) == 1
 
 
-async def test_a_unit_that_cannot_wait_leaves_a_letter_that_names_it_and_tells_nobody(body: Any) -> None:
-    body.broker._largest = 100
-    body.composer.faults.append(body.not_found)
-    await body.publish()
-    await body.clock.until(body.idle)
-    [letter] = letters(body)
+async def test_a_unit_that_cannot_wait_leaves_a_letter_that_names_it_and_tells_nobody(harness: WorkerHarness) -> None:
+    harness.broker._largest = 100
+    harness.composer.faults.append(harness.not_found)
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    [letter] = letters(harness)
     assert letter.headers["x-reason"] == "too_large"
     assert orjson.loads(letter.body) == {"organization_id": "org-1", "work_unit_id": "wu-1"}
 
 
-async def test_what_cannot_be_read_and_is_too_large_as_it_is_keeps_its_reason_in_words(body: Any) -> None:
-    body.broker._largest = 100
-    await body.broker.publish(b"x" * 200)
-    await body.clock.until(body.idle)
-    [letter] = letters(body)
+async def test_what_cannot_be_read_and_is_too_large_as_it_is_keeps_its_reason_in_words(harness: WorkerHarness) -> None:
+    harness.broker._largest = 100
+    await harness.broker.publish(b"x" * 200)
+    await harness.clock.until(harness.idle)
+    [letter] = letters(harness)
     assert (letter.body, letter.headers["x-reason"]) == (b"", "too_large")
     assert "malformed" in letter.headers["x-detail"]
 
 
-async def test_what_an_error_of_ours_puts_off_and_the_broker_takes_no_more_leaves_a_letter(body: Any) -> None:
+async def test_what_an_error_of_ours_puts_off_and_the_broker_takes_no_more_leaves_a_letter(
+    harness: WorkerHarness,
+) -> None:
     """It took the message once."""
-    body.broker._largest = 100
-    body.composer.faults.append(RuntimeError("an error of ours"))
-    await body.publish()
-    await body.clock.until(body.idle)
-    [letter] = letters(body)
+    harness.broker._largest = 100
+    harness.composer.faults.append(RuntimeError("an error of ours"))
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    [letter] = letters(harness)
     assert letter.headers["x-reason"] == "too_large"
     assert "100" in letter.headers["x-detail"]
-    assert body.channel.sends == []
-    assert await body.broker.depth(Lane.UNITS) == 0
+    assert harness.channel.sends == []
+    assert await harness.broker.depth(Lane.UNITS) == 0

@@ -64,11 +64,11 @@ class HttpExchange:
     whole: bool = False
     reach: Reach = lambda _phase, _status: None
     """Called at each phase: a caller that cancels the exchange learns its progress in no other way."""
-    keep: bool = False
+    reusable: bool = False
     """Whether the connection may take another request."""
     wire: HttpConnection | None = None
 
-    async def over(self, connection: Connection, request: bytes, begin: Begin | None) -> None:
+    async def run(self, connection: Connection, request: bytes, begin: Begin | None) -> None:
         """Write the request, and read its answer with at most ``limit`` bytes of the raw body."""
         self.connected = self.clock()
         if begin is not None:
@@ -103,10 +103,10 @@ class HttpExchange:
         if not self.whole and self.limit > LARGE_BODY:
             async with self.large:
                 self.whole = await self._ends(content, self.limit)
-        self.keep = self.whole and wire.answered(message, heads, len(self.body))
+        self.reusable = self.whole and wire.answered(message, heads, len(self.body))
         del self.body[self.limit :]
 
-    def hear(self) -> None:
+    def read_raw_head(self) -> None:
         """Read the status of an answer that the parser refused, or that ended within its head."""
         if self.wire is None or (raw := raw_answer(self.wire.head)) is None:
             return
@@ -137,7 +137,7 @@ class HttpExchange:
         """Whether the other side is at fault. Not while ``begin`` runs: that is our own step."""
         return self.begun or not self.connected
 
-    def said(self, fault: Exception) -> str:
+    def describe(self, fault: Exception) -> str:
         """Describe the error without the URL (its path may hold a secret) and without text of the answer."""
         match fault:
             case aiohttp.ClientConnectorError():

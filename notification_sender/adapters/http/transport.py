@@ -20,7 +20,7 @@ from notification_sender.adapters.http.exchange import AIOHTTP_ERRORS, OUT_OF_FI
 from notification_sender.adapters.http.idle_connections import IdleConnections
 from notification_sender.model.errors import Sent, TransportError, Unready
 from notification_sender.ports.channels import Begin
-from notification_sender.telemetry.lag import Deadline, had
+from notification_sender.telemetry.lag import Deadline, responsive_time
 
 IDLE_SECONDS = 15.0
 """Seconds that an unused connection is kept. Many servers close after 60 s, some after 20 s; a request that meets a
@@ -141,9 +141,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ClaimLost, Unready: from ``begin``; nothing was sent. Unready also when no more files can be opened.
 
         """
-        asked = had()
+        asked = responsive_time()
         until = asked + (self._deadline if deadline is None else deadline)
-        exchange = HttpExchange(max_bytes or self._max_bytes, self._large, had, asked, until)
+        exchange = HttpExchange(max_bytes or self._max_bytes, self._large, responsive_time, asked, until)
         exchange.reach = reach or exchange.reach
         dial = Dial(tls=url.startswith("https:"), organization=organization)
         route = self._route(url, tls, organization)
@@ -153,11 +153,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             cause = await self._carried_out(exchange, route, request, begin)
         finally:
             dialling.reset(token)
-        return self._heard(exchange, dial, f"{route.origin.host}: {cause}")
+        return self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
 
-    def _heard(self, exchange: HttpExchange, dial: Dial, cause: str) -> Answer:
+    def _answer_of_raw_head(self, exchange: HttpExchange, dial: Dial, cause: str) -> Answer:
         if not exchange.status:
-            exchange.hear()
+            exchange.read_raw_head()
         if exchange.whole or (exchange.status and self._partial):
             return _answer(exchange)
         if dial.refused and not exchange.begun:  # if it began, another address of the name was allowed
@@ -167,13 +167,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _carried_out(self, exchange: HttpExchange, route: "_Route", request: bytes, begin: Begin | None) -> str:
         """Carry the exchange out; returns the reason if its answer is not complete."""
         try:
-            async with Deadline(exchange.until - had()):
+            async with Deadline(exchange.until - responsive_time()):
                 await self._attempt(exchange, route, request, begin)
         except AIOHTTP_ERRORS as fault:
             if isinstance(fault, OSError) and fault.errno in OUT_OF_FILES:
                 self._idle.close_all()  # idle connections hold files that due requests need
                 raise Unready(f"no more connections can be opened: {fault.strerror}") from fault
-            return exchange.said(fault)
+            return exchange.describe(fault)
         return "the answer is longer than may be read"
 
     async def aclose(self) -> None:
@@ -184,10 +184,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _attempt(self, exchange: HttpExchange, route: "_Route", request: bytes, begin: Begin | None) -> None:
         connection = await self._connection(route)
         try:
-            await exchange.over(connection, request, begin)
+            await exchange.run(connection, request, begin)
         finally:
             # A connection whose answer did not end cleanly cannot be used again.
-            if exchange.keep:
+            if exchange.reusable:
                 self._release(connection, route.organization)
             else:
                 connection.close()

@@ -125,7 +125,7 @@ class MemoryBroker:
             letter = letter.without_content(fault)
         self.dead.append(Message(letter.body, letter_headers(letter)))
 
-    def tell(self, topic: str, event: bytes) -> None:
+    def publish_event(self, topic: str, event: bytes) -> None:
         self.events.append((topic, event))
 
     async def publish(self, body: bytes, headers: Mapping[str, Any] | None = None, lane: Lane = Lane.UNITS) -> None:

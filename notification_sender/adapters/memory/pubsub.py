@@ -17,12 +17,12 @@ class MemoryPubSub:
         """Nothing to do."""
 
     async def publish(self, topic: str, text: str) -> None:
-        self.say(topic, text)
+        self.publish_now(topic, text)
 
     def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
         self._listeners[topic].append(listener)
 
-    def say(self, topic: str, text: str) -> None:
+    def publish_now(self, topic: str, text: str) -> None:
         """As ``publish``, for callers that are not coroutines."""
         for listener in self._listeners[topic]:
             listener(text)

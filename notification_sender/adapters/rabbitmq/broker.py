@@ -66,8 +66,8 @@ class RabbitMQ:
         self._consuming = BrokerConnection(url=url, purpose="consume", clock=clock)
         self._publishing = BrokerConnection(url=url, purpose="publish", clock=clock, returned=self._returned)
         self._events = RabbitmqEvents(url=url, exchange=topology.events, clock=clock, lost=lost, mend=self._mend)
-        self.tell = self._events.tell
-        self._outgoing = ConfirmingPublisher(link=self._publishing, clock=clock, timeout=timeout)
+        self.publish_event = self._events.publish_event
+        self._publisher = ConfirmingPublisher(link=self._publishing, clock=clock, timeout=timeout)
         self._subscriptions: dict[Lane, Subscription] = {}
         self._unroutable = Unroutable(
             subscription=self._subscription(topology.unroutable, topology.declare_unroutable),
@@ -87,7 +87,7 @@ class RabbitMQ:
     @property
     def connected(self) -> bool:
         """Whether both connections and the publish channel are open. Consumers do not count."""
-        return self._consuming.is_open and self._publishing.is_open and self._outgoing.is_open
+        return self._consuming.is_open and self._publishing.is_open and self._publisher.is_open
 
     @property
     def consuming(self) -> bool:
@@ -107,11 +107,11 @@ class RabbitMQ:
         """
         await self._consuming.open()
         await self._publishing.open()
-        while not self._outgoing.is_open:
+        while not self._publisher.is_open:
             try:
                 by_argument = await self._declare()
                 self.way_out = WayOut.ARGUMENT if by_argument else await self._other_way_out()
-                await self._outgoing.open()
+                await self._publisher.open()
             except Unready as fault:
                 _log.warning("broker.not_ready", error=str(fault))
                 await self._clock.sleep(RECONNECT_SECONDS)
@@ -250,7 +250,7 @@ class RabbitMQ:
         message = Message(body, headers=headers, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
         async with within(self._timeout):
             try:
-                await self._outgoing.publish(message, address)
+                await self._publisher.publish(message, address)
             except (PublishError, ChannelNotFoundEntity) as fault:
                 await self._mend()
                 raise Unready(f"RabbitMQ has no queue for {address.routing_key!r}: {fault}") from fault
@@ -273,7 +273,7 @@ class RabbitMQ:
         return WayOut.NONE
 
     async def _returned(self) -> None:
-        self._outgoing.forget()
+        self._publisher.forget()
         await self._mend()
 
     async def _mend(self) -> None:

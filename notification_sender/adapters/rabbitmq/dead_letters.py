@@ -11,7 +11,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
-from notification_sender.adapters.rabbitmq.headers import DETAIL, FIRST_SEEN, REASON, STAGE, moment
+from notification_sender.adapters.rabbitmq.headers import DETAIL, FIRST_SEEN, REASON, STAGE, parse_first_seen
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.model.errors import Unready
 from notification_sender.ports.broker import Lane
@@ -112,7 +112,7 @@ class DeadQueue:
             reason=str(reason),
             detail=str(headers.get(DETAIL) or ""),
             stage=str(headers.get(STAGE) or ""),
-            first_seen=moment(headers.get(FIRST_SEEN), self._clock.now()),
+            first_seen=parse_first_seen(headers.get(FIRST_SEEN), self._clock.now()),
             message=message,
         )
 

@@ -66,7 +66,7 @@ class RabbitmqEvents:
         self._channel: Channel | None = None
         self._largest = MAX_EVENT_BYTES
 
-    def tell(self, topic: str, event: bytes) -> None:
+    def publish_event(self, topic: str, event: bytes) -> None:
         """Queue an event; returns at once."""
         if len(self._waiting) >= MAX_WAITING or len(event) > self._largest:
             self._lost(1)

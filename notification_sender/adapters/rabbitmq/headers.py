@@ -36,7 +36,7 @@ def parked_headers(parked: Parked, now: float) -> Headers:
     headers: Headers = {
         ATTEMPT: state.attempt,
         MISSES: state.misses,
-        FIRST_SEEN: rfc3339(state.first_seen),
+        FIRST_SEEN: format_epoch(state.first_seen),
         DUE: math.ceil((now + parked.delay) * 1000),
     }
     if state.replays:
@@ -52,7 +52,7 @@ def letter_headers(letter: DeadLetter) -> Headers:
         REASON: letter.reason,
         DETAIL: one_line(letter.detail),
         STAGE: letter.stage,
-        FIRST_SEEN: rfc3339(letter.state.first_seen),
+        FIRST_SEEN: format_epoch(letter.state.first_seen),
     }
     if letter.state.replays:
         headers[REPLAYED] = letter.state.replays
@@ -80,7 +80,7 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
     if REASON in headers:
         return Envelope(lane, body, token, MessageState(now, replays=min(replays + 1, COUNTED)), 0.0, tag)
     state = MessageState(
-        first_seen=moment(headers.get(FIRST_SEEN), now),
+        first_seen=parse_first_seen(headers.get(FIRST_SEEN), now),
         attempt=_count(headers.get(ATTEMPT), least=1),
         misses=_count(headers.get(MISSES), least=0),
         replays=replays,
@@ -89,9 +89,9 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
     return Envelope(lane, body, token, state, _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000, tag)
 
 
-def rfc3339(moment: float) -> str:
+def format_epoch(seconds: float) -> str:
     """Epoch seconds as an RFC 3339 time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def one_line(text: str) -> str:
@@ -110,7 +110,7 @@ def _count(value: object, *, least: int, most: int = COUNTED) -> int:
     return least
 
 
-def moment(value: object, now: float) -> float:
+def parse_first_seen(value: object, now: float) -> float:
     """Epoch seconds of an RFC 3339 string, an AMQP timestamp or a number; ``now`` for a future or invalid value."""
     if isinstance(value, str):
         try:

@@ -11,7 +11,7 @@ from notification_sender.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BrokerState:
     """The state of our queues and exchanges."""
 
     missing: list[str]
@@ -24,7 +24,7 @@ class Seen:
     """The command that gives an older ladder its way out."""
 
 
-async def look(url: str, topology: Topology, clock: Clock) -> Seen:
+async def inspect(url: str, topology: Topology, clock: Clock) -> BrokerState:
     """Connect, inspect and disconnect.
 
     Raises:
@@ -37,15 +37,15 @@ async def look(url: str, topology: Topology, clock: Clock) -> Seen:
         missing = await topology.missing(link.spare_channel)
         policy = topology.policy(link.virtual_host)
         if f"exchange {topology.exit}" in missing:
-            return Seen(missing, None, None, policy)
+            return BrokerState(missing, None, None, policy)
         try:
             # The exchange exists, so this declares nothing. It is the only way to see the exchange's arguments.
             by_argument = await topology.declare_exit(link.spare_channel)
         except ConfigurationFault:
-            return Seen(missing, may_declare=False, way_out=None, policy=policy)
+            return BrokerState(missing, may_declare=False, way_out=None, policy=policy)
         if by_argument:
-            return Seen(missing, may_declare=True, way_out=WayOut.ARGUMENT, policy=policy)
+            return BrokerState(missing, may_declare=True, way_out=WayOut.ARGUMENT, policy=policy)
         way_out = WayOut.POLICY if await finds_a_queue(link, topology.exit) else WayOut.NONE
-        return Seen(missing, may_declare=True, way_out=way_out, policy=policy)
+        return BrokerState(missing, may_declare=True, way_out=way_out, policy=policy)
     finally:
         await link.close()

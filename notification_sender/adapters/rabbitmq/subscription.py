@@ -50,7 +50,7 @@ class Subscription:
         self._consumer: Any = self._receive
         """Not a coroutine: ``DirectChannel`` calls it."""
         self._unsettled = 0
-        self._heard = clock.monotonic()
+        self._last_heard_at = clock.monotonic()
         self._turn = asyncio.Lock()
 
     @property
@@ -61,7 +61,7 @@ class Subscription:
 
     def lost(self, quiet: float) -> bool:
         """Whether it is wanted, and not alive or without a delivery for ``quiet`` seconds while none is unsettled."""
-        forgotten = self._unsettled == 0 and self._clock.monotonic() - self._heard >= quiet
+        forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet
         return self.wanted and (forgotten or not self.alive)
 
     def want(self, prefetch: int, take: Callable[[DeliveredMessage], None]) -> None:
@@ -141,7 +141,7 @@ class Subscription:
         # An operator may have deleted the queue, and with it its binding to the delay ladder.
         await self._declare(channel)
         self._tag = await self._consume(channel)
-        self._heard = self._clock.monotonic()
+        self._last_heard_at = self._clock.monotonic()
 
     async def _consume(self, channel: Channel) -> str:
         """Begin to consume; returns the consumer's tag."""
@@ -163,7 +163,7 @@ class Subscription:
             self._former.discard(tag)
 
     def _receive(self, message: DeliveredMessage) -> None:
-        self._heard = self._clock.monotonic()
+        self._last_heard_at = self._clock.monotonic()
         self._unsettled += 1
         if self._take is not None:
             self._take(message)

@@ -155,8 +155,8 @@ class Topology:
         rungs = [self.rung(number) for number in range(RUNGS)]
         queues = [*map(self.queue, Lane), self.dead, self.unroutable, *rungs]
         exchanges = [self.events, self.exit, self.unroutable, *rungs]
-        looks = [_there(opened, "queue", it) for it in queues] + [_there(opened, "exchange", it) for it in exchanges]
-        return [name for name in await asyncio.gather(*looks) if name]
+        checks = [_there(opened, "queue", it) for it in queues] + [_there(opened, "exchange", it) for it in exchanges]
+        return [name for name in await asyncio.gather(*checks) if name]
 
     async def declare_exit(self, opened: Open) -> bool:
         """Declare the exit. Only the exit gets a way out: a message for a missing rung must return to the publisher,

@@ -25,7 +25,7 @@ class PipelinedConnection:
         self._connection = connection
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._outgoing: list[bytes] = []
+        self._queued: list[bytes] = []
         self._filled = asyncio.Event()
         self._sent = 0
         self._answered = asyncio.Event()
@@ -43,7 +43,7 @@ class PipelinedConnection:
         packed = hiredis.pack_command(command)
         reply = self._loop.create_future()
         self._unanswered.append(reply)
-        self._outgoing.append(packed)
+        self._queued.append(packed)
         self._filled.set()
         return reply
 
@@ -74,9 +74,9 @@ class PipelinedConnection:
                 self._answered.clear()
                 await self._answered.wait()
             self._filled.clear()
-            outgoing, self._outgoing = self._outgoing, []
-            self._sent = len(outgoing)
-            await self._connection.send_packed_command(outgoing, check_health=False)
+            batch, self._queued = self._queued, []
+            self._sent = len(batch)
+            await self._connection.send_packed_command(batch, check_health=False)
 
     async def _read(self) -> None:
         while True:

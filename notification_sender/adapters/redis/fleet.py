@@ -4,7 +4,7 @@ from typing import cast
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.scripts import load
-from notification_sender.ports.fleet import Share
+from notification_sender.ports.fleet import AllocationRequest
 
 ALLOCATE = load("allocate")
 
@@ -17,8 +17,8 @@ class RedisFleet:
         self._prefix = prefix
         self._period = round(period * 1_000_000)
 
-    async def allocate(self, api: str, pod: str, share: Share) -> int:
-        arguments = (pod, share.budget, share.under_way, share.held, share.wanted, self._period)
+    async def allocate(self, api: str, pod: str, request: AllocationRequest) -> int:
+        arguments = (pod, request.budget, request.in_flight, request.allocated, request.wanted, self._period)
         return cast("int", await self._redis.run(ALLOCATE, (self._key(api, "pods"),), arguments))
 
     async def try_acquire_probe(self, api: str, seconds: float) -> bool:

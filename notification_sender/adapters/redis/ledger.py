@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.scripts import Script, load
-from notification_sender.policy.audit import Fate, fate
+from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import LATE, SECOND
 from notification_sender.ports.ledger import (
     SLICE,
@@ -25,7 +25,7 @@ from notification_sender.ports.ledger import (
     Suspect,
     TerminalState,
     Throttled,
-    Turn,
+    Transition,
     UnitEnd,
     Unwanted,
     WriteResult,
@@ -42,7 +42,7 @@ SCAN_COUNT = 1000
 
 MATCH, SIZE = "MATCH", b"size"
 
-_TRANSITIONS: Mapping[bytes, Turn] = {b"disabled": "disabled", b"recovered": "recovered"}
+_TRANSITIONS: Mapping[bytes, Transition] = {b"disabled": "disabled", b"recovered": "recovered"}
 
 CLAIM = load("record", "claim")
 ADMIT = load("record", "admit")
@@ -109,16 +109,16 @@ class RedisLedger:
                 return self._parse_claim_reply(ask.key, ask.token, reply)
 
     async def begin(self, claim: Claim) -> bool:
-        return await self._extend(BEGIN, claim)
+        return await self._hold_claim(BEGIN, claim)
 
     async def renew(self, claim: Claim) -> bool:
-        return await self._extend(RENEW, claim)
+        return await self._hold_claim(RENEW, claim)
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         end = (final.state, 0, 0, final.text, " ".join(final.parts))
-        return await self._settle(claim, end, tried, unit)
+        return await self._settle(claim, end, report, unit)
 
     async def release(
         self,
@@ -126,10 +126,10 @@ class RedisLedger:
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
-        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), tried, unit)
+        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), report, unit)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
@@ -146,27 +146,29 @@ class RedisLedger:
         sizes = {it: (await self._enrolled(batch_id, it)).get(SIZE) for it in owners}
         return {owner: int(size) for owner, size in sorted(sizes.items()) if size is not None}
 
-    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[Fate]]:
+    async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[RecordedOutcome]]:
         names = [it.decode() for it in await self._enrolled(batch_id, organization_id) if it != SIZE]
         parts = await self._parts(names)
         # A unit that was sliced names its slices, and a slice names its own slices.
         slices = [f"{name}{it}" for name in names for it in parts[name] if _is_slice(it)]
         parts |= await self._parts(slices)
         notifications = (it for its in parts.values() for it in its if isinstance(it, str) and not _is_slice(it))
-        fates = await self._notification_fates(organization_id, list(dict.fromkeys(notifications)))
-        return {_id(name): _fates(name, parts, fates) for name in names}
+        outcomes = await self._notification_outcomes(organization_id, list(dict.fromkeys(notifications)))
+        return {_id(name): _outcomes(name, parts, outcomes) for name in names}
 
-    async def _parts(self, names: Sequence[str]) -> dict[str, list[str | Fate]]:
+    async def _parts(self, names: Sequence[str]) -> dict[str, list[str | RecordedOutcome]]:
         """For each unit or slice: the ids of its notifications and its slices, or its own outcome."""
         keys = [f"{self._prefix}:1:{name}" for name in names]
         ended = await self._each("HMGET", keys, "state", "text", "notifications")
         return {name: _own_parts(*it) for name, it in zip(names, ended, strict=True)}
 
-    async def _notification_fates(self, organization_id: str, ids: Sequence[str]) -> dict[str, Fate]:
+    async def _notification_outcomes(self, organization_id: str, ids: Sequence[str]) -> dict[str, RecordedOutcome]:
         """The outcomes of notifications, by id."""
         keys = [self._at(Key(organization_id, "notification", it)) for it in ids]
         ended = await self._each("HMGET", keys, "state", "text")
-        return {id_: fate(_text(state), _text(text), id_) for id_, (state, text) in zip(ids, ended, strict=True)}
+        return {
+            id_: recorded_outcome(_text(state), _text(text), id_) for id_, (state, text) in zip(ids, ended, strict=True)
+        }
 
     async def _each(self, command: str, keys: Sequence[str], *fields: str) -> list[Any]:
         """Run the command on each key, ``LOOKUP_BATCH`` keys at once; the replies in the keys' order."""
@@ -209,20 +211,20 @@ class RedisLedger:
             if int(cursor) == 0:
                 return
 
-    async def _extend(self, script: Script, claim: Claim) -> bool:
+    async def _hold_claim(self, script: Script, claim: Claim) -> bool:
         arguments = (claim.token, claim.fence, self._lease, self._ttl)
         return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
 
     async def _settle(
-        self, claim: Claim, end: tuple[str, int, int, str, str], tried: AttemptReport | None, unit: UnitEnd | None
+        self, claim: Claim, end: tuple[str, int, int, str, str], report: AttemptReport | None, unit: UnitEnd | None
     ) -> WriteResult:
         keys = [self._at(claim.key)]
         arguments = [claim.token, claim.fence, *end, self._ttl]
         arguments += ("", "", "") if unit is None else (unit.claim.token, unit.claim.fence, unit.notification_id)
-        if tried is not None:
-            keys += (self._at(tried.destination), f"{keys[0]}:story")
-            hold = min(round(tried.hold * SECOND), self._horizon)
-            arguments += (tried.verdict, hold, tried.story, *self._disabling, self._story_ttl)
+        if report is not None:
+            keys += (self._at(report.destination), f"{keys[0]}:story")
+            hold = min(round(report.hold * SECOND), self._horizon)
+            arguments += (report.verdict, hold, report.history_entry, *self._disabling, self._story_ttl)
         if unit is not None:
             keys.append(self._at(unit.claim.key))
         said, unit_ended = await self._redis.run(SETTLE, keys, arguments)
@@ -266,26 +268,28 @@ def _id(name: str) -> str:
     return name.partition("}:")[2].partition(":")[2]
 
 
-def _own_parts(state: bytes | None, text: bytes | None, notifications: bytes | None) -> list[str | Fate]:
+def _own_parts(state: bytes | None, text: bytes | None, notifications: bytes | None) -> list[str | RecordedOutcome]:
     if state == b"done" and notifications:
         return [*notifications.decode().split(" ")]
-    return [fate(_text(state), _text(text))]
+    return [recorded_outcome(_text(state), _text(text))]
 
 
-def _is_slice(part: str | Fate) -> bool:
+def _is_slice(part: str | RecordedOutcome) -> bool:
     return isinstance(part, str) and part.startswith(SLICE)
 
 
-def _fates(name: str, parts: Mapping[str, Sequence[str | Fate]], notifications: Mapping[str, Fate]) -> list[Fate]:
-    fates: list[Fate] = []
+def _outcomes(
+    name: str, parts: Mapping[str, Sequence[str | RecordedOutcome]], notifications: Mapping[str, RecordedOutcome]
+) -> list[RecordedOutcome]:
+    outcomes: list[RecordedOutcome] = []
     for part in parts[name]:
-        if isinstance(part, Fate):
-            fates.append(part)
+        if isinstance(part, RecordedOutcome):
+            outcomes.append(part)
         elif _is_slice(part):
-            fates += _fates(f"{name}{part}", parts, notifications)
+            outcomes += _outcomes(f"{name}{part}", parts, notifications)
         else:
-            fates.append(notifications[part])
-    return fates
+            outcomes.append(notifications[part])
+    return outcomes
 
 
 def _text(stored: bytes | None) -> str | None:

@@ -69,7 +69,7 @@ class RedisDestinations:
         keys = [key async for key in self._keys(organization_id, pattern) if key.rpartition(b":")[0].endswith(own)]
         return sum([cast("int", await self._redis.execute("HDEL", key, "until")) for key in keys])
 
-    async def tell(self, missing: Iterable[Missing], seconds: float) -> None:
+    async def record_missing(self, missing: Iterable[Missing], seconds: float) -> None:
         """Record that these destinations wait for a file. A record expires after ``seconds``."""
         for it in missing:
             key = f"{self._prefix}:1:{{{it.organization_id}}}:waiting:{it.destination_id}"
@@ -119,7 +119,7 @@ class RedisSuppressions:
                 *(self._redis.execute("SET", key, reason, "PX", round(seconds * 1000)) for key in keys)
             )
 
-    async def has(self, organization_id: str, recipient: str) -> bool:
+    async def is_suppressed(self, organization_id: str, recipient: str) -> bool:
         """Whether the recipient is on the list."""
         return bool(await self._redis.execute("EXISTS", self._at(organization_id, recipient)))
 

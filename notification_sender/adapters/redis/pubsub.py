@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 
 class RedisPubSub:
-    """A topic is the channel ``<prefix>:1:news:<topic>``."""
+    """A topic is the channel ``<prefix>:1:pubsub:<topic>``."""
 
     def __init__(self, *, redis: Redis, prefix: str) -> None:
         self._redis = redis

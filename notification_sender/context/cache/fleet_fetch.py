@@ -21,7 +21,7 @@ from notification_sender.context.cache.leases import FetchWaiters, decode_fault,
 from notification_sender.context.cache.local import LocalCache
 from notification_sender.context.upstream.errors import BadRecord, NotFound
 from notification_sender.fleet.background import BackgroundTasks
-from notification_sender.model.cause import Cause, Phase, reached
+from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.ports.cache import CacheEntry, CacheLookup, SharedCache
 from notification_sender.ports.clock import Clock, Dice
@@ -112,10 +112,10 @@ class FleetFetch:
                     self._renew(search, {id_: left[id_] for id_ in steps.renew}, token)
                 if steps.fetch:
                     await self._fetch(search, {id_: left[id_] for id_ in steps.fetch}, token)
-                elif steps.wait and not steps.again:
+                elif steps.wait and not steps.lookup_again:
                     search.waited.update(steps.wait)
                     await self._wait(woken, min(steps.wait.values()), deadline)
-            left = {id_: left[id_] for id_ in (*steps.wait, *steps.again)}
+            left = {id_: left[id_] for id_ in (*steps.wait, *steps.lookup_again)}
             if left and self._clock.monotonic() >= deadline:
                 await self._fetch(search, left, token)  # the other process did not, so it seems
                 return
@@ -135,7 +135,7 @@ class FleetFetch:
                 steps.wait[id_] = lookup.lease
             elif not served:  # the shared cache takes the fact for usable: no fetch would end the wait
                 search.unusable[id_] = lookup.fetched
-                steps.again.append(id_)
+                steps.lookup_again.append(id_)
         return steps
 
     async def _usable(self, search: "_Search", id_: str, lookup: CacheLookup) -> Fact | None:
@@ -158,7 +158,7 @@ class FleetFetch:
 
     async def _wait(self, woken: "asyncio.Future[str]", lease: float, deadline: float) -> None:
         """Wait for the end of another process' fetch, of its lease, or of the deadline."""
-        reached(Cause(phase=Phase.SHARED))
+        record_progress(Cause(phase=Phase.SHARED))
         seconds = max(0.0, min(lease, deadline - self._clock.monotonic()))
         await asyncio.wait({woken}, timeout=seconds)
         if woken.done() and woken.result():
@@ -261,7 +261,7 @@ class _Steps:
     """Fetch in the background: the fact is served meanwhile."""
     wait: dict[str, float] = field(default_factory=dict)
     """Wait for another process' fetch, for so many seconds."""
-    again: list[str] = field(default_factory=list)
+    lookup_again: list[str] = field(default_factory=list)
     """Look up once more, and say that the fact there cannot be used."""
 
 

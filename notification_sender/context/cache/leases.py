@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import orjson
 
-from notification_sender.model.cause import Cause, whereabouts
+from notification_sender.model.cause import Cause, current_progress
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.ports.cache import SharedCache
 from notification_sender.telemetry.lag import Deadline
@@ -24,7 +24,7 @@ class FetchWaiters:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[str]]] = {}
 
-    def heard(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """A fetch has ended. ``text``: the key of the fact, a line break, the error or nothing."""
         key, _, error = text.partition("\n")
         for woken in self._waiting.get(key, ()):
@@ -77,7 +77,7 @@ async def fetch_holding_leases(
             while not (await asyncio.wait({task}, timeout=RENEWAL))[0]:
                 await shared.renew_leases(keys, token)
     except TimeoutError:
-        raise ContextUnavailable(f"not there in {deadline:g} s", cause=whereabouts()) from None
+        raise ContextUnavailable(f"not there in {deadline:g} s", cause=current_progress()) from None
     finally:
         task.cancel()
     return task.result()

@@ -8,7 +8,7 @@ from notification_sender.context.cache.facts import Fact, Kind, Origin, Wanted, 
 from notification_sender.context.cache.fleet_fetch import Count, FleetFetch
 from notification_sender.context.cache.local import LocalCache
 from notification_sender.context.cache.single_flight import SingleFlight
-from notification_sender.model.cause import Cause, Phase, reached
+from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.ports.cache import SharedCache
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import PubSub
@@ -38,7 +38,7 @@ class Cache:
         self,
         *,
         shared: SharedCache,
-        news: PubSub,
+        pubsub: PubSub,
         clock: Clock,
         dice: Dice,
         prefix: str,
@@ -52,7 +52,7 @@ class Cache:
             shared=shared, local=self._local, clock=clock, dice=dice, prefix=prefix, deadline=deadline, count=count
         )
         self._flights: SingleFlight[tuple[str, str, str], dict[str, Fact]] = SingleFlight()
-        news.subscribe(TOPIC, self._fetches.waiters.heard)
+        pubsub.subscribe(TOPIC, self._fetches.waiters.on_message)
 
     def get_local(self, kind: Kind, organization_id: str, id_: str) -> Fact | None:
         """A fact that this process holds: costs no wait."""
@@ -73,10 +73,10 @@ class Cache:
 
         """
         asked = self._clock.now()
-        facts = await self._fly(wanted, ids, {})
+        facts = await self._join_or_start(wanted, ids, {})
         early = {id_: fact.fetched_at for id_, fact in facts.items() if _too_early(wanted, fact, asked)}
         if early:  # a fetch that is under way now began after this call
-            facts |= await self._fly(wanted, list(early), early)
+            facts |= await self._join_or_start(wanted, list(early), early)
         none: Origin = "fetched"
         origin = min((fact.origin for fact in facts.values()), key=_LEAST_DIRECT.index, default=none)
         return Facts(facts, origin)
@@ -86,7 +86,9 @@ class Cache:
         await self._flights.close()
         await self._fetches.close()
 
-    async def _fly(self, wanted: Wanted, ids: Sequence[str], unusable: Mapping[str, float]) -> dict[str, Fact]:
+    async def _join_or_start(
+        self, wanted: Wanted, ids: Sequence[str], unusable: Mapping[str, float]
+    ) -> dict[str, Fact]:
         """Join the fetches that are under way, start one for the rest."""
         flights = set()
         rest = []
@@ -95,7 +97,7 @@ class Cache:
             if flight is None:
                 rest.append(id_)
             else:
-                reached(Cause(phase=Phase.SHARED))
+                record_progress(Cause(phase=Phase.SHARED))
                 flights.add(flight)
         if rest:
             places = [_place(wanted, id_) for id_ in rest]

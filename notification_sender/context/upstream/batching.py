@@ -9,7 +9,7 @@ from notification_sender.context.source import Source
 from notification_sender.context.upstream.errors import BadRecord
 from notification_sender.context.upstream.splitting import Fetch, Splitter
 from notification_sender.fleet.background import BackgroundTasks
-from notification_sender.model.cause import Cause, Phase, reached
+from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable
 
 CHUNK = 100
@@ -41,7 +41,7 @@ class Coalescer:
         if self._batch is not None:
             self._postpone(self._batch)
         if ends:
-            reached(Cause(phase=Phase.SHARED))  # the call itself is traced by one of its waiting callers
+            record_progress(Cause(phase=Phase.SHARED))  # the call itself is traced by one of its waiting callers
             await asyncio.wait(ends.values())
         found = {id_: end.result() for id_, end in ends.items()}
         return {id_: record for id_, record in found.items() if record is not None}
@@ -73,13 +73,13 @@ class Coalescer:
 
     async def _call(self, batch: "_Batch") -> None:
         try:
-            await self._made_by.obtain(batch.owners, lambda id_, record: self._tell(batch, id_, record))
+            await self._made_by.fetch_all(batch.owners, lambda id_, record: self._resolve(batch, id_, record))
         finally:  # cut off, with the loop
             for id_ in [*batch.ends]:
                 cut_off = ContextUnavailable("the call was cut off", cause=Cause(phase=Phase.SHARED))
-                self._tell(batch, id_, cut_off)
+                self._resolve(batch, id_, cut_off)
 
-    def _tell(self, batch: "_Batch", id_: str, record: Any) -> None:
+    def _resolve(self, batch: "_Batch", id_: str, record: Any) -> None:
         """The result of an id, which may be asked for again from now on."""
         end = batch.ends.pop(id_)
         del self._ends[id_]

@@ -16,9 +16,9 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from notification_sender.context.upstream import responses
 from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Broken, Foreign, NotFound
 from notification_sender.context.upstream.guard import CallPermit, Guard, Health
+from notification_sender.context.upstream.requesting_organization import requesting_organization
 from notification_sender.context.upstream.responses import Call
-from notification_sender.context.upstream.whose import whose
-from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, reached
+from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable, Sent, TransportError
 from notification_sender.policy.retry import retry_after
 from notification_sender.telemetry.lag import Deadline
@@ -41,7 +41,7 @@ class Bearer(Protocol):
 
 
 @dataclass(slots=True)
-class _Ask:
+class _ApiRequest:
     """One question to an API, however often it is tried."""
 
     endpoint: str
@@ -60,14 +60,14 @@ class _Ask:
     def reach(self, phase: Phase, status: int | None = None) -> None:
         """Note that the try has come to ``phase``."""
         self.cause = Cause(api=self.cause.api, status=status, phase=phase)
-        reached(self.cause)
+        record_progress(self.cause)
 
 
-class _Passing(ContextUnavailable):
+class _Retryable(ContextUnavailable):
     """Another try may succeed."""
 
 
-class _Breaking(_Passing, Broken):
+class _RetryableBroken(_Retryable, Broken):
     """Another try may succeed, and the failure may be about the thing asked for."""
 
 
@@ -101,7 +101,7 @@ class Upstream:
         self._token = token
         self._random_bytes = random_bytes
         self._retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, _Passing) and guard.retries.spend()),
+            retry=retry_if_exception(lambda error: isinstance(error, _Retryable) and guard.retries.spend()),
             stop=stop_after_attempt(TRIES),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             reraise=True,
@@ -118,22 +118,22 @@ class Upstream:
             raise NotFound(f"{self.api} {path}: no such id", cause=cause)
         query = f"?{urlencode(params)}" if params else ""
         url = path.format(*(quote(id_, safe="") for id_ in ids)) + query
-        answer: dict[str, Any] = await self._call(_Ask(f"GET {path}", url, dict, ", ".join(ids)))
+        answer: dict[str, Any] = await self._call(_ApiRequest(f"GET {path}", url, dict, ", ".join(ids)))
         return answer
 
     async def post(self, path: str, body: Mapping[str, Any]) -> list[Any]:
         """The list that answers a JSON body: a bulk call."""
         content = (orjson.dumps(body), "application/json")
-        answer: list[Any] = await self._call(_Ask(f"POST {path}", path, list, content=content))
+        answer: list[Any] = await self._call(_ApiRequest(f"POST {path}", path, list, content=content))
         return answer
 
     async def form(self, path: str, fields: Mapping[str, str]) -> dict[str, Any]:
         """The object that answers a form."""
         content = (urlencode(fields).encode(), "application/x-www-form-urlencoded")
-        answer: dict[str, Any] = await self._call(_Ask(f"POST {path}", path, dict, content=content))
+        answer: dict[str, Any] = await self._call(_ApiRequest(f"POST {path}", path, dict, content=content))
         return answer
 
-    async def _call(self, ask: _Ask) -> Any:
+    async def _call(self, ask: _ApiRequest) -> Any:
         self._guard.retries.called()
         ask.cause = Cause(api=self.api)
         try:
@@ -144,7 +144,7 @@ class Upstream:
             words = f"{self._where(ask)}: no answer in {self._deadline:g} s"
             raise ask.trouble or ContextUnavailable(words, cause=ask.cause) from None
 
-    async def _try(self, ask: _Ask) -> Any:
+    async def _try(self, ask: _ApiRequest) -> Any:
         where = self._where(ask)
         bad: BadAnswer | None = None
         try:
@@ -160,21 +160,21 @@ class Upstream:
         if bad is not None:
             raise bad
         if value is not None:
-            reached(NOBODY_KNOWS)
+            record_progress(NOBODY_KNOWS)
             return value
         if status in responses.PASSING:
             refusal = responses.refusal(where, status, self.api)
             raise self._trouble(ask, str(refusal), broken=isinstance(refusal, Broken))
         raise responses.refusal(self._named(ask), status, self.api)
 
-    def _trouble(self, ask: _Ask, words: str, *, broken: bool = False) -> ContextUnavailable:
+    def _trouble(self, ask: _ApiRequest, words: str, *, broken: bool = False) -> ContextUnavailable:
         """The error of a try. It is worth another one, unless the circuit is open by now."""
-        passing = _Breaking if broken else _Passing
-        kind = ContextUnavailable if self._guard.out else passing
+        retryable = _RetryableBroken if broken else _Retryable
+        kind = ContextUnavailable if self._guard.out else retryable
         ask.trouble = kind(words, cause=ask.cause)
         return ask.trouble
 
-    async def _attempt(self, ask: _Ask, *, fresh: bool = False) -> tuple[int, Any]:
+    async def _attempt(self, ask: _ApiRequest, *, fresh: bool = False) -> tuple[int, Any]:
         """The status, and the value of a success."""
         # Before the slot: a call that holds one never waits for a second one.
         request = await self._request(ask, fresh=fresh)
@@ -187,7 +187,7 @@ class Upstream:
             await self._guard.release(permit)
 
     async def _permitted(
-        self, request: httpx.Request, ask: _Ask, permit: CallPermit, asked: float, *, fresh: bool
+        self, request: httpx.Request, ask: _ApiRequest, permit: CallPermit, asked: float, *, fresh: bool
     ) -> tuple[int, Any]:
         """Make the call, and write down how it went. ``asked``: when the wait for the permit began."""
         ask.reach(Phase.CONNECT)
@@ -201,20 +201,24 @@ class Upstream:
         except TransportError as error:
             permit.health = Health.OVERLOADED
             call.result = "unreachable" if error.sent is Sent.NOTHING else "no_answer"
-            permit.whose = "" if error.sent is Sent.NOTHING else whose.get()
+            permit.organization = "" if error.sent is Sent.NOTHING else requesting_organization.get()
             if error.sent is not Sent.NOTHING and ask.cause.phase is Phase.CONNECT:
                 ask.reach(Phase.FIRST_BYTE)
             raise
         except asyncio.CancelledError:
             if ask.time.expired():
-                permit.health, call.result, permit.whose = Health.OVERLOADED, "timeout", whose.get()
+                permit.health, call.result, permit.organization = (
+                    Health.OVERLOADED,
+                    "timeout",
+                    requesting_organization.get(),
+                )
             raise
         finally:
             call.seconds = clock() - begun
             self._observe(call)
 
     async def _exchange(
-        self, request: httpx.Request, ask: _Ask, permit: CallPermit, call: Call, *, fresh: bool
+        self, request: httpx.Request, ask: _ApiRequest, permit: CallPermit, call: Call, *, fresh: bool
     ) -> tuple[int, Any]:
         response = await self._transport.handle_async_request(request)
         status = response.status_code
@@ -230,21 +234,21 @@ class Upstream:
             # The refusal of a token that has just expired says nothing of the API; that of a fresh one does.
             permit.health = Health.FAILED if fresh else Health.UNKNOWN
         if permit.health is Health.WELL or responses.of_one_record(status):
-            permit.whose = whose.get()
+            permit.organization = requesting_organization.get()
         if not HTTPStatus(200) <= status < HTTPStatus(300):
             return status, None
         try:
             return status, await responses.parsed(await self._body(response, ask), ask.shape)
         except BadRecord:
-            call.result, permit.whose = "bad_record", whose.get()
-            if permit.whose:  # unreadable records of all organizations are an outage
+            call.result, permit.organization = "bad_record", requesting_organization.get()
+            if permit.organization:  # unreadable records of all organizations are an outage
                 permit.health = Health.FAILED
             raise
         except BadAnswer:
-            permit.health, call.result, permit.whose = Health.FAILED, "bad_answer", whose.get()
+            permit.health, call.result, permit.organization = Health.FAILED, "bad_answer", requesting_organization.get()
             raise
 
-    async def _body(self, response: httpx.Response, ask: _Ask) -> bytes:
+    async def _body(self, response: httpx.Response, ask: _ApiRequest) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise BadAnswer("encoded, though we did not ask for it: it may be gigabytes")
         body = await response.aread()
@@ -255,7 +259,7 @@ class Upstream:
             raise TransportError(f"broke off after {len(body)} bytes", sent=Sent.UNKNOWN)
         return body
 
-    async def _request(self, ask: _Ask, *, fresh: bool) -> httpx.Request:
+    async def _request(self, ask: _ApiRequest, *, fresh: bool) -> httpx.Request:
         headers = {
             "accept": "application/json",
             "accept-encoding": "identity",  # a small compressed answer may be gigabytes
@@ -275,9 +279,9 @@ class Upstream:
             extensions={"deadline": self._deadline, "max_bytes": self._max_bytes, "reach": ask.reach},
         )
 
-    def _where(self, ask: _Ask) -> str:
+    def _where(self, ask: _ApiRequest) -> str:
         return f"{self.api} {ask.endpoint}"
 
-    def _named(self, ask: _Ask) -> str:
+    def _named(self, ask: _ApiRequest) -> str:
         """The question, with the name of the one thing asked for."""
         return f"{self._where(ask)} of {ask.name}" if ask.name else self._where(ask)

@@ -20,8 +20,8 @@ from notification_sender.policy.retry import RetryBudget
 from notification_sender.policy.silence import Silence
 from notification_sender.policy.slowness import Slowness
 from notification_sender.ports.clock import Clock, Dice
-from notification_sender.ports.fleet import Fleet, PubSub, Share
-from notification_sender.telemetry.lag import Deadline, lost
+from notification_sender.ports.fleet import AllocationRequest, Fleet, PubSub
+from notification_sender.telemetry.lag import Deadline, lost_seconds
 
 State = Literal["well", "slow", "out"]
 
@@ -59,7 +59,7 @@ class CallPermit:
     health: Health = Health.UNKNOWN
     wish: float | None = None
     """Seconds for which the API asks us to stay away."""
-    whose: str = ""
+    organization: str = ""
     """The organization that the call was made for; empty where the failure is about the API, not about a record."""
     first_byte: float | None = None
     """Seconds until an answer of any kind began; None: there was none."""
@@ -82,7 +82,7 @@ class Guard:
         *,
         api: str,
         fleet: Fleet,
-        news: PubSub,
+        pubsub: PubSub,
         clock: Clock,
         timeout: float,
         budget: int | None = None,
@@ -93,7 +93,7 @@ class Guard:
         self.retries = RetryBudget()
         self.changes: list[Callable[[], None]] = []
         """Called when the circuit may have opened or closed."""
-        self._news = news
+        self._pubsub = pubsub
         self._clock = clock
         self._timeout = timeout
         self._budget = budget
@@ -104,7 +104,7 @@ class Guard:
         self._slowness = Slowness(objective)
         self._window = AimdLimit()
         self._gate = ResizableSemaphore(self._limit)
-        self._held = 0
+        self._allocated = 0
         self._asked = self._until = -math.inf
 
     @property
@@ -140,8 +140,8 @@ class Guard:
             if probe:
                 await self._circuit.release_probe()
             raise
-        permit = CallPermit(self._clock.monotonic(), lost(), probe)
-        self._silence.began(permit.begun - permit.lost)
+        permit = CallPermit(self._clock.monotonic(), lost_seconds(), probe)
+        self._silence.call_began(permit.begun - permit.lost)
         return permit
 
     async def release(self, permit: CallPermit) -> None:
@@ -156,32 +156,32 @@ class Guard:
             if permit.probe:
                 await self._circuit.release_probe()
 
-    def heard(self, change: Change) -> None:
+    def apply(self, change: Change) -> None:
         """A process of the fleet opened or closed the circuit."""
         self._circuit.apply(change)
         if self.out:
             self._gate.fail_waiters(Outage(self.api, self.probe_in))
         self._silence.forget(self._now())
         self._slowness.forget()
-        for tell in self.changes:
-            tell()
+        for listener in self.changes:
+            listener()
 
     async def check_silence(self) -> None:
         """Open the circuit if the API has said nothing for too long. Due once a second, and at the end of a call."""
         if not self.out and self._silence.lasts(self._now()):
             await self._announce(self._circuit.open())
 
-    def share(self) -> Share | None:
+    def allocation_request(self) -> AllocationRequest | None:
         """What to announce to the fleet. Until the answer comes, no more calls are begun than are under way now."""
         if self._budget is None:
             return None
-        inside, held = self._gate.inside, self._allotted()
-        self._asked, self._held = self._clock.monotonic(), min(held, inside)
-        return Share(self._budget, inside, held, inside + self._gate.waiting)
+        inside, allocated = self._gate.inside, self._usable_part()
+        self._asked, self._allocated = self._clock.monotonic(), min(allocated, inside)
+        return AllocationRequest(self._budget, inside, allocated, inside + self._gate.waiting)
 
-    def allow(self, held: int, seconds: float) -> None:
-        """Allow ``held`` calls at once, for ``seconds`` after the announcement."""
-        self._held, self._until = held, self._asked + seconds
+    def allow(self, allocated: int, seconds: float) -> None:
+        """Allow ``allocated`` calls at once, for ``seconds`` after the announcement."""
+        self._allocated, self._until = allocated, self._asked + seconds
         self._gate.release()
 
     def summary(self) -> dict[str, Any]:
@@ -195,11 +195,11 @@ class Guard:
         }
 
     def _limit(self) -> int:
-        return self._window.limit if self._budget is None else min(self._window.limit, self._allotted())
+        return self._window.limit if self._budget is None else min(self._window.limit, self._usable_part())
 
-    def _allotted(self) -> int:
+    def _usable_part(self) -> int:
         """The part of the budget; nothing once it has run out: other processes may have it by now."""
-        return self._held if self._clock.monotonic() < self._until else 0
+        return self._allocated if self._clock.monotonic() < self._until else 0
 
     async def _enter(self) -> None:
         try:
@@ -211,7 +211,7 @@ class Guard:
 
     async def _enter_as_probe(self) -> None:
         """Calls that began before the circuit opened do not keep the probe waiting; the budget of the fleet does."""
-        if self._budget is None or self._gate.inside < self._allotted():
+        if self._budget is None or self._gate.inside < self._usable_part():
             self._gate.enter_over_limit()
         else:
             await self._enter()
@@ -220,11 +220,11 @@ class Guard:
         """Note what the duration of a call says of the API, whether it answered or not."""
         now = self._now()
         seconds = now - (permit.begun - permit.lost)
-        self._silence.ended(now)
+        self._silence.call_ended(now)
         if permit.answered:
             self._silence.forget(now)
         elif permit.health is not Health.UNKNOWN:
-            self._silence.unanswered(permit.whose)
+            self._silence.unanswered(permit.organization)
         late = permit.health is Health.OVERLOADED and seconds > self._slowness.objective
         if not self.out and (permit.answered or late):
             self._note_slowness(seconds if permit.first_byte is None else permit.first_byte)
@@ -238,16 +238,18 @@ class Guard:
 
     def _now(self) -> float:
         """Now, without the time that our own loop has lost: that says nothing of an API."""
-        return self._clock.monotonic() - lost()
+        return self._clock.monotonic() - lost_seconds()
 
     async def _judge(self, permit: CallPermit) -> None:
         now, well = self._clock.monotonic(), permit.health is Health.WELL
         if well:
-            self._doubts.well(permit.whose, now)
+            self._doubts.well(permit.organization, now)
             self._window.on_success(self._gate.inside + 1)
-        elif permit.whose and not self._doubts.counts(permit.whose, now):
+        elif permit.organization and not self._doubts.counts(permit.organization, now):
             return
-        if permit.health is Health.OVERLOADED and not (permit.whose and self._doubts.alone(permit.whose, now)):
+        if permit.health is Health.OVERLOADED and not (
+            permit.organization and self._doubts.alone(permit.organization, now)
+        ):
             self._window.on_overload(begun=permit.begun, now=now)
         if permit.wish is not None:
             await self._announce(Change("asked", min(max(permit.wish, 0.0), LONGEST_WISH)))
@@ -255,5 +257,5 @@ class Guard:
             await self._announce(change)
 
     async def _announce(self, change: Change) -> None:
-        self.heard(change)
-        await self._news.publish(TOPIC, f"{self.api} {change.state} {change.seconds:.3f}")
+        self.apply(change)
+        await self._pubsub.publish(TOPIC, f"{self.api} {change.state} {change.seconds:.3f}")

@@ -26,15 +26,15 @@ _log = structlog.get_logger()
 class Guards:
     """The guards, by API."""
 
-    def __init__(self, guards: Iterable[Guard], *, fleet: Fleet, news: PubSub) -> None:
+    def __init__(self, guards: Iterable[Guard], *, fleet: Fleet, pubsub: PubSub) -> None:
         self.by_api: Mapping[str, Guard] = MappingProxyType({guard.api: guard for guard in guards})
         self._fleet = fleet
         self._pod = secrets.token_hex(8)
         self._watching: asyncio.Task[None] | None = None
-        news.subscribe(TOPIC, self._hear)
+        pubsub.subscribe(TOPIC, self._on_message)
 
     def start(self) -> None:
-        """From now on announce the calls of each API with a budget, and check_silence for silence."""
+        """From now on announce the calls of each API with a budget, and check each API for silence."""
         self._watching = run_forever(self._watch, "guards")
 
     async def stop(self) -> None:
@@ -48,15 +48,15 @@ class Guards:
 
     async def announce(self) -> None:
         """Announce the calls of all APIs with a budget, once."""
-        shares = {guard: share for guard in self.by_api.values() if (share := guard.share())}
+        requests = {guard: request for guard in self.by_api.values() if (request := guard.allocation_request())}
         try:
-            allotted = await asyncio.gather(*(self._fleet.allocate(it.api, self._pod, shares[it]) for it in shares))
+            allotted = await asyncio.gather(*(self._fleet.allocate(it.api, self._pod, requests[it]) for it in requests))
         except Unready as fault:
             # Whether the store got it is not known. It leaves us the calls under way, as long as our part lasts.
             _log.warning("budget.not_announced", error=str(fault))
             return
-        for guard, held in zip(shares, allotted, strict=True):
-            guard.allow(held, HOLDS)
+        for guard, allocated in zip(requests, allotted, strict=True):
+            guard.allow(allocated, HOLDS)
 
     async def _watch(self) -> None:
         while True:
@@ -65,7 +65,7 @@ class Guards:
                 await guard.check_silence()
             await asyncio.sleep(PERIOD)
 
-    def _hear(self, text: str) -> None:
+    def _on_message(self, text: str) -> None:
         match text.split():
             case [api, "out" | "asked" | "well" as state, seconds] if api in self.by_api:
-                self.by_api[api].heard(Change(state, float(seconds)))
+                self.by_api[api].apply(Change(state, float(seconds)))

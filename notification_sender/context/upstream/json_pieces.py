@@ -1,7 +1,7 @@
-"""A long JSON text → its value, piece by piece: a reader in C cannot be interrupted, and nothing else runs meanwhile.
+"""Reads a long JSON text in pieces, because a JSON reader in C blocks the event loop until it has finished.
 
-8 MB hold the loop for 50 ms as they usually are, and for a second where they are made of small lists. So a long text is
-cut at the commas of its own containers, each piece is read by itself, and the loop is given up between two of them.
+8 MB of usual JSON block the loop for 50 ms, and 8 MB of small lists for 1 s. So a long text is cut at the commas of its
+own lists and objects. Each piece is read by itself, and other tasks run between two pieces.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from typing import Any
 from notification_sender.checkpoint import STRETCH
 
 PIECE = 64 * 1024
-"""Bytes: a text of no more is read at once, in 5 ms where it consists of brackets alone."""
+"""Bytes of a piece at most. To read one takes 5 ms if it consists of brackets alone."""
 
 Read = Callable[[bytes], Any]
 
 MOST = 500_000
-"""Lists and objects in one text: their map takes 8 MB. To free a larger map at once would hold the loop for 0.2 s."""
+"""Lists and objects in one text at most: their map takes 8 MB. Freeing a larger map blocks the loop for 0.2 s."""
 
-_LOOK = 256
-"""Marks between two looks at the clock."""
+_CLOCK_INTERVAL = 256
+"""Marks between two checks of the clock."""
 
 _WINDOW = 4 * PIECE
-"""Bytes that are searched for marks at once: 5 ms."""
+"""Bytes that are searched for marks without a pause, in 5 ms."""
 
-# What has a meaning outside of strings, and what can be passed over in one: a short string, a short list or object with
-# nothing within, as nearly all in a long answer are. Possessive: nothing is looked at twice.
+# A mark is a character with a meaning outside strings, or a text to skip at once: a short string, or a short list or
+# object without nested ones. Most parts of a long answer are such. The quantifiers are possessive: no backtracking.
 _SHORT = rb'(?:[^][{}"]{1,256}+|"[^"\\]{0,256}+"){0,64}+'
 _MARK = re.compile(rb'"(?:[^"\\]{0,256}+")?+|\{' + _SHORT + rb"\}|\[" + _SHORT + rb"\]|[][{},]")
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
@@ -38,7 +38,7 @@ _BLANKS = b" \t\n\r"
 
 
 class Unbalanced(ValueError):
-    """The text is no JSON."""
+    """The text is not JSON."""
 
 
 class TooMuch(ValueError):
@@ -46,24 +46,24 @@ class TooMuch(ValueError):
 
 
 async def read_in_pieces(body: bytes, read: Read, deepest: int) -> Any:
-    """The value of a text, of which ``read`` is given a list or an object at a time, and makes what it wants of them.
+    """Return the value of a text. ``read`` gets one list or object at a time, and returns its value.
 
     Raises:
-        Unbalanced, TooMuch: what only the whole can be; besides, whatever ``read`` raises.
+        Unbalanced, TooMuch: faults of the whole text. Errors of ``read`` are passed on.
 
     """
     text, clock = _Text(body, read, deepest), asyncio.get_running_loop().time
     since, looked = clock(), count(1)
     for start, end in _marks(body):
         long = start == end or text.take(start, end)
-        if (long or next(looked) % _LOOK == 0) and clock() - since >= STRETCH:
+        if (long or next(looked) % _CLOCK_INTERVAL == 0) and clock() - since >= STRETCH:
             await asyncio.sleep(0)
             since = clock()
     return text.end()
 
 
 def _marks(body: bytes) -> Iterator[tuple[int, int]]:
-    """Where each begins and ends; after some bytes without one an empty one, to look at the clock."""
+    """Yield start and end of each mark, and an empty one after many bytes, so that the caller checks the clock."""
     at, size = 0, len(body)
     while at < size:
         until = at + _WINDOW
@@ -79,29 +79,29 @@ def _marks(body: bytes) -> Iterator[tuple[int, int]]:
             yield at, at
             continue
         while at < size and body[at] != _QUOTE:
-            # A backslash at the very end is nobody's.
+            # A backslash at the very end escapes nothing.
             at = max(_IN_STRING.match(body, at, at + _WINDOW).end(), at + (at + 1 == size))  # type: ignore[union-attr]
             yield at, at
         at += 1
 
 
 class _Container:
-    """One that is open. ``value`` once it is known to be long: until then it is a part of a piece."""
+    """A list or an object that is still open. It gets a ``value`` once it is too long to be part of one piece."""
 
     __slots__ = ("comma", "fresh", "kind", "start", "value")
 
     def __init__(self, kind: int, start: int) -> None:
         self.kind = kind
         self.start = start
-        """Of its members."""
+        """The place of its first member."""
         self.comma = -1
-        """The last one between its members."""
+        """The place of the last comma between its members."""
         self.fresh = True
-        """Nothing of it was read so far, and no comma passed."""
+        """No member was read so far, and no comma was passed."""
         self.value: Any = None
 
     def add(self, text: bytes, read: Read, *, last: bool) -> None:
-        """Members, with the commas between them."""
+        """Read members, with the commas between them, and add them to the value."""
         found = read(b"[" + text + b"]" if self.kind == _LIST else b"{" + text + b"}")
         if not found and found is not None and not (last and self.fresh):
             raise Unbalanced("a comma with nothing beside it")
@@ -112,7 +112,7 @@ class _Container:
             self.value.update(found)
 
     def open(self, head: bytes, child: "_Container", read: Read) -> None:
-        """``child`` is a member; ``head`` is what stands before it."""
+        """Add an open ``child``. ``head`` is the text before it: blanks, or the name of a field."""
         self.fresh = False
         child.value = [] if child.kind == _LIST else {}
         if self.kind == _LIST and not head.strip(_BLANKS):
@@ -124,7 +124,7 @@ class _Container:
 
 
 class _Text:
-    """How far it is read. All that is open stands in a list that is not there, so that a comma beside it is one."""
+    """The state of the reading. An imagined list around the text takes its value, so that extra commas are found."""
 
     def __init__(self, body: bytes, read: Read, deepest: int) -> None:
         self._body = body
@@ -135,14 +135,14 @@ class _Text:
         self._open = [self._root]
         self._containers = 0
         self._long = 1
-        """So many of those that are open have a value."""
+        """The number of open containers that have a value."""
         self._from = 0
-        """What follows belongs to the innermost of these, and is not read."""
+        """The place from which on the innermost container with a value is not read yet."""
         self._ended = False
-        """A long one ended right there: a comma must follow, or another end."""
+        """Whether a container with a value ended at ``_from``: a comma or another end must follow."""
 
     def take(self, start: int, end: int) -> bool:
-        """A mark; whether something was read."""
+        """Process a mark. Return whether a piece was read."""
         body = self._body
         kind = body[start]
         if kind == _COMMA:
@@ -199,7 +199,7 @@ class _Text:
             raise Unbalanced("a value right after another")
 
     def _cut(self) -> bool:
-        """Read what is whole by now; else the first that is open is long, and what is in it can be."""
+        """Read the complete members so far. Without any, give the next open container a value, to cut it later."""
         long = self._open[self._long - 1]
         if self._ended:
             return False

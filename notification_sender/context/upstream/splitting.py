@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Broken, NotFound
-from notification_sender.context.upstream.whose import SEVERAL, whose
+from notification_sender.context.upstream.requesting_organization import SEVERAL, requesting_organization
 from notification_sender.model.cause import NOBODY_KNOWS
 from notification_sender.model.errors import ContextUnavailable, PlatformFault
 
@@ -24,7 +24,7 @@ DIVISIBLE = (BadAnswer, Broken, NotFound)
 """Errors that may be about one of the ids."""
 
 Fetch = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-Tell = Callable[[str, Any], None]
+OnRecord = Callable[[str, Any], None]
 """Called once for each id: with its record, None where there is none, a BadRecord, or an error of the whole call."""
 
 
@@ -36,18 +36,18 @@ class Splitter:
         self._kind = kind
         self._well = -math.inf
 
-    async def obtain(self, owners: Mapping[str, str], tell: Tell) -> None:
+    async def fetch_all(self, owners: Mapping[str, str], on_record: OnRecord) -> None:
         """``owners``: by id, the organization that asks for it. A bad record of another organization costs one call."""
         by_owner: dict[str, list[str]] = {}
         for id_, owner in owners.items():
             by_owner.setdefault(owner, []).append(id_)
-        if len(by_owner) > 1 and await self.ask(list(owners), SEVERAL, tell) is None:
+        if len(by_owner) > 1 and await self.ask(list(owners), SEVERAL, on_record) is None:
             return
-        await asyncio.gather(*(_Search(self, owner, tell).narrow(ids) for owner, ids in by_owner.items()))
+        await asyncio.gather(*(_Search(self, owner, on_record).bisect(ids) for owner, ids in by_owner.items()))
 
-    async def ask(self, ids: Sequence[str], owner: str, tell: Tell) -> Exception | None:
-        """Make one call. Returns the error that may be about one of the ids; None: ``tell`` was called for all."""
-        token = whose.set(owner)
+    async def ask(self, ids: Sequence[str], owner: str, on_record: OnRecord) -> Exception | None:
+        """Make one call. Returns the error that may be about one of the ids; None: ``on_record`` was called for all."""
+        token = requesting_organization.set(owner)
         try:
             records = await self._fetch(ids)
             found = [records.get(id_) for id_ in ids]
@@ -58,9 +58,9 @@ class Splitter:
         else:
             self._well = asyncio.get_running_loop().time()
         finally:
-            whose.reset(token)
+            requesting_organization.reset(token)
         for id_, record in zip(ids, found, strict=True):
-            tell(id_, record)
+            on_record(id_, record)
         return None
 
     @property
@@ -84,18 +84,18 @@ class Splitter:
 class _Search:
     """The search among the ids of one organization."""
 
-    def __init__(self, splitter: Splitter, owner: str, tell: Tell) -> None:
+    def __init__(self, splitter: Splitter, owner: str, on_record: OnRecord) -> None:
         self._splitter = splitter
         self._owner = owner
-        self._tell = tell
+        self._on_record = on_record
         self._calls = 0
 
-    async def narrow(self, ids: Sequence[str]) -> None:
+    async def bisect(self, ids: Sequence[str]) -> None:
         """One call at a time, depth first: the sooner an id is alone, the sooner it is known whether it is at fault."""
         left, alone = [ids], dict[str, Exception]()
         while left:
             some = left.pop()
-            error = await self._splitter.ask(some, self._owner, self._tell)
+            error = await self._splitter.ask(some, self._owner, self._on_record)
             self._calls += 1
             if error is None:
                 continue
@@ -108,7 +108,7 @@ class _Search:
                 middle = len(some) // 2
                 left += [some[middle:], some[:middle]]
         for id_, error in alone.items():
-            self._tell(id_, self._splitter.verdict(id_, error))
+            self._on_record(id_, self._splitter.verdict(id_, error))
 
     @property
     def _spent(self) -> bool:
@@ -116,4 +116,4 @@ class _Search:
 
     def _give_up(self, ids: Sequence[str], error: Exception) -> None:
         for id_ in ids:
-            self._tell(id_, error)
+            self._on_record(id_, error)

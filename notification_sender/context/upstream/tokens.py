@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from notification_sender.context.cache.single_flight import SingleFlight
 from notification_sender.context.upstream.client import Upstream
 from notification_sender.context.upstream.errors import BadAnswer, NotFound
-from notification_sender.context.upstream.whose import whose as asking_for
-from notification_sender.model.cause import Cause, Phase, reached
+from notification_sender.context.upstream.requesting_organization import requesting_organization
+from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.ports.clock import Clock
 
@@ -36,7 +36,7 @@ of the AAA API would be taken for a failure of all recipients.
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class TokenOwner:
     """The destination that a token is for, and the origin that may see it."""
 
     organization_id: str
@@ -48,7 +48,7 @@ class Whose:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _CachedToken:
     token: str = field(repr=False)
     until: float
     settled: float
@@ -62,40 +62,40 @@ class Tokens:
         self._aaa = aaa
         self._credentials = {"client_id": client_id, "client_secret": client_secret}
         self._clock = clock
-        self._held: dict[Whose | None, _Held] = {}
-        self._flights: SingleFlight[Whose | None, str] = SingleFlight()
+        self._tokens: dict[TokenOwner | None, _CachedToken] = {}
+        self._single_flight: SingleFlight[TokenOwner | None, str] = SingleFlight()
 
-    async def token(self, whose: Whose | None = None, *, fresh: bool = False) -> str:
-        """A token that is valid for a while, for our own APIs unless ``whose`` names a destination. ``fresh``: the last
+    async def token(self, owner: TokenOwner | None = None, *, fresh: bool = False) -> str:
+        """A token that is valid for a while, for our own APIs unless ``owner`` names a destination. ``fresh``: the last
         one was refused.
 
         Raises:
             ContextUnavailable: the AAA API is unwell, or refuses our credentials.
 
         """
-        held = self._held.get(whose)
+        cached = self._tokens.get(owner)
         now = self._clock.monotonic()
-        if held is not None and now < (held.settled if fresh else held.until):
-            return held.token
-        flight = self._flights.in_flight(whose)
+        if cached is not None and now < (cached.settled if fresh else cached.until):
+            return cached.token
+        flight = self._single_flight.in_flight(owner)
         if flight is None:
-            flight = self._flights.start([whose], self._fetch(whose, refused=fresh))
+            flight = self._single_flight.start([owner], self._fetch(owner, refused=fresh))
         else:
-            reached(Cause(SOURCE, self._aaa.api, phase=Phase.SHARED))
-        (token,) = await self._flights.wait([flight])
+            record_progress(Cause(SOURCE, self._aaa.api, phase=Phase.SHARED))
+        (token,) = await self._single_flight.wait([flight])
         return token
 
-    async def _fetch(self, whose: Whose | None, *, refused: bool) -> str:
+    async def _fetch(self, owner: TokenOwner | None, *, refused: bool) -> str:
         fields = {"grant_type": "client_credentials", **self._credentials}
-        if whose is not None:
+        if owner is not None:
             fields |= {
-                "audience": whose.destination_id,
-                "organization_id": whose.organization_id,
-                "resource": whose.resource,
+                "audience": owner.destination_id,
+                "organization_id": owner.organization_id,
+                "resource": owner.resource,
             }
         asked = self._clock.monotonic()
         # In the task of this fetch: the service token belongs to no organization.
-        asking_for.set(whose.organization_id if whose else "")
+        requesting_organization.set(owner.organization_id if owner else "")
         try:
             answer = await self._aaa.form("/oauth/token", fields)
         except (NotFound, ContextUnavailable) as fault:
@@ -109,9 +109,9 @@ class Tokens:
         until = asked + _usable(answer.get("expires_in"))
         settled = min(until, self._clock.monotonic() + JUST_REPLACED) if refused else asked
         # Expired tokens are dropped here: there may be one for each destination that ever was.
-        live = [(it, held) for it, held in self._held.items() if held.until > asked and it != whose]
-        self._held = dict(live[-MOST:])
-        self._held[whose] = _Held(token, until, settled)
+        live = [(it, cached) for it, cached in self._tokens.items() if cached.until > asked and it != owner]
+        self._tokens = dict(live[-MOST:])
+        self._tokens[owner] = _CachedToken(token, until, settled)
         return token
 
 
@@ -134,4 +134,4 @@ class OutboundTokens:
 
     async def token(self, organization_id: str, destination_id: str, resource: str, *, fresh: bool = False) -> str:
         """For the bearer header of a send to ``resource``, an origin. ``fresh``: the origin refused the last token."""
-        return await self._tokens.token(Whose(organization_id, destination_id, resource), fresh=fresh)
+        return await self._tokens.token(TokenOwner(organization_id, destination_id, resource), fresh=fresh)

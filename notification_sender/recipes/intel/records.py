@@ -1,4 +1,4 @@
-"""What the APIs answer, made regular: every field of the contract is there, lists are lists, ids stand once."""
+"""Normalizes API answers: every field of the contract exists, lists are lists, and no id is repeated."""
 
 import math
 from collections.abc import Iterable
@@ -11,20 +11,22 @@ from notification_sender.context.upstream.json_reading import read
 Record = dict[str, Any]
 
 MOST_DEPENDENTS = 1000
-"""Ten bulk calls. A recursion that ignores its limit returns hundreds of thousands."""
+"""Dependents that are kept at most: ten bulk calls. A recursive query without a limit returns hundreds of thousands."""
 
 MOST_ASSETS = 1000
 
 
 def own(rows: object, organization_id: str, source: str, count_foreign: CountForeign) -> list[Record]:
-    """The records of this organization. One that does not say whose it is counts as another's: by contract each
-    of these says so, and a leak is worse than a gap.
+    """Return the records of this organization.
+
+    A record without an organization is dropped like a foreign one: by contract each has one, and a leak is worse than
+    a gap.
     """
     return _kept(rows, (organization_id,), source, count_foreign)
 
 
 def parts(rows: object, organization_id: str, source: str, count_foreign: CountForeign) -> list[Record]:
-    """Parts of a record that is known to be the organization's (outages): they need not say so again."""
+    """Return the parts of an own record (outages). A part may leave out its organization."""
     return _kept(rows, (organization_id, None), source, count_foreign)
 
 
@@ -37,17 +39,17 @@ def _kept(rows: object, owners: tuple[str | None, ...], source: str, count_forei
 
 
 def objects(rows: object) -> list[Record]:
-    """The objects of a list; of anything else, none."""
+    """Return the objects of a list; anything else has none."""
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def by_id(rows: Iterable[Record], name: str) -> dict[str, Record]:
-    """By the id of this name; without one a record cannot be told from another."""
+    """Return records by the id in field ``name``. A record without one is dropped."""
     return {row[name]: row for row in rows if isinstance(row.get(name), str)}
 
 
 def organization(record: Record) -> Record:
-    """``metadata`` is an object, ``destinations`` a list of objects."""
+    """Normalize an organization. ``metadata`` is an object, ``destinations`` a list of objects."""
     return _filled(record, "organization_id", "name", "timezone") | {
         "metadata": _object(record.get("metadata")),
         "destinations": objects(record.get("destinations")),
@@ -57,8 +59,8 @@ def organization(record: Record) -> Record:
 def incident(record: Record) -> Record:
     """Normalize an incident. ``location`` is an object, ``geojson`` an object or None, ``place`` a text.
 
-    ``dependents`` has one entry for each path. ``dependent_ids`` and ``further_dependent_ids`` replace it, with the
-    number of all. ``asset_ids`` and ``asset_count`` replace the assets.
+    ``dependents`` of the answer has one entry for each path. ``dependent_ids``, ``further_dependent_ids`` and
+    ``dependent_count`` replace it. ``asset_ids`` and ``asset_count`` replace the assets.
     """
     location = _filled(_object(record.get("location")), "location_id", "thoroughfare")
     location["geojson"] = geojson(location.get("geojson"))
@@ -74,7 +76,7 @@ def incident(record: Record) -> Record:
 
 
 def intel_request(record: Record) -> Record:
-    """``results`` is an object, ``asset_ids`` a list; ``dependents`` as of an incident."""
+    """Normalize an intel request. ``results`` is an object, ``asset_ids`` a list; ``dependents`` as of an incident."""
     asset_ids = record.get("asset_ids")
     return _with_dependents(record, "intel_request_id", "intel_request_type", "incident_id") | {
         "results": _object(record.get("results")),
@@ -83,15 +85,15 @@ def intel_request(record: Record) -> Record:
 
 
 def asset(record: Record) -> Record:
-    """``geojson`` is an object or None."""
+    """Normalize an asset. ``geojson`` is an object or None."""
     filled = _filled(record, "asset_id", "organization_id", "asset_name", "asset_type_name", "thoroughfare")
     return filled | {"geojson": geojson(record.get("geojson"))}
 
 
 def current_entry(entry: Record, organization_id: str, count_foreign: CountForeign) -> Record | None:
-    """A current entry: its incident as the slow path has it, the other records by id. None: of no use to us.
+    """Normalize a current entry: its incident as ``incident`` does, the other records by id. None: it is unusable.
 
-    ``modified`` is the incident's, ``cached_at`` as it was: what the freshness fence looks at.
+    The freshness fence reads ``modified``, copied from the incident, and ``cached_at``.
     """
     about = own([entry.get("incident")], organization_id, "current_entry", count_foreign)
     if not about:
@@ -120,7 +122,7 @@ def current_entry(entry: Record, organization_id: str, count_foreign: CountForei
 
 
 def geojson(value: object) -> Record | None:
-    """A GeoJSON object, which may come as a string."""
+    """Return a GeoJSON object, which the API may send as a string; None: it is neither."""
     if isinstance(value, str):
         try:
             value = read(value.encode())
@@ -130,11 +132,11 @@ def geojson(value: object) -> Record | None:
 
 
 def _place(point: Record | None) -> str | None:
-    """``lat,lon`` of a point, to four decimals: 11 m, and neighbours share an address."""
+    """Return ``lat,lon`` of a point to four decimals (11 m), so that neighbours share one address lookup."""
     match (point or {}).get("coordinates"):
         case [int() | float() as longitude, int() | float() as latitude, *_]:
             if math.isfinite(longitude) and abs(latitude) <= 90:  # noqa: PLR2004 - the poles
-                # Adding nothing makes 0 of -0, which is the same place.
+                # Adding 0 turns -0 into 0, which is the same place.
                 return f"{round(latitude, 4) + 0.0:.4f},{round(longitude, 4) + 0.0:.4f}"
     return None
 
@@ -154,7 +156,7 @@ def _with_dependents(record: Record, id_name: str, *names: str) -> Record:
 
 
 def _nearest(rows: object, root: object) -> dict[str, int]:
-    """The intel requests that wait for ``root``, with their shortest distance: 1 waits for the root itself."""
+    """Return the intel requests that wait for ``root``, with their shortest distance; 1: for the root itself."""
     nearest: dict[str, int] = {}
     for row in objects(rows):
         id_ = row.get("dependent_id")

@@ -1,1 +1,1 @@
-"""The simulated recipients: they take webhooks and emails, check them, keep them and show them."""
+"""The simulated recipients: they receive webhooks and emails, check them, keep them and show them."""

@@ -1,4 +1,4 @@
-"""What arrived, as the inbox page lists it: webhooks and emails in one list, the newest first, narrowed by a filter."""
+"""The list of the inbox page: webhooks and emails together, the newest first, limited by a filter."""
 
 from binascii import a2b_qp
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,21 +8,21 @@ from typing import Literal
 
 import orjson
 
-from notification_sender.sandbox.inbox.inbox import Inbox, Post
-from notification_sender.sandbox.inbox.mailbox import Letter
+from notification_sender.sandbox.inbox.inbox import Inbox, ReceivedWebhook
+from notification_sender.sandbox.inbox.mailbox import ReceivedEmail
 from notification_sender.sandbox.inbox.reading import readable
 from notification_sender.sandbox.platform.records import Record
 from notification_sender.sandbox.platform.world import World
 
 HINT = 160
-"""Characters of a body that stand for it in the list where nothing better is known."""
+"""Characters of a body that the list shows if the body has no better title."""
 
 Channel = Literal["webhook", "email"]
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One line of the list. ``number``: its place among those of its channel, the first is 0; it never changes."""
+    """One line of the list. ``number``, its place among the arrivals of its channel, starts at 0 and never changes."""
 
     number: int
     organization: str
@@ -32,7 +32,7 @@ class Arrival:
     arrived: float
     notification_id: str
     problem: str | None
-    """Why its signature is not good."""
+    """The fault of its signature; None: the signature is valid."""
     answered: str
     accepted: bool
 
@@ -56,18 +56,18 @@ class Arrival:
 
     @property
     def hint(self) -> str:
-        """A second line that tells it from its neighbours."""
+        """A second line that distinguishes similar arrivals."""
         raise NotImplementedError
 
     @property
     def text(self) -> str:
-        """What a search looks through."""
+        """The text that a search covers."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class WebhookArrival(Arrival):
-    post: Post
+    post: ReceivedWebhook
 
     @cached_property
     def _body(self) -> Record:
@@ -94,7 +94,7 @@ class WebhookArrival(Arrival):
 
 @dataclass(frozen=True)
 class EmailArrival(Arrival):
-    letter: Letter
+    letter: ReceivedEmail
 
     @property
     def title(self) -> str:
@@ -106,20 +106,20 @@ class EmailArrival(Arrival):
 
     @property
     def text(self) -> str:
-        """The source with quoted-printable undone: a part in base64 is not searched."""
+        """The source with quoted-printable decoded. Base64 parts are not searched."""
         return f"{self.title}\n{a2b_qp(self.letter.raw).decode(errors='replace')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Selects arrivals of the list; an empty field selects all. The fields are the parameters of the page's address."""
+    """Selects arrivals of the list. An empty field selects all. The fields are the query parameters of the page."""
 
     q: str = ""
     channel: str = ""
     organization: str = ""
     destination: str = ""
     check: str = ""
-    """``verified`` or ``unverified``: webhooks alone."""
+    """``verified`` or ``unverified``; both select webhooks only."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filter":
@@ -144,13 +144,13 @@ class Filter:
 
 
 def arrivals(inbox: Inbox, world: World) -> list[Arrival]:
-    """Everything that arrived, the newest first."""
+    """Return all arrivals, the newest first."""
     owners = _owners(world)
-    both: list[Arrival] = [*_webhooks(inbox.posts, owners), *_emails(inbox.letters, owners)]
+    both: list[Arrival] = [*_webhooks(inbox.webhooks, owners), *_emails(inbox.emails, owners)]
     return sorted(both, key=lambda it: it.arrived, reverse=True)
 
 
-def _webhooks(posts: Iterable[Post], owners: Mapping[str, tuple[str, str]]) -> Iterator[WebhookArrival]:
+def _webhooks(posts: Iterable[ReceivedWebhook], owners: Mapping[str, tuple[str, str]]) -> Iterator[WebhookArrival]:
     for number, post in enumerate(posts):
         destination, organization = owners.get(post.destination_id, (post.destination_id, ""))
         yield WebhookArrival(
@@ -167,7 +167,7 @@ def _webhooks(posts: Iterable[Post], owners: Mapping[str, tuple[str, str]]) -> I
         )
 
 
-def _emails(letters: Iterable[Letter], owners: Mapping[str, tuple[str, str]]) -> Iterator[EmailArrival]:
+def _emails(letters: Iterable[ReceivedEmail], owners: Mapping[str, tuple[str, str]]) -> Iterator[EmailArrival]:
     for number, letter in enumerate(letters):
         to = letter.recipients[0] if letter.recipients else ""
         destination, organization = owners.get(to, (to, ""))
@@ -186,7 +186,7 @@ def _emails(letters: Iterable[Letter], owners: Mapping[str, tuple[str, str]]) ->
 
 
 def _owners(world: World) -> dict[str, tuple[str, str]]:
-    """Destination id and organization, by destination id and by mail address."""
+    """Return destination id and organization, by destination id and by mail address."""
     return {
         name: (destination["destination_id"], organization_id)
         for organization_id, organization in world.organizations.items()
@@ -197,7 +197,7 @@ def _owners(world: World) -> dict[str, tuple[str, str]]:
 
 
 def _at(value: object, *path: str) -> object:
-    """What stands there in nested objects, None where nothing does."""
+    """Return the value at a path in nested objects, or None."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -1,4 +1,4 @@
-"""The inbox: the recipients of a simulated world. It takes webhooks and emails, checks them and keeps them."""
+"""The inbox: the recipients of a simulated world. It receives webhooks and emails, checks them and keeps them."""
 
 import asyncio
 import time
@@ -12,16 +12,16 @@ from aiohttp import web
 
 from notification_sender.sandbox.behaviour import Answer, Behaviour, Signal
 from notification_sender.sandbox.inbox.keys import signing_key
-from notification_sender.sandbox.inbox.mailbox import Letter, Mailbox
+from notification_sender.sandbox.inbox.mailbox import Mailbox, ReceivedEmail
 from notification_sender.sandbox.inbox.verification import problem
-from notification_sender.sandbox.serving import HOST, Server, withhold
+from notification_sender.sandbox.serving import HOST, Server, leave_unanswered
 
 UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
-    """One webhook as it arrived, in seconds since the epoch; ``headers`` in order."""
+class ReceivedWebhook:
+    """One webhook that was received. ``arrived`` is in seconds since the epoch; ``headers`` are in order."""
 
     destination_id: str
     headers: tuple[tuple[str, str], ...]
@@ -29,7 +29,7 @@ class Post:
     arrived: float
     answered: Answer
     problem: str | None
-    """Why its signature is not good, None if it is."""
+    """The fault of its signature; None: the signature is valid."""
 
     @property
     def notification_id(self) -> str:
@@ -41,55 +41,55 @@ class Post:
 
 
 class Inbox:
-    """Listens: ``async with Inbox() as inbox: inbox.webhook_url("hook-x"), inbox.smtp_url``.
+    """Receives notifications: ``async with Inbox() as inbox: inbox.webhook_url("hook-x"), inbox.smtp_url``.
 
-    ``behaviours`` has the knobs of each destination by its id or mail address:
-    ``inbox.behaviours["hook-x"].script.extend([500, "hang", 200])``. A bad signature is kept as a ``problem`` and
-    does not change the answer: it has to show in the end, not turn into a retry.
+    ``behaviours`` has the settings of each destination, by its id or mail address:
+    ``inbox.behaviours["hook-x"].script.extend([500, "hang", 200])``. An invalid signature is kept as a ``problem`` and
+    does not change the answer: a retry would hide it.
     """
 
     def __init__(self, *, http_port: int = 0, smtp_port: int = 0, host: str = HOST) -> None:
         self.behaviours: defaultdict[str, Behaviour] = defaultdict(Behaviour)
         self.keys: dict[str, list[str]] = {}
-        """``whsec_`` keys by destination, where they are not the sandbox's own."""
+        """``whsec_`` keys by destination, in place of the sandbox's own keys."""
         self.admits: Callable[[str, str | None], bool] = lambda _destination_id, _authorization: True
-        """Whether a destination takes a request with this ``Authorization``; else 401. ``Platform.admits``."""
-        self.posts: list[Post] = []
+        """Whether a destination accepts a request with this ``Authorization``. If not, it answers 401."""
+        self.webhooks: list[ReceivedWebhook] = []
         """Every webhook that was read, in order."""
-        self.letters: list[Letter] = []
+        self.emails: list[ReceivedEmail] = []
         """Every email that was accepted."""
         self.accepted: Counter[str] = Counter()
         """How often each notification was accepted, by its id."""
-        self.mailbox = Mailbox(self.behaviours.__getitem__, self._keep_letter, smtp_port, host)
+        self.mailbox = Mailbox(self.behaviours.__getitem__, self._record_email, smtp_port, host)
         self._server = Server([("POST", "/hooks/{destination_id}", self._hook)], http_port, host)
         self._changed = Signal()
 
     @property
     def smtp_url(self) -> str:
-        """As ``NS_SMTP_URL`` wants it."""
+        """The value for ``NS_SMTP_URL``."""
         return self.mailbox.url
 
     @property
     def duplicates(self) -> int:
-        """Notifications accepted again: each more than once, counted from the second time on."""
+        """The number of repeated acceptances: each acceptance of a notification after its first counts."""
         return sum(times - 1 for times in self.accepted.values())
 
     @property
-    def unverified(self) -> list[Post]:
-        return [post for post in self.posts if post.problem]
+    def unverified(self) -> list[ReceivedWebhook]:
+        return [post for post in self.webhooks if post.problem]
 
     def webhook_url(self, destination_id: str) -> str:
-        """Where this destination listens; known once the inbox does."""
+        """The URL of this destination. It is known once the inbox has started."""
         return f"{self._server.url}/hooks/{destination_id}"
 
     async def accepts(self, notifications: int) -> None:
-        """Wait until so many different notifications were accepted. Give it a deadline of your own."""
+        """Wait until this number of different notifications was accepted. The caller sets the deadline."""
         while len(self.accepted) < notifications:
             await self._changed.wait()
 
     async def receives(self, posts: int) -> None:
-        """Wait until so many webhooks were read, whatever they were answered."""
-        while len(self.posts) < posts:
+        """Wait until this number of webhooks was read, whatever the answers were."""
+        while len(self.webhooks) < posts:
             await self._changed.wait()
 
     async def __aenter__(self) -> Self:
@@ -107,17 +107,17 @@ class Inbox:
         behaviour = self.behaviours[destination_id]
         async with behaviour.call() as said:
             if not self.admits(destination_id, request.headers.get("authorization")):
-                said = UNAUTHORIZED  # noqa: PLW2901 - who is not let in gets no other answer
+                said = UNAUTHORIZED  # noqa: PLW2901 - a refused request gets no other answer
             answered = said or web.HTTPOk.status_code
-            self._keep_post(request, body, arrived, answered)
+            self._record_webhook(request, body, arrived, answered)
             if answered == "hang" or answered == "close":  # noqa: PLR1714 - the type checker follows this form
-                return await withhold(request, answered)
+                return await leave_unanswered(request, answered)
             return web.Response(status=answered, body=behaviour.body, headers=behaviour.headers)
 
-    def _keep_post(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
+    def _record_webhook(self, request: web.Request, body: bytes, arrived: float, answered: Answer) -> None:
         destination_id = request.match_info["destination_id"]
         keys = self.keys.get(destination_id) or [signing_key(destination_id)]
-        post = Post(
+        post = ReceivedWebhook(
             destination_id=destination_id,
             headers=tuple(request.headers.items()),
             body=body,
@@ -125,12 +125,12 @@ class Inbox:
             answered=answered,
             problem=problem(request.headers, body, keys, time.time()),
         )
-        self.posts.append(post)
+        self.webhooks.append(post)
         if post.accepted:
             self.accepted[post.notification_id] += 1
         self._changed.fire()
 
-    def _keep_letter(self, letter: Letter) -> None:
-        self.letters.append(letter)
+    def _record_email(self, letter: ReceivedEmail) -> None:
+        self.emails.append(letter)
         self.accepted[letter.notification_id] += 1
         self._changed.fire()

@@ -1,4 +1,4 @@
-"""Signing keys of the sandbox: made from their names, so that any process here knows them. Never for real use."""
+"""Signing keys of the sandbox. They are derived from their names, so every process knows them: never for real use."""
 
 import hashlib
 from base64 import b64encode
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def signing_key(name: str) -> str:
-    """The ``whsec_…`` key of that name."""
+    """Return the ``whsec_…`` key of this name."""
     return "whsec_" + b64encode(hashlib.sha256(f"sandbox signing key {name}".encode()).digest()).decode()
 
 
 def write_keys(directory: Path, names: Iterable[str]) -> Path:
-    """What ``NS_SECRETS_DIR`` has for one organization, or for all: a directory with a file a name, one key in it."""
+    """Write a directory for ``NS_SECRETS_DIR``, of one organization or of all: one file with one key for each name."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
         file = directory / name

@@ -1,4 +1,4 @@
-"""The mail server of the inbox: takes every letter it is not told to refuse, and keeps it."""
+"""The mail server of the inbox. It accepts and keeps every email, unless it is configured to refuse it."""
 
 import asyncio
 import time
@@ -20,8 +20,8 @@ LARGEST = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Letter:
-    """One message that was accepted. ``raw`` as it came over the wire, ``arrived`` in seconds since the epoch."""
+class ReceivedEmail:
+    """One email that was accepted. ``raw`` has its bytes as sent; ``arrived`` is in seconds since the epoch."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -30,12 +30,12 @@ class Letter:
 
     @cached_property
     def message(self) -> EmailMessage:
-        """The message, parsed when somebody looks at it: parsing all 400 took a tenth of the demo's time."""
+        """The message, parsed on first use: parsing all 400 took a tenth of the demo's time."""
         return message_from_bytes(self.raw, policy=policy.default)
 
     @cached_property
     def headers(self) -> Message:
-        """Its headers as they came."""
+        """Its headers as they were sent."""
         return BytesHeaderParser().parsebytes(self.raw)
 
     @cached_property
@@ -47,19 +47,19 @@ class Letter:
 class Mailbox:
     """An SMTP server without TLS.
 
-    ``behaviour`` gives a recipient's knobs; its answers are SMTP codes (250 takes the letter), given at ``stage``:
-    ``rcpt`` (before any byte of the letter) or ``data`` (after the last).
+    ``behaviour`` returns a recipient's settings. Its answers are SMTP codes (250 accepts the email), at ``stage``:
+    ``rcpt`` (before the first byte of the email) or ``data`` (after the last).
     """
 
     def __init__(
         self,
         behaviour: Callable[[str], Behaviour],
-        keep: Callable[[Letter], None],
+        on_email: Callable[[ReceivedEmail], None],
         port: int = 0,
         host: str = HOST,
     ) -> None:
         self._behaviour = behaviour
-        self._keep = keep
+        self._on_email = on_email
         self._host = host
         self.port = port
         self.stage: Literal["rcpt", "data"] = "data"
@@ -104,12 +104,12 @@ class Mailbox:
                 if said not in (None, 250):
                     return await server.refuse(said, behaviour.body)
             letter = _letter(envelope)
-            self._keep(letter)
+            self._on_email(letter)
         return f"250 2.0.0 kept as {letter.notification_id}"
 
 
 class _Connection(SMTP):
-    """One client. The server must be able to drop it: asyncio leaves open connections to their owner."""
+    """One client connection. The server keeps it to be able to close it: asyncio does not close open connections."""
 
     def __init__(self, mailbox: Mailbox, connections: set["_Connection"], loop: asyncio.AbstractEventLoop) -> None:
         # A host name is given because aiosmtpd would ask the DNS for one, and block the loop.
@@ -131,7 +131,7 @@ class _Connection(SMTP):
             self.transport.close()
 
     async def refuse(self, said: Any, words: bytes | None) -> str:
-        """The reply for an answer that is not 250; ``hang`` never replies, ``close`` drops the connection."""
+        """The reply for an answer other than 250. ``hang`` never replies; ``close`` drops the connection."""
         if said == "close":
             self.drop()
         if said in ("hang", "close"):
@@ -142,8 +142,8 @@ class _Connection(SMTP):
         return f"{said} {'4.3.0 try again later' if temporary else '5.1.1 not wanted here'}"
 
 
-def _letter(envelope: Envelope) -> Letter:
-    return Letter(
+def _letter(envelope: Envelope) -> ReceivedEmail:
+    return ReceivedEmail(
         sender=envelope.mail_from or "",
         recipients=tuple(map(str, envelope.rcpt_tos)),
         raw=envelope.original_content or b"",

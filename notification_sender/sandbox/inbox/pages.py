@@ -1,7 +1,7 @@
-"""The inbox page: a list of what arrived, and a page each. HTML from the server alone; no script runs on any of them.
+"""The inbox page: a list of the arrivals, and one page for each. The server writes plain HTML; no page runs a script.
 
-All that it shows was written by somebody else. The templates escape everything; the headers below keep a browser
-from running or loading anything even so; an email stands in a frame that may do nothing at all.
+Senders control everything that the pages show. The templates escape all of it. The headers below also stop a browser
+from running or loading anything. An email is shown in a frame without any permission.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,11 +43,11 @@ THEIRS = SAFE | {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 }
-"""For the HTML of an email: no script, no form, no link that leads anywhere, nothing loaded."""
+"""For the HTML of an email: no script, no form, no working link, nothing loaded."""
 
 
 class InboxPages:
-    """``routes`` for a server: the list at ``/``, a page a webhook, a page an email."""
+    """``routes`` for a server: the list at ``/``, and one page for each webhook and email."""
 
     def __init__(self, inbox: Inbox, world: World) -> None:
         self._inbox = inbox
@@ -138,7 +138,7 @@ class InboxPages:
         raise web.HTTPNotFound(text="Nothing of that number arrived. The list is at /")
 
     def _others(self, arrival: Arrival) -> list[Arrival]:
-        """What else arrived under the same id: the attempts before and after, or a repetition by hand."""
+        """Return the other arrivals with the same id: earlier and later attempts, or a manual repetition."""
         same = (it for it in arrivals(self._inbox, self._world) if it.notification_id == arrival.notification_id)
         return [it for it in same if it.path != arrival.path]
 
@@ -147,7 +147,7 @@ class InboxPages:
 
 
 def _html(text: str, headers: dict[str, str]) -> web.Response:
-    # Half a surrogate pair may stand in a header or a JSON string: no encoding knows it.
+    # A header or a JSON string may contain half a surrogate pair, which no encoding accepts.
     return web.Response(body=text.encode(errors="replace"), content_type="text/html", charset="utf-8", headers=headers)
 
 
@@ -157,7 +157,7 @@ async def _style(_: web.Request) -> web.Response:
 
 
 def _chosen(request: web.Request, name: str, choices: Sequence[str]) -> str:
-    """What the address asks for, the first of the choices where it asks for none of them."""
+    """Return the choice in the query of the address, or the first choice."""
     asked = request.query.get(name, "")
     return asked if asked in choices else choices[0]
 
@@ -171,7 +171,7 @@ def _whole(text: str) -> int:
 
 
 def _step(wanted: Filter, first: int) -> str:
-    """The address of another page of the same list."""
+    """Return the address of another page of the same list."""
     given = {name: getattr(wanted, name) for name in Filter.__slots__} | {"from": first or ""}
     return "/?" + urlencode({name: value for name, value in given.items() if value})
 

@@ -1,4 +1,4 @@
-"""Makes arrivals readable: JSON in lines and colours, a ``curl`` command, the parts of an email. All may be hostile."""
+"""Makes arrivals readable: JSON in colours, a ``curl`` command, parts of an email. Any input may be hostile."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 SHOWN = 256 * 1024
-"""Characters of a body that the page shows: more would make a browser slow."""
+"""Characters of a body that the page shows at most. More would make a browser slow."""
 
 TOKEN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)'
@@ -29,7 +29,7 @@ SCHEME = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(light|dark)\s*\)", re.IGN
 
 
 def pretty(body: bytes) -> str | None:
-    """The JSON of a body with a field a line, None where it is no JSON."""
+    """Format a JSON body with one field on each line; None: it is no JSON."""
     try:
         return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
@@ -37,7 +37,7 @@ def pretty(body: bytes) -> str | None:
 
 
 def coloured(text: str) -> Markup:
-    """JSON as HTML, each token in a ``span`` of its kind. Everything is escaped, so that ``</script>`` is text."""
+    """Format JSON as HTML, each token in a ``span`` of its kind. Everything is escaped: ``</script>`` is text."""
     parts, end = list[Markup](), 0
     for token in TOKEN.finditer(text[:SHOWN]):
         parts.append(escape(text[end : token.start()]))
@@ -47,9 +47,9 @@ def coloured(text: str) -> Markup:
 
 
 def curl(url: str, headers: Iterable[tuple[str, str]], body: bytes) -> str:
-    """A command that sends the webhook again, byte for byte, whatever stands in it.
+    """Return a command that sends the webhook again, byte for byte.
 
-    ``--data-raw``: with ``--data`` a body that starts with ``@`` would have curl send a file of the reader's machine.
+    It uses ``--data-raw``: with ``--data``, a body that starts with ``@`` would make curl send a local file.
     """
     given = [f"-H {shlex.quote(f'{name}: {value}' if value else f'{name};')}" for name, value in _own(headers)]
     line = " \\\n  ".join([f"curl -sS -i {shlex.quote(url)}", *given])
@@ -60,7 +60,7 @@ def curl(url: str, headers: Iterable[tuple[str, str]], body: bytes) -> str:
 
 
 def readable(value: object) -> str:
-    """A header of an email with its encoded words decoded, on one line; as it came where they are broken."""
+    """Decode the encoded words of an email header, on one line. A broken header is returned as it is."""
     text = str(value or "")
     with suppress(LookupError, ValueError, MessageError):
         text = str(make_header(decode_header(text)))
@@ -68,7 +68,7 @@ def readable(value: object) -> str:
 
 
 def part(message: EmailMessage, kind: Literal["html", "plain"]) -> str | None:
-    """The body of that kind, None where there is none that can be read."""
+    """Return the body of this kind; None: there is none that can be read."""
     try:
         body = message.get_body((kind,))
         return None if body is None else str(body.get_content())
@@ -77,9 +77,9 @@ def part(message: EmailMessage, kind: Literal["html", "plain"]) -> str | None:
 
 
 def in_scheme(html: str, scheme: str) -> str:
-    """An email as a reader sees it whose device is ``light`` or ``dark``, whatever the one is that shows it here.
+    """Show an email as a device in ``light`` or ``dark`` mode would, whatever the mode of this browser is.
 
-    A style sheet asks by a media query: it becomes one that always, or never, holds.
+    The style sheet uses a media query. It is replaced by a query that is always, or never, true.
     """
     return SCHEME.sub(lambda asked: "(min-width: 0)" if asked[1].lower() == scheme else "(max-width: 0)", html)
 
@@ -89,7 +89,7 @@ def _own(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _plain(body: bytes) -> str | None:
-    """The text of a body that survives a terminal and a clipboard, None where it would not."""
+    """Return a body as text if a terminal and a clipboard preserve it, else None."""
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""What a careful customer does with a webhook: its own check of the signature, from the specification alone.
+"""Checks the signature of a webhook as a careful customer does, from the specification alone.
 
-Standard Webhooks 1.0.0: base64(HMAC-SHA256(key, "{webhook-id}.{webhook-timestamp}.{body}")), one ``v1,`` entry a
-key. It shares no line with the sender on purpose: two who make the same mistake would agree.
+Standard Webhooks 1.0.0: base64(HMAC-SHA256(key, "{webhook-id}.{webhook-timestamp}.{body}")), one ``v1,`` entry for
+each key. It shares no code with the sender: shared code would hide a shared mistake.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 
 TOLERANCE = 300
-"""Seconds that a timestamp may be off: an older one may be a replay."""
+"""Seconds by which a timestamp may differ from now. An older webhook may be a replay."""
 
 
 def problem(headers: Mapping[str, str], body: bytes, keys: Iterable[str], now: float) -> str | None:
-    """Return what is wrong with a webhook, or None. ``headers`` ignores letter case."""
+    """Return the fault of a webhook, or None. ``headers`` ignores letter case."""
     missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if name not in headers]
     if missing:
         return f"no {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""What a recipe gathers for one unit from the simulated platform, as JSON: for ``notification-sender render``."""
+"""Gathers the context of one unit from the simulated platform, as JSON for ``notification-sender render``."""
 
 import random
 from typing import Any
@@ -20,11 +20,11 @@ DEVELOPMENT = {"NS_ENVIRONMENT": "development", "NS_AMQP_URL": "memory://", "NS_
 
 
 async def context(world: World, unit: WorkUnit) -> dict[str, Any]:
-    """Every source by name, and what a template is given besides: ``unit``, ``destination`` (the organization's first),
-    ``degraded``, ``timestamp``.
+    """Return every source by name, and the other names of a template: ``unit``, ``destination`` (the organization's
+    first), ``degraded``, ``timestamp``.
 
     Raises:
-        ContextUnavailable, SubjectNotFound: the world has nothing of what the unit is about.
+        ContextUnavailable, SubjectNotFound: the world does not have the subject of the unit.
         TenantMismatch: it belongs to another organization of that world.
     """
     async with Platform(world) as platform:
@@ -33,7 +33,7 @@ async def context(world: World, unit: WorkUnit) -> dict[str, Any]:
         upstreams = Upstreams(settings, store=opened, clock=SystemClock(), metrics=metrics)
         cache = Cache(
             shared=opened.shared_cache,
-            news=opened.news,
+            pubsub=opened.pubsub,
             clock=SystemClock(),
             dice=random.random,
             prefix=settings.topology_prefix,

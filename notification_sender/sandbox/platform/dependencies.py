@@ -1,4 +1,4 @@
-"""Who waits for whom in the simulated platform, and the recursive query over it as the real one answers it."""
+"""The dependency graph of the simulated platform, and the recursive query as the real platform answers it."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from notification_sender.sandbox.platform.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``dependent`` (an intel request) waits for its blocker; ``deleted``: when that stopped being so."""
+    """``dependent`` (an intel request) waits for its blocker. ``deleted``: when the edge was deleted."""
 
     dependent: str
     deleted: str | None = None
 
 
 class Dependencies:
-    """A graph with everything a real one has: diamonds, cycles, edges that were deleted but are still listed."""
+    """A graph with all features of a real one: diamonds, cycles, deleted edges that are still listed."""
 
     def __init__(self) -> None:
         self.edges: dict[str, list[Edge]] = defaultdict(list)
-        """By blocker: an incident or an intel request."""
+        """Edges by blocker: an incident or an intel request."""
 
     def add(self, blocker: str, dependent: str, *, deleted: str | None = None) -> None:
         self.edges[blocker].append(Edge(dependent, deleted))
 
     def rows(self, root: str, root_type: str, max_distance: int | None) -> list[Record]:
-        """One row per PATH from ``root``, nearest first: a diamond repeats its end, w wide and d deep gives w^d.
+        """Return one row for each path from ``root``, nearest first. A graph w wide and d deep has w^d paths.
 
-        Listed but not followed: a deleted edge, and a dependent that is on its own path already (a cycle).
-        ``max_distance`` None: to the end of the graph.
+        A deleted edge, and a dependent that is already on its own path (a cycle), are listed and not followed.
+        Without ``max_distance`` the whole graph is searched.
         """
         found: list[Record] = []
         paths: deque[tuple[str, ...]] = deque([(root,)])
@@ -43,7 +43,7 @@ class Dependencies:
         return found
 
     def reached(self, root: str, max_distance: int) -> dict[str, int]:
-        """Everything that really depends on ``root``, once, with its shortest distance."""
+        """Return each record that depends on ``root`` by edges that are not deleted, with its shortest distance."""
         distances: dict[str, int] = {}
         for row in self.rows(root, "", max_distance):
             if row["deleted"] is None:

@@ -1,4 +1,4 @@
-"""What the simulated APIs answer when nothing is wrong with them: one handler an endpoint, over the world."""
+"""The regular answers of the simulated APIs: one handler for each endpoint, with the data of the world."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -15,7 +15,7 @@ BULK = 100
 
 
 class Endpoint(StrEnum):
-    """Method and path template: what calls are counted under."""
+    """Method and path template: the name under which calls are counted."""
 
     INCIDENT = "GET /incidents/{incident_id}"
     CURRENT = "GET /incidents/current/{incident_id}"
@@ -41,21 +41,21 @@ API = {
     Endpoint.REVERSE: "geocoding",
     Endpoint.UNKNOWN: "none",
 }
-"""Whose endpoint it is, by the names that the worker's settings use."""
+"""The API that has the endpoint, by its name in the worker's settings."""
 
 
 def answer(value: object, status: int = 200) -> web.Response:
-    """JSON, as every API here answers."""
+    """Return an answer in JSON."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 def refusal(status: int, detail: str) -> web.Response:
-    """An error, in the form that most frameworks give it."""
+    """Return an error in the form that most frameworks use."""
     return answer({"detail": detail}, status)
 
 
 class Endpoints:
-    """The handlers. ``distance_honoured`` False: a server that ignores ``recursive_max_distance``."""
+    """The handlers. Without ``distance_honoured`` the server ignores ``recursive_max_distance``."""
 
     def __init__(self, world: World, tokens: Tokens) -> None:
         self._world = world
@@ -94,7 +94,7 @@ class Endpoints:
         return answer(entry)
 
     async def current_of_organization(self, request: web.Request) -> web.Response:
-        """Exists, as on the real platform; a worker that calls it for one unit takes thousands of incidents."""
+        """Exists as on the real platform. A worker that calls it for one unit fetches thousands of incidents."""
         owned = (
             incident_id
             for incident_id, incident in self._world.incidents.items()
@@ -106,7 +106,7 @@ class Endpoints:
         return _bulk(await request.read(), "intel_request_ids", self._world.intel_requests)
 
     async def assets(self, request: web.Request) -> web.Response:
-        """By id alone, of whatever organization: as the real one does."""
+        """Select by id alone, of any organization, as the real API does."""
         return _bulk(await request.read(), "asset_ids", self._world.assets)
 
     async def organization(self, request: web.Request) -> web.Response:
@@ -142,11 +142,11 @@ class Endpoints:
         return answer(found | {"dependents": self._world.dependents(found, int(distance) if distance else None)})
 
 
-def _bulk(body: bytes, field: str, shelf: Mapping[str, Record]) -> web.Response:
+def _bulk(body: bytes, field: str, records: Mapping[str, Record]) -> web.Response:
     try:
         ids = orjson.loads(body)[field]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return refusal(422, f"{field} is missing")
     if not isinstance(ids, list) or len(ids) > BULK or not all(isinstance(id_, str) for id_ in ids):
         return refusal(422, f"{field} must be a list of at most {BULK} ids")
-    return answer([shelf[id_] for id_ in dict.fromkeys(ids) if id_ in shelf])
+    return answer([records[id_] for id_ in dict.fromkeys(ids) if id_ in records])

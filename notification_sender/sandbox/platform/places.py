@@ -1,4 +1,4 @@
-"""Invented places, people and troubles of a network operations centre. Domains are example domains only."""
+"""Invented places, people and incidents of a network operations centre. All domains are example domains."""
 
 # ruff: noqa: RUF001 - letters that look like others are what these names are for
 
@@ -39,7 +39,7 @@ ORGANIZATIONS = (
     ("ornek-hatlari", "Örnek Hatları"),
     ("rei-kaisen", "例回線"),
 )
-"""Id and name; the n-th lives at the n-th place."""
+"""Id and name. The n-th organization is at the n-th place."""
 
 OUTAGES = (
     ("mains_lost", "Mains power lost, sites on battery for about 4 h"),
@@ -59,7 +59,7 @@ ASSETS = (
     ("Data centre", "Data centre {city} {number}"),
     ("Fibre link", "Link {city} ↔ ring {number} (100G)"),
 )
-"""Type and name; a link has a line, everything else a point."""
+"""Type and name. A link has a line; all others have a point."""
 
 INTEL_REQUESTS = (
     ("power_outage_check", "The grid operator confirms the outage"),
@@ -73,4 +73,4 @@ INTEL_REQUESTS = (
 
 INCIDENT_STATUSES = ("open", "Open", "OPEN", "investigating", "Monitoring", "RESOLVED")
 INTEL_STATUSES = ("completed", "Completed", "COMPLETED", "In_Progress", "pending")
-"""In any letter case, as the APIs answer."""
+"""Mixed letter case, as the APIs answer."""

@@ -1,4 +1,4 @@
-"""The simulated platform: the internal APIs of the contract as one server, with knobs, counters, a log of calls."""
+"""The simulated platform: one server for all internal APIs, with settings, counters and a log of calls."""
 
 import time
 from collections import Counter, deque
@@ -16,21 +16,21 @@ from notification_sender.sandbox.behaviour import Behaviour
 from notification_sender.sandbox.platform.endpoints import API, Endpoint, Endpoints, refusal
 from notification_sender.sandbox.platform.tokens import Bound, Tokens, origin
 from notification_sender.sandbox.platform.world import World
-from notification_sender.sandbox.serving import HOST, Handler, Server, withhold
+from notification_sender.sandbox.serving import HOST, Handler, Server, leave_unanswered
 
 CLIENT_ID = "notification-sender"
 CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - made up, and printed for everybody
 WITHOUT_TOKEN = (Endpoint.TOKEN, Endpoint.REVERSE)
 FORBIDDEN = (Endpoint.CURRENT_OF_ORGANIZATION, Endpoint.UNKNOWN)
 PRIVATE = ("authorization", "cookie", "traceparent", "tracestate", "baggage")
-"""Headers that a third party, as geocoding may be, must never see."""
+"""Headers that a third party must never see. Geocoding may be one."""
 LOGGED = 10_000
-"""Calls that the log keeps: a benchmark must not fill the memory."""
+"""Calls that the log keeps at most: a benchmark must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it arrived; ``headers`` in order, ``at`` on the monotonic clock."""
+    """One call that was received. ``headers`` are in order; ``at`` is on the monotonic clock."""
 
     endpoint: Endpoint
     path: str
@@ -42,43 +42,43 @@ class Call:
 class Platform:
     """Serves a world: ``async with Platform(world) as platform: platform.urls``.
 
-    ``behaviours`` has the knobs and gauges of each endpoint (``platform.behaviours[Endpoint.ASSETS].answer = 503``).
+    ``behaviours`` has the settings and gauges of each endpoint: ``platform.behaviours[Endpoint.ASSETS].answer = 503``.
     """
 
     def __init__(self, world: World, *, port: int = 0, host: str = HOST) -> None:
         self.world = world
         self.tokens = Tokens(CLIENT_ID, CLIENT_SECRET, self._suits)
-        """``expires_in``, ``revoke()``: may be turned while it runs."""
+        """``expires_in`` and ``revoke()`` may be used while it runs."""
         self.endpoints = Endpoints(world, self.tokens)
         self.behaviours = {endpoint: Behaviour() for endpoint in Endpoint}
         self.calls: Counter[str] = Counter()
-        """By endpoint: method and path template."""
+        """Calls by endpoint (method and path template)."""
         self.answers: Counter[tuple[str, int]] = Counter()
-        """By endpoint and status."""
+        """Answers by endpoint and status."""
         self.asked: Counter[tuple[str, str]] = Counter()
-        """How often each fact was asked for: by endpoint, and path or id. Tokens are none."""
+        """How often each fact was requested, by endpoint, and path or id. Tokens do not count."""
         self.in_flight: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
-        """Calls under way, by API: now, and the most at once."""
+        """Calls in flight by API: now, and at most."""
         self.leaks: Counter[str] = Counter()
-        """Private headers that geocoding was sent."""
+        """Private headers that were sent to geocoding."""
         self.log: deque[Call] = deque(maxlen=LOGGED)
         self._server = Server(self._routes(), port, host)
 
     @property
     def urls(self) -> dict[str, str]:
-        """The ``NS_`` variables that point a worker here: the addresses, and the client's credentials."""
+        """The ``NS_`` variables for a worker: the addresses of the APIs, and the credentials."""
         names = ("NS_INCIDENTS_URL", "NS_INTEL_REQUESTS_URL", "NS_ASSETS_URL", "NS_AAA_URL", "NS_GEOCODING_URL")
         credentials = {"NS_AAA_CLIENT_ID": CLIENT_ID, "NS_AAA_CLIENT_SECRET": CLIENT_SECRET}
         return dict.fromkeys(names, self._server.url) | credentials
 
     @property
     def forbidden(self) -> int:
-        """Calls that no worker may make: a whole organization's incidents, anything outside the contract."""
+        """Calls that no worker may make: all incidents of an organization, and endpoints outside the contract."""
         return sum(self.calls[endpoint] for endpoint in FORBIDDEN)
 
     def admits(self, destination_id: str, authorization: str | None) -> bool:
-        """A recipient's question: is this header good for my destination? Always, where it wants no ``auth``."""
+        """Whether a recipient accepts this header for its destination. A destination without ``auth`` accepts any."""
         destination = self.world.destinations.get(destination_id, {})
         if destination.get("auth") is None:
             return True
@@ -86,7 +86,7 @@ class Platform:
         return self.tokens.admits(authorization, Bound(destination_id, owner, origin(destination["url"])))
 
     def _suits(self, bound: Bound) -> bool:
-        """An organization is known, and a destination of its own is where its record says; others a unit brings."""
+        """Whether the organization exists and its destination has this origin. A unit brings other destinations."""
         organization = self.world.organizations.get(bound.organization_id)
         own = [it for it in (organization or {}).get("destinations", ()) if it["destination_id"] == bound.audience]
         return organization is not None and all(origin(it.get("url", "")) == bound.resource for it in own)
@@ -115,11 +115,11 @@ class Platform:
         self.asked.update((endpoint.value, fact) for fact in _facts(endpoint, request.path_qs, body))
         if endpoint is Endpoint.REVERSE:
             self.leaks.update(name for name in PRIVATE if name in request.headers)
-        async with self._under_way(API[endpoint]):
+        async with self._counted_in_flight(API[endpoint]):
             return await self._answer(endpoint, handler, request)
 
     @asynccontextmanager
-    async def _under_way(self, api: str) -> AsyncIterator[None]:
+    async def _counted_in_flight(self, api: str) -> AsyncIterator[None]:
         self.in_flight[api] += 1
         self.peaks[api] = max(self.peaks[api], self.in_flight[api])
         try:
@@ -133,13 +133,13 @@ class Platform:
         async with behaviour.call() as said:
             waited = time.monotonic() - came
             if said == "hang" or said == "close":  # noqa: PLR1714 - the type checker follows this form
-                return await withhold(request, said)
+                return await leave_unanswered(request, said)
             if said is None or (said == web.HTTPOk.status_code and behaviour.body is None):
                 response = await self._truth(endpoint, handler, request)
             else:
                 response = web.Response(status=said, body=behaviour.body, headers=behaviour.headers)
             self.answers[endpoint, response.status] += 1
-            # What a caller needs to know whether it was the work that took so long, or getting to it.
+            # With this a caller knows whether the work took so long, or the wait for it.
             response.headers["server-timing"] = f"wait;dur={1000 * waited:.1f}, work;dur={1000 * behaviour.latency:.1f}"
             return response
 
@@ -150,7 +150,7 @@ class Platform:
 
 
 def _facts(endpoint: Endpoint, path: str, body: bytes) -> list[str]:
-    """What a call asks for: its path, or each of its ids."""
+    """Return the facts that a call requests: its path, or each of its ids."""
     if endpoint is Endpoint.TOKEN:
         return []
     if endpoint not in (Endpoint.INTEL_REQUESTS, Endpoint.ASSETS):

@@ -1,4 +1,4 @@
-"""How each record of the simulated platform looks, made from dice of its own: adding one changes no other."""
+"""Builds the records of the simulated platform. Each has its own dice, so that a new record changes no other."""
 
 import json
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.sandbox.platform.places import (
     ASSETS,
     INCIDENT_STATUSES,
@@ -21,22 +22,17 @@ from notification_sender.sandbox.platform.places import (
 Record = dict[str, Any]
 
 DAWN = datetime(2026, 3, 6, 8, 0, tzinfo=UTC)
-"""The world is made at a fixed time: the same seed gives the same bytes on any day."""
-
-
-def rfc3339(moment: datetime) -> str:
-    """As most APIs answer: UTC, ``Z``, whole seconds where there is no fraction."""
-    return moment.isoformat().replace("+00:00", "Z")
+"""The fixed time at which the world is made: the same seed gives the same bytes on any day."""
 
 
 def shortly_before(dice: Random, moment: datetime, hours: int = 12) -> datetime:
-    """Some time in the ``hours`` before ``moment``; every third has a fraction of a second."""
+    """Return a time in the ``hours`` before ``moment``. Every third time has a fraction of a second."""
     fraction = dice.choice((0, 0, 120_000))
     return moment - timedelta(seconds=dice.randrange(hours * 3600), microseconds=fraction)
 
 
 def organization(number: int, webhook_url: Callable[[str], str]) -> Record:
-    """Every fourth says nothing of the current-incidents cache (absent: false), another fourth says false."""
+    """Return an organization. One in four has no flag for the current-incidents cache (as if false), one has false."""
     slug, name = ORGANIZATIONS[number % len(ORGANIZATIONS)]
     if number >= len(ORGANIZATIONS):
         slug, name = f"{slug}-{number}", f"{name} {number}"
@@ -72,7 +68,7 @@ def _destinations(number: int, slug: str, webhook_url: Callable[[str], str]) -> 
 
 
 def asset(dice: Random, asset_id: str, organization_id: str, place: Place) -> Record:
-    """A site or a link near ``place``; the geojson of every third is a string, as the API sometimes has it."""
+    """Return a site or a link near ``place``. The geojson of every third is a string, as the API sometimes sends it."""
     kind, name = dice.choice(ASSETS)
     geojson = _line(dice, place) if kind == "Fibre link" else point(dice, place)
     number = dice.randrange(1, 90)
@@ -87,7 +83,7 @@ def asset(dice: Random, asset_id: str, organization_id: str, place: Place) -> Re
 
 
 def point(dice: Random, place: Place) -> Record:
-    """A GeoJSON point within some kilometres: longitude first."""
+    """Return a GeoJSON point within some kilometres. Longitude comes first."""
     return {"type": "Point", "coordinates": _near(dice, place)}
 
 
@@ -103,14 +99,14 @@ def _near(dice: Random, place: Place) -> list[float]:
 
 
 def incident(dice: Random, incident_id: str, organization_id: str, place: Place) -> Record:
-    """Without its assets and dependents, which the world adds."""
+    """Return an incident without its assets and dependents. The world adds them."""
     modified = shortly_before(dice, DAWN)
     return {
         "incident_id": incident_id,
         "organization_id": organization_id,
         "status": dice.choice(INCIDENT_STATUSES),
-        "created": rfc3339(shortly_before(dice, modified, hours=48)),
-        "modified": rfc3339(modified),
+        "created": format_rfc3339(shortly_before(dice, modified, hours=48)),
+        "modified": format_rfc3339(modified),
         "location": {
             "location_id": f"loc-{incident_id}",
             "geojson": point(dice, place),
@@ -133,7 +129,7 @@ def _outage(dice: Random, incident_id: str, organization_id: str, number: int) -
         "status": dice.choice(INCIDENT_STATUSES),
         "provider": dice.choice(PROVIDERS),
         "summary": summary,
-        "started": rfc3339(shortly_before(dice, DAWN)),
+        "started": format_rfc3339(shortly_before(dice, DAWN)),
     }
 
 
@@ -143,12 +139,12 @@ def _internet_outage(dice: Random, incident_id: str, organization_id: str, place
         "organization_id": organization_id,
         "name": f"Routes of AS{dice.randrange(64496, 64512)} withdrawn around {place.city}",
         "status": dice.choice(INCIDENT_STATUSES),
-        "started": rfc3339(shortly_before(dice, DAWN)),
+        "started": format_rfc3339(shortly_before(dice, DAWN)),
     }
 
 
 def intel_request(dice: Random, intel_request_id: str, about: Record, asset_ids: list[str]) -> Record:
-    """One question that somebody asked about an incident; unanswered ones have no results."""
+    """Return an intel request about an incident. One without an answer has no results."""
     kind, summary = dice.choice(INTEL_REQUESTS)
     status = dice.choice(INTEL_STATUSES)
     created = shortly_before(dice, DAWN)
@@ -161,7 +157,7 @@ def intel_request(dice: Random, intel_request_id: str, about: Record, asset_ids:
         "incident_id": about["incident_id"],
         "asset_ids": asset_ids,
         "results": answered if status.casefold() == "completed" else {},
-        "created": rfc3339(created),
-        "modified": rfc3339(created + timedelta(minutes=dice.randrange(1, 20))),
+        "created": format_rfc3339(created),
+        "modified": format_rfc3339(created + timedelta(minutes=dice.randrange(1, 20))),
         "dependents": [],
     }

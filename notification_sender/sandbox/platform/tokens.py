@@ -1,4 +1,4 @@
-"""The token endpoint of the simulated AAA: OAuth 2.0 client credentials, tokens that expire and can be revoked."""
+"""The token endpoint of the simulated AAA API: OAuth 2.0 client credentials. Tokens expire and can be revoked."""
 
 import secrets
 import time
@@ -11,7 +11,7 @@ from notification_sender.sandbox.platform.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Where a token for a destination is good: there, as that destination of that organization, and nowhere else."""
+    """The one place where a token for a destination is valid: an origin, for that destination of that organization."""
 
     audience: str
     organization_id: str
@@ -25,13 +25,13 @@ class _Grant:
 
 
 class TokenRefused(Exception):
-    """``error`` of RFC 6749, section 5.2, or of RFC 8707."""
+    """``error`` as of RFC 6749, section 5.2, or RFC 8707."""
 
 
 class Tokens:
-    """Issues and knows bearer tokens. A token for an audience is for that destination, never for our own APIs.
+    """Issues and checks bearer tokens. A token with an audience is valid for that destination, never for our own APIs.
 
-    ``suits``: whether an organization may have a token for a destination at that place.
+    ``suits`` decides whether an organization may have a token for a destination at a place.
     """
 
     def __init__(self, client_id: str, client_secret: str, suits: Callable[[Bound], bool] = lambda _: True) -> None:
@@ -39,13 +39,13 @@ class Tokens:
         self._suits = suits
         self._grants: dict[str, _Grant] = {}
         self.expires_in: float = 3600
-        """Seconds that a new token lives."""
+        """Seconds for which a new token is valid."""
 
     def issue(self, form: Mapping[str, object]) -> Record:
-        """The answer of the token endpoint.
+        """Answer a call of the token endpoint.
 
         Raises:
-            TokenRefused: another grant type, the wrong client, or no place where such a token would be good.
+            TokenRefused: another grant type, the wrong client, or no place where such a token is valid.
 
         """
         if form.get("grant_type") != "client_credentials":
@@ -58,11 +58,11 @@ class Tokens:
         return {"access_token": token, "token_type": "Bearer", "expires_in": self.expires_in}
 
     def revoke(self) -> None:
-        """From now on every token that was issued is refused."""
+        """Refuse every token that was issued before now."""
         self._grants.clear()
 
     def admits(self, authorization: str | None, bound: Bound | None = None) -> bool:
-        """Whether this ``Authorization`` header holds a live token that is good there (None: at our own APIs)."""
+        """Whether this ``Authorization`` header has a token that is valid at the place (None: at our own APIs)."""
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._grants.get(token)
         return (
@@ -85,7 +85,7 @@ class Tokens:
 
 
 def origin(url: str) -> str:
-    """Scheme and host of a URL, with its port where that is not the scheme's own."""
+    """Return scheme and host of a URL, and its port unless it is the scheme's default."""
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
     host = parts.netloc.lower().removesuffix(f":{default}")

@@ -1,6 +1,6 @@
-"""A small invented world, the same for the same seed: organizations, incidents, what depends on them, work units.
+"""A small invented world: organizations, incidents, dependents, work units. One seed always gives the same world.
 
-Everything is plain data and may be changed while the platform serves it.
+All data is plain and may be changed while the platform serves it.
 """
 
 from collections import Counter
@@ -8,26 +8,27 @@ from collections.abc import Callable, Iterable
 from math import hypot
 from random import Random
 
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.sandbox.platform import records
 from notification_sender.sandbox.platform.dependencies import Dependencies
 from notification_sender.sandbox.platform.places import PLACES
-from notification_sender.sandbox.platform.records import DAWN, Record, rfc3339
+from notification_sender.sandbox.platform.records import DAWN, Record
 
 CURRENT_DISTANCE = 5
-"""How far the writer of current entries follows the dependencies."""
+"""The distance to which current entries include dependents."""
 
 EVENTS = ("incident.created", "incident.updated", "incident.updated", "incident.updated")
 
 
 def nowhere(destination_id: str) -> str:
-    """Where nobody listens: for a world without an inbox."""
+    """A URL at which nothing listens, for a world without an inbox."""
     return f"https://hooks.example.com/hooks/{destination_id}"
 
 
 class World:
-    """Sizes: ``organizations`` (the first ones have most of the incidents), ``incidents`` in all, ``assets`` each.
+    """Its sizes: ``organizations`` (the first have most of the incidents), ``incidents`` in total, ``assets`` for each.
 
-    ``webhook_url`` says where a destination listens: ``Inbox.webhook_url``.
+    ``webhook_url`` returns the URL of a destination: ``Inbox.webhook_url``.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class World:
         self.intel_requests: dict[str, Record] = {}
         self.dependencies = Dependencies()
         self.without_entry: set[str] = set()
-        """Incidents that the current-incidents cache does not know."""
+        """Incidents that the current-incidents cache does not have."""
         self.with_old_entry: set[str] = set()
-        """Incidents whose current entry is from before their last change."""
+        """Incidents whose current entry is older than their last change."""
         for number, organization_id in enumerate(self.organizations):
             self._add_assets(number, organization_id, assets)
         for number in range(incidents):
@@ -57,7 +58,7 @@ class World:
 
     @property
     def destinations(self) -> dict[str, Record]:
-        """By id, which no two organizations share here."""
+        """Destinations by id. In this world no two organizations share an id."""
         return {
             destination["destination_id"]: destination
             for organization in self.organizations.values()
@@ -74,11 +75,11 @@ class World:
 
     @property
     def secret_names(self) -> list[str]:
-        """The names of all of them."""
+        """The names of all signing secrets."""
         return [name for names in self.secrets.values() for name in names]
 
     def owner(self, destination_id: str) -> str | None:
-        """The organization whose destination it is, None where it is none's."""
+        """Return the organization that has this destination, or None."""
         return next(
             (
                 organization_id
@@ -89,13 +90,13 @@ class World:
         )
 
     def dependents(self, record: Record, max_distance: int | None) -> list[Record]:
-        """The rows of the recursive query for an incident or an intel request."""
+        """Return the rows of the recursive query for an incident or an intel request."""
         if "intel_request_type" in record:
             return self.dependencies.rows(record["intel_request_id"], "intel_requests", max_distance)
         return self.dependencies.rows(record["incident_id"], "incidents", max_distance)
 
     def current(self, incident_id: str) -> Record | None:
-        """The current entry of an incident: everything in one answer, as it was when it was written."""
+        """Return the current entry of an incident: all its records in one answer, as of the time of writing."""
         incident = self.incidents.get(incident_id)
         if incident is None or incident_id in self.without_entry:
             return None
@@ -113,12 +114,12 @@ class World:
         }
 
     def address(self, latitude: float, longitude: float) -> str:
-        """The nearest place that this world knows."""
+        """Return the address of the nearest place of this world."""
         place = min(PLACES, key=lambda it: hypot(it.latitude - latitude, it.longitude - longitude))
         return f"{place.street}, {place.city}, {place.country}"
 
     def work_units(self, count: int, *, batch_id: str | None = None) -> list[Record]:
-        """``count`` valid work units, over the incidents in turn; of each organization those of one batch."""
+        """Return ``count`` valid work units, one incident after the other. Each organization's units are one batch."""
         all_of_them = list(self.incidents.values())
         incidents = [all_of_them[number % len(all_of_them)] for number in range(count)]
         sizes = Counter(it["organization_id"] for it in incidents)
@@ -149,8 +150,8 @@ class World:
     def add_incident(self, *, direct: int, further: int = 0) -> Record:
         """Add an incident of an organization without current entries.
 
-        ``direct`` intel requests wait for it. All of ``further`` others wait for each of these, so that the recursive
-        query has direct * (1 + further) rows.
+        ``direct`` intel requests wait for the incident. Each of ``further`` others waits for all of these. So the
+        recursive query has direct * (1 + further) rows.
         """
         organization_id = list(self.organizations)[2]
         incident_id = f"inc-{len(self.incidents):05d}"
@@ -198,18 +199,18 @@ class World:
         return dice.choices(range(count), [1 / (n + 1) for n in range(count)])[0]
 
     def _add_dependents(self, dice: Random, incident: Record, asset_ids: list[str]) -> None:
-        """One to four intel requests that wait for the incident; a further one waits for two of them (a diamond)."""
+        """Add one to four intel requests that wait for the incident, and one that waits for two of them (a diamond)."""
         incident_id = incident["incident_id"]
         direct = [self._intel_request(dice, incident, n, asset_ids) for n in range(dice.randrange(1, 5))]
         for n, intel_request_id in enumerate(direct):
-            deleted = rfc3339(DAWN) if n and dice.random() < 1 / 5 else None
+            deleted = format_rfc3339(DAWN) if n and dice.random() < 1 / 5 else None
             self.dependencies.add(incident_id, intel_request_id, deleted=deleted)
         if len(direct) > 1:
             parent = self._intel_request(dice, incident, len(direct), asset_ids)
             for intel_request_id in direct[:2]:
                 self.dependencies.add(intel_request_id, parent)
             if dice.random() < 1 / 5:
-                self.dependencies.add(parent, direct[0])  # a cycle: it happens where people draw the edges
+                self.dependencies.add(parent, direct[0])  # a cycle: people who draw edges make some
 
     def _intel_request(self, dice: Random, incident: Record, number: int, asset_ids: list[str]) -> str:
         id_ = f"int-{incident['incident_id'].removeprefix('inc-')}-{number}"
@@ -217,5 +218,5 @@ class World:
         return id_
 
 
-def _known(shelf: dict[str, Record], ids: Iterable[str]) -> list[Record]:
-    return [shelf[id_] for id_ in ids if id_ in shelf]
+def _known(by_id: dict[str, Record], ids: Iterable[str]) -> list[Record]:
+    return [by_id[id_] for id_ in ids if id_ in by_id]

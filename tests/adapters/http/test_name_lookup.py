@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from notification_sender.adapters.http import egress as door
-from notification_sender.adapters.http import name_lookup
+from notification_sender.adapters.http import egress, name_lookup
 from notification_sender.adapters.http.egress import Dial, dialling
 from notification_sender.adapters.http.name_lookup import (
     LOOKUPS_PER_ORGANIZATION,
@@ -328,7 +327,7 @@ async def test_of_many_addresses_all_are_checked_and_a_few_dialled(monkeypatch: 
         dialled.append(info)
         raise ConnectionRefusedError(111, "refused")
 
-    monkeypatch.setattr(door, "socket", SimpleNamespace(socket=refuse))
+    monkeypatch.setattr(egress, "socket", SimpleNamespace(socket=refuse))
     async with (
         odd_names({"many.test": many(MAX_ADDRESSES)}) as server,
         looking(server) as names,

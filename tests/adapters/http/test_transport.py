@@ -24,7 +24,7 @@ from notification_sender.adapters.http import transport as http
 from notification_sender.adapters.http.transport import AiohttpTransport
 from notification_sender.model.errors import ClaimLost, ForbiddenAddress, Sent, TransportError, Unready
 from notification_sender.ports.channels import Begin
-from notification_sender.telemetry.lag import Beat
+from notification_sender.telemetry.lag import LoopMonitor
 from notification_sender.telemetry.metrics import Metrics
 from tests.faults.rows import row
 from tests.patience import patience, patient
@@ -256,7 +256,7 @@ async def test_an_answer_that_comes_while_our_own_loop_is_held_is_in_time() -> N
     def hold() -> None:
         threading.Event().wait(1.0)
 
-    watching = asyncio.create_task(Beat(Metrics().lag).watch())
+    watching = asyncio.create_task(LoopMonitor(Metrics().lag).watch())
     async with serving(later) as server, aclosing(AiohttpTransport(deadline=0.5)) as transport:
         response = await transport.handle_async_request(post(server.url))
     watching.cancel()

@@ -94,7 +94,7 @@ async def until_states(broker: RabbitMQ, states: tuple[bool, bool, bool]) -> Non
 
 
 async def insist(step: Callable[[], Awaitable[None]]) -> None:
-    """As the heart does: again after ``Unready``."""
+    """As the worker does: again after ``Unready``."""
     async with patience(30):
         while True:
             try:

@@ -118,7 +118,7 @@ async def ear(amqp_url: str, topology_prefix: str, broker: RabbitMQ) -> AsyncIte
 
 async def test_whoever_binds_a_queue_hears_them_in_their_order(broker: RabbitMQ, ear: Ear) -> None:
     for number in range(300):
-        broker.tell("webhook.delivered" if number % 2 else "email.dead", b'{"n":%d}' % number)
+        broker.publish_event("webhook.delivered" if number % 2 else "email.dead", b'{"n":%d}' % number)
     heard = await ear.hears(300)
     assert [message.body for message in heard] == [b'{"n":%d}' % number for number in range(300)]
     assert [message.routing_key for message in heard[:2]] == ["email.dead", "webhook.delivered"]
@@ -129,7 +129,7 @@ async def test_whoever_binds_a_queue_hears_them_in_their_order(broker: RabbitMQ,
 async def test_what_is_told_right_before_the_end_is_sent(amqp_url: str, topology_prefix: str, ear: Ear) -> None:
     events = Told(amqp_url, topology_prefix)
     for number in range(5000):
-        events.tell("webhook.delivered", b'{"n":%d}' % number)
+        events.publish_event("webhook.delivered", b'{"n":%d}' % number)
     await events.close()
     assert len(await ear.hears(5000)) == 5000
     assert events.count["lost"] == 0
@@ -141,11 +141,11 @@ async def test_a_broker_that_stops_reading_holds_up_nobody_and_costs_no_more_mem
     gateway, event = Gateway(amqp_url), b"x" * 2000
     async with gateway as url:
         events = Told(url, topology_prefix)
-        events.tell("webhook.delivered", event)
+        events.publish_event("webhook.delivered", event)
         await ear.hears(1)
         gateway.open.clear()
         for number in range(3 * MAX_WAITING):
-            events.tell("webhook.delivered", event)
+            events.publish_event("webhook.delivered", event)
             if number % MAX_WAITING == 0:
                 await broker.park(Parked(Lane.UNITS, b"{}", 0.0, MessageState(0.0)))
         assert len(events._waiting) == MAX_WAITING
@@ -161,10 +161,10 @@ async def test_a_connection_that_is_lost_takes_no_more_than_what_was_on_its_way(
     amqp_url: str, topology_prefix: str, ear: Ear
 ) -> None:
     events = Told(amqp_url, topology_prefix)
-    events.tell("webhook.delivered", b"first")
+    events.publish_event("webhook.delivered", b"first")
     await ear.hears(1)
     await events._link.connection.transport.connection.close()
-    events.tell("webhook.delivered", b"second")
+    events.publish_event("webhook.delivered", b"second")
     [second] = await ear.hears(1)
     assert second.body == b"second"
     await events.close()
@@ -173,19 +173,19 @@ async def test_a_connection_that_is_lost_takes_no_more_than_what_was_on_its_way(
 async def test_an_exchange_that_somebody_deleted_is_declared_again(
     amqp_url: str, topology_prefix: str, broker: RabbitMQ, ear: Ear
 ) -> None:
-    broker.tell("webhook.delivered", b"first")
+    broker.publish_event("webhook.delivered", b"first")
     await ear.hears(1)
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         await channel.exchange_delete(f"{topology_prefix}.events")
         while True:
-            broker.tell("webhook.delivered", b"lost")
+            broker.publish_event("webhook.delivered", b"lost")
             if broker._events._channel is not None and broker._events._channel.is_closed:
                 break
             await asyncio.sleep(0.02)
         async with patience(10):
             while True:
-                broker.tell("webhook.delivered", b"second")
+                broker.publish_event("webhook.delivered", b"second")
                 try:
                     other = await connection.channel()
                     await other.declare_exchange(f"{topology_prefix}.events", passive=True)
@@ -197,7 +197,7 @@ async def test_an_exchange_that_somebody_deleted_is_declared_again(
 async def test_one_that_is_too_large_is_dropped_and_counted(amqp_url: str, topology_prefix: str, ear: Ear) -> None:
     events = Told(amqp_url, topology_prefix)
     for event in (b"1", b"x" * (MAX_EVENT_BYTES + 1), b"2", b"x" * MAX_EVENT_BYTES):
-        events.tell("webhook.delivered", event)
+        events.publish_event("webhook.delivered", event)
     assert [len(message.body) for message in await ear.hears(3)] == [1, 1, MAX_EVENT_BYTES]
     await events.close()
     assert events.count["lost"] == 1
@@ -211,9 +211,9 @@ async def test_what_is_too_large_for_this_broker_ends_one_channel_and_no_other(
         events = Told(amqp_url, topology_prefix)
         async with patience(30):
             while not events.count["lost"]:
-                events.tell("webhook.delivered", b"x" * 1001)
+                events.publish_event("webhook.delivered", b"x" * 1001)
                 await asyncio.sleep(0.05)
-        events.tell("webhook.delivered", b"x" * 1000)
+        events.publish_event("webhook.delivered", b"x" * 1000)
         assert [len(message.body) for message in await ear.hears(1)] == [1000]
         await events.close()
     finally:

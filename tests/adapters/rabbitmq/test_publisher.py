@@ -33,7 +33,7 @@ class Later(SystemClock):
 
 @dataclass
 class Stand:
-    outgoing: ConfirmingPublisher
+    publisher: ConfirmingPublisher
     link: BrokerConnection
     clock: Later
     full: Address
@@ -56,9 +56,9 @@ async def stand(amqp_url: str, topology_prefix: str) -> AsyncIterator[Stand]:
     async with link.spare_channel() as channel:
         await channel.queue_declare(full.routing_key, durable=True, arguments=FULL)
         await channel.queue_declare(empty.routing_key, durable=True, arguments={"x-queue-type": "quorum"})
-    outgoing = ConfirmingPublisher(link=link, clock=clock, timeout=5)
-    await outgoing.open()
-    yield Stand(outgoing, link, clock, full, empty)
+    publisher = ConfirmingPublisher(link=link, clock=clock, timeout=5)
+    await publisher.open()
+    yield Stand(publisher, link, clock, full, empty)
     await link.close()
 
 
@@ -67,7 +67,7 @@ async def refused(stand: Stand) -> None:
     with suppress(DeliveryError):
         async with patience(10):
             while True:
-                await stand.outgoing.publish(MESSAGE, stand.full)
+                await stand.publisher.publish(MESSAGE, stand.full)
 
 
 async def test_it_is_left_once_a_second_at_most_and_there_is_one_in_the_end(stand: Stand) -> None:
@@ -78,7 +78,7 @@ async def test_it_is_left_once_a_second_at_most_and_there_is_one_in_the_end(stan
     await refused(stand)
     assert len(stand.channels) == 1
     assert stand.channels != first
-    await stand.outgoing.publish(MESSAGE, stand.empty)
+    await stand.publisher.publish(MESSAGE, stand.empty)
 
 
 async def test_what_is_under_way_on_the_channel_that_is_left_is_confirmed_there(stand: Stand) -> None:
@@ -87,7 +87,7 @@ async def test_what_is_under_way_on_the_channel_that_is_left_is_confirmed_there(
     async with asyncio.TaskGroup() as group:  # noqa: TID251 - has no deadline after it
         group.create_task(refused(stand))
         for _ in range(500):
-            group.create_task(stand.outgoing.publish(MESSAGE, stand.empty))
+            group.create_task(stand.publisher.publish(MESSAGE, stand.empty))
     assert len(stand.channels) == 1
 
 
@@ -95,7 +95,7 @@ async def test_a_message_that_no_queue_takes_is_no_reason_to_leave(stand: Stand)
     first = stand.channels
     stand.clock.leap = RECONNECT_SECONDS
     with pytest.raises(PublishError):
-        await stand.outgoing.publish(MESSAGE, Address("", "nowhere"))
+        await stand.publisher.publish(MESSAGE, Address("", "nowhere"))
     assert stand.channels == first
 
 
@@ -118,12 +118,12 @@ async def depth(stand: Stand) -> int:
 
 @pytest.mark.usefixtures("limited")
 async def test_one_that_is_too_large_ends_no_channel_but_its_own_and_repeats_nothing(stand: Stand) -> None:
-    await stand.outgoing.publish(SMALL, stand.empty)
+    await stand.publisher.publish(SMALL, stand.empty)
     first = stand.channels
     async with asyncio.TaskGroup() as group:  # noqa: TID251 - has no deadline after it
-        small = [group.create_task(stand.outgoing.publish(SMALL, stand.empty)) for _ in range(200)]
+        small = [group.create_task(stand.publisher.publish(SMALL, stand.empty)) for _ in range(200)]
         large = [group.create_task(refused_for_its_size(stand)) for _ in range(3)]
-        small += [group.create_task(stand.outgoing.publish(SMALL, stand.empty)) for _ in range(200)]
+        small += [group.create_task(stand.publisher.publish(SMALL, stand.empty)) for _ in range(200)]
     assert [str(LIMIT) in it.result() for it in large] == [True] * 3
     assert stand.channels == first
     assert await depth(stand) == 1 + len(small)
@@ -131,16 +131,16 @@ async def test_one_that_is_too_large_ends_no_channel_but_its_own_and_repeats_not
 
 async def refused_for_its_size(stand: Stand) -> str:
     with pytest.raises(TooLarge) as refusal:
-        await stand.outgoing.publish(LARGE, stand.empty)
+        await stand.publisher.publish(LARGE, stand.empty)
     return str(refusal.value)
 
 
 @pytest.mark.usefixtures("limited")
 async def test_a_broker_that_takes_less_than_before_is_asked_again(stand: Stand, rabbitmq: Node) -> None:
     await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
-    await stand.outgoing.publish(LARGE, stand.empty)
+    await stand.publisher.publish(LARGE, stand.empty)
     await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {LIMIT}).")
-    stand.outgoing.forget()
+    stand.publisher.forget()
     first = stand.channels
     assert str(LIMIT) in await refused_for_its_size(stand)
     assert stand.channels == first
@@ -157,5 +157,5 @@ async def test_what_is_as_large_as_one_before_needs_no_channel_of_its_own(stand:
 
     stand.link.spare_channel = counting  # type: ignore[method-assign]
     for size in (10, 5, 10, 11, 11):
-        await stand.outgoing.publish(aio_pika.Message(b"x" * size), stand.empty)
+        await stand.publisher.publish(aio_pika.Message(b"x" * size), stand.empty)
     assert opened == 2

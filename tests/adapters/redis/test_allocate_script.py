@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from notification_sender.adapters.redis.fleet import RedisFleet
-from notification_sender.ports.fleet import Share
+from notification_sender.ports.fleet import AllocationRequest
 from tests.oracles.fleet import MemoryFleet
 from tests.steered import Bench, Steered
 from tests.virtual import VirtualClock
@@ -28,8 +28,8 @@ class Pod:
     """What one process holds and does."""
 
     name: str
-    held: int = 0
-    under_way: int = 0
+    allocated: int = 0
+    in_flight: int = 0
 
 
 class Fleets(RuleBasedStateMachine):
@@ -52,8 +52,8 @@ class Fleets(RuleBasedStateMachine):
         return await ask(self.plain), await ask(self.scripts)
 
     def announced(self, pod: Pod, wanted: int) -> None:
-        share = Share(BUDGET, pod.under_way, pod.held, wanted)
-        pod.held = self.both(lambda it: it.allocate(API, pod.name, share))
+        request = AllocationRequest(BUDGET, pod.in_flight, pod.allocated, wanted)
+        pod.allocated = self.both(lambda it: it.allocate(API, pod.name, request))
 
     def pod(self, which: int) -> Pod:
         return self.pods[which % len(self.pods)]
@@ -68,14 +68,14 @@ class Fleets(RuleBasedStateMachine):
         for _ in range(periods):
             self.clock.jump(PERIOD / 2)
             for pod in self.pods:
-                self.announced(pod, pod.under_way)
+                self.announced(pod, pod.in_flight)
             self.clock.jump(PERIOD / 2)
 
     @precondition(lambda self: self.pods)
     @rule(which=places, calls=st.integers(0, BUDGET))
     def call(self, which: int, calls: int) -> None:
         pod = self.pod(which)
-        pod.under_way = min(calls, pod.held)
+        pod.in_flight = min(calls, pod.allocated)
 
     @rule(many=st.sampled_from([1, 1, 1, BUDGET]))
     def start(self, many: int) -> None:
@@ -105,8 +105,8 @@ class Fleets(RuleBasedStateMachine):
 
     @invariant()
     def the_budget_holds(self) -> None:
-        assert sum(pod.under_way for pod in self.pods) <= BUDGET
-        assert all(pod.under_way <= pod.held for pod in self.pods)
+        assert sum(pod.in_flight for pod in self.pods) <= BUDGET
+        assert all(pod.in_flight <= pod.allocated for pod in self.pods)
 
 
 @pytest.mark.timeout(600)

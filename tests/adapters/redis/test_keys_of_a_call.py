@@ -84,16 +84,16 @@ async def suppressions(store: Counting) -> None:
 
 
 async def an_audit(store: Counting) -> None:
-    books = ledger(store)
+    records = ledger(store)
     for number in range(MANY):
-        await books.register("b", MANY, Key("o", "unit", f"wu-{number}"))
+        await records.register("b", MANY, Key("o", "unit", f"wu-{number}"))
     ids = [f"n-{number}" for number in range(MANY)]
-    claim = await books.claim(Key("o", "unit", "wu-0"), "t", 1, replays=0)
-    assert await books.finish(Claim(Key("o", "unit", "wu-0"), "t", 1), TerminalState("done", "", ids)), claim
-    fates = await books.unit_states("b", "o")
-    assert len(fates) == MANY
-    assert len(fates["wu-0"]) == MANY
-    assert await books.batches("b") == {"o": MANY}
+    claim = await records.claim(Key("o", "unit", "wu-0"), "t", 1, replays=0)
+    assert await records.finish(Claim(Key("o", "unit", "wu-0"), "t", 1), TerminalState("done", "", ids)), claim
+    outcomes = await records.unit_states("b", "o")
+    assert len(outcomes) == MANY
+    assert len(outcomes["wu-0"]) == MANY
+    assert await records.batches("b") == {"o": MANY}
 
 
 async def troubled_destinations(store: Counting) -> None:

@@ -24,8 +24,8 @@ async def gone(redis: Redis, organization_id: str, destination_id: str) -> None:
     )
     mine = await ledger.claim(Key(organization_id, "notification", destination_id), "t", 1, replays=0)
     assert isinstance(mine, Claimed)
-    tried = AttemptReport(Key(organization_id, "destination", f"{destination_id}:0123456789abcdef"), "gone", "{}")
-    assert await ledger.finish(mine.claim, TerminalState("dead", "gone"), tried)
+    report = AttemptReport(Key(organization_id, "destination", f"{destination_id}:0123456789abcdef"), "gone", "{}")
+    assert await ledger.finish(mine.claim, TerminalState("dead", "gone"), report)
 
 
 async def test_those_that_wait_for_a_file_are_named_beside_the_others_while_they_are_told(
@@ -33,7 +33,9 @@ async def test_those_that_wait_for_a_file_are_named_beside_the_others_while_they
 ) -> None:
     await gone(redis, "waits-1", "noc")
     destinations = RedisDestinations(redis=redis, prefix="ns")
-    await destinations.tell([Missing("waits-1", "no:file", "there is no /x"), Missing("waits-2", "a", "b")], 60)
+    await destinations.record_missing(
+        [Missing("waits-1", "no:file", "there is no /x"), Missing("waits-2", "a", "b")], 60
+    )
     found = await destinations.troubled("waits-1")
     assert [(it.destination_id, it.off, it.waits_for) for it in found] == [
         ("no:file", "", "there is no /x"),

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from notification_sender.adapters.redis import pubsub as redis_news
+from notification_sender.adapters.redis import pubsub as redis_pubsub
 from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
 from notification_sender.adapters.redis.shared_cache import RedisSharedCache
@@ -30,22 +30,22 @@ class Listener:
 @asynccontextmanager
 async def process(url: str, listener: Listener) -> AsyncIterator[tuple[Redis, RedisPubSub]]:
     redis = Redis(url=url)
-    news = RedisPubSub(redis=redis, prefix="ns")
-    news.subscribe("facts", listener.texts.put_nowait)
+    pubsub = RedisPubSub(redis=redis, prefix="ns")
+    pubsub.subscribe("facts", listener.texts.put_nowait)
     await redis.connect()
     try:
-        await news.start()
-        yield redis, news
+        await pubsub.start()
+        yield redis, pubsub
     finally:
-        await news.stop()
+        await pubsub.stop()
         await redis.close()
 
 
 async def test_what_one_process_tells_every_other_one_hears(redis_server: str) -> None:
     here, there = Listener(), Listener()
-    async with process(redis_server, here) as (_, news), process(redis_server, there):
-        await news.publish("other", "not asked for")
-        await news.publish("facts", "größer\nzwei")
+    async with process(redis_server, here) as (_, pubsub), process(redis_server, there):
+        await pubsub.publish("other", "not asked for")
+        await pubsub.publish("facts", "größer\nzwei")
         assert [await it.next() for it in (here, there)] == ["größer\nzwei"] * 2
 
 
@@ -65,17 +65,17 @@ async def test_whoever_waits_for_a_fetch_is_woken_at_its_end_and_told_why_there_
 
 async def test_a_subscription_that_was_lost_is_made_again(redis_service: Server) -> None:
     listener = Listener()
-    async with process(redis_service.url, listener) as (redis, news):
+    async with process(redis_service.url, listener) as (redis, pubsub):
         await redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
         async with patience(10):
             while await redis.execute("PUBSUB", "NUMSUB", "ns:1:news:facts") != [b"ns:1:news:facts", 1]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        await news.publish("facts", "again")
+        await pubsub.publish("facts", "again")
         assert await listener.next() == "again"
 
 
 async def test_a_silent_connection_is_tried(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_news, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(redis_pubsub, "SILENCE_SECONDS", 0.05)
     async with process(redis_server, Listener()) as (redis, _), patience(10):
         while b"cmd=ping" not in await redis.execute("CLIENT", "LIST", "TYPE", "pubsub"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

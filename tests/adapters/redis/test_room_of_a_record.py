@@ -8,7 +8,7 @@ from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.eviction import memory_use
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.model.outcome import Delivered, Receipt
-from notification_sender.policy.attempt_report import line
+from notification_sender.policy.attempt_report import history_entry
 from notification_sender.policy.sizing import RECORD, STORY
 from notification_sender.ports.ledger import AdmissionRequest, AttemptReport, Claimed, Key, TerminalState
 
@@ -36,8 +36,8 @@ async def deliver(ledger: RedisLedger, number: int) -> None:
     key = Key("org-alpnet", "notification", f"{number:08d}-1111-5222-8333-444455556666")
     reply = await ledger.admit(AdmissionRequest(key, "a1b2c3d4e5f60718", 0, 1, HOOK, READER, []))
     assert isinstance(reply, Claimed)
-    story = line(Delivered(Receipt("200", status=200)), attempt=1, at=1_772_785_560.123, seconds=0.1234)
-    assert await ledger.finish(reply.claim, TerminalState("delivered", "200"), AttemptReport(HOOK, "accepted", story))
+    entry = history_entry(Delivered(Receipt("200", status=200)), attempt=1, at=1_772_785_560.123, seconds=0.1234)
+    assert await ledger.finish(reply.claim, TerminalState("delivered", "200"), AttemptReport(HOOK, "accepted", entry))
 
 
 async def test_the_figures_of_the_sizing_are_those_of_redis(redis: Redis) -> None:

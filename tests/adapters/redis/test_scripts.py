@@ -66,7 +66,7 @@ asks = st.builds(
     AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits, st.sampled_from([None, 1.0])
 )
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
-tried = st.builds(AttemptReport, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+report = st.builds(AttemptReport, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
 delays = st.sampled_from([0.0, 7.5])
 latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
 pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, 8 * DAY, -5.0, -DAY])
@@ -126,7 +126,7 @@ class Ledgers(RuleBasedStateMachine):
         for ask, _ in back:
             self.admitted(replace(ask, token=token))
 
-    @rule(ask=asks, tries=st.lists(tried, min_size=2, max_size=3), pause=pauses)
+    @rule(ask=asks, tries=st.lists(report, min_size=2, max_size=3), pause=pauses)
     def try_in_vain(self, ask: AdmissionRequest, tries: list[AttemptReport], pause: float) -> None:
         for each in tries:
             if self.admitted(ask):
@@ -157,15 +157,15 @@ class Ledgers(RuleBasedStateMachine):
         if self.both(lambda it: it.renew(claim)):
             assert claim.fence == self.fences[claim.key]
 
-    @rule(which=latest, final=finals, tried=st.none() | tried, of=st.none() | latest)
-    def finish(self, which: int, final: TerminalState, tried: AttemptReport | None, of: int | None) -> None:
+    @rule(which=latest, final=finals, report=st.none() | report, of=st.none() | latest)
+    def finish(self, which: int, final: TerminalState, report: AttemptReport | None, of: int | None) -> None:
         claim, unit = self.held(which), self.unit_end(of)
-        self.both(lambda it: it.finish(claim, final, tried, unit))
+        self.both(lambda it: it.finish(claim, final, report, unit))
 
-    @rule(which=latest, attempt=attempts, delay=delays, tried=st.none() | tried, of=st.none() | latest)
-    def release(self, which: int, attempt: int, delay: float, tried: AttemptReport | None, of: int | None) -> None:
+    @rule(which=latest, attempt=attempts, delay=delays, report=st.none() | report, of=st.none() | latest)
+    def release(self, which: int, attempt: int, delay: float, report: AttemptReport | None, of: int | None) -> None:
         claim, unit = self.held(which), self.unit_end(of)
-        self.both(lambda it: it.release(claim, attempt, delay=delay, tried=tried, unit=unit))
+        self.both(lambda it: it.release(claim, attempt, delay=delay, report=report, unit=unit))
 
     def unit_end(self, which: int | None) -> UnitEnd | None:
         return None if which is None else UnitEnd(self.held(which), "n-1")

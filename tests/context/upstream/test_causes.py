@@ -187,7 +187,7 @@ def test_what_is_out_is_named_though_it_was_not_asked(api: str, source: str) -> 
     pod = fleet.pod()
 
     async def out() -> None:
-        fleet.guards[api].heard(Change("out", 5.0))
+        fleet.guards[api].apply(Change("out", 5.0))
         await pod.gather(unit(), frozenset({"incident"}))
 
     assert why(out) == Cause(source, api, None, Phase.BREAKER)

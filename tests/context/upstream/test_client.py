@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from notification_sender.context.upstream.client import BadAnswer, NotFound, Upstream
+from notification_sender.context.upstream.requesting_organization import requesting_organization
 from notification_sender.context.upstream.responses import Call
-from notification_sender.context.upstream.whose import whose
 from notification_sender.fleet.circuit import Change
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, Sent, TransportError
 from notification_sender.ports.clock import Clock
@@ -216,7 +216,7 @@ def test_retries_are_a_fifth_of_what_is_called() -> None:
 
     async def main() -> None:
         for _ in range(400):
-            service.guard.heard(Change("well", 0.0))  # so that it is the budget that is seen
+            service.guard.apply(Change("well", 0.0))  # so that it is the budget that is seen
             with pytest.raises(ContextUnavailable):
                 await service.client().get("/incidents/{}", "inc")
 
@@ -279,7 +279,7 @@ def test_a_token_that_comes_too_late_is_no_trouble_of_the_api_that_needs_it() ->
 
     assert run_timeless(main()) == pytest.approx(10.0)
     assert [result for *_, result in service.observed] == ["401"]
-    assert service.guard._circuit.spotless
+    assert service.guard._circuit.has_no_failures
     assert service.guard.summary()["limit"] == 50
 
 
@@ -311,7 +311,7 @@ TROUBLE: dict[str, Any] = {
 
 
 async def ask(client: Upstream, organization: str) -> None:
-    whose.set(organization)
+    requesting_organization.set(organization)
     with suppress(NotificationSenderError):
         await client.get("/incidents/{}", "inc")
 
@@ -321,7 +321,7 @@ def test_what_one_organization_meets_takes_the_api_from_nobody(kind: str) -> Non
     service = Service(clock=LoopClock())
 
     async def answer(_: httpx.Request) -> httpx.Response:
-        if whose.get() == "good":
+        if requesting_organization.get() == "good":
             return ok({})
         trouble = TROUBLE[kind]()
         if isinstance(trouble, Exception):

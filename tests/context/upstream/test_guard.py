@@ -24,13 +24,13 @@ class Fleet:
 
     def __init__(self, size: int, budget: int | None = None) -> None:
         self.clock = LoopClock()
-        self.news = MemoryPubSub()
+        self.pubsub = MemoryPubSub()
         self.fleet = MemoryFleet(clock=self.clock, period=1.0)
         self.pods = [self.join(budget) for _ in range(size)]
 
     def join(self, budget: int | None = None) -> Guards:
-        guard = guard_of("incidents", self.clock, fleet=self.fleet, news=self.news, budget=budget)
-        return Guards([guard], fleet=self.fleet, news=self.news)
+        guard = guard_of("incidents", self.clock, fleet=self.fleet, pubsub=self.pubsub, budget=budget)
+        return Guards([guard], fleet=self.fleet, pubsub=self.pubsub)
 
     @property
     def guards(self) -> list[Guard]:
@@ -124,7 +124,7 @@ def test_whoever_waits_for_room_comes_in_turn_and_is_sent_away_when_it_goes_out(
         many = [asyncio.create_task(call(guard, Health.WELL, seconds=1.0)) for _ in range(200)]
         await until(lambda: guard.summary()["waiting"] > 0)
         inside = guard.summary()["in_flight"]
-        guard.heard(Change("out", 5.0))
+        guard.apply(Change("out", 5.0))
         await asyncio.wait(many)
         assert [isinstance(it.exception(), Outage) for it in many] == [False] * inside + [True] * (200 - inside)
         assert guard.summary()["in_flight"] == 0
@@ -152,11 +152,11 @@ def test_what_we_broke_off_ourselves_says_nothing_of_the_api() -> None:
 DEADLINE = 10.0
 
 
-async def hangs(guard: Guard, whose: str = "", seconds: float = DEADLINE) -> None:
+async def hangs(guard: Guard, organization: str = "", seconds: float = DEADLINE) -> None:
     """A call that is broken off at its deadline, as the client of the API tells of it."""
     async with permitted(guard) as permit:
         await asyncio.sleep(seconds)
-        permit.health, permit.whose = Health.OVERLOADED, whose
+        permit.health, permit.organization = Health.OVERLOADED, organization
 
 
 async def answers(guard: Guard, seconds: float, health: Health = Health.WELL) -> None:
@@ -214,10 +214,10 @@ def test_records_of_one_organization_over_which_an_api_hangs_take_it_from_nobody
     async def main() -> None:
         (guard,) = Fleet(1).guards
         for _ in range(10):
-            await hangs(guard, whose="a")
+            await hangs(guard, organization="a")
         assert not guard.out
-        await hangs(guard, whose="b")
-        await hangs(guard, whose="c")
+        await hangs(guard, organization="b")
+        await hangs(guard, organization="c")
         assert guard.out
 
     run_timeless(main())
@@ -276,7 +276,7 @@ def test_calls_that_hang_are_slow_too_unless_it_is_out() -> None:
     async def main() -> None:
         (guard,) = Fleet(1).guards
         for _ in range(11):
-            await hangs(guard, whose="a")
+            await hangs(guard, organization="a")
             await answers(guard, 0.1)
         assert guard.summary()["state"] == "slow"
         for _ in range(2):
@@ -416,7 +416,7 @@ def test_whoever_waits_for_a_change_is_told_of_probes_and_of_the_end() -> None:
         await outages.changed()
         assert time() - began == pytest.approx(1.0, abs=0.01)
         waiting = asyncio.create_task(outages.changed())
-        asyncio.get_running_loop().call_later(0.5, partial(guard.heard, Change("well", 0.0)))
+        asyncio.get_running_loop().call_later(0.5, partial(guard.apply, Change("well", 0.0)))
         began = time()
         await waiting
         assert time() - began == pytest.approx(0.5, abs=0.01)
@@ -432,7 +432,7 @@ def test_a_probe_does_not_exceed_the_budget_either() -> None:
         await asyncio.sleep(5)
         slow = [asyncio.create_task(call(guard, Health.WELL, seconds=9.0)) for _ in range(4)]
         await until(lambda: guard.summary()["in_flight"] == 4)
-        guard.heard(Change("out", 1.0))
+        guard.apply(Change("out", 1.0))
         await asyncio.sleep(1.5)
         probe = asyncio.create_task(call(guard, Health.WELL, seconds=5.0))
         await asyncio.sleep(3)

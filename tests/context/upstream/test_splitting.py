@@ -15,8 +15,8 @@ from notification_sender.context.recipe import Recipe
 from notification_sender.context.upstream.batching import Coalescer
 from notification_sender.context.upstream.errors import BadAnswer, BadRecord, Broken, NotFound, Refused
 from notification_sender.context.upstream.guard import Health
+from notification_sender.context.upstream.requesting_organization import requesting_organization
 from notification_sender.context.upstream.splitting import BLIND, MOST, Splitter
-from notification_sender.context.upstream.whose import whose
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.model.unit import WorkUnit
 from tests.context.fakes import CountingSharedCache, LoopClock, cache_of, guard_of, run_timeless
@@ -42,7 +42,7 @@ class Api:
         self.calls: list[tuple[str, list[str]]] = []
 
     async def fetch(self, ids: Sequence[str]) -> Mapping[str, Any]:
-        self.calls.append((whose.get(), list(ids)))
+        self.calls.append((requesting_organization.get(), list(ids)))
         await asyncio.sleep(CALL)
         if self.odd & set(ids):
             raise self.fault()
@@ -56,7 +56,7 @@ def ends(api: Api, owners: Mapping[str, str]) -> dict[str, Any]:
         assert id_ not in told
         told[id_] = record
 
-    run_timeless(Splitter(api.fetch, kind="assets").obtain(owners, tell))
+    run_timeless(Splitter(api.fetch, kind="assets").fetch_all(owners, tell))
     return told
 
 
@@ -218,7 +218,7 @@ def test_what_fails_for_one_organization_alone_leaves_the_api_and_its_window_as_
         guard = guard_of("incidents", LoopClock())
         for number in range(1000):
             permit = await guard.acquire()
-            permit.health, permit.whose = (Health.FAILED, Health.OVERLOADED)[number % 2], "odd"
+            permit.health, permit.organization = (Health.FAILED, Health.OVERLOADED)[number % 2], "odd"
             await guard.release(permit)
             if number % 10 == 0:
                 permit = await guard.acquire()

@@ -7,7 +7,7 @@ import pytest
 
 from notification_sender.context.upstream import tokens as tokens_module
 from notification_sender.context.upstream.client import Upstream
-from notification_sender.context.upstream.tokens import JUST_REPLACED, OutboundTokens, Tokens, Whose
+from notification_sender.context.upstream.tokens import JUST_REPLACED, OutboundTokens, TokenOwner, Tokens
 from notification_sender.model.errors import ContextUnavailable
 from tests.context.fakes import MovedClock, guard_of, until
 
@@ -120,8 +120,8 @@ async def test_so_many_tokens_are_kept_and_no_more(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tokens_module, "MOST", 3)
     aaa = Aaa()
     for number in range(10):
-        await aaa.tokens.token(Whose("acme", f"hook-{number}", HERE))
-    assert [it.destination_id for it in aaa.tokens._held if it] == ["hook-6", "hook-7", "hook-8", "hook-9"]
+        await aaa.tokens.token(TokenOwner("acme", f"hook-{number}", HERE))
+    assert [it.destination_id for it in aaa.tokens._tokens if it] == ["hook-6", "hook-7", "hook-8", "hook-9"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 500, 404, 410])
@@ -143,9 +143,9 @@ async def test_an_answer_without_a_token_is_a_bad_one(token: object) -> None:
 
 async def test_nothing_secret_can_be_printed_and_nothing_expired_is_kept() -> None:
     aaa = Aaa()
-    one, two = (Whose("acme", it, HERE) for it in ("one", "two"))
+    one, two = (TokenOwner("acme", it, HERE) for it in ("one", "two"))
     await aaa.tokens.token(one)
-    assert not {"token-1", "s3cret"} & set(repr((aaa.tokens, aaa.tokens._held)).split("'"))
+    assert not {"token-1", "s3cret"} & set(repr((aaa.tokens, aaa.tokens._tokens)).split("'"))
     aaa.clock.time += 3600
     await aaa.tokens.token(two)
-    assert list(aaa.tokens._held) == [two]
+    assert list(aaa.tokens._tokens) == [two]

@@ -59,8 +59,8 @@ async def traps() -> AsyncIterator[Traps]:
 @pytest.fixture
 async def url(traps: Traps) -> AsyncIterator[str]:
     inbox = Inbox()
-    inbox.posts.append(hostile_post())
-    inbox.letters.append(hostile_letter(SCRIPT + traps.html))
+    inbox.webhooks.append(hostile_post())
+    inbox.emails.append(hostile_letter(SCRIPT + traps.html))
 
     async def unguarded(_: web.Request) -> web.Response:
         return web.Response(text=traps.html, content_type="text/html")

@@ -65,7 +65,7 @@ async def test_a_webhook_signed_by_the_reference_implementation_verifies(
 ) -> None:
     headers = signed(signing_key("hook-x"))
     assert await post(http, inbox.webhook_url("hook-x"), headers) == 200
-    (kept,) = inbox.posts
+    (kept,) = inbox.webhooks
     assert (kept.problem, kept.body.decode(), kept.notification_id) == (None, BODY, "msg-1")
     assert [name for name, _ in kept.headers if name.startswith("webhook-")] == list(headers)
     assert not inbox.unverified
@@ -108,7 +108,7 @@ def test_written_keys_are_one_file_a_name(tmp_path: Path) -> None:
 
 
 async def test_answers_are_programmed_by_destination(inbox: Inbox, http: aiohttp.ClientSession) -> None:
-    inbox.behaviours["hook-x"].turn(script=[500, "close", 429], headers={"Retry-After": "7"})
+    inbox.behaviours["hook-x"].configure(script=[500, "close", 429], headers={"Retry-After": "7"})
     url, headers = inbox.webhook_url("hook-x"), signed(signing_key("hook-x"))
     assert await post(http, url, headers) == 500
     with pytest.raises(aiohttp.ClientError):
@@ -117,7 +117,7 @@ async def test_answers_are_programmed_by_destination(inbox: Inbox, http: aiohttp
         assert (response.status, response.headers["retry-after"]) == (429, "7")
     assert await post(http, url, headers) == 200
     assert await post(http, inbox.webhook_url("hook-y"), headers) == 200
-    assert [it.answered for it in inbox.posts] == [500, "close", 429, 200, 200]
+    assert [it.answered for it in inbox.webhooks] == [500, "close", 429, 200, 200]
 
 
 async def test_only_accepted_copies_are_duplicates(inbox: Inbox, http: aiohttp.ClientSession) -> None:
@@ -149,7 +149,7 @@ async def test_who_is_not_let_in_gets_401(inbox: Inbox, http: aiohttp.ClientSess
 
 async def test_a_letter_is_kept_whole(inbox: Inbox) -> None:
     await mail(inbox, letter())
-    (kept,) = inbox.letters
+    (kept,) = inbox.emails
     assert "message" not in vars(kept), "parsing it whole costs a tenth of the demo, and waits until somebody looks"
     assert (kept.sender, kept.recipients, kept.notification_id) == ("noc@example.com", ("x@example.com",), "n-1")
     html = kept.message.get_body(("html",))
@@ -166,16 +166,16 @@ async def test_a_mailbox_refuses_with_the_programmed_code(inbox: Inbox, stage: s
         with pytest.raises((aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError)) as refused:
             await mail(inbox, letter())
         assert str(code) in str(refused.value)
-    assert not inbox.letters
+    assert not inbox.emails
     await mail(inbox, letter())
-    assert len(inbox.letters) == 1
+    assert len(inbox.emails) == 1
 
 
 async def test_a_mailbox_may_drop_the_connection_after_the_letter(inbox: Inbox) -> None:
     inbox.behaviours["x@example.com"].script.append("close")
     with pytest.raises(aiosmtplib.SMTPServerDisconnected):
         await mail(inbox, letter())
-    assert not inbox.letters
+    assert not inbox.emails
 
 
 async def test_waiting_for_notifications_ends_when_the_last_came(inbox: Inbox, http: aiohttp.ClientSession) -> None:

@@ -66,8 +66,8 @@ async def test_an_empty_inbox_says_so(client: Client) -> None:
 
 
 async def test_the_list_has_webhooks_and_emails_the_newest_first(client: Client, inbox: Inbox) -> None:
-    inbox.posts.append(post(b'{"type":"incident.updated","data":{"incident":{"incident_id":"inc-7"}}}'))
-    inbox.letters.append(letter(to="noc@exemple-reseau.example.com"))
+    inbox.webhooks.append(post(b'{"type":"incident.updated","data":{"incident":{"incident_id":"inc-7"}}}'))
+    inbox.emails.append(letter(to="noc@exemple-reseau.example.com"))
     html = await get(client, "/")
     assert rows(html) == ["/emails/0", "/webhooks/0"]
     for text in ("incident.updated", "inc-7", "Łódź", "mail-exemple-reseau", "hook-exemple-reseau", "00:00:01"):
@@ -93,15 +93,15 @@ async def test_the_list_has_webhooks_and_emails_the_newest_first(client: Client,
     ],
 )
 async def test_filters_narrow_the_list_and_add_up(client: Client, inbox: Inbox, query: str, found: list[str]) -> None:
-    inbox.posts.append(post('{"type":"a","data":"Rue de l\'Échange"}'.encode()))
-    inbox.posts.append(post(b"{}", problem="no signature matches", destination="hook-beispiel-netz"))
-    inbox.letters.append(letter())
+    inbox.webhooks.append(post('{"type":"a","data":"Rue de l\'Échange"}'.encode()))
+    inbox.webhooks.append(post(b"{}", problem="no signature matches", destination="hook-beispiel-netz"))
+    inbox.emails.append(letter())
     assert rows(await get(client, f"/?{query}")) == found
 
 
 async def test_a_long_list_has_pages_that_keep_the_filter(client: Client, inbox: Inbox) -> None:
-    inbox.posts.extend(post() for _ in range(PAGE + 1))
-    inbox.letters.append(letter())
+    inbox.webhooks.extend(post() for _ in range(PAGE + 1))
+    inbox.emails.append(letter())
     html = await get(client, "/?channel=webhook")
     assert len(rows(html)) == PAGE
     [older] = re.findall(r'href="([^"]+)" rel="next"', html)
@@ -114,7 +114,7 @@ async def test_a_long_list_has_pages_that_keep_the_filter(client: Client, inbox:
 
 
 async def test_a_webhook_shows_json_signature_headers_and_a_curl_command(client: Client, inbox: Inbox) -> None:
-    inbox.posts.append(post(b'{"type":"a"}'))
+    inbox.webhooks.append(post(b'{"type":"a"}'))
     html = await get(client, "/webhooks/0")
     assert code(html) == '{\n  "type": "a"\n}'
     for text in ("The signature matches", "webhook-timestamp", "v1,x", "curl -sS -i http://127.0.0.1"):
@@ -123,7 +123,7 @@ async def test_a_webhook_shows_json_signature_headers_and_a_curl_command(client:
 
 
 async def test_a_webhook_that_was_not_verified_says_why(client: Client, inbox: Inbox) -> None:
-    inbox.posts.append(post(b"\xff no json", problem="no signature matches"))
+    inbox.webhooks.append(post(b"\xff no json", problem="no signature matches"))
     html = await get(client, "/webhooks/0")
     assert "Not verified: no signature matches." in html
     assert "This body is not JSON" in html
@@ -131,7 +131,7 @@ async def test_a_webhook_that_was_not_verified_says_why(client: Client, inbox: I
 
 
 async def test_attempts_of_one_notification_point_to_one_another(client: Client, inbox: Inbox) -> None:
-    inbox.posts.extend([post(), post()])
+    inbox.webhooks.extend([post(), post()])
     assert 'href="/webhooks/1"' in await get(client, "/webhooks/0")
 
 
@@ -142,19 +142,19 @@ async def test_what_never_arrived_is_not_found(client: Client, path: str) -> Non
 
 
 async def test_an_email_shows_html_in_a_frame_text_source_and_headers(client: Client, inbox: Inbox) -> None:
-    inbox.letters.append(letter())
+    inbox.emails.append(letter())
     html = await get(client, "/emails/0?width=phone&scheme=dark")
     assert '<iframe sandbox="" ' in html
     assert 'src="/emails/0/html?scheme=dark"' in html
     assert 'class="stage phone dark"' in html
     assert await get(client, "/emails/0/html") == "<p>Fibre cut.</p>\n"
     assert code(await get(client, "/emails/0?view=text")) == "Fibre cut.\n"
-    assert code(await get(client, "/emails/0?view=source")) == inbox.letters[0].raw.decode()
+    assert code(await get(client, "/emails/0?view=source")) == inbox.emails[0].raw.decode()
     assert "m-1@example.com" in await get(client, "/emails/0?view=headers")
 
 
 async def test_an_email_without_html_says_so(client: Client, inbox: Inbox) -> None:
-    inbox.letters.append(letter(None))
+    inbox.emails.append(letter(None))
     assert "no HTML part" in await get(client, "/emails/0")
     assert await get(client, "/emails/0/html") == ""
 
@@ -165,8 +165,8 @@ HOSTILE += ("/emails/0?view=headers", f"/?q={SCRIPT}", f"/?organization={SCRIPT}
 
 @pytest.mark.parametrize("path", HOSTILE)
 async def test_hostile_content_is_text_on_every_page(client: Client, inbox: Inbox, path: str) -> None:
-    inbox.posts.append(hostile_post())
-    inbox.letters.append(hostile_letter())
+    inbox.webhooks.append(hostile_post())
+    inbox.emails.append(hostile_letter())
     html = await get(client, path)
     assert "{{7*7}}" in html
     tags = Tags(html)
@@ -177,8 +177,8 @@ async def test_hostile_content_is_text_on_every_page(client: Client, inbox: Inbo
 
 @pytest.mark.parametrize("path", ["/", "/webhooks/0", "/emails/0"])
 async def test_no_page_may_run_a_script_or_load_from_elsewhere(client: Client, inbox: Inbox, path: str) -> None:
-    inbox.posts.append(post())
-    inbox.letters.append(letter())
+    inbox.webhooks.append(post())
+    inbox.emails.append(letter())
     async with client.get(path) as response:
         policy = response.headers["content-security-policy"].split("; ")
         assert "default-src 'none'" in policy
@@ -189,7 +189,7 @@ async def test_no_page_may_run_a_script_or_load_from_elsewhere(client: Client, i
 
 
 async def test_the_html_of_an_email_has_no_permission_even_in_a_tab_of_its_own(client: Client, inbox: Inbox) -> None:
-    inbox.letters.append(hostile_letter())
+    inbox.emails.append(hostile_letter())
     async with client.get("/emails/0/html") as response:
         policy = response.headers["content-security-policy"].split("; ")
         assert {"sandbox", "default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(policy)
@@ -203,7 +203,7 @@ async def test_the_style_sheet_is_served(client: Client) -> None:
 
 def test_odd_bodies_have_a_line_in_the_list(inbox: Inbox) -> None:
     bodies = (b"", b"[]", b"1", b'{"data":[]}', b'{"type":["a"],"data":{"incident":"x"}}', b"\xff")
-    inbox.posts.extend(post(body) for body in bodies)
+    inbox.webhooks.extend(post(body) for body in bodies)
     found = arrivals(inbox, WORLD)
     assert all(it.title and isinstance(it.hint, str) for it in found)
     assert all(Filter().wants(it) for it in found)

@@ -261,7 +261,7 @@ async def test_answers_can_be_scripted_and_then_become_true_again(platform: Plat
     with pytest.raises(aiohttp.ClientError):
         await client.post(*call)
     assert [await client.post(*call) for _ in range(2)] == [(200, [])] * 2
-    behaviour.turn(answer=200, body=b'"garbage"')
+    behaviour.configure(answer=200, body=b'"garbage"')
     assert await client.post(*call) == (200, "garbage")
 
 
@@ -287,11 +287,11 @@ async def test_capacity_makes_callers_wait_and_can_be_raised_while_they_do(platf
     calls = asyncio.gather(*(client.get("/organizations/x") for _ in range(5)))
     await in_flight(platform, client, Endpoint.ORGANIZATION, 5)
     assert platform.answers[Endpoint.ORGANIZATION, 404] == 0
-    behaviour.turn(capacity=1)
+    behaviour.configure(capacity=1)
     assert [status for status, _ in await calls] == [404] * 5
     assert (behaviour.peak, behaviour.in_flight) == (5, 0)
 
 
 def test_a_knob_that_does_not_exist_is_named(platform: Platform) -> None:
     with pytest.raises(ValueError, match="latencey is no knob"):
-        platform.behaviours[Endpoint.ASSETS].turn(latencey=1)
+        platform.behaviours[Endpoint.ASSETS].configure(latencey=1)

@@ -9,7 +9,7 @@ import pytest
 
 from notification_sender.model.destination import Destination
 from notification_sender.model.unit import Batch, decode, fingerprint_time
-from notification_sender.policy.destinations import told
+from notification_sender.policy.destinations import matching_destinations
 from notification_sender.sandbox.platform.dependencies import Dependencies
 from notification_sender.sandbox.platform.world import World
 
@@ -54,7 +54,9 @@ def test_every_unit_reaches_one_webhook_and_one_email(world: World) -> None:
     for body in world.work_units(100):
         unit = decode(orjson.dumps(body))
         offered = world.organizations[unit.organization_id]["destinations"]
-        channels = [it.channel for it in told(unit, [Destination.model_validate(one) for one in offered])]
+        channels = [
+            it.channel for it in matching_destinations(unit, [Destination.model_validate(one) for one in offered])
+        ]
         assert channels == ["webhook", "email"]
 
 

@@ -1,4 +1,4 @@
-"""The heart of one worker, as the application puts it together, on the ports of the simulation."""
+"""Build one worker, as the application puts it together, on the ports of the simulation."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
-from tests.simulation import fronts
+from tests.simulation import simulated_ports
 from tests.simulation.recipients import SEND_TIMEOUT, Channel, Composer
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def limits(notification: Notification) -> list[Limit]:
     return found
 
 
-def heart(pod: "Pod", *, held: bool) -> Worker:
+def build_worker(pod: "Pod", *, held: bool) -> Worker:
     """``held``: of emails, what may have arrived is not repeated."""
-    broker, store, dice = fronts.Broker(pod), fronts.Store(pod), pod.world.dice.random
+    broker, store, dice = simulated_ports.Broker(pod), simulated_ports.Store(pod), pod.world.dice.random
     claims = LeaseKeeper(ledger=store, clock=pod, lease=LEASE)
     retry_policy = RetryPolicy(
         {"webhook": SCHEDULE, "email": SCHEDULE}, delivery_max_age=pod.world.max_age, platform_max_age=120.0
@@ -62,7 +62,7 @@ def heart(pod: "Pod", *, held: bool) -> Worker:
     deliverer = Deliverer(
         admissions=Admissions(ledger=store, limits=limits, count=lambda _: None, lease=LEASE, clock=pod, dice=dice),
         channels={"webhook": Channel(pod, "webhook", held=False), "email": Channel(pod, "email", held=held)},
-        hosts=Hosts(fleet=store, news=fronts.News(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
+        hosts=Hosts(fleet=store, pubsub=simulated_ports.PubSub(pod), clock=pod, dice=dice, timeout=2 * SEND_TIMEOUT),  # type: ignore[arg-type]
         retry_policy=retry_policy,
         hold_unknown={"email"} if held else set(),
         leases=claims,

@@ -16,7 +16,7 @@ from tests.services.program import HOST
 STATUSES = (500, 400, 200, 403, 503)
 
 
-class Parrot:
+class EchoServer:
     """An HTTP server: at ``url(503)`` it answers so, at ``url("turns")`` by turns, at ``url("hang")`` never."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Parrot:
         return web.Response(status=status, reason=f"no {secret}", body=orjson.dumps(heard), headers=headers)
 
 
-class MailParrot:
+class EchoMailServer:
     """Answers ``<name>-<code>@…`` with that code and the address, before or (``<name>-data-<code>@…``) after DATA."""
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
@@ -61,12 +61,12 @@ def _code(address: str) -> str:
 
 
 @asynccontextmanager
-async def mail_parrot() -> AsyncIterator[str]:
+async def echo_mail_server() -> AsyncIterator[str]:
     """Its URL."""
     connections: list[Any] = []
 
     def connection() -> SMTP:
-        connections.append(SMTP(MailParrot(), hostname="parrot.example"))
+        connections.append(SMTP(EchoMailServer(), hostname="echo.example"))
         return connections[-1]
 
     factory: Callable[[], SMTP] = connection

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EVERYTHING = 1_000_000_000
 
 
-class Courier:
+class BrokerLinks:
     def __init__(self, world: "World", broker: MemoryBroker) -> None:
         self._world = world
         self._broker = broker

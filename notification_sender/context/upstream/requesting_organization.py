@@ -5,5 +5,5 @@ from contextvars import ContextVar
 SEVERAL = "*"
 """Of a call for several organizations at once. No organization has such an id."""
 
-whose: ContextVar[str] = ContextVar("whose", default="")
+requesting_organization: ContextVar[str] = ContextVar("requesting_organization", default="")
 """Empty: no organization, as for a service token. Tasks that are started meanwhile inherit it."""

@@ -9,20 +9,22 @@ import pytest
 
 from notification_sender.model.errors import SendFailed, Sent
 from notification_sender.model.notification import Notification
-from notification_sender.worker.bulkheads import Room
+from notification_sender.worker.bulkheads import ChannelBulkhead
 from tests.patience import patience
 from tests.virtual import VirtualClock
-from tests.worker.conftest import Body
+from tests.worker.conftest import WorkerHarness
 
 PLACES = 6
 MANY = 400
 
 
-class Crowded(Body):
+class Crowded(WorkerHarness):
     """``most``: notifications that were alive at once, with their content, whenever one was sent."""
 
-    def __init__(self, clock: VirtualClock, rooms: dict[str, Room] | None = None) -> None:
-        self.rooms = {"webhook": Room(PLACES, longest=60.0, later=5.0)} if rooms is None else rooms
+    def __init__(self, clock: VirtualClock, bulkheads: dict[str, ChannelBulkhead] | None = None) -> None:
+        self.bulkheads = (
+            {"webhook": ChannelBulkhead(PLACES, longest=60.0, later=5.0)} if bulkheads is None else bulkheads
+        )
         self.most = 0
         super().__init__(clock)
         self.channel.takes = self._takes
@@ -40,11 +42,11 @@ class Crowded(Body):
 async def crowded() -> Any:
     gc.collect()
     gc.freeze()  # what was there before need not be looked at, hundreds of times
-    body = Crowded(VirtualClock())
-    await body.heart.start()
-    yield body
-    await body.heart.close(0.0)
-    await body.broker.close()
+    harness = Crowded(VirtualClock())
+    await harness.worker.start()
+    yield harness
+    await harness.worker.close(0.0)
+    await harness.broker.close()
     gc.unfreeze()
 
 
@@ -77,17 +79,17 @@ async def test_one_message_of_another_organization_does_not_wait_for_a_backlog(c
 
 
 async def test_who_gets_no_place_in_time_gives_its_slot_back_and_has_used_no_attempt() -> None:
-    room = Room(1, longest=0.01, later=5.0)
-    body = Crowded(VirtualClock(), {"webhook": room})
-    await body.heart.start()
-    async with room.place("other"), patience(10):
-        await body.publish()
-        while not body.broker._delayed:  # noqa: ASYNC110 - only asked
+    bulkhead = ChannelBulkhead(1, longest=0.01, later=5.0)
+    harness = Crowded(VirtualClock(), {"webhook": bulkhead})
+    await harness.worker.start()
+    async with bulkhead.place("other"), patience(10):
+        await harness.publish()
+        while not harness.broker._delayed:  # noqa: ASYNC110 - only asked
             await asyncio.sleep(0)
-        assert sum(body.heart.slots.held.values()) == 0
-    assert not body.order
-    await body.clock.until(body.idle)
-    [(_, sent)] = body.channel.sends
+        assert sum(harness.worker.slots.held.values()) == 0
+    assert not harness.order
+    await harness.clock.until(harness.idle)
+    [(_, sent)] = harness.channel.sends
     assert sent.attempt == 1
-    await body.heart.close(0.0)
-    await body.broker.close()
+    await harness.worker.close(0.0)
+    await harness.broker.close()

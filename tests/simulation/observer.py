@@ -58,7 +58,7 @@ class Burial:
     """What happened to its worker before the store was told: another copy may then come to another end."""
 
 
-class Books:
+class Observer:
     """``wrong``: what must never happen and did, and of which id."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from notification_sender.ports.ledger import (
     UnitEnd,
     WriteResult,
 )
-from tests.simulation.books import Sending
+from tests.simulation.observer import Sending
 from tests.simulation.units import name_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Broker:
     async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
         async def subscribe() -> None:
             self._pod.takes[lane] = (prefetch, take)
-            self._world.courier.hand_out_soon()
+            self._world.broker_links.hand_out_soon()
 
         await self._pod.call("broker", "consume", "", subscribe)
 
@@ -59,7 +59,7 @@ class Broker:
     async def bury(self, letter: DeadLetter) -> None:
         async def step() -> None:
             await self._world.broker.bury(letter)
-            self._world.books.buries(self._pod, name_of(letter.body))
+            self._world.observer.buries(self._pod, name_of(letter.body))
 
         await self._pod.call("broker", f"bury {letter.reason}", "", step)
 
@@ -67,8 +67,8 @@ class Broker:
         """Where the connection is gone it does not arrive, and that is no error."""
         fate = await self._pod.go(envelope.tag)
         if fate == "drop" or self._world.away("broker"):
-            self._world.courier.drop(self._pod)
-        self._world.courier.settle(self._pod, envelope, done=done)
+            self._world.broker_links.drop(self._pod)
+        self._world.broker_links.settle(self._pod, envelope, done=done)
         await self._pod.come_back(fate, "settle", "")
 
 
@@ -76,7 +76,7 @@ class Store:
     """Ledger, BatchTracker and Fleet; writes down what the store did for whom."""
 
     def __init__(self, pod: "Pod") -> None:
-        self._pod, self._world, self._books = pod, pod.world, pod.world.books
+        self._pod, self._world, self._observer = pod, pod.world, pod.world.observer
 
     async def _ask(self, what: str, name: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return await self._pod.call("store", what, name, step)
@@ -94,7 +94,7 @@ class Store:
         async def step() -> AdmitReply:
             reply = await self._world.ledger.admit(ask)
             if isinstance(reply, Claimed | Crashed):
-                self._books.admits(reply.claim, ask, self._world.loop.time())
+                self._observer.admits(reply.claim, ask, self._world.loop.time())
                 if ask.begun is not None:
                     self._pod.begins(Sending(self._pod, reply.claim, self._world.loop.time()))
             return reply
@@ -115,14 +115,14 @@ class Store:
         return await self._ask("renew", claim.key.id, lambda: self._world.ledger.renew(claim))
 
     async def finish(
-        self, claim: Claim, final: TerminalState, tried: AttemptReport | None = None, unit: UnitEnd | None = None
+        self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.finish(claim, final, tried, unit)
+            written = await self._world.ledger.finish(claim, final, report, unit)
             self._ends_unit(written, unit)
             if written.ours:
-                self._books.settles(claim, final, self._world.loop.time())
-                self._books.records(self._pod, claim.key.id)
+                self._observer.settles(claim, final, self._world.loop.time())
+                self._observer.records(self._pod, claim.key.id)
             return written
 
         return await self._ask(f"finish {final.state}", claim.key.id, step)
@@ -133,14 +133,14 @@ class Store:
         attempt: int,
         *,
         delay: float = 0.0,
-        tried: AttemptReport | None = None,
+        report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.release(claim, attempt, delay=delay, tried=tried, unit=unit)
+            written = await self._world.ledger.release(claim, attempt, delay=delay, report=report, unit=unit)
             self._ends_unit(written, unit)
             if written.ours:
-                self._books.settles(claim, None, self._world.loop.time())
+                self._observer.settles(claim, None, self._world.loop.time())
             return written
 
         return await self._ask(f"release {attempt}", claim.key.id, step)
@@ -148,13 +148,13 @@ class Store:
     def _ends_unit(self, written: WriteResult, unit: UnitEnd | None) -> None:
         if unit is not None and written.unit_ended:
             done = TerminalState("done", "", (unit.notification_id,))
-            self._books.settles(unit.claim, done, self._world.loop.time())
-            self._books.records(self._pod, unit.claim.key.id)
+            self._observer.settles(unit.claim, done, self._world.loop.time())
+            self._observer.records(self._pod, unit.claim.key.id)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         async def step() -> None:
             await self._world.ledger.note(key, final)
-            self._books.records(self._pod, key.id)
+            self._observer.records(self._pod, key.id)
 
         await self._ask(f"note {final.state}", key.id, step)
 
@@ -165,7 +165,7 @@ class Store:
         await self._ask("probed", api, lambda: self._world.fleet.release_probe(api))
 
 
-class News:
+class PubSub:
     """May be lost on its way to each of the others."""
 
     def __init__(self, pod: "Pod") -> None:
