@@ -152,11 +152,15 @@ class Away:
         self._ledger = ledger
         self.methods: set[str] = set()
         self.calls = 0
+        """While it was off."""
+        self.asked: list[str] = []
+        """The methods, in order."""
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ledger, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            self.asked.append(name)
             if name in self.methods or "*" in self.methods:
                 self.calls += 1
                 raise Unready("the store is away")

@@ -11,7 +11,7 @@ from notification_sender.ports.broker import Lane
 from tests.virtual import START
 from tests.worker.conftest import WorkerHarness
 
-DAY = 86_400.0
+DAY, LEASE = 86_400.0, 30.0
 REFUSED = SendFailed("answered 500", sent=Sent.ANSWERED, answer="we are busy")
 BROKEN_OFF = SendFailed("the connection was closed without an answer", sent=Sent.UNKNOWN)
 
@@ -37,6 +37,35 @@ async def test_a_claim_that_is_lost_before_the_first_byte_sends_nothing_and_asks
     await harness.clock.until(harness.idle)
     assert offsets(harness) == [1.0]
     assert reasons(harness) == []
+
+
+async def test_a_claim_that_begins_the_send_is_checked_again_after_a_tenth_of_its_lease(harness: WorkerHarness) -> None:
+    async def dials_and_the_store_forgets() -> None:
+        await harness.clock.sleep(LEASE / 10)
+        harness.memory.records.clear()
+
+    harness.channel.connected = True
+    harness.channel.before.append(dials_and_the_store_forgets)
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    assert offsets(harness) == [LEASE / 10 + 1.0]
+
+
+@pytest.mark.parametrize(
+    ("connected", "questions"),
+    [
+        (True, ["claim", "admit", "finish"]),
+        (False, ["claim", "admit", "begin", "finish"]),
+    ],
+)
+async def test_a_unit_with_one_webhook_asks_the_ledger_for_claim_admission_and_end(
+    harness: WorkerHarness, connected: bool, questions: list[str]
+) -> None:
+    harness.channel.connected = connected
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    assert len(harness.channel.sends) == 1
+    assert harness.ledger.asked == questions
 
 
 async def test_a_claim_is_held_for_as_long_as_its_send_takes(harness: WorkerHarness) -> None:
