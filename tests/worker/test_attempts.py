@@ -59,7 +59,9 @@ async def test_a_claim_that_begins_the_send_is_checked_again_after_a_tenth_of_it
     ],
 )
 async def test_a_unit_with_one_webhook_asks_the_ledger_for_claim_admission_and_end(
-    harness: WorkerHarness, connected: bool, questions: list[str]
+    harness: WorkerHarness,
+    connected: bool,  # noqa: FBT001 - a parameter
+    questions: list[str],
 ) -> None:
     harness.channel.connected = connected
     await harness.publish()
