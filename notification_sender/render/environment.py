@@ -1,7 +1,8 @@
 """The Jinja environment: an allowlist, strict, metered, and able to list the names that a template reads."""
 
 import posixpath
-from collections.abc import Callable, Container, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         self._known = {f"{channel}.{part}" for channel, parts in channels.items() for part in parts}
         self._folder = FileSystemLoader(folder)
         self.meter = Meter()
+        self._sources: dict[str, _Source] = {}
         self.words: set[str] = set()
         """Words of the template files. An error message may repeat these, and no other text."""
         super().__init__(
@@ -223,20 +225,30 @@ class TemplateEnvironment(SandboxedEnvironment):
 
     def texts(self, *files: str) -> dict[str, str]:
         """Return the text of these files and of all files that they refer to, by file."""
-        texts: dict[str, str] = {}
-        more = [*files]
-        while more:
-            file = more.pop()
-            if file not in texts:
-                texts[file], _, _ = self._folder.get_source(self, file)
-                tree = self.parse(texts[file], file)
-                more += [self._referenced(name, file) for name in meta.find_referenced_templates(tree)]
-        return texts
+        return {file: source.text for file, source in self._closure(files).items()}
 
     def reads(self, *files: str) -> frozenset[str]:
         """Return the context names that these files and all files that they refer to look up."""
-        trees = [self.parse(text, file) for file, text in self.texts(*files).items()]
-        return frozenset().union(*map(meta.find_undeclared_variables, trees)).difference(self.globals)
+        return frozenset().union(*(it.names for it in self._closure(files).values())).difference(self.globals)
+
+    def _closure(self, files: Iterable[str]) -> dict[str, "_Source"]:
+        found: dict[str, _Source] = {}
+        more = [*files]
+        while more:
+            file = more.pop()
+            if file not in found:
+                found[file] = self._source(file)
+                more += [self._referenced(name, file) for name in found[file].references]
+        return found
+
+    def _source(self, file: str) -> "_Source":
+        """Parse each file once: several parts and kinds include the same."""
+        if file not in self._sources:
+            text, _, _ = self._folder.get_source(self, file)
+            tree = self.parse(text, file)
+            references = tuple(meta.find_referenced_templates(tree))
+            self._sources[file] = _Source(text, references, frozenset(meta.find_undeclared_variables(tree)))
+        return self._sources[file]
 
     def _referenced(self, name: str | None, file: str) -> str:
         if name is None:
@@ -246,6 +258,15 @@ class TemplateEnvironment(SandboxedEnvironment):
         if self.is_html(other) != self.is_html(file):
             raise ConfigurationFault(f"one of it and {other} is HTML, the other is not")
         return other
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One file: what it refers to (None: by a computed name), and the names that it looks up."""
+
+    text: str
+    references: tuple[str | None, ...]
+    names: frozenset[str]
 
 
 def _item(obj: Any, argument: Any) -> Any:

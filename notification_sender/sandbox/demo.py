@@ -30,9 +30,14 @@ DEADLINE = 120
 LEDGER_DEADLINE = 10
 """Seconds by which the ledger may lag behind the recipients: an outcome is recorded after the answer."""
 
+CONCURRENCY = 64
+"""Everything computes in one process: more deliveries at once would only take longer each. Above 1 s each they count as
+slow, and are deferred, which costs work and leaves the demo waiting at its end."""
+
 EMBEDDED = {
     "NS_AMQP_URL": "memory://",
     "NS_REDIS_URL": "memory://",
+    "NS_CONCURRENCY": str(CONCURRENCY),
     "NS_THROTTLE_WEBHOOK": "off",
     "NS_THROTTLE_EMAIL": "off",
     "NS_HTTP_HOST": "127.0.0.1",

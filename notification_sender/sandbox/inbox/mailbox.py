@@ -35,8 +35,9 @@ class ReceivedEmail:
 
     @cached_property
     def headers(self) -> Message:
-        """Its headers as they were sent."""
-        return BytesHeaderParser().parsebytes(self.raw)
+        """Its headers as they were sent. The parser would go through the body as well."""
+        head, _, _ = self.raw.partition(b"\r\n\r\n")
+        return BytesHeaderParser().parsebytes(head)
 
     @cached_property
     def notification_id(self) -> str:

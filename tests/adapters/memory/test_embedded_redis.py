@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 
 from notification_sender.adapters.memory.redis import EmbeddedRedis
 from notification_sender.adapters.redis.scripts import Script, load
+from notification_sender.model.errors import Unready
 
 ECHO = Script.of("local key = KEYS[1]\nreturn {key, ARGV[1], '{}'}")
 
@@ -46,6 +48,33 @@ async def test_a_script_that_failed_can_be_called_again(store: EmbeddedRedis) ->
         with pytest.raises(RuntimeError, match="unknown command"):
             await store.run(failing, [], ["NONSENSE"])
     assert await store.run(failing, [], ["PING"]) == b"PONG"
+
+
+async def test_a_script_that_leaves_a_global_variable_is_refused(store: EmbeddedRedis) -> None:
+    with pytest.raises(RuntimeError, match="global variables"):
+        await store.run(Script.of("left = redis.call('PING')"), [], [])
+
+
+async def test_a_command_of_a_script_may_fail_without_ending_it(store: EmbeddedRedis) -> None:
+    asking = Script.of("return redis.pcall(ARGV[1], KEYS[1], 2.5)['err'] or 'nothing'")
+    assert await store.run(asking, ["a"], ["SET"]) == b"nothing"
+    assert b"unknown command" in (await store.run(asking, ["a"], ["NONSENSE"])).lower()
+    assert await store.execute("GET", "a") == b"2.5"
+
+
+async def test_what_is_no_argument_for_a_server_is_refused(store: EmbeddedRedis) -> None:
+    with pytest.raises(Unready, match="DataError"):
+        await store.execute("SET", "a", True)  # noqa: FBT003 - what is refused
+
+
+async def test_others_go_on_before_a_reply_is_there(store: EmbeddedRedis) -> None:
+    seen = list[Any]()
+    asking = asyncio.create_task(store.execute("PING"))
+    asking.add_done_callback(lambda _: seen.append("reply"))
+    asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(seen.append, "others"))
+    await asking
+    await asyncio.sleep(0)
+    assert seen == ["others", "reply"]
 
 
 async def test_scripts_do_not_share_their_locals(store: EmbeddedRedis) -> None:
