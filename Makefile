@@ -7,6 +7,8 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Left out of `make unit`: the trees that need RabbitMQ or Redis, and the simulation, which takes a minute by itself.
 NOT_UNIT := e2e faults strangers contract adapters/rabbitmq adapters/redis simulation
+# Without tests that compute for seconds, and a fifth of the examples of each property: `make test` runs all of them.
+UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(NOT_UNIT))
 
 .PHONY: help demo test unit faults strangers simulate mutants soak overload check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
@@ -19,6 +21,7 @@ $(READY): pyproject.toml requirements/development.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q notification_sender
 	@touch $@
 
 demo: $(READY) ## the whole job on the embedded default: 400 work units, a simulated platform, an inbox: KEEP=1 leaves its page up
@@ -31,7 +34,7 @@ test: $(READY) services ## every test, two at a time, each with a private Rabbit
 	$(PYTEST) $(ARGS)
 
 unit: $(READY) ## the tests that need neither RabbitMQ nor Redis, within a minute: ARGS="-k retry"
-	$(PYTEST) $(addprefix --ignore=tests/,$(NOT_UNIT)) $(ARGS)
+	$(PYTEST) $(UNIT) $(ARGS)
 
 faults: $(READY) services ## break everything, count everything: FAULTS=18,22-25 SEED=7 NIGHT=1
 	$(BIN)/python -m tests.faults $(if $(FAULTS),--rows $(FAULTS) --add) $(if $(SEED),--seed $(SEED)) $(if $(NIGHT),--night)

@@ -25,6 +25,9 @@ from tests.steered import Bench
 # Nothing is slow because others work on this machine, too.
 settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beside others")
+# A fifth of the examples: for `make unit`. A test that needs another number says it as a multiple of
+# ``settings().max_examples``.
+settings.register_profile("quick", parent=settings.get_profile("beside others"), max_examples=20)
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_makereport"]
 

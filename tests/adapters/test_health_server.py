@@ -280,6 +280,7 @@ def tasks_of(_: Worker) -> int:
     return sum(len(it._open) for it in gc.get_objects() if type(it) is HealthPort)
 
 
+@pytest.mark.long
 async def test_two_thousand_half_requests_keep_nobody_out_and_no_more_than_64_open(
     connect: Connect, http: aiohttp.ClientSession, worker: Worker
 ) -> None:

@@ -132,7 +132,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 2, deadline=None)
 async def test_one_whose_sends_succeed_is_never_held_by_what_fails_of_others(
     steps: list[tuple[int, str, float]],
 ) -> None:
@@ -150,7 +150,7 @@ async def test_one_whose_sends_succeed_is_never_held_by_what_fails_of_others(
 
 
 @given(STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings().max_examples // 3, deadline=None)
 async def test_one_that_fails_holds_nobody_but_itself(steps: list[tuple[int, str, float]]) -> None:
     """As before for an organization that is alone there, and nothing at all for another."""
     pods = Fleet(VirtualClock())

@@ -47,7 +47,7 @@ def test_the_sample_is_rendered_by_the_shipped_templates(
 
 
 @pytest.mark.parametrize("channel", PARTS)
-@settings(max_examples=8)  # each compiles the templates anew
+@settings(max_examples=settings().max_examples // 12)  # each compiles the templates anew
 @given(lacking=some.sets(some.sampled_from(sorted(sample("intel").keys() - {"unit"})), min_size=1))
 def test_whatever_a_template_reads_and_is_not_given_is_named(channel: str, lacking: set[str]) -> None:
     whole, named = sample("intel"), set[str]()
@@ -89,6 +89,7 @@ def test_without_any_unit_it_is_wrong_usage(capsys: pytest.CaptureFixture[str]) 
     assert "--work-unit" in said(capsys, "render", code=2)
 
 
+@pytest.mark.long
 async def test_what_the_sandbox_gathers_for_each_of_its_units_can_be_rendered() -> None:
     world = World()
     for made in world.work_units(8):

@@ -64,7 +64,7 @@ def template_facts(context: Context) -> dict[str, Any]:
     return values | {name: context.values["incident"][name] for name in about}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(worlds())
 def test_the_fast_and_the_slow_path_tell_the_same(platform: Platform) -> None:
     told_by: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def test_the_fast_and_the_slow_path_tell_the_same(platform: Platform) -> None:
 ODD: st.SearchStrategy[Any] = st.sampled_from([None, 0, "", "odd", True, 1.5, [], {}, [None], [{}], {"odd": 1}, "ÖPEN"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(
     changes=st.dictionaries(
         st.sampled_from(

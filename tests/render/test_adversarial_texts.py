@@ -207,6 +207,7 @@ def longest_turn(body: bytes) -> float:
 
 
 @pytest.mark.parametrize("filling", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.long
 def test_a_longer_answer_does_not_hold_the_loop_longer(filling: str) -> None:
     short, long = (b"[" + b",".join([filling.encode()] * (size // len(filling))) + b"]" for size in (1 << 19, 1 << 20))
     took = longest_turn(long)

@@ -57,6 +57,7 @@ async def test_of_a_unit_no_more_is_rendered_than_there_is_room_for(crowded: Cro
     assert crowded.most <= PLACES + 1, "and the last of the channel"
 
 
+@pytest.mark.long
 async def test_of_what_comes_back_no_more_is_read_than_there_is_room_for(crowded: Crowded) -> None:
     """All at once, after a server that was away."""
     away = iter(range(MANY))

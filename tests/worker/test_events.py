@@ -96,6 +96,7 @@ async def test_what_is_only_put_off_is_not_told(harness: WorkerHarness) -> None:
     assert topics(harness) == ["webhook.delivered"]
 
 
+@pytest.mark.long
 async def test_of_what_our_own_apis_held_up_for_too_long_it_is_told_which_and_how(harness: WorkerHarness) -> None:
     cause = Cause("organization", "aaa", 503, Phase.READ)
     harness.composer.faults.extend([ContextUnavailable("organization: aaa answered 503", cause=cause)] * 10_000)

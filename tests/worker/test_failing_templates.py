@@ -159,6 +159,7 @@ async def test_twenty_die_the_rest_waits_and_after_the_mend_all_are_told_once(wo
     assert states["notification", "delivered"] == states["unit", "done"] == 100
 
 
+@pytest.mark.long
 async def test_what_waits_costs_no_call_and_one_at_a_time_finds_out_at_most_once_a_minute(world: World) -> None:
     await world.publish(IN_A_ROW)
     await world.letters(IN_A_ROW)

@@ -65,6 +65,7 @@ async def test_of_what_a_slow_core_allows_a_slow_organization_holds_a_share_too(
     assert harness.channel.most_in_flight <= 10
 
 
+@pytest.mark.long
 async def test_a_throttled_backlog_of_one_organization_loses_nothing_of_its_rate(harness: WorkerHarness) -> None:
     harness.limits.append(Limit.per("webhook", 50, 1, 1))
     compose = harness.composer.compose
@@ -92,6 +93,7 @@ async def test_what_is_slow_is_through_about_as_soon_as_its_share_allows(
     assert harness.clock.now() - START < 1.3 * 1000 * 2.0 / slots
 
 
+@pytest.mark.long
 async def test_a_fast_backlog_of_one_organization_is_never_parked_and_may_use_every_slot(
     harness: WorkerHarness,
 ) -> None:
@@ -196,6 +198,7 @@ async def test_a_host_that_refuses_every_first_try_at_once_keeps_nobody_longer_t
     assert harness.clock.now() - START < 10
 
 
+@pytest.mark.long
 async def test_what_hangs_for_longer_than_the_whole_schedule_is_tried_as_that_says_and_then_dead(
     harness: WorkerHarness,
 ) -> None:

@@ -130,6 +130,7 @@ async def test_a_worker_that_dies_at_any_step_loses_nothing_and_repeats_nothing(
     assert await audited(harness) == "accounted for: 1 of 1 (delivered 1, suppressed 0, waiting 0, dead 0)"
 
 
+@pytest.mark.long
 async def test_a_slice_that_our_apis_kept_is_dead_by_itself_and_can_be_moved_back(harness: WorkerHarness) -> None:
     await harness.publish(destinations=100, batch=BATCH)
     compose = harness.composer.compose

@@ -35,6 +35,7 @@ async def test_a_step_that_was_durable_is_not_repeated_while_the_next_one_waits(
     assert reasons(harness) == (["rejected"] if sends == 1 else [])
 
 
+@pytest.mark.long
 async def test_a_token_that_cannot_be_had_for_a_destination_comes_to_an_end(harness: WorkerHarness) -> None:
     harness.channel.ends.extend([ContextUnavailable("aaa: 400")] * 30_000)
     await harness.publish()
@@ -69,6 +70,7 @@ async def test_a_file_that_goes_away_between_the_look_and_the_send_uses_no_attem
     assert reasons(harness) == []
 
 
+@pytest.mark.long
 async def test_a_file_that_never_comes_makes_it_dead_with_its_reason_at_the_age_limit(harness: WorkerHarness) -> None:
     harness.channel.lacks = lambda *_: MISSING
     await harness.publish()
@@ -87,6 +89,7 @@ async def test_what_is_too_old_for_anything_still_says_which_file_it_waited_for(
     assert reasons(harness) == ["secret_missing"]
 
 
+@pytest.mark.long
 async def test_what_a_long_pause_took_is_not_counted_as_waiting_for_a_file(harness: WorkerHarness) -> None:
     later = SendFailed("503", sent=Sent.ANSWERED, retry_after=DAY)
     harness.channel.ends.extend([later, later])

@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ URLS = st.lists(st.sampled_from([*PIECES, "/", "?", "#", "@", "[::1]", "%0d%0a",
 
 
 @given(URLS.map(lambda it: f"http://{it}") | URLS.map(lambda it: f"http://h/{it}"), st.lists(st.tuples(NAMES, TEXTS)))
+@pytest.mark.long
 async def test_nothing_that_is_sent_becomes_a_line_of_its_own(url: str, headers: list[tuple[str, str]]) -> None:
     with suppress(TransportError):
         lines = _head("POST", _Route.to(url, None), headers, 7).decode("ascii").split("\r\n")

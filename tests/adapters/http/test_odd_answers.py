@@ -87,7 +87,7 @@ def answers(draw: st.DrawFn) -> tuple[int, list[bytes]]:
     return status, [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(answers(), st.sampled_from(["GET", "POST", "HEAD"]))
 async def test_after_a_status_line_anything_may_follow_and_the_status_is_heard(
     answer: tuple[int, list[bytes]], method: str
@@ -199,7 +199,7 @@ def dialogues(draw: st.DrawFn) -> tuple[list[list[bytes]], int]:
     return said, connections
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(dialogues())
 async def test_what_is_left_over_is_never_the_answer_to_a_next_request(dialogue: tuple[list[list[bytes]], int]) -> None:
     said, connections = dialogue

@@ -15,6 +15,8 @@ from tests.patience import patience
 from tests.sandbox.inbox.hostile import SCRIPT, hostile_letter, hostile_post
 from tests.services.chromium import DARK, LIGHT, Chromium
 
+pytestmark = pytest.mark.long
+
 PHONE, DESKTOP = (390, 844), (1280, 900)
 BAR = {LIGHT: (0x16, 0x20, 0x2C), DARK: (0x09, 0x0D, 0x12)}
 """The colour of the page's first pixel."""
