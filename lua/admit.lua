@@ -15,8 +15,6 @@
 --          {'unsubscribed'}            its recipient is on the suppression list
 --          {'throttled', µs, limit}    try again after this time, because of a limit or a Retry-After
 
-local MARGIN = 1000  -- ms for which a limit is kept after its last booking
-
 local reply = answer(unpack(ARGV, 1, 6))
 if reply then return reply end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
@@ -41,11 +39,11 @@ end
 
 -- A hold longer than the horizon was written before this server's clock was set back: it is ignored.
 local hold = tonumber(place[2] or 0) - now
-if hold > 0 and hold <= horizon then return wait(hold, 'retry_after') end
+if hold > 0 and hold <= horizon then return wait(hold, HOLD) end
 
 local function write(limit)
   local value = string.format('%.0f %.0f %.0f', limit.booked, limit.sent, limit.skew)
-  redis.call('SET', limit.key, value, 'PX', integer(math.ceil((limit.booked - limit.now) / 1000) + MARGIN))
+  redis.call('SET', limit.key, value, 'PX', integer(math.ceil((limit.booked - limit.now) / 1000) + LIMIT_MARGIN_MS))
 end
 
 local function read(number)

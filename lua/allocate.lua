@@ -6,11 +6,12 @@
 --          6 period between two announcements of a pod, µs
 -- reply    the part of the pod from now on, at least its calls under way
 --
--- A registry younger than two periods is new, or was flushed. Not all pods are known yet, so no pod gets more than it
--- holds already. A pod that is silent for three periods is gone.
+-- A registry younger than a few periods is new, or was flushed. Not all pods are known yet, so no pod gets more than it
+-- holds already. A pod that is silent for a few more is gone.
+-- Names in capitals are constants: notification_sender/adapters/redis/constants.py.
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local now = clock[1] * SECOND + clock[2]
 local me, budget, under_way, held, wanted = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local period = tonumber(ARGV[6])
 
@@ -31,12 +32,12 @@ for place = 1, #entries, 2 do
 end
 
 local grant = held
-if now - since >= 2 * period then
+if now - since >= UNSURE_PERIODS * period then
   grant = math.ceil(budget / pods)
   if pods > budget and wanted == 0 then grant = 0 end
 end
 grant = math.max(math.min(grant, budget - others), under_way)
 
-redis.call('HSET', KEYS[1], 'since', string.format('%.0f', since), me, string.format('%.0f:%.0f', grant, now + 3 * period))
-redis.call('PEXPIRE', KEYS[1], math.ceil(10 * period / 1000))
+redis.call('HSET', KEYS[1], 'since', string.format('%.0f', since), me, string.format('%.0f:%.0f', grant, now + SILENT_PERIODS * period))
+redis.call('PEXPIRE', KEYS[1], math.ceil(REGISTRY_PERIODS * period / 1000))
 return grant

@@ -4,9 +4,11 @@
 --   fact   hash: body · fetched, when the fetch began (µs, the writer's clock) · soft, until when the fact is fresh ·
 --          hard, until when it may be served if a fetch does not fail (both µs, this server's clock)
 --   lease  hash: token of the fetch · ends (µs) · wanted, the token whose fetch another process waits for
+--
+-- Names in capitals are constants: notification_sender/adapters/redis/constants.py.
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local now = clock[1] * SECOND + clock[2]
 
 -- A key of another type was written by another program: it is deleted and read as empty.
 local function fields(key, ...)

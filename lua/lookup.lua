@@ -6,8 +6,6 @@
 --          who fetches: nobody (the fact is fresh), you, or other (its lease lasts for µs); body nil: there is no fact,
 --          or only the one that the caller cannot use
 
-local DIGITS = 16  -- digits of any time in µs until the year 2286
-
 local function fetcher(lease, waits)
   local held = fields(lease, 'token', 'ends')
   local left = number(held[2]) - now
@@ -22,7 +20,7 @@ end
 
 local function read(key)
   local fact = fields(key, 'body', 'fetched', 'soft', 'hard')
-  local readable = fact[1] and fact[2] and #fact[2] <= DIGITS and string.match(fact[2], '^%d+$')
+  local readable = fact[1] and fact[2] and #fact[2] <= TIME_DIGITS and string.match(fact[2], '^%d+$')
   return readable and fact[1], fact[2], number(fact[3]), number(fact[4])
 end
 

@@ -17,9 +17,10 @@
 --   notifications  ids separated by spaces, and slices of the unit, as /name; only of a unit that has ended
 --
 -- Times are integer µs of this server's clock. They are written with '%.0f': tostring() would round them.
+-- Names in capitals are constants: notification_sender/adapters/redis/constants.py.
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local now = clock[1] * SECOND + clock[2]
 
 local stored = redis.call('HMGET', KEYS[1],
   'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot', 'replays')

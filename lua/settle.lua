@@ -16,8 +16,6 @@
 -- reply    {ok, unit}; {lost, 0}: another process took the claim, and nothing was written; {disabled, unit} or
 --          {recovered, unit}: ok, and the state of the destination changed. unit: 1 if the unit's end is recorded
 
-local STORY = 50  -- attempts that are kept at most
-
 local token, fence, state, attempt, delay, text, notifications, ttl = unpack(ARGV, 1, 8)
 
 -- Record the end of the unit, as a separate call would. 0: another process took its claim.
@@ -55,7 +53,7 @@ local function settle()
 
   local verdict, hold, entry, disable_after, off, story_ttl = unpack(ARGV, 12, 17)
   redis.call('RPUSH', KEYS[3], entry)
-  redis.call('LTRIM', KEYS[3], -STORY, -1)
+  redis.call('LTRIM', KEYS[3], -STORY_ATTEMPTS, -1)
   redis.call('PEXPIRE', KEYS[3], story_ttl)
 
   local function switch_off(why)

@@ -3,20 +3,18 @@
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from notification_sender.channels.addresses import origin, webhook_url
 from notification_sender.channels.notices import Notices
 from notification_sender.channels.redaction import excerpt
 from notification_sender.channels.signing import Secrets, signature
 from notification_sender.channels.trust_store import TrustStore
+from notification_sender.channels.webhook_target import FIELDS, WebhookTarget, target_of
 from notification_sender.model.cause import track_progress
-from notification_sender.model.destination import MAX_ID, MAX_URL, Destination, Identifier
+from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ContextUnavailable,
     Gone,
@@ -29,14 +27,10 @@ from notification_sender.model.errors import (
 )
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Receipt
-from notification_sender.model.unit import explain
 from notification_sender.policy.retry import retry_after
 from notification_sender.ports.channels import Begin
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.lag import Deadline, lost_seconds
-
-MAX_TARGETS = 4096
-"""Parsed targets that are kept: a send needs its target four times, and to parse one costs a tenth of a send."""
 
 _TOKEN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
@@ -101,30 +95,6 @@ class Transport(Protocol):
         """
 
 
-class _Target(BaseModel):
-    """A destination's own fields."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    url: Annotated[str, Field(max_length=MAX_URL)]
-    secret: Identifier | None = None
-    auth: Literal["outbound_token"] | None = None
-    ca: Identifier | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _dialled_alike_by_all(cls, url: str) -> str:
-        webhook_url(url)
-        return url
-
-    @field_validator("ca")
-    @classmethod
-    def _with_tls(cls, name: str | None, info: ValidationInfo) -> str | None:
-        if name is not None and "url" in info.data and not webhook_url(info.data["url"]).startswith("https:"):
-            raise ValueError("goes with an https:// URL")
-        return name
-
-
 class Webhook:
     """The channel ``webhook``: a destination has a ``url``, and may have a ``secret``, an ``auth`` and a ``ca``.
 
@@ -134,7 +104,7 @@ class Webhook:
 
     name = "webhook"
     parts: Mapping[str, bool] = {"json": False}
-    fields: Mapping[str, int] = {"url": MAX_URL, "secret": MAX_ID, "auth": MAX_ID, "ca": MAX_ID}
+    fields: Mapping[str, int] = FIELDS
 
     def __init__(
         self,
@@ -165,7 +135,7 @@ class Webhook:
             ForbiddenAddress: the host is an address in a notation that we never dial.
 
         """
-        return _target(destination).url
+        return target_of(destination).url
 
     def host(self, address: str) -> str:
         """Name and port of the URL."""
@@ -180,7 +150,7 @@ class Webhook:
             Unready: this process may open no more files just now.
 
         """
-        target = _target(destination)
+        target = target_of(destination)
         who = (organization_id, destination.destination_id, f"{target.secret or ''} {target.ca or ''}")
         try:
             keys = self._secrets.keys(organization_id, target.secret)
@@ -195,7 +165,7 @@ class Webhook:
 
     def sends_at_once(self, organization_id: str, destination: Destination) -> bool:
         """Whether a connection is open. A destination with a token may have to wait for that."""
-        target = _target(destination)
+        target = target_of(destination)
         if target.auth:
             return False
         tls = self._trust_store.context(target.ca) if target.ca else None
@@ -216,7 +186,7 @@ class Webhook:
             ClaimLost, Unready: from ``begin``; nothing was sent.
 
         """
-        target = _target(notification.destination)
+        target = target_of(notification.destination)
         until = self._clock.monotonic() - lost_seconds() + self._deadline
         headers, answer = await self._post(notification, target, until, begin)
         if target.auth and answer.status in _TOKEN_REFUSED:
@@ -225,7 +195,7 @@ class Webhook:
         return self._judge(answer, excerpt(answer.body, private=[target.url, *private]))
 
     async def _post(
-        self, notification: Notification, target: _Target, until: float, begin: Begin, *, fresh: bool = False
+        self, notification: Notification, target: WebhookTarget, until: float, begin: Begin, *, fresh: bool = False
     ) -> tuple[_Headers, Answer]:
         body, authorization = _body(notification), []
         if target.auth:
@@ -249,7 +219,7 @@ class Webhook:
             raise SendFailed.of(fault) from fault
         return headers, answer
 
-    async def _token(self, notification: Notification, target: _Target, until: float, *, fresh: bool) -> str:
+    async def _token(self, notification: Notification, target: WebhookTarget, until: float, *, fresh: bool) -> str:
         """Fetched within the deadline of the send: the claim does not last much longer."""
         owner = (notification.organization_id, notification.destination.destination_id, origin(target.url))
         progress = track_progress()
@@ -260,7 +230,7 @@ class Webhook:
             cause = replace(progress.at, source="token")
             raise ContextUnavailable("the token for this destination did not come in time", cause=cause) from None
 
-    def _headers(self, notification: Notification, target: _Target, body: bytes) -> _Headers:
+    def _headers(self, notification: Notification, target: WebhookTarget, body: bytes) -> _Headers:
         id_, timestamp = notification.notification_id, int(self._clock.now())
         headers = [
             ("content-type", "application/json"),
@@ -292,21 +262,6 @@ class Webhook:
             answer=said,
             status=status,
         )
-
-
-def _target(destination: Destination) -> _Target:
-    extra = destination.extra
-    try:
-        return _read(tuple([(name, extra[name]) for name in Webhook.fields if name in extra]))
-    except ValidationError as fault:
-        raise SchemaViolation(f"{destination.destination_id}: {explain(fault)}") from None
-    except TypeError:  # a list or an object has no hash
-        raise SchemaViolation(f"{destination.destination_id}: a field is not a text") from None
-
-
-@lru_cache(maxsize=MAX_TARGETS)
-def _read(fields: tuple[tuple[str, Any], ...]) -> _Target:
-    return _Target.model_validate(dict(fields))
 
 
 def _body(notification: Notification) -> bytes:

@@ -1,9 +1,10 @@
 """Shared by all commands: exit codes, ids as arguments, times as text."""
 
 import re
-from datetime import UTC, datetime
 
 import typer
+
+from notification_sender.model.timestamps import format_rfc3339
 
 PROBLEM_FOUND = 1
 MISCONFIGURED = 78
@@ -33,4 +34,4 @@ def identifiers(texts: list[str] | None) -> list[str]:
 
 def utc_text(epoch: float) -> str:
     """Epoch seconds as RFC 3339 with a ``Z``, to the second."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_rfc3339(epoch, "seconds")

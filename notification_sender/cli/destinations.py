@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +44,7 @@ def list_(
         return
     for it in troubles:
         place = f" ({it.address})" if it.address else ""
-        print(f"{it.organization_id}  {it.destination_id}{place}  {_state(it, datetime.now(UTC).timestamp())}")
+        print(f"{it.organization_id}  {it.destination_id}{place}  {_state(it, time.time())}")
     if not troubles:
         print("no destination has a problem")
 

@@ -10,6 +10,9 @@ import structlog
 PAUSE = 1.0
 """Seconds before work that failed starts again."""
 
+WELL_SECONDS = 60.0
+"""Work that ran for so long was well: if it fails where it failed before, that is news."""
+
 _log = structlog.get_logger()
 
 
@@ -50,18 +53,23 @@ class LogOnChange:
 
 
 def run_forever(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
-    """Run ``work`` until it returns or the task is cancelled. An error starts the work again, after a pause, and is
-    logged once: the process cannot do without this work, and nobody awaits the task.
+    """Run ``work`` until it returns or the task is cancelled. An error starts the work again, after a pause: the
+    process cannot do without this work, and nobody awaits the task. An error that lasts is logged once; the same error
+    is logged again if the work ran for ``WELL_SECONDS`` in between.
     """
     return asyncio.create_task(_run(work, name), name=name)
 
 
 async def _run(work: Callable[[], Awaitable[None]], name: str) -> None:
     failed = LogOnChange(_log.error, "task.failed", task=name)
+    loop = asyncio.get_running_loop()
     while True:
+        began = loop.time()
         try:
             await work()
         except Exception as fault:  # noqa: BLE001 - whatever it is, the process cannot do without this work
+            if loop.time() - began >= WELL_SECONDS:
+                failed("")
             # The message of the error is left out: it may be the content of a message.
             where = "".join(traceback.format_tb(fault.__traceback__))
             failed(where, error=type(fault).__name__, where=where)

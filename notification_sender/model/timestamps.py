@@ -1,23 +1,35 @@
-"""RFC 3339 times: how the worker reads and writes them."""
+"""RFC 3339 times: how they are read and written."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 
-def parse_rfc3339(text: object) -> datetime | None:
+def parse_rfc3339(text: object, *, zoned: bool = False) -> datetime | None:
     """Read an RFC 3339 time; None if ``text`` is no such time.
 
-    A time without an offset is UTC, as our APIs mean it. A time outside the years 1 to 9999 in UTC is None, because it
-    cannot be written for a recipient.
+    A time without an offset is UTC, as our APIs mean it; with ``zoned`` it is None. A time outside the years 1 to 9999
+    in UTC is None, because it cannot be written for a recipient.
     """
     if not isinstance(text, str):
         return None
     try:
         read = datetime.fromisoformat(text)
-        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+        return None if zoned and read.tzinfo is None else in_utc(read)
     except (ValueError, OverflowError):
         return None
 
 
-def format_rfc3339(at: datetime) -> str:
-    """Write a time as recipients get it: in UTC, with a ``Z``."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def format_rfc3339(at: datetime | float, timespec: Literal["auto", "seconds", "milliseconds"] = "auto") -> str:
+    """Write a time, or seconds since 1970, in UTC and with a ``Z``. ``auto``: microseconds where there are any."""
+    moment = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def in_utc(at: datetime) -> datetime:
+    """The same time in UTC. A time without an offset is UTC.
+
+    Raises:
+        OverflowError: it is outside the years 1 to 9999 in UTC.
+
+    """
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

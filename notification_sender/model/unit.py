@@ -1,7 +1,7 @@
 """The work unit: an event that recipients should be notified of, and how it is read from a message."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
 from notification_sender.model.destination import Identifier
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.strict_json import MAX_BYTES, read_json
+from notification_sender.model.timestamps import in_utc, parse_rfc3339
 
 MAX_SLICE_BYTES = 2 * MAX_BYTES
 """Of a slice. It repeats fields of a unit that was within ``MAX_BYTES``, and adds which part it is."""
@@ -46,7 +47,7 @@ _SLICE = b'{"_slice":'
 def _in_utc(moment: datetime) -> datetime:
     # A time of the year 1 with an offset may lie before the year 1 in UTC, and cannot be written there.
     try:
-        return moment.astimezone(UTC)
+        return in_utc(moment)
     except OverflowError:
         raise ValueError("outside the years 1 to 9999 in UTC") from None
 
@@ -157,13 +158,7 @@ def identity(unit: WorkUnit) -> str:
 
 def fingerprint_time(unit: WorkUnit) -> datetime | None:
     """Return the fingerprint as a time; None unless it is an RFC 3339 time with an offset."""
-    if not unit.fingerprint:
-        return None
-    try:
-        moment = datetime.fromisoformat(unit.fingerprint)
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    return parse_rfc3339(unit.fingerprint, zoned=True)
 
 
 def subject_fields(unit: WorkUnit) -> dict[str, Any]:

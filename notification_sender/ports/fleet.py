@@ -60,4 +60,4 @@ class PubSub(Protocol):
         """To every process that listens, this one included. While the store is away no process hears it."""
 
     def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with every text of ``topic`` from now on."""
+        """Call ``listener`` with every text of ``topic`` from now on, also where the process listens already."""

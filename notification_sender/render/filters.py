@@ -1,13 +1,15 @@
 """Filters for templates. They accept records of any form: a missing value, null or another type gives nothing."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 from jinja2 import Undefined
+
+from notification_sender.model.timestamps import in_utc, parse_rfc3339
 
 _LONGEST_PATH = 1024
 
@@ -104,8 +106,10 @@ def in_zone(value: Any, name: str) -> str:
     if isinstance(value, str) and value[10:11] not in {"T", "t", " "}:  # 20260306 may be a number
         return line(value)
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        local = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(_zone(name))
+        moment = value if isinstance(value, datetime) else parse_rfc3339(value)
+        if moment is None:
+            return line(value)
+        local = in_utc(moment).astimezone(_zone(name))
     except (ValueError, TypeError, OverflowError):
         return line(value)
     short = local.tzname() or ""

@@ -1,11 +1,11 @@
 """How attempts ended, as CloudEvents 1.0 in structured mode."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.ports.broker import Events
 from notification_sender.telemetry.attempt_record import AttemptRecord
 
@@ -30,12 +30,12 @@ class CloudEvents:
             "source": self._source,
             "type": f"notification-sender.{what}.{outcome}",
             "subject": subject,
-            "time": datetime.fromtimestamp(moment, UTC),
+            "time": format_rfc3339(moment),
             "datacontenttype": "application/json",
             "data": data,
         }
         topic = f"{record.facts.channel or what}.{outcome}"
-        self._events.publish_event(topic, orjson.dumps(event, option=orjson.OPT_UTC_Z))
+        self._events.publish_event(topic, orjson.dumps(event))
 
 
 def _id(subject: str, record: AttemptRecord) -> str:

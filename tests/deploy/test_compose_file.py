@@ -17,6 +17,7 @@ from tests.plain_yaml import read
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
+SPECIFICATION = json.loads((Path(__file__).parent / "compose_spec" / "compose-spec.json").read_text())
 COMPOSE = read((ROOT / "compose.yaml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -45,6 +46,17 @@ async def printed(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
 def test_it_keeps_the_form_of_a_compose_file_and_the_rules_of_this_project() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(COMPOSE, SCHEMA)
+
+
+def test_it_is_a_compose_file_by_the_schema_of_the_specification() -> None:
+    jsonschema.Draft7Validator.check_schema(SPECIFICATION)
+    jsonschema.Draft7Validator(SPECIFICATION).validate(COMPOSE)
+
+
+def test_the_schema_of_the_specification_refuses_a_misspelt_key_and_a_value_of_another_type() -> None:
+    for change in ({"healthchek": {}}, {"command": 5}):
+        changed = COMPOSE | {"services": SERVICES | {"redis": SERVICES["redis"] | change}}
+        assert not jsonschema.Draft7Validator(SPECIFICATION).is_valid(changed)
 
 
 @pytest.mark.parametrize(

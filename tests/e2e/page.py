@@ -54,14 +54,14 @@ class Walk:
         assert ended.code == code, f"{words}: {ended}"
         said = iter([*ended.out.splitlines(), *ended.err.splitlines()])
         for line in typed.shown:
-            assert any(_same(line, it) for it in said), f"{words} does not say {line!r}, but {ended}"
+            assert any(same(line, it) for it in said), f"{words} does not say {line!r}, but {ended}"
         return ended
 
     def over(self) -> None:
         assert self._left == []
 
 
-def _same(shown: str, said: str) -> bool:
+def same(shown: str, said: str) -> bool:
     return re.fullmatch(re.escape(_plain(shown)).replace("…", ".*"), _plain(said)) is not None
 
 

@@ -7,7 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_sender.fleet import background
-from notification_sender.fleet.background import BackgroundTasks, LogOnChange, run_forever
+from notification_sender.fleet.background import WELL_SECONDS, BackgroundTasks, LogOnChange, run_forever
+from tests.context.fakes import run_timeless
 
 
 async def test_work_that_fails_starts_again_and_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +30,23 @@ async def test_work_that_fails_starts_again_and_is_logged_once(monkeypatch: pyte
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 1), (WELL_SECONDS / 2, 1), (WELL_SECONDS, 3)])
+def test_the_same_error_is_logged_again_if_the_work_ran_well_in_between(seconds: float, lines: int) -> None:
+    ends = [LookupError(), LookupError(), LookupError(), None]
+
+    async def work() -> None:
+        await asyncio.sleep(seconds)
+        if (fault := ends.pop(0)) is not None:
+            raise fault
+
+    async def run() -> None:
+        await run_forever(work, "looking")
+
+    with capture_logs() as logs:
+        run_timeless(run())
+    assert [it["event"] for it in logs] == ["task.failed"] * lines
 
 
 async def test_work_that_returns_is_not_run_again() -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from notification_sender.adapters.redis.constants import SILENT_PERIODS, UNSURE_PERIODS
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.fleet import AllocationRequest
 
@@ -29,7 +30,7 @@ class MemoryFleet:
         allocated = {it: (count, ends) for it, (count, ends) in registry.allocated.items() if it != pod and ends > now}
         pods, free = len(allocated) + 1, request.budget - sum(count for count, _ in allocated.values())
         grant = max(min(self._fair(registry, pods, request), free), request.in_flight)
-        registry.allocated = allocated | {pod: (grant, now + 3 * self._period)}
+        registry.allocated = allocated | {pod: (grant, now + SILENT_PERIODS * self._period)}
         return grant
 
     async def try_acquire_probe(self, api: str, seconds: float) -> bool:
@@ -48,7 +49,7 @@ class MemoryFleet:
         self._probes.clear()
 
     def _fair(self, registry: _Registry, pods: int, request: AllocationRequest) -> int:
-        if self._clock.now() - registry.since < 2 * self._period:
+        if self._clock.now() - registry.since < UNSURE_PERIODS * self._period:
             return request.allocated
         if pods > request.budget and not request.wanted:
             return 0

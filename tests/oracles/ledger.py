@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from notification_sender.adapters.redis.constants import STORY_ATTEMPTS, TAKEOVER_LIMIT
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
 from notification_sender.ports.clock import Clock
@@ -47,7 +48,7 @@ class MemoryLedger:
         story_ttl: float,
         horizon: float,
         disable_after: float,
-        takeover_limit: int = 5,
+        takeover_limit: int = TAKEOVER_LIMIT,
     ) -> None:
         self._clock = clock
         self._lease = round(lease * SECOND)
@@ -254,7 +255,8 @@ class MemoryLedger:
         if report is None:
             return WriteResult(ours=True)
         ended = self._stories_end.get(key, 0) <= self._now
-        self.stories[key] = [*([] if ended else self.stories.get(key, [])), report.history_entry]
+        story = [*([] if ended else self.stories.get(key, [])), report.history_entry]
+        self.stories[key] = story[-STORY_ATTEMPTS:]
         self._stories_end[key] = self._now + self._story_ttl
         return WriteResult(ours=True, transition=self.places.judge(report, self._now))
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from notification_sender.adapters.redis.constants import DISABLED_SECONDS
 from notification_sender.policy.limits import SECOND
 from notification_sender.ports.ledger import AttemptReport, Key, Transition
-
-WEEK = 7 * 86_400 * SECOND
 
 
 @dataclass(slots=True)
@@ -19,7 +18,7 @@ class Place:
 
     def switch_off(self, why: str, now: int) -> Transition:
         # Whoever is switched on again gets the whole time once more.
-        self.off, self.until, self.failing = why, now + WEEK, None
+        self.off, self.until, self.failing = why, now + DISABLED_SECONDS * SECOND, None
         return "disabled"
 
 

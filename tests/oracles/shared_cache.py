@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from notification_sender.adapters.redis.constants import FETCH_LEASE_SECONDS
 from notification_sender.ports.cache import CacheEntry, CacheLookup
 from notification_sender.ports.clock import Clock
 
@@ -11,13 +12,16 @@ from notification_sender.ports.clock import Clock
 class _Lease:
     token: str
     ends: float
-    wanted: bool = False
+    wanted: str = ""
+    """The token whose fetch another process waits for; it stays if the lease passes to another token and back."""
 
 
 class MemorySharedCache:
     """Several processes' worth, if they share it. ``wake`` is called with what a message on the channel would say."""
 
-    def __init__(self, *, clock: Clock, wake: Callable[[str], None] = lambda _: None, lease: float = 3.0) -> None:
+    def __init__(
+        self, *, clock: Clock, wake: Callable[[str], None] = lambda _: None, lease: float = FETCH_LEASE_SECONDS
+    ) -> None:
         self._clock = clock
         self._wake = wake
         self._lease = lease
@@ -41,7 +45,7 @@ class MemorySharedCache:
                 self._facts[key] = (keep, self._clock.now())
             if lease is not None and ours:
                 del self._leases[key]
-                if lease.wanted:
+                if lease.wanted == token:
                     self._wake(f"{key}\n{error}")
 
     def forget(self) -> None:
@@ -61,10 +65,10 @@ class MemorySharedCache:
         left = lease.ends - self._clock.now() if lease is not None else 0.0
         # One that lasts longer than any was written before the clock was set back.
         if lease is not None and lease.token != token and left <= self._lease:
-            lease.wanted = lease.wanted or waits
+            lease.wanted = lease.token if waits else lease.wanted
             return CacheLookup(look.body, look.fetched, look.soft, look.hard, "other", left)
         before = self._leases.get(key)
-        wanted = before is not None and before.token == token and before.wanted
+        wanted = before.wanted if before is not None else ""
         self._leases[key] = _Lease(token, self._clock.now() + self._lease, wanted)
         return CacheLookup(look.body, look.fetched, look.soft, look.hard, "you")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from notification_sender.adapters.rabbitmq.headers import format_epoch
+from notification_sender.model.timestamps import format_rfc3339
 from tests.simulation.recipients import DEADLY, LATENCIES, TEMPERS
 from tests.virtual import START
 
@@ -69,9 +69,9 @@ def _unit(dice: Random, number: int, organizations: list[list[dict[str, Any]]], 
     }
     at = dice.uniform(0, spread)
     if dice.random() < 0.1:
-        unit["not_before"] = format_epoch(START + at + dice.uniform(0, 20))
+        unit["not_before"] = format_rfc3339(START + at + dice.uniform(0, 20), "milliseconds")
     if dice.random() < 0.1:
-        unit["expires_at"] = format_epoch(START + at + dice.uniform(0, 60))
+        unit["expires_at"] = format_rfc3339(START + at + dice.uniform(0, 60), "milliseconds")
     if dice.random() < 0.02:
         unit["kind"] = "odd"
     if dice.random() < 0.005:

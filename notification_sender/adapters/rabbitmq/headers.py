@@ -3,12 +3,13 @@
 import math
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiormq.abc import DeliveredMessage
 
 from notification_sender.adapters.rabbitmq.frames import Header
+from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked
 
 REASON = "x-reason"
@@ -36,7 +37,7 @@ def parked_headers(parked: Parked, now: float) -> Headers:
     headers: Headers = {
         ATTEMPT: state.attempt,
         MISSES: state.misses,
-        FIRST_SEEN: format_epoch(state.first_seen),
+        FIRST_SEEN: format_rfc3339(state.first_seen, "milliseconds"),
         DUE: math.ceil((now + parked.delay) * 1000),
     }
     if state.replays:
@@ -52,7 +53,7 @@ def letter_headers(letter: DeadLetter) -> Headers:
         REASON: letter.reason,
         DETAIL: one_line(letter.detail),
         STAGE: letter.stage,
-        FIRST_SEEN: format_epoch(letter.state.first_seen),
+        FIRST_SEEN: format_rfc3339(letter.state.first_seen, "milliseconds"),
     }
     if letter.state.replays:
         headers[REPLAYED] = letter.state.replays
@@ -89,11 +90,6 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
     return Envelope(lane, body, token, state, _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000, tag)
 
 
-def format_epoch(seconds: float) -> str:
-    """Epoch seconds as an RFC 3339 time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def one_line(text: str) -> str:
     """Remove control characters and lone surrogates, and cut the text to the size of a header."""
     # Reads twice the size, because characters that cannot be printed are removed.
@@ -113,10 +109,7 @@ def _count(value: object, *, least: int, most: int = COUNTED) -> int:
 def parse_first_seen(value: object, now: float) -> float:
     """Epoch seconds of an RFC 3339 string, an AMQP timestamp or a number; ``now`` for a future or invalid value."""
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return now
+        value = parse_rfc3339(value, zoned=True)
     if isinstance(value, datetime):
         value = value.timestamp() if value.tzinfo else None
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < now:

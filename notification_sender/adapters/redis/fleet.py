@@ -3,6 +3,7 @@
 from typing import cast
 
 from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.constants import SECOND
 from notification_sender.adapters.redis.scripts import load
 from notification_sender.ports.fleet import AllocationRequest
 
@@ -15,7 +16,7 @@ class RedisFleet:
     def __init__(self, *, redis: Store, prefix: str, period: float) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._period = round(period * 1_000_000)
+        self._period = round(period * SECOND)
 
     async def allocate(self, api: str, pod: str, request: AllocationRequest) -> int:
         arguments = (pod, request.budget, request.in_flight, request.allocated, request.wanted, self._period)

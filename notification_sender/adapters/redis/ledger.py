@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.constants import DISABLED_SECONDS, TAKEOVER_LIMIT
 from notification_sender.adapters.redis.scripts import Script, load
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import LATE, SECOND
@@ -30,9 +31,6 @@ from notification_sender.ports.ledger import (
     Unwanted,
     WriteResult,
 )
-
-DISABLED_SECONDS = 7 * 86_400
-"""Seconds that a destination stays off after its recipient answered 410."""
 
 LOOKUP_BATCH = 200
 """Records that the audit looks up at once."""
@@ -68,7 +66,7 @@ class RedisLedger:
         story_ttl: float,
         horizon: float,
         disable_after: float,
-        takeover_limit: int = 5,
+        takeover_limit: int = TAKEOVER_LIMIT,
     ) -> None:
         self._redis = redis
         self._prefix = prefix

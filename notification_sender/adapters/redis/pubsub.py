@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -10,7 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from notification_sender.adapters.redis.client import RECONNECT_SECONDS, Redis
 from notification_sender.adapters.redis.errors import CONNECTION_ERRORS
-from notification_sender.fleet.background import LogOnChange, run_forever
+from notification_sender.fleet.background import BackgroundTasks, LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.telemetry.lag import Deadline
 
@@ -28,11 +29,13 @@ class RedisPubSub:
         self._prefix = prefix
         self._listeners: dict[bytes, list[Callable[[str], None]]] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._late = BackgroundTasks()
         self._subscribed = asyncio.Event()
         self._refusal: ConfigurationFault | None = None
 
     async def start(self) -> None:
-        """Subscribe, and return when the subscription is active. Topics that are added later are not subscribed to.
+        """Subscribe, and return when the subscription is active.
 
         Raises:
             ConfigurationFault: this user may not use the channels, which scripts need as well.
@@ -47,6 +50,7 @@ class RedisPubSub:
             self._listening.cancel()
             await asyncio.wait([self._listening])
             self._listening = None
+        await self._late.close()
 
     async def publish(self, topic: str, text: str) -> None:
         try:
@@ -55,13 +59,16 @@ class RedisPubSub:
             return  # a message is only a hint: every listener works without it
 
     def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
-        self._listeners.setdefault(channel(self._prefix, topic).encode(), []).append(listener)
+        name = channel(self._prefix, topic).encode()
+        if name not in self._listeners and self._connection is not None:
+            self._late.start(_subscribe_late(self._connection, name))
+        self._listeners.setdefault(name, []).append(listener)
 
     async def _listen(self) -> None:
         lost = LogOnChange(_log.warning, "pubsub.lost")
         while True:
             try:
-                await self._subscribe()
+                await self._follow()
             except CONNECTION_ERRORS as fault:
                 if isinstance(fault, NoPermissionError) and not self._subscribed.is_set():
                     self._refusal = _no_channels(self._prefix, fault)
@@ -70,13 +77,18 @@ class RedisPubSub:
                 lost(repr(fault))
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _subscribe(self) -> None:
+    async def _follow(self) -> None:
         """Pass messages to the listeners until the connection is lost."""
         connection = await self._redis.open_connection()
+        self._connection = connection
         try:
-            await connection.send_command("SUBSCRIBE", *self._listeners)
+            if self._listeners:
+                await connection.send_command("SUBSCRIBE", *self._listeners)
+            else:
+                self._subscribed.set()
             await self._hand_out(connection)
         finally:
+            self._connection = None
             await connection.disconnect(nowait=True)
 
     async def _hand_out(self, connection: Connection) -> None:
@@ -101,6 +113,12 @@ class RedisPubSub:
             case [b"message", name, bytes(text)]:
                 for listener in self._listeners.get(name, ()):
                     listener(text.decode(errors="replace"))
+
+
+async def _subscribe_late(connection: Connection, name: bytes) -> None:
+    # If the connection is lost, the next one subscribes to every topic.
+    with suppress(*CONNECTION_ERRORS):
+        await connection.send_command("SUBSCRIBE", name)
 
 
 def _no_channels(prefix: str, fault: NoPermissionError) -> ConfigurationFault:

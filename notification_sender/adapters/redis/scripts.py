@@ -1,12 +1,17 @@
 """Finds and reads the Lua scripts (lua/) that run inside Redis."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from notification_sender.adapters.redis import constants
 
 PACKAGE = Path(__file__).parents[2]
 LUA_FOLDERS = (PACKAGE / "lua", PACKAGE.parent / "lua")
 """An installed wheel has the folder inside the package; a checkout has it beside the package."""
+
+_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,17 @@ class Script:
 
 
 def load(*names: str) -> Script:
-    """Join these files, in this order, into one script."""
+    """Join these files, in this order, into one script that begins with the constants it names."""
     folder = next(folder for folder in LUA_FOLDERS if folder.is_dir())
-    return Script.of("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+    text = "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    return Script.of(f"{_constants(text)}{text}")
+
+
+def _constants(text: str) -> str:
+    # Before the text, and not among the arguments: a call sends nothing more.
+    named = sorted(set(_NAME.findall(text)) & vars(constants).keys())
+    return "".join(f"local {name} = {_literal(getattr(constants, name))}\n" for name in named)
+
+
+def _literal(value: float | str) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)

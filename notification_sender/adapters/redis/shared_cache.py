@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.constants import FETCH_LEASE_SECONDS, SECOND
 from notification_sender.adapters.redis.scripts import Script, load
 from notification_sender.model.errors import Unready
 from notification_sender.ports.cache import CacheEntry, CacheLookup
@@ -15,8 +16,6 @@ RENEW_LEASES = load("fact", "renew_leases")
 FACTS_PER_CALL = 100
 """Facts per script call, two keys each. While a script runs, Redis serves no other client."""
 
-MICROSECONDS = 1_000_000
-
 V = TypeVar("V")
 
 UNAVAILABLE = CacheLookup(None, 0.0, 0.0, 0.0, "you")
@@ -26,7 +25,7 @@ UNAVAILABLE = CacheLookup(None, 0.0, 0.0, 0.0, "you")
 class RedisSharedCache:
     """Callers pass complete keys. ``channel``: where waiters for a fetch are woken. ``lease``: seconds."""
 
-    def __init__(self, *, redis: Store, channel: str, lease: float = 3.0) -> None:
+    def __init__(self, *, redis: Store, channel: str, lease: float = FETCH_LEASE_SECONDS) -> None:
         self._redis = redis
         self._channel = channel
         self._lease = round(lease * 1000)
@@ -77,9 +76,7 @@ def _lease(fact: str) -> str:
 def _parse(reply: Any) -> CacheLookup:
     who, left, body, fetched, soft, hard = reply
     fetcher: Any = who.decode()
-    return CacheLookup(
-        body, int(fetched or 0) / MICROSECONDS, soft / MICROSECONDS, hard / MICROSECONDS, fetcher, left / MICROSECONDS
-    )
+    return CacheLookup(body, int(fetched or 0) / SECOND, soft / SECOND, hard / SECOND, fetcher, left / SECOND)
 
 
 def _written(entry: CacheEntry | None) -> tuple[Any, ...]:
@@ -90,4 +87,4 @@ def _written(entry: CacheEntry | None) -> tuple[Any, ...]:
 
 
 def _micros(seconds: float) -> int:
-    return round(seconds * MICROSECONDS)
+    return round(seconds * SECOND)

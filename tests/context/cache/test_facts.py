@@ -6,12 +6,10 @@ from asyncio import run
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_sender.context.cache.facts import LARGE, SEAL, Fact, _seal, decode, encode, satisfies_fence
-from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.policy.freshness import Fence
 
 KEY, OWNER = "ns:1:{org-1}:fact:k:1", "org-1"
@@ -59,14 +57,3 @@ def test_what_we_did_not_keep_just_so_at_this_very_key_is_not_there(place: int, 
     assert run(decode(KEY, OWNER, bytes(kept[SEAL:]), 1.0, 2.0)) is None
     kept[place % len(kept)] ^= flip
     assert run(decode(KEY, OWNER, bytes(kept), 1.0, 2.0)) is None
-
-
-@given(st.text() | st.datetimes(timezones=st.none() | st.timezones()).map(str) | JSON)
-def test_whatever_is_read_as_a_time_can_be_written_as_one(text: object) -> None:
-    read = parse_rfc3339(text)
-    assert read is None or parse_rfc3339(format_rfc3339(read)) == read
-
-
-@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
-def test_what_is_outside_the_years_of_utc_is_no_time(text: str) -> None:
-    assert parse_rfc3339(text) is None

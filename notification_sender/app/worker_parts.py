@@ -1,0 +1,157 @@
+"""Builds every object of a worker from its settings."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from notification_sender.adapters.clock import FleetClock
+from notification_sender.adapters.http.idle_connections import IdleConnections
+from notification_sender.admission import Admissions
+from notification_sender.app.apis import Upstreams
+from notification_sender.app.backends import broker, store
+from notification_sender.app.channels import Recipients, hosts
+from notification_sender.app.open_files import open_files
+from notification_sender.compose import Composer
+from notification_sender.context.cache.read_through import Cache
+from notification_sender.context.gather import Gatherer
+from notification_sender.deliver import Deliverer
+from notification_sender.policy.allowance import Allowance
+from notification_sender.policy.retry import RetryPolicy
+from notification_sender.relevance import Relevance
+from notification_sender.render import Renderer, shipped
+from notification_sender.render.failing import FailingTemplates
+from notification_sender.settings import Settings
+from notification_sender.telemetry.events import CloudEvents
+from notification_sender.telemetry.lag import LoopMonitor
+from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.stalls import Watchdog
+from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
+
+
+class WorkerParts:
+    """The objects of one worker, wired together. Nothing is connected yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build everything and connect to nothing.
+
+        Raises:
+            ConfigurationFault: a template, a recipe or a script cannot work.
+        """
+        self.settings = settings
+        self.clock = FleetClock()
+        self.metrics = Metrics()
+        self.broker = broker(settings, self.clock, lost=self.metrics.events_dropped.inc)
+        self.store = store(settings)
+        idle = IdleConnections.within(open_files())
+        self.upstreams = Upstreams(settings, store=self.store, clock=self.clock, metrics=self.metrics, idle=idle)
+        self.cache = self._shared_cache()
+        tokens = self.upstreams.outbound_tokens
+        self.recipients = Recipients(settings, tokens=tokens, clock=self.clock, idle=idle)
+        self.hosts = hosts(settings, self.store, self.clock)
+        self.loop_monitor = LoopMonitor(self.metrics.lag, self._on_turn)
+        self._allowance = Allowance(settings.concurrency)
+        self.watchdog = Watchdog(self.loop_monitor, lambda cause: self.metrics.stalls.labels(cause).inc())
+        gatherers = self.upstreams.gatherers(self.cache)
+        self.failing = FailingTemplates(clock=self.clock, dice=random.random)
+        self._retry_policy = self._delays()
+        self._leases = LeaseKeeper(ledger=self.store.ledger, clock=self.clock, lease=settings.lease)
+        self.worker = Worker(
+            ports=self._ports(),
+            limits=self._limits(),
+            composer=self._composer(gatherers),
+            deliverer=self._deliverer(),
+            relevance=Relevance(gatherers=gatherers, clock=self.clock, metrics=self.metrics),
+            leases=self._leases,
+            metrics=self.metrics,
+            bulkheads=self.recipients.bulkheads(settings),
+        )
+        self._show()
+
+    def _delays(self) -> RetryPolicy:
+        settings = self.settings
+        return RetryPolicy(
+            self.recipients.schedules, delivery_max_age=settings.delivery_max_age, platform_max_age=settings.max_age
+        )
+
+    def _shared_cache(self) -> Cache:
+        return Cache(
+            shared=self.store.shared_cache,
+            pubsub=self.store.pubsub,
+            clock=self.clock,
+            dice=random.random,
+            prefix=self.settings.topology_prefix,
+            deadline=self.settings.gather_timeout,
+            count=self.metrics.fact,
+        )
+
+    def _show(self) -> None:
+        """Gauges that are computed when they are read."""
+        self.metrics.hosts_out.set_function(lambda: self.hosts.out)
+        self.metrics.clock_offset.set_function(lambda: self.clock.apart)
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+        self.metrics.templates_failing.set_function(lambda: len(self.failing.out))
+
+    def _on_turn(self, wall: float, cpu: float) -> None:
+        self._allowance.record_turn(wall, cpu, used=sum(self.worker.slots.held.values()))
+        allowed = self._allowance
+        self.worker.allow(allowed.limit, shared=allowed.shared, taken=allowed.taken)
+
+    def _ports(self) -> WorkerPorts:
+        return WorkerPorts(
+            intake=self.broker,
+            outbox=self.broker,
+            ledger=self.store.ledger,
+            batches=self.store.ledger,
+            intake_gate=self.upstreams.intake_gate,
+            clock=self.clock,
+            dice=random.random,
+            events=self._events(),
+        )
+
+    def _events(self) -> CloudEvents | None:
+        settings = self.settings
+        return CloudEvents(self.broker, prefix=settings.topology_prefix) if settings.events == "on" else None
+
+    def _limits(self) -> WorkerLimits:
+        settings = self.settings
+        return WorkerLimits(
+            concurrency=settings.concurrency,
+            organization_share=settings.organization_share,
+            destination_share=settings.destination_share,
+            send_timeout=settings.send_timeout,
+            retry_policy=self._retry_policy,
+        )
+
+    def _composer(self, gatherers: Mapping[str, Gatherer]) -> Composer:
+        settings, channels = self.settings, self.recipients.channels
+        parts = {name: channel.parts for name, channel in channels.items()}
+        renderer = Renderer(folder=settings.templates_dir or shipped(), channels=parts)
+        self.left_out = renderer.check(gatherers, self.recipients.configured)
+        return Composer(
+            gatherers=gatherers,
+            renderer=renderer,
+            channels=channels,
+            failing=self.failing,
+            clock=self.clock,
+            most=settings.max_destinations,
+        )
+
+    def _deliverer(self) -> Deliverer:
+        return Deliverer(
+            admissions=Admissions(
+                ledger=self.store.ledger,
+                limits=self.recipients.limits,
+                count=self.metrics.admission,
+                lease=self.settings.lease,
+                clock=self.clock,
+                dice=random.random,
+            ),
+            channels=self.recipients.channels,
+            hosts=self.hosts,
+            retry_policy=self._retry_policy,
+            hold_unknown=self.recipients.hold_unknown,
+            leases=self._leases,
+            clock=self.clock,
+            dice=random.random,
+        )
