@@ -32,7 +32,6 @@ from tests.services.redis import Redis
 
 Record = dict[str, Any]
 SECRET = "faults"
-HASTY = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(3), "NS_SEND_TIMEOUT": option(2)}
 UNCONFIRMED = 50
 """Publishes under way at once on one channel."""
 
@@ -61,7 +60,8 @@ class Rig:
     ) -> None:
         self.sandbox = sandbox
         self.inbox = sandbox.inbox
-        self.environment = environment | HASTY | {"NS_SHARED_SECRETS": SECRET}
+        hasty = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(3), "NS_SEND_TIMEOUT": option(2)}
+        self.environment = environment | hasty | {"NS_SHARED_SECRETS": SECRET}
         self.broker = broker
         self.rabbitmq = rabbitmq
         self.redis = redis
