@@ -147,7 +147,7 @@ async def _log_of(environment: dict[str, str], port: int) -> list[str]:
     worker = Worker(environment)
     await worker.start()
     try:
-        async with patience(30), httpx.AsyncClient() as client:
+        async with patience(30), httpx.AsyncClient(timeout=patient(5)) as client:
             while not await _ready(client, port):  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
     finally:
