@@ -238,11 +238,12 @@ async def test_an_api_that_becomes_slow_has_no_more_under_way_than_its_budget(ri
     units, budget = about(rig, range(400)), 10
     turn(rig, latency=0.05)
     async with rig.workers(2, NS_INCIDENTS_BUDGET=str(budget)):
-        await rig.publish(units)
+        publishing = asyncio.create_task(rig.publish(units))
         await rig.inbox.accepts(100)
         turn(rig, latency=0.5)
         await rig.inbox.accepts(180)
         turn(rig, latency=0.05)
+        await publishing
         await rig.account(since=time.time())
     peak = rig.sandbox.platform.peaks["incidents"]
     record(figure=f"{peak} of {budget} calls at most at once")
