@@ -253,11 +253,13 @@ async def test_an_answer_that_comes_while_our_own_loop_is_held_is_in_time() -> N
         await asyncio.sleep(0.05)
         await peer.say(OK)
 
+    deadline = patient(0.5)
+
     def hold() -> None:
-        threading.Event().wait(1.0)
+        threading.Event().wait(2 * deadline)
 
     watching = asyncio.create_task(LoopMonitor(Metrics().lag).watch())
-    async with serving(later) as server, aclosing(AiohttpTransport(deadline=0.5)) as transport:
+    async with serving(later) as server, aclosing(AiohttpTransport(deadline=deadline)) as transport:
         response = await transport.handle_async_request(post(server.url))
     watching.cancel()
     assert response.status_code == 200
@@ -310,7 +312,7 @@ async def test_after_the_request_was_written_what_became_of_it_is_unknown(
     transport: AiohttpTransport, script: Script
 ) -> None:
     async with serving(script) as server:
-        fault = await failure(transport, post(server.url, deadline=0.3))
+        fault = await failure(transport, post(server.url, deadline=patient(0.3)))
         assert (fault.sent, fault.ill) == (Sent.UNKNOWN, True)
         assert len(server.requests) == 1
         assert not re.search("SSH|zz|-1", str(fault))  # the answer's own words may be ours, and secret
@@ -449,7 +451,7 @@ async def test_a_look_that_takes_too_long_ends_with_the_send_and_makes_no_host_i
 
     async with serving(polite) as server:
         with pytest.raises(TransportError, match="before anything was sent") as caught:
-            await exchange(transport, server, hang, deadline=0.1)
+            await exchange(transport, server, hang, deadline=patient(0.1))
         assert (caught.value.sent, caught.value.ill, server.requests) == (Sent.NOTHING, False, [])
 
 
@@ -537,7 +539,7 @@ async def drips(peer: Peer) -> None:
 
 @pytest.mark.parametrize(("script", "length"), [(endless, 1000), (drips, None), (breaks_off, 4)])
 async def test_an_answer_without_end_is_an_error_or_as_far_as_it_came(script: Script, length: int | None) -> None:
-    asked = {"max_bytes": 1000, "deadline": 0.3}
+    asked = {"max_bytes": 1000, "deadline": patient(0.3)}
     async with (
         serving(script) as server,
         aclosing(AiohttpTransport()) as strict,
