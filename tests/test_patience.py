@@ -14,7 +14,9 @@ from tests import patience
 ROOT = Path(__file__).parent
 REAL = ("adapters", "cli", "contract", "e2e", "faults", "sandbox", "services", "strangers")
 """Where tests talk to real processes or sockets; elsewhere clocks are virtual."""
-FIXED = re.compile(r"asyncio\.(timeout|timeout_at|wait_for)\(|(?:iterator\(|text=True, )timeout=\d")
+FIXED = re.compile(
+    r"asyncio\.(timeout|timeout_at|wait_for)\(|(?:iterator\(|text=True, )timeout=\d|AsyncClient\(\)|httpx\.get\([^,]*\)"
+)
 
 
 @pytest.fixture
