@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from notification_sender.adapters.memory.redis import EmbeddedRedis
 from notification_sender.adapters.redis.client import Redis as Client
 from notification_sender.telemetry import log
+from tests import patience
 from tests.faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_runtest_makereport
 from tests.patience import patient
 from tests.services.chromium import Chromium
@@ -100,6 +101,11 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 def _plain_log() -> None:
     """As in production: structlog's own default draws coloured tracebacks, which takes longer than the tests."""
     log.configure(form="json", level="warning")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    patience.begin()
 
 
 @pytest.hookimpl(tryfirst=True)

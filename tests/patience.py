@@ -26,6 +26,7 @@ class Machine:
     def __init__(self) -> None:
         self._measured = -FRESH
         self._slowness = 1.0
+        self._of_options: float | None = None
 
     def slowness(self) -> float:
         """Return how many times slower than an idle machine this one is, at least 1."""
@@ -33,6 +34,18 @@ class Machine:
             self._slowness = min(MOST, max(1.0, _work() / QUIET, _wanted()))
             self._measured = time.monotonic()
         return self._slowness
+
+    @property
+    def of_options(self) -> float:
+        """``slowness()`` at the start of the test, or at the first use outside of a test."""
+        if self._of_options is None:
+            self.begin()
+        assert self._of_options is not None
+        return self._of_options
+
+    def begin(self) -> None:
+        """Measure for the options of the test that starts now."""
+        self._of_options = self.slowness()
 
 
 def _work() -> float:
@@ -66,9 +79,23 @@ def patient(seconds: float) -> float:
     return seconds * slowness()
 
 
+def begin() -> None:
+    """Measure for the options of the test that starts now."""
+    _machine.begin()
+
+
+def stretched(seconds: float) -> float:
+    """Return ``seconds`` times the slowness at the start of the test, for durations that must fit its options."""
+    return seconds * _machine.of_options
+
+
 def option(seconds: float) -> str:
-    """Return ``patient(seconds)`` as an option of the worker."""
-    return f"{patient(seconds):.3f}s"
+    """Return ``stretched(seconds)`` as an option of the worker.
+
+    All options of a test have one factor. A lease must be longer than a send: with two measurements it may be shorter,
+    and then the worker refuses to start.
+    """
+    return f"{stretched(seconds):.3f}s"
 
 
 @asynccontextmanager

@@ -14,7 +14,9 @@ from tests import patience
 ROOT = Path(__file__).parent
 REAL = ("adapters", "cli", "contract", "e2e", "faults", "sandbox", "services", "strangers")
 """Where tests talk to real processes or sockets; elsewhere clocks are virtual."""
-FIXED = re.compile(r"asyncio\.(timeout|timeout_at|wait_for)\(|(?:iterator\(|text=True, )timeout=\d")
+FIXED = re.compile(
+    r"asyncio\.(timeout|timeout_at|wait_for)\(|(?:iterator\(|text=True, )timeout=\d|AsyncClient\(\)|httpx\.get\([^,]*\)"
+)
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def test_nobody_waits_for_a_real_process_by_seconds_of_a_quiet_machine() -> None
         f"{file.relative_to(ROOT)}: {line.strip()}" for file in files for line in _lines(file) if FIXED.search(line)
     ]
     assert found == [], "use patience.patience, which is stretched where others work, too"
+
+
+def test_nothing_is_stretched_before_its_test_begins() -> None:
+    """What is stretched when a module is read is of another machine than what is stretched in its tests."""
+    early = re.compile(r"^(?:\w+ = |    \").*\b(?:option|patient|stretched|slowness)\(")
+    files = [file for folder in REAL for file in (ROOT / folder).rglob("*.py")]
+    found = [f"{file.relative_to(ROOT)}: {line}" for file in files for line in _lines(file) if early.search(line)]
+    assert found == []
 
 
 def _lines(file: Path) -> list[str]:
@@ -74,6 +84,20 @@ def test_what_is_measured_holds_for_a_while(monkeypatch: pytest.MonkeyPatch) -> 
     first = machine.slowness()
     monkeypatch.setattr(patience, "_work", lambda: pytest.fail("measured again at once"))
     assert machine.slowness() == first
+
+
+def test_the_options_of_a_test_are_stretched_by_what_the_machine_was_when_it_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "_machine", machine := patience.Machine())
+    monkeypatch.setattr(patience, "FRESH", 0.0)
+    monkeypatch.setattr(patience, "_wanted", lambda: 0.0)
+    slow = iter((2.0, 3.0, 4.0))
+    monkeypatch.setattr(patience, "_work", lambda: patience.QUIET * next(slow))
+    machine.begin()
+    assert [patience.option(1), patience.patient(1), patience.option(1.1)] == ["2.000s", 3.0, "2.200s"]
+    machine.begin()
+    assert patience.option(1) == "4.000s"
 
 
 def test_a_command_on_a_slow_machine_has_a_clock_as_slow() -> None:

@@ -15,6 +15,7 @@ from notification_sender.adapters import health_server as adapter
 from notification_sender.adapters.health_port import MAX_CONNECTIONS, HealthPort
 from notification_sender.adapters.health_server import Health
 from notification_sender.model.errors import ConfigurationFault
+from tests.patience import patient
 
 DEAD = 5.0
 
@@ -189,11 +190,11 @@ async def test_a_loop_that_is_held_is_not_ready_and_its_figures_are_shown_all_th
 
     def ask() -> None:
         for path in ("livez", "readyz", "status", "metrics"):
-            answers[path] = httpx.get(f"http://127.0.0.1:{health.port}/{path}").status_code
+            answers[path] = httpx.get(f"http://127.0.0.1:{health.port}/{path}", timeout=patient(15)).status_code
 
     asking = threading.Thread(target=ask)
     asking.start()
-    asking.join(60)
+    asking.join(patient(60))
     assert answers == {"livez": 503, "readyz": 503, "status": 503, "metrics": 200}
 
 

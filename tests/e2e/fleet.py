@@ -13,11 +13,12 @@ from typing import Any
 
 import httpx
 
-from tests.patience import patience
+from tests.patience import patience, patient
 
 COMMAND = Path(sys.executable).with_name("notification-sender")
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
+ANSWER_SECONDS = 15.0
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes: with asyncio's own limit a line of 64 KiB would end the reading, and nobody would say so."""
 
@@ -85,7 +86,7 @@ class Worker:
     async def get(self, path: str) -> httpx.Response:
         """Ask its health port."""
         port = (await self.says("health.listening"))["port"]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=patient(ANSWER_SECONDS)) as client:
             return await client.get(f"http://127.0.0.1:{port}{path}")
 
     async def becomes(self, status: int, path: str = "/readyz", within: float = 30.0) -> None:

@@ -9,31 +9,33 @@ from typing import Any
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
 from tests.e2e.fleet import fleet
+from tests.e2e.holding import hold
 from tests.e2e.reading import posts_at
 from tests.faults.rows import row
-from tests.patience import patience, slowness
+from tests.patience import option, patience
 from tests.services.rabbitmq import RabbitMQ
 
 Make = Callable[..., dict[str, Any]]
 HELD = re.compile(r'\{"([^"]+)",(\d+),(\d+)\}')
 
 
+def long() -> dict[str, str]:
+    """A send may take until whatever is done to the broker is done; that is done by a command of two seconds."""
+    return {"NS_SEND_TIMEOUT": option(12), "NS_LEASE": option(13), "NS_GRACE": option(25)}
+
+
 @row(5, "every connection is closed in mid-send")
 async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
 ) -> None:
-    stretched = slowness()
-    sandbox.inbox.behaviours["slow"].latency = 6 * stretched
-    long = {
-        "NS_SEND_TIMEOUT": f"{8 * stretched:.3f}s",
-        "NS_LEASE": f"{9 * stretched:.3f}s",
-        "NS_GRACE": f"{25 * stretched:.3f}s",
-    }
-    async with fleet(environment | long) as (worker,):
+    release = hold(sandbox.inbox, "slow")
+    async with fleet(environment | long()) as (worker,):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(20)])
         await sandbox.inbox.receives(20)
         await asyncio.to_thread(rabbitmq.drop_connections)
+        await worker.says("broker.returned", connection="consume")
         assert sandbox.inbox.behaviours["slow"].in_flight == 20
+        release.set()
         await worker.says("notification.delivered", times=20)
         await worker.says("unit.suppressed", times=20, reason="already_done")
         assert await worker.stop() == 0
@@ -45,14 +47,13 @@ async def test_connections_that_are_closed_cut_off_no_webhook_and_repeat_none(  
 async def test_while_the_broker_is_out_of_memory_what_is_done_is_acked_and_what_is_to_be_parked_waits(  # noqa: PLR0917 - fixtures
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make, hook: Make
 ) -> None:
-    within = float(hasty["NS_SEND_TIMEOUT"].removesuffix("s"))
-    for name in ("well", "unwell"):
-        sandbox.inbox.behaviours[name].latency = within * 5 / 6
+    release = hold(sandbox.inbox, "well", "unwell")
     sandbox.inbox.behaviours["unwell"].script.append(500)
-    async with fleet(hasty) as (worker,):
+    async with fleet(hasty | long()) as (worker,):
         await broker.publish([unit(destinations=[hook(it)]) for it in ("well", "unwell")])
         await sandbox.inbox.receives(2)
         async with out_of_memory(rabbitmq):
+            release.set()
             await worker.says("unit.done")
             await worker.says("backend.retrying")
             await until_unsettled(rabbitmq, hasty["NS_TOPOLOGY_PREFIX"], 1)

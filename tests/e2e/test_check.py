@@ -50,9 +50,8 @@ async def silent() -> AsyncIterator[int]:
         await over.wait()
         writer.close()
 
-    port = free_port()
-    async with await asyncio.start_server(take, "127.0.0.1", port):
-        yield port
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
         over.set()
 
 
@@ -219,8 +218,7 @@ async def far(host: str, port: int, delay: float) -> AsyncIterator[int]:
         behind, to = await asyncio.open_connection(host, port)
         over.update({asyncio.create_task(carry(reader, to, 0.0)), asyncio.create_task(carry(behind, writer, delay))})
 
-    own = free_port()
-    async with await asyncio.start_server(take, "127.0.0.1", own):
-        yield own
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
         for task in over:
             task.cancel()

@@ -75,13 +75,15 @@ async def test_the_fleet_never_has_more_calls_under_way_than_the_budget_of_an_ap
     budget = 10
     turn_all((sandbox.platform.behaviours[it] for it in (Endpoint.INCIDENT, Endpoint.CURRENT)), latency=0.2)
     async with fleet(hasty | {"NS_INCIDENTS_BUDGET": str(budget)}, 3) as workers, patience(90):
-        await broker.publish([about(number) for number in range(400)])
+        # Meanwhile: else workers may be done with all before the last is published.
+        publishing = asyncio.create_task(broker.publish([about(number) for number in range(400)]))
         await sandbox.inbox.accepts(100)
         async with Redis.from_url(redis_server) as redis:
             await redis.flushall()
         await sandbox.inbox.accepts(200)
         workers[0].kill()
         async with fleet(hasty | {"NS_INCIDENTS_BUDGET": str(budget)}, 1):
+            await publishing
             await sandbox.inbox.accepts(400)
     assert sandbox.platform.peaks["incidents"] <= budget
     assert len(sandbox.inbox.accepted) == 400
@@ -94,10 +96,11 @@ async def test_an_aaa_api_that_grows_while_we_run_is_followed(
     behaviours = [sandbox.platform.behaviours[it] for it in (Endpoint.ORGANIZATION, Endpoint.TOKEN)]
     turn_all(behaviours, capacity=1, latency=0.4)
     async with fleet(environment | {"NS_API_TIMEOUT": option(3), "NS_GATHER_TIMEOUT": option(20)}, 2), patience(90):
-        await broker.publish([about(number) for number in range(600)])
+        publishing = asyncio.create_task(broker.publish([about(number) for number in range(600)]))
         for capacity, accepted in ((8, 20), (20, 200)):
             await sandbox.inbox.accepts(accepted)
             turn_all(behaviours, capacity=capacity)
+        await publishing
         await sandbox.inbox.accepts(600)
     assert await broker.depth("dead") == 0
     assert sandbox.inbox.duplicates == 0

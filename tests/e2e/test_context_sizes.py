@@ -9,6 +9,7 @@ import pytest
 from notification_sender.sandbox.platform.endpoints import Endpoint
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
+from tests.e2e.command import command
 from tests.e2e.fleet import Worker, fleet
 from tests.e2e.reading import degraded
 from tests.patience import patience, patient
@@ -50,8 +51,10 @@ async def test_calls_grow_by_one_for_each_further_hundred_dependents(
 async def test_fifty_units_in_flight_share_a_handful_of_bulk_calls(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, about: Make
 ) -> None:
+    await command(environment, "topology")
+    # All are there before the worker is: published one by one on a slow machine, each would be asked for alone.
+    await broker.publish([about(number % 20) for number in range(50)])
     async with fleet(environment), patience(60):
-        await broker.publish([about(number % 20) for number in range(50)])
         await sandbox.inbox.accepts(50)
     assert 1 <= sandbox.platform.calls[Endpoint.INTEL_REQUESTS] <= patient(5)  # a window of 5 ms
     assert 1 <= sandbox.platform.calls[Endpoint.ASSETS] <= patient(5)

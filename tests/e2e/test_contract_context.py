@@ -123,12 +123,13 @@ async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_
     organizations = sandbox.platform.behaviours[Endpoint.ORGANIZATION]
     organizations.script.extend([503, 503, 503, 500])  # two retries are all that so few calls have earned
     async with fleet(environment | {"NS_MAX_AGE": "30m"}) as (worker,), patience(30):
-        patient = about(3, destinations=[hook("patient")])
-        await broker.publish([patient])
+        waiting = about(3, destinations=[hook("waiting")])
+        await broker.publish([waiting])
         await sandbox.inbox.accepts(1)
-        await worker.says("unit.deferred", times=2, reason="context_unavailable", work_unit_id=patient["work_unit_id"])
+        await worker.says("unit.deferred", times=2, reason="context_unavailable", work_unit_id=waiting["work_unit_id"])
         organizations.answer = 503
-        expires_at = datetime.now(UTC) + timedelta(seconds=1)
+        # Not before it was asked for in vain.
+        expires_at = datetime.now(UTC) + timedelta(seconds=patient(3))
         expiring = about(2, expires_at=expires_at.isoformat(), destinations=[hook("expiring")])
         old, young = about(5, destinations=[hook("old")]), about(6, destinations=[hook("young")])
         await broker.publish([expiring, young])
@@ -139,5 +140,5 @@ async def test_trouble_of_our_own_apis_defers_a_unit_until_it_expires_or_is_too_
     assert reasons(letters) == dict.fromkeys((old["work_unit_id"], expiring["work_unit_id"]), "context_unavailable")
     [first_seen] = [it.headers["x-first-seen"] for it in letters if it.body == orjson.dumps(old)]
     assert abs(datetime.fromisoformat(str(first_seen)) - datetime.fromisoformat(AN_HOUR_AGO)) < timedelta(seconds=1)
-    assert [post.destination_id for post in sandbox.inbox.webhooks] == ["patient"]
-    assert len(posts_at(sandbox.inbox, "patient")) == 1
+    assert [post.destination_id for post in sandbox.inbox.webhooks] == ["waiting"]
+    assert len(posts_at(sandbox.inbox, "waiting")) == 1

@@ -15,7 +15,7 @@ from tests.e2e.broker import Broker
 from tests.e2e.command import command
 from tests.e2e.fleet import fleet
 from tests.faults.rows import row
-from tests.patience import patience
+from tests.patience import patience, patient
 from tests.services.rabbitmq import RabbitMQ
 
 Make = Callable[..., dict[str, Any]]
@@ -59,7 +59,7 @@ async def test_units_may_come_from_another_queue_and_come_back_through_it(
         patience(30),
     ):
         await worker.becomes(200)
-        later = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+        later = (datetime.now(UTC) + timedelta(seconds=patient(3))).isoformat()
         await broker.publish([unit(), unit(not_before=later)], lane="their-own")
         await worker.says("unit.deferred", reason="not_yet_due")
         await sandbox.inbox.accepts(2)

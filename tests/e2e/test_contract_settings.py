@@ -14,7 +14,7 @@ from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
 from tests.e2e.command import command
 from tests.e2e.fleet import Worker, fleet
-from tests.patience import patience, patient
+from tests.patience import option, patience, patient, stretched
 from tests.services.program import HOST, free_port
 
 Make = Callable[..., dict[str, Any]]
@@ -99,8 +99,8 @@ async def test_no_more_is_in_hand_than_allowed_and_the_end_comes_within_the_grac
 ) -> None:
     behaviour = sandbox.inbox.behaviours["slow"]
     behaviour.latency = patient(0.1)
-    grace = patient(3) + 0.5
-    limits = {"NS_CONCURRENCY": "3", "NS_SEND_TIMEOUT": f"{grace - 0.5:.3f}s", "NS_GRACE": f"{grace:.3f}s"}
+    grace = stretched(3) + 0.5
+    limits = {"NS_CONCURRENCY": "3", "NS_SEND_TIMEOUT": option(3), "NS_GRACE": f"{grace:.3f}s"}
     # On a slow machine everybody is slow, and who is slow may not hold all.
     limits |= {"NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
     async with fleet(hasty | limits) as (worker,), patience(30):
@@ -120,16 +120,17 @@ async def test_a_delivery_is_remembered_for_the_time_of_the_ledger(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     made = unit(destinations=[hook("noc")])
-    async with fleet(hasty | {"NS_LEDGER_TTL": "2s"}) as (worker,), patience(30):
+    kept = stretched(3)
+    async with fleet(hasty | {"NS_LEDGER_TTL": f"{kept:.3f}s"}) as (worker,), patience(30):
         await broker.publish([made])
         await worker.says("unit.done")
-        after = (datetime.now(UTC) + timedelta(seconds=2.5)).isoformat()
+        after = (datetime.now(UTC) + timedelta(seconds=kept + 0.5)).isoformat()
         await broker.publish([made | {"not_before": after}, made])
         await worker.says("unit.suppressed", reason="already_done")
         await worker.says("unit.done", times=2)
     first, second = sandbox.inbox.webhooks
     assert first.notification_id == second.notification_id
-    assert second.arrived - first.arrived > 2
+    assert second.arrived - first.arrived > kept
 
 
 async def test_the_health_port_and_the_log_are_where_and_as_they_were_asked_for(
@@ -147,7 +148,7 @@ async def _log_of(environment: dict[str, str], port: int) -> list[str]:
     worker = Worker(environment)
     await worker.start()
     try:
-        async with patience(30), httpx.AsyncClient() as client:
+        async with patience(30), httpx.AsyncClient(timeout=patient(5)) as client:
             while not await _ready(client, port):  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
     finally:

@@ -11,7 +11,7 @@ from tests.e2e.broker import Broker
 from tests.e2e.fleet import fleet
 from tests.e2e.reading import payload, posts_at
 from tests.faults.rows import row
-from tests.patience import patience
+from tests.patience import patience, stretched
 
 Make = Callable[..., dict[str, Any]]
 LARGEST = 256 * 1024
@@ -100,8 +100,10 @@ async def test_a_unit_is_told_not_before_its_time_and_not_after_it(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["retried"].answer = 500
-    async with fleet(hasty | {"NS_RETRY_SCHEDULE": "4s"}) as (worker,), patience(30):
-        not_before, expires_at = soon(1.5), soon(2.5)
+    # All three are to be seen before the first is due, and one is to be sent before it expires, and not again.
+    due, end = stretched(3), stretched(4)
+    async with fleet(hasty | {"NS_RETRY_SCHEDULE": f"{1.2 * end:.3f}s"}) as (worker,), patience(30):
+        not_before, expires_at = soon(due), soon(end)
         early = unit(not_before=not_before.isoformat(), destinations=[hook("early")])
         late = unit(expires_at=soon(-1).isoformat(), destinations=[hook("late")])
         brief = unit(expires_at=expires_at.isoformat(), destinations=[hook("retried")])

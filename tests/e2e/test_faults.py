@@ -8,8 +8,9 @@ from typing import Any
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
 from tests.e2e.fleet import fleet
+from tests.e2e.holding import hold
 from tests.faults.rows import row
-from tests.patience import patience, patient
+from tests.patience import option, patience
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
 
@@ -17,6 +18,11 @@ Make = Callable[..., dict[str, Any]]
 
 TEN_FOR_ONE = {"NS_CONCURRENCY": "10", "NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
 """All slots of a worker are full, although there is one destination alone."""
+
+
+def long() -> dict[str, str]:
+    """A send may take until the test lets it end."""
+    return {"NS_SEND_TIMEOUT": option(15), "NS_LEASE": option(20), "NS_GRACE": option(25)}
 
 
 @row(21, "Redis is away")
@@ -47,10 +53,12 @@ async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, rabbitmq: RabbitMQ, unit: Make
 ) -> None:
     units = [unit() for _ in range(200)]
-    async with fleet(hasty, 2) as workers:
+    release = hold(sandbox.inbox)
+    async with fleet(hasty | TEN_FOR_ONE | long(), 2) as workers:
         await broker.publish(units[:100])
         await sandbox.inbox.receives(20)
         await asyncio.to_thread(rabbitmq.kill)
+        release.set()
         try:
             for worker in workers:
                 await worker.becomes(503)
@@ -69,16 +77,16 @@ async def test_without_the_broker_it_is_not_ready_and_goes_on_by_itself_when_it_
 async def test_sigterm_takes_no_more_within_a_second_and_finishes_what_it_has_begun(
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
-    slow = sandbox.inbox.behaviours["slow"]
-    slow.latency = patient(1.8)  # longer than it may take more, shorter than a send may take
-    async with fleet(environment | TEN_FOR_ONE) as (worker,):
+    release = hold(sandbox.inbox, "slow")
+    async with fleet(environment | TEN_FOR_ONE | long()) as (worker,):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(30)])
         await sandbox.inbox.receives(10)
         stopping = asyncio.create_task(worker.stop())
         async with patience(1):
             while await broker.depth("units") < 20:  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
-        assert slow.in_flight == 10
+        assert sandbox.inbox.behaviours["slow"].in_flight == 10
+        release.set()
         assert await stopping == 0
         await worker.says("notification.delivered", times=10)
     assert len(sandbox.inbox.webhooks) == 10
@@ -90,7 +98,7 @@ async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_ma
     sandbox: Sandbox, environment: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
     sandbox.inbox.behaviours["noc"].script.append("hang")
-    impatient = environment | {"NS_SEND_TIMEOUT": "7s", "NS_LEASE": "8s", "NS_GRACE": "25s"}
+    impatient = environment | {"NS_SEND_TIMEOUT": option(7), "NS_LEASE": option(8), "NS_GRACE": option(25)}
     async with fleet(impatient) as (leaving,):
         await broker.publish([unit(destinations=[hook("noc")])])
         await sandbox.inbox.receives(1)
@@ -109,11 +117,14 @@ async def test_a_second_sigterm_cuts_off_what_is_being_sent_and_somebody_else_ma
 async def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest_to_others(
     sandbox: Sandbox, hasty: dict[str, str], broker: Broker, unit: Make, hook: Make
 ) -> None:
-    sandbox.inbox.behaviours["slow"].latency = 0.5
-    async with fleet(hasty | TEN_FOR_ONE, 2) as (leaving, staying):
+    release = hold(sandbox.inbox, "slow")
+    async with fleet(hasty | TEN_FOR_ONE | long(), 2) as (leaving, staying):
         await broker.publish([unit(destinations=[hook("slow")]) for _ in range(100)])
-        await sandbox.inbox.receives(10)
-        assert await leaving.stop() == 0
+        await sandbox.inbox.receives(20)
+        stopping = asyncio.create_task(leaving.stop())
+        await leaving.becomes(503)
+        release.set()
+        assert await stopping == 0
         async with patience(60):
             await sandbox.inbox.accepts(100)
         assert await staying.stop() == 0

@@ -21,6 +21,7 @@ from notification_sender.sandbox.inbox.keys import signing_key, write_keys
 from notification_sender.sandbox.sandbox import Sandbox
 from tests.e2e.broker import Broker
 from tests.e2e.fleet import Worker, fleet
+from tests.e2e.holding import hold
 from tests.faults import resp
 from tests.faults.accounting import Accounts, Bounds, Figures, owed
 from tests.faults.amqp import Amqp
@@ -32,7 +33,6 @@ from tests.services.redis import Redis
 
 Record = dict[str, Any]
 SECRET = "faults"
-HASTY = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(3), "NS_SEND_TIMEOUT": option(2)}
 UNCONFIRMED = 50
 """Publishes under way at once on one channel."""
 
@@ -61,7 +61,8 @@ class Rig:
     ) -> None:
         self.sandbox = sandbox
         self.inbox = sandbox.inbox
-        self.environment = environment | HASTY | {"NS_SHARED_SECRETS": SECRET}
+        hasty = {"NS_RETRY_SCHEDULE": "1s 1s 1s", "NS_LEASE": option(3), "NS_SEND_TIMEOUT": option(2)}
+        self.environment = environment | hasty | {"NS_SHARED_SECRETS": SECRET}
         self.broker = broker
         self.rabbitmq = rabbitmq
         self.redis = redis
@@ -192,11 +193,17 @@ class Rig:
         self, fault: Callable[[], Awaitable[object]], *, count: int = 100, size: int = 2, **bounds: Any
     ) -> Figures:
         """``fault`` meets sends under way and a backlog; as much is published again when it is over."""
-        before, after = self.units(count, latency=0.1), self.units(count)
+        done, after = self.units(count // 5), self.units(count)
+        release = hold(self.inbox)
+        under_way = self.units(count - len(done), latency=0.1)
         async with self.workers(size, NS_CONCURRENCY="8"):
-            await self.publish(before)
+            await self.publish(done)
             async with patience(30):
-                await self.inbox.accepts(count // 5)
+                await self.inbox.accepts(len(done))
+            await self.publish(under_way)
+            async with patience(30):
+                await self.inbox.receives(len(done) + 1)
+            release.set()
             await fault()
             since = time.time()
             await self.publish(after)

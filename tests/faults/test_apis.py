@@ -31,8 +31,11 @@ from tests.services.program import free_port
 
 Record = dict[str, Any]
 ABOUT_INCIDENTS = (Endpoint.INCIDENT, Endpoint.CURRENT)
-BRIEF = {"NS_API_TIMEOUT": option(1), "NS_GATHER_TIMEOUT": option(3)}
 MIB = 1024 * 1024
+
+
+def brief() -> dict[str, str]:
+    return {"NS_API_TIMEOUT": option(1), "NS_GATHER_TIMEOUT": option(3)}
 
 
 @pytest.fixture
@@ -157,7 +160,7 @@ async def test_an_api_without_an_answer_costs_each_call_its_deadline_and_the_uni
     units = about(rig, range(150))
     async with Proxy(urlsplit(rig.environment["NS_INCIDENTS_URL"]).port or 0) as api:
         elsewhere = {"NS_INCIDENTS_URL": f"http://127.0.0.1:{api.port}"}
-        async with rig.workers(2, **BRIEF, **elsewhere) as workers:
+        async with rig.workers(2, **brief(), **elsewhere) as workers:
             await rig.publish(units[:50])
             await rig.inbox.accepts(50)
             over = trouble(rig, api)
@@ -219,7 +222,7 @@ async def test_an_api_that_answers_late_is_told_as_slow_and_stops_nobody(rig: Ri
 @row(47, "nobody listens where an API should", quick=False)
 async def test_an_api_that_is_started_late_is_found(rig: Rig) -> None:
     units, port = about(rig, range(50)), free_port()
-    async with rig.workers(2, **BRIEF, NS_INCIDENTS_URL=f"http://127.0.0.1:{port}") as workers:
+    async with rig.workers(2, **brief(), NS_INCIDENTS_URL=f"http://127.0.0.1:{port}") as workers:
         await rig.publish(units)
         for worker in workers:
             await worker.says("api.circuit_opened", api="incidents")
@@ -235,11 +238,12 @@ async def test_an_api_that_becomes_slow_has_no_more_under_way_than_its_budget(ri
     units, budget = about(rig, range(400)), 10
     turn(rig, latency=0.05)
     async with rig.workers(2, NS_INCIDENTS_BUDGET=str(budget)):
-        await rig.publish(units)
+        publishing = asyncio.create_task(rig.publish(units))
         await rig.inbox.accepts(100)
         turn(rig, latency=0.5)
         await rig.inbox.accepts(180)
         turn(rig, latency=0.05)
+        await publishing
         await rig.account(since=time.time())
     peak = rig.sandbox.platform.peaks["incidents"]
     record(figure=f"{peak} of {budget} calls at most at once")

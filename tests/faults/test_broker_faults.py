@@ -11,14 +11,19 @@ import pytest
 
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.ports.broker import Lane
+from tests.e2e.holding import hold
 from tests.faults.rig import Rig
 from tests.faults.rows import at_night, record, row
-from tests.patience import patience, patient
+from tests.patience import option, patience, patient
 from tests.services.rabbitmq import RabbitMQ
 
-PATIENT = {"NS_SEND_TIMEOUT": "12s", "NS_LEASE": "13s"}
 ELSEWHERE = [425]
 """An answer that speaks of the one message alone: it comes back through the delay ladder."""
+
+
+def patient_ones() -> dict[str, str]:
+    """Workers of which a send may take as long as it takes to do something to the broker."""
+    return {"NS_SEND_TIMEOUT": option(12), "NS_LEASE": option(13), "NS_GRACE": option(25)}
 
 
 def stop_and_start_the_application(node: RabbitMQ) -> None:
@@ -55,10 +60,15 @@ async def test_restarted_under_load_each_is_accepted_once_within_ten_seconds(
 @row(2, "kill -9, five times", quick=False)
 async def test_killed_time_and_again_each_is_accepted_once(rig: Rig) -> None:
     async with rig.workers(2, NS_CONCURRENCY="8"):
-        for times in range(1, 6):
-            await rig.publish(rig.units(100, latency=0.1))
+        for _ in range(5):
+            release = hold(rig.inbox)
+            units = rig.units(100, latency=0.1)
+            asked = [rig.inbox.behaviours[it["destinations"][0]["destination_id"]] for it in units]
+            await rig.publish(units)
             async with patience(60):
-                await rig.inbox.accepts(100 * times - 70)
+                while not any(it.in_flight for it in asked):
+                    await rig.inbox.receives(len(rig.inbox.webhooks) + 1)
+            release.set()
             await asyncio.to_thread(kill_and_start, rig.rabbitmq)
             since = time.time()
         await rig.account(since=since)
@@ -66,7 +76,7 @@ async def test_killed_time_and_again_each_is_accepted_once(rig: Rig) -> None:
 
 @row(5, "connections cut in mid-send, one time after the other", quick=False)
 async def test_whose_connection_is_cut_finishes_its_sends_and_makes_none_twice(rig: Rig) -> None:
-    async with rig.victim(**PATIENT) as victim:
+    async with rig.victim(**patient_ones()) as victim:
         for times in range(1, 61 if at_night() else 11):
             await rig.publish(rig.units(20, latency=1.0))
             async with patience(60):
@@ -78,11 +88,12 @@ async def test_whose_connection_is_cut_finishes_its_sends_and_makes_none_twice(r
 @row(6, "half-open: nothing passes, nothing ends", quick=False)
 async def test_a_connection_on_which_nothing_passes_is_noticed_and_others_take_over(rig: Rig) -> None:
     async with rig.victim(NS_CONCURRENCY="8") as victim:
-        await rig.publish(rig.units(100, latency=0.1))
+        publishing = asyncio.create_task(rig.publish(rig.units(100, latency=0.1)))
         async with patience(30):
             await rig.inbox.accepts(20)
         victim.broker.hang()
         since = time.time()
+        await publishing
         async with rig.workers(1):
             await victim.worker.becomes(503, within=40)
             record(figure=f"noticed after {time.time() - since:.0f} s")
@@ -116,7 +127,7 @@ async def test_a_consumer_that_was_forgotten_is_back_by_itself(rig: Rig, gap: fl
 
 @row(8, "consumer_timeout in mid-send", quick=False)
 async def test_what_takes_longer_than_the_broker_waits_is_sent_once(rig: Rig) -> None:
-    async with waiting_no_longer_than(rig.rabbitmq, 3), rig.workers(1, **PATIENT) as (worker,):
+    async with waiting_no_longer_than(rig.rabbitmq, 3), rig.workers(1, **patient_ones()) as (worker,):
         await rig.publish(rig.units(10, latency=8.0))
         await rig.account()
         assert [it for it in worker.raw if "PRECONDITION" in it or "lane" in it]
@@ -153,12 +164,14 @@ ALARMS = {
 )
 async def test_in_an_alarm_what_is_accepted_is_acked_and_what_is_to_be_parked_waits(rig: Rig, alarm: str) -> None:
     begin, end = ALARMS[alarm]
-    well, unwell = rig.units(50, latency=8.0), rig.units(10, latency=8.0, script=ELSEWHERE)
-    async with rig.workers(1, **PATIENT) as (worker,):
+    release = hold(rig.inbox)
+    well, unwell = rig.units(50), rig.units(10, script=ELSEWHERE)
+    async with rig.workers(1, **patient_ones()) as (worker,):
         await rig.publish(well + unwell)
         async with patience(30):
             await rig.inbox.receives(60)
         await asyncio.to_thread(rig.rabbitmq.ctl, *begin.split())
+        release.set()
         try:
             await worker.says("unit.done", times=50)
             await worker.says("backend.retrying")

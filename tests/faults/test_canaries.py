@@ -23,7 +23,10 @@ from tests.services.program import HOST, free_port
 
 ANSWERS = (200, 302, 400, 401, 403, 410, 429, 500, 503, "hang")
 MAILS = ("250", "450", "550", "data-250", "data-452", "data-554")
-FAILING = {"NS_RETRY_SCHEDULE": "1s", "NS_SEND_TIMEOUT": option(1)}
+
+
+def failing() -> dict[str, str]:
+    return {"NS_RETRY_SCHEDULE": "1s", "NS_SEND_TIMEOUT": option(1)}
 
 
 class Canaries:
@@ -128,7 +131,11 @@ async def test_none_is_seen_whatever_fails(rig: Rig, canaries: Canaries, echo_se
     texts = await locked_out(rig, NS_AAA_URL=echo_server.url("turns"), NS_SMTP_URL=canaries.smtp_url)
     texts += await locked_out(rig, NS_INTEL_REQUESTS_URL=echo_server.url("turns"))
     units = [rig.unit(channels=None, destinations=[it]) for it in destinations(echo_server, canaries)]
-    async with echo_mail_server() as mail, rig.victim(NS_SMTP_URL=mail, **FAILING) as victim, listening(rig) as events:
+    async with (
+        echo_mail_server() as mail,
+        rig.victim(NS_SMTP_URL=mail, **failing()) as victim,
+        listening(rig) as events,
+    ):
         await rig.publish(units)
         victim.store.reset()
         victim.broker.reset()
@@ -157,7 +164,7 @@ async def recorded(rig: Rig) -> list[str]:
 
 async def locked_out(rig: Rig, **variables: str) -> list[str]:
     """What is shown by a worker that cannot gather anything."""
-    async with rig.workers(1, **FAILING, **variables) as (worker,):
+    async with rig.workers(1, **failing(), **variables) as (worker,):
         await rig.publish(rig.units(5))
         await worker.says("unit.deferred", times=5, reason="context_unavailable")
         return await shown(worker)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.e2e.holding import hold
 from tests.faults.proxy import Sight, replied, reset
 from tests.faults.rig import Rig
 from tests.faults.rows import row
@@ -30,10 +31,11 @@ async def test_a_slow_store_costs_time_and_nothing_else(rig: Rig, delay: float) 
 @row(21, "hangs", quick=False)
 async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig) -> None:
     async with rig.victim(NS_CONCURRENCY="8") as victim:
-        await rig.publish(rig.units(100, latency=0.1))
+        publishing = asyncio.create_task(rig.publish(rig.units(100, latency=0.1)))
         async with patience(30):
             await rig.inbox.accepts(20)
         victim.store.hang()
+        await publishing
         await victim.worker.becomes(503)
         begun = len(rig.inbox.webhooks)
         await rig.publish(rig.units(20))
@@ -46,11 +48,13 @@ async def test_while_the_store_hangs_nothing_is_sent_and_then_each_once(rig: Rig
 @row(22, "full, noeviction", quick=False)
 async def test_a_full_store_takes_the_records_of_what_is_being_sent_and_no_new_claims(rig: Rig) -> None:
     shares = {"NS_ORGANIZATION_SHARE": "1", "NS_DESTINATION_SHARE": "1"}
+    release = hold(rig.inbox)
     async with rig.workers(1, NS_CONCURRENCY="8", **shares) as (worker,):
-        await rig.publish(rig.units(40, latency=1.0))
+        await rig.publish(rig.units(40))
         async with patience(30):
             await rig.inbox.receives(8)
         await rig.ask("CONFIG", "SET", "maxmemory", "1")
+        release.set()
         try:
             await worker.says("notification.delivered", times=8)
             await worker.says("backend.retrying")
@@ -112,11 +116,13 @@ async def test_a_store_that_takes_no_writes_is_waited_for(rig: Rig) -> None:
 
 @row(131, "away from the midst of sends, for longer than a record is tried")
 async def test_what_was_accepted_while_the_store_was_away_is_recorded_when_it_is_back(rig: Rig) -> None:
+    release = hold(rig.inbox)
     async with rig.victim(NS_CONCURRENCY="8", NS_ORGANIZATION_SHARE="1", NS_DESTINATION_SHARE="1") as victim:
-        await rig.publish(rig.units(8, latency=1.0))
+        await rig.publish(rig.units(8))
         async with patience(30):
             await rig.inbox.receives(8)
         victim.store.hang()
+        release.set()
         await victim.worker.says("acceptance.unrecorded", times=8)
         victim.store.resume()
         await rig.account(since=time.time())

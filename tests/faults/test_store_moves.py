@@ -68,7 +68,7 @@ async def test_what_a_failover_forgets_is_sent_once_more_at_most_and_nothing_is_
             followed(rig, primary),
             rig.workers(2, NS_CONCURRENCY="8", **at(rig, store)),
         ):
-            await rig.publish(units)
+            publishing = asyncio.create_task(rig.publish(units))
             async with patience(30):
                 await rig.inbox.accepts(150)
             primary.kill()
@@ -76,6 +76,7 @@ async def test_what_a_failover_forgets_is_sent_once_more_at_most_and_nothing_is_
             store.target = rig.redis.port
             await rig.ask("REPLICAOF", "NO", "ONE")
             since = time.time()
+            await publishing
             # So that all that was forgotten is asked for once more.
             await rig.publish(units)
             forgotten = sum(known_until < post.arrived < since for post in rig.inbox.webhooks)
@@ -91,12 +92,13 @@ async def test_a_store_whose_clock_jumps_holds_nobody_up_and_lets_nobody_past_a_
     async with Proxy(rig.redis.port, resp.Redis) as store:
         limited = {"NS_THROTTLE_WEBHOOK": f"{60 * rate}/minute burst {burst}", "NS_CONCURRENCY": "8"}
         async with rig.workers(2, **limited, **at(rig, store)):
-            await rig.publish(rig.units(400))
+            publishing = asyncio.create_task(rig.publish(rig.units(400)))
             async with patience(30):
                 await rig.inbox.accepts(100)
             resp.ahead(store, seconds)
             store.reset()
             since = time.time()
+            await publishing
             await rig.publish(rig.units(200, script=[503]))
             figures = await rig.account(since=since, sends=2)
     record(figure=f"{figures.recovery:.1f} s, {rig.most_within(1.0)} in the fullest second")

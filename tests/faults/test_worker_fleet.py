@@ -72,8 +72,9 @@ async def seconds_to_exit(worker: Worker) -> float:
 async def test_workers_that_are_replaced_one_after_the_other_lose_nothing_and_repeat_nothing(rig: Rig) -> None:
     async with AsyncExitStack() as started:
         old = await started.enter_async_context(rig.workers(4, NS_CONCURRENCY="8"))
-        await rig.publish(rig.units(600, latency=0.2))
         for leaving in old:
+            # For each anew: starting one takes longer than working off what there is.
+            await rig.publish(rig.units(150, latency=0.2))
             await started.enter_async_context(rig.workers(1, NS_CONCURRENCY="8"))
             assert await leaving.stop() == 0
         await rig.account(since=time.time())

@@ -1,12 +1,14 @@
 """A program started for the tests: found, awaited until it answers, and ended together with its children."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.patience import patient
@@ -14,6 +16,9 @@ from tests.patience import patient
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+
+NEVER_GIVEN = range(20_000, 32_768)
+"""Ports below those that Linux and macOS give to outgoing connections and to whoever asks for any."""
 
 
 class MissingProgramError(RuntimeError):
@@ -33,8 +38,15 @@ def find(name: str, *folders: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        return int(server.getsockname()[1])
+    """One that nobody has, and that no connection is given meanwhile: those take theirs from a higher range.
+
+    A port of that range may be somebody's before it is used. Who dials it while nobody listens may even get it for its
+    own end: connected with itself, it would keep a service that is started again from listening there.
+    """
+    while True:
+        port = secrets.choice(NEVER_GIVEN)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 def answer(port: int, question: bytes) -> bytes:

@@ -15,7 +15,8 @@ from notification_sender.telemetry.lag import Deadline
 
 
 @cache
-def _public() -> ssl.SSLContext:
+def public() -> ssl.SSLContext:
+    """Trust of the system's authorities. The first call reads their files, which takes tenths of a second."""
     context = public_trust()
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -24,8 +25,8 @@ def _public() -> ssl.SSLContext:
 class Connector(aiohttp.TCPConnector):
     """``within``: seconds for a new connection, TLS handshake included. A kept connection needs no timer."""
 
-    def __init__(self, *, within: float, tls: ssl.SSLContext | None, **options: Any) -> None:
-        super().__init__(ssl=tls or _public(), **options)
+    def __init__(self, *, within: float, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(ssl=tls, **options)
         self._within = within
         self._factory = partial(HttpConnection, loop=asyncio.get_running_loop())  # type: ignore[assignment]
 

@@ -14,7 +14,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from notification_sender.adapters.http.connection import HttpConnection
-from notification_sender.adapters.http.connector import Connector
+from notification_sender.adapters.http.connector import Connector, public
 from notification_sender.adapters.http.egress import Allow, Dial, EgressFilter, dialling
 from notification_sender.adapters.http.exchange import AIOHTTP_ERRORS, OUT_OF_FILES, Answer, HttpExchange, Reach
 from notification_sender.adapters.http.idle_connections import IdleConnections
@@ -71,7 +71,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._max_bytes = max_bytes
         self._connect_timeout = connect_timeout
         self._partial = partial
-        self._tls = tls
+        self._tls = tls or public()  # here, not at the first request: deliveries would wait for the files
         self._resolver = resolver
         self._idle = IdleConnections() if idle is None else idle
         self._large = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)

@@ -19,10 +19,11 @@ import httpx
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from notification_sender.adapters.http import egress
+from notification_sender.adapters.http import connector, egress
 from notification_sender.adapters.http import transport as http
 from notification_sender.adapters.http.transport import AiohttpTransport
 from notification_sender.model.errors import ClaimLost, ForbiddenAddress, Sent, TransportError, Unready
+from notification_sender.policy.trust import public_trust
 from notification_sender.ports.channels import Begin
 from notification_sender.telemetry.lag import LoopMonitor
 from notification_sender.telemetry.metrics import Metrics
@@ -253,14 +254,27 @@ async def test_an_answer_that_comes_while_our_own_loop_is_held_is_in_time() -> N
         await asyncio.sleep(0.05)
         await peer.say(OK)
 
+    deadline = patient(0.5)
+
     def hold() -> None:
-        threading.Event().wait(1.0)
+        threading.Event().wait(2 * deadline)
 
     watching = asyncio.create_task(LoopMonitor(Metrics().lag).watch())
-    async with serving(later) as server, aclosing(AiohttpTransport(deadline=0.5)) as transport:
+    async with serving(later) as server, aclosing(AiohttpTransport(deadline=deadline)) as transport:
         response = await transport.handle_async_request(post(server.url))
     watching.cancel()
     assert response.status_code == 200
+
+
+async def test_the_authorities_of_the_system_are_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes tenths of a second, on the loop: with the first request, deliveries would wait for it."""
+    connector.public.cache_clear()
+    read: list[str] = []
+    monkeypatch.setattr(connector, "public_trust", lambda: read.append("now") or public_trust())
+    async with serving(polite) as server, aclosing(AiohttpTransport()) as transport:
+        assert read == ["now"]
+        await transport.handle_async_request(post(server.url))
+    assert read == ["now"]
 
 
 async def test_a_header_of_two_lines_does_not_leave(transport: AiohttpTransport) -> None:
@@ -310,7 +324,7 @@ async def test_after_the_request_was_written_what_became_of_it_is_unknown(
     transport: AiohttpTransport, script: Script
 ) -> None:
     async with serving(script) as server:
-        fault = await failure(transport, post(server.url, deadline=0.3))
+        fault = await failure(transport, post(server.url, deadline=patient(0.3)))
         assert (fault.sent, fault.ill) == (Sent.UNKNOWN, True)
         assert len(server.requests) == 1
         assert not re.search("SSH|zz|-1", str(fault))  # the answer's own words may be ours, and secret
@@ -449,7 +463,7 @@ async def test_a_look_that_takes_too_long_ends_with_the_send_and_makes_no_host_i
 
     async with serving(polite) as server:
         with pytest.raises(TransportError, match="before anything was sent") as caught:
-            await exchange(transport, server, hang, deadline=0.1)
+            await exchange(transport, server, hang, deadline=patient(0.1))
         assert (caught.value.sent, caught.value.ill, server.requests) == (Sent.NOTHING, False, [])
 
 
@@ -537,7 +551,7 @@ async def drips(peer: Peer) -> None:
 
 @pytest.mark.parametrize(("script", "length"), [(endless, 1000), (drips, None), (breaks_off, 4)])
 async def test_an_answer_without_end_is_an_error_or_as_far_as_it_came(script: Script, length: int | None) -> None:
-    asked = {"max_bytes": 1000, "deadline": 0.3}
+    asked = {"max_bytes": 1000, "deadline": patient(0.3)}
     async with (
         serving(script) as server,
         aclosing(AiohttpTransport()) as strict,

@@ -18,10 +18,10 @@ from notification_sender.context.upstream.responses import Call
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError
 from tests.context.fakes import CountingSharedCache, LoopClock, cache_of, guard_of
 from tests.faults.rows import row
-from tests.patience import patient
+from tests.patience import stretched
 
 LIMIT = 8 * 1024 * 1024
-DEADLINE = patient(1.0)
+DEADLINE = 1.0
 BASELINE = 64 * 1024 * 1024
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -83,8 +83,8 @@ ROWS = [
     ("404", whole(404), NotFound, "answered 404", 1, False),
     ("429", whole(429, retry_after="7"), ContextUnavailable, "answered 429", 1, True),
     ("500", whole(500), ContextUnavailable, "answered 500", 3, True),
-    ("timeout", hang, ContextUnavailable, f"no answer in {DEADLINE:g} s", 1, True),
-    ("drip feed", drip, ContextUnavailable, f"no answer in {DEADLINE:g} s", 1, True),
+    ("timeout", hang, ContextUnavailable, "no answer in {deadline:g} s", 1, True),
+    ("drip feed", drip, ContextUnavailable, "no answer in {deadline:g} s", 1, True),
     ("truncated", truncated, ContextUnavailable, "broke off after 7 bytes", 3, True),
     ("HTML login page", whole(200, b"<html>Sign in</html>"), BadAnswer, "not JSON", 1, True),
     ("wrong type", whole(200, b"[]"), BadAnswer, "list where the contract says dict", 1, True),
@@ -127,12 +127,17 @@ async def client(say: Say) -> AsyncIterator[tuple[Upstream, Server, Guard, list[
         tasks.add(asyncio.create_task(server.serve(reader, writer)))
 
     listening = await asyncio.start_server(accept, "127.0.0.1", 0)
-    transport = AiohttpTransport(deadline=DEADLINE, max_bytes=LIMIT, partial=True)
+    transport = AiohttpTransport(deadline=stretched(DEADLINE), max_bytes=LIMIT, partial=True)
     guard = guard_of("incidents", clock)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     yield (
         Upstream(
-            base_url=url, transport=transport, guard=guard, deadline=DEADLINE, max_bytes=LIMIT, observe=calls.append
+            base_url=url,
+            transport=transport,
+            guard=guard,
+            deadline=stretched(DEADLINE),
+            max_bytes=LIMIT,
+            observe=calls.append,
         ),
         server,
         guard,
@@ -158,7 +163,7 @@ async def test_each_answer_has_its_class_its_tries_and_its_effect(
         async def load(_: object) -> dict[str, object]:
             return {"inc": await upstream.get("/incidents/{}", "inc")}
 
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=words.format(deadline=stretched(DEADLINE))):
             await cache_of(clock, shared).get(Wanted(Kind("1:t:incident", 60.0, 600.0), "acme", load), ["inc"])
         assert server.requests == len(calls) == tries
         assert shared.kept == {}

@@ -14,15 +14,15 @@ from notification_sender.adapters.redis.client import Redis, store_at
 from notification_sender.adapters.redis.errors import translated
 from notification_sender.adapters.redis.scripts import Script
 from notification_sender.model.errors import ConfigurationFault, Unready
-from tests.patience import patience, patient
+from tests.patience import patience, stretched
 from tests.services.redis import Redis as Server
 
-TIMEOUT = patient(0.4)
+TIMEOUT = 0.4
 
 
 @pytest.fixture
 async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    redis = Redis(url=redis_server, timeout=TIMEOUT)
+    redis = Redis(url=redis_server, timeout=stretched(TIMEOUT))
     await redis.connect()
     yield redis
     await redis.close()
