@@ -79,7 +79,7 @@ def test_pauses_of_several_processes_are_one_row() -> None:
     ours, theirs = Breaker(HOST), Breaker(HOST)
     pauses = [ours.pause(now=0.0, dice=0.5)]
     for _, other in [(ours, theirs), (theirs, ours)] * 4:
-        other.follow(pauses[-1], now=0.0)
+        other.adopt_pause(pauses[-1], now=0.0)
         pauses.append(other.pause(now=0.0, dice=0.5))
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 

@@ -37,7 +37,7 @@ def test_after_the_last_rung_there_is_no_further_attempt(attempt: int, throw: fl
 
 @given(st.integers(1, 9), dice, st.floats(0, 1e12))
 def test_a_recipients_wish_lengthens_up_to_a_day_and_never_shortens(attempt: int, throw: float, wish: float) -> None:
-    plain, wished = SCHEDULE.delay_after(attempt, throw), SCHEDULE.after(attempt, throw, wish)
+    plain, wished = SCHEDULE.delay_after(attempt, throw), SCHEDULE.delay_after(attempt, throw, wish)
     assert plain is not None
     assert wished is not None
     assert wished == max(plain, min(wish, MAX_RETRY_AFTER))

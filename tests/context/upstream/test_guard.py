@@ -228,7 +228,7 @@ def test_time_that_our_own_loop_has_lost_says_nothing(monkeypatch: pytest.Monkey
         clock = LoopClock()
         guard, began = guard_of("incidents", clock), clock.monotonic()
         monkeypatch.setattr(
-            "notification_sender.context.upstream.guard.lost", lambda: 0.9 * (clock.monotonic() - began)
+            "notification_sender.context.upstream.guard.lost_seconds", lambda: 0.9 * (clock.monotonic() - began)
         )
         for _ in range(4):
             await hangs(guard)
