@@ -151,16 +151,23 @@ class Rig:
         return own | {"template": "intel"} | fields
 
     def units(
-        self, count: int, *, script: Sequence[Any] = (), latency: float = 0.0, port: int | None = None
+        self,
+        count: int,
+        *,
+        script: Sequence[Any] = (),
+        latency: float = 0.0,
+        port: int | None = None,
+        destinations: int = 1,
     ) -> list[Record]:
-        """Each for one destination of its own, which answers by ``script`` and then well, ``latency`` seconds late."""
+        """Each for so many destinations of its own, which answer by ``script`` and then well, ``latency`` s late."""
         made = []
         for _ in range(count):
-            destination = self.hook(port)
-            behaviour = self.inbox.behaviours[destination["destination_id"]]
-            behaviour.script.extend(script)
-            behaviour.latency = latency
-            made.append(self.unit(destinations=[destination]))
+            hooks = [self.hook(port) for _ in range(destinations)]
+            for hook in hooks:
+                behaviour = self.inbox.behaviours[hook["destination_id"]]
+                behaviour.script.extend(script)
+                behaviour.latency = latency
+            made.append(self.unit(destinations=hooks))
         return made
 
     async def publish(self, units: Sequence[Record], *, copies: int = 1) -> None:
