@@ -150,13 +150,14 @@ MUTANTS = (
         "redirects off",
         "notification_sender/adapters/http/transport.py",
         """\
-            return _answer(exchange)
+        return self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
 """,
         """\
-            for name, value in exchange.headers:
-                if name.lower() == b"location" and 300 <= exchange.status < 400:
-                    return await self.exchange(method, value.decode(), headers, body, deadline=deadline, begin=begin)
-            return _answer(exchange)
+        answer = self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
+        for name, value in answer.headers:
+            if name.lower() == b"location" and 300 <= answer.status < 400:
+                return await self.exchange(method, value.decode(), headers, body, deadline=deadline, begin=begin)
+        return answer
 """,
         (f"{HTTP}::test_a_redirect_is_an_answer_and_never_followed",),
     ),
