@@ -100,7 +100,7 @@ class Deliverer:
         if permit.away and not again and not self._retry_policy.past_schedule(channel.name, age):
             return AttemptResult(notification, Deferred(permit.away, "host_out", permit.host))
         try:
-            at_once = channel.sends_at_once(notification.organization_id, notification.destination)
+            at_once = self._sends_at_once(channel, notification)
             request = self._admissions.request(notification, address, token=token, at_once=at_once)
             reply = await self._admissions.admit(request)
             if isinstance(reply, Claimed):
@@ -108,6 +108,11 @@ class Deliverer:
             return _not_sent(notification, reply)
         finally:
             self._hosts.release(permit)
+
+    def _sends_at_once(self, channel: Channel, notification: Notification) -> bool:
+        """Where an unknown outcome is held, only what was really being sent may end as one."""
+        held = channel.name in self._hold_unknown
+        return not held and channel.sends_at_once(notification.organization_id, notification.destination)
 
     async def _try(
         self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: float

@@ -25,9 +25,6 @@ UNKNOWN = "unknown"
 NAMELESS = "unreadable-"
 """Begins the id of a target whose own id is unreadable or taken; its place follows."""
 
-MOST_KEPT = 4096
-"""Records that are kept with what they were read as: to read one costs as much as to sign a webhook."""
-
 _NAME = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_ID}}}")
 
 
@@ -108,8 +105,6 @@ class Targets:
         self._channels = channels
         self._most = most
         self._clock = clock
-        self._read: dict[int, tuple[Any, Destination]] = {}
-        """What valid records were read as, by the identity of the record, which is kept so that no other has it."""
 
     async def check(self, given: Sequence[Any]) -> None:
         """Check that at least one of the destinations that a unit brings along is valid.
@@ -165,7 +160,7 @@ class Targets:
         if unit.destination_ids is not None and _name(record, "destination_id") not in unit.destination_ids:
             return None
         try:
-            destination = read(record, self._channels) if unit.destinations else self._read_once(record)
+            destination = read(record, self._channels)
         except Permanent as fault:
             name, channel = _name(record, "destination_id"), _name(record, "channel")
             if self._unasked(unit, record, channel):
@@ -173,17 +168,6 @@ class Targets:
             end = Dead(fault.reason, f"destination {place}: {fault}", fault)
             return Target.without_send(name or "", channel or UNKNOWN, end, place)
         return Target(destination, place=place) if wants(unit, destination) else None
-
-    def _read_once(self, record: Any) -> Destination:
-        """Read a record of an organization. The cache gives the same object to every unit until it is fetched anew."""
-        known = self._read.get(id(record))
-        if known is not None:
-            return known[1]
-        destination = read(record, self._channels)
-        self._read[id(record)] = record, destination
-        if len(self._read) > MOST_KEPT:
-            del self._read[next(iter(self._read))]
-        return destination
 
     def _unasked(self, unit: WorkUnit, record: Any, channel: str | None) -> bool:
         """Whether the unit leaves this invalid record out anyway. A channel that does not exist is a mistake of the

@@ -168,7 +168,10 @@ class Webhook:
         target = target_of(destination)
         if target.auth:
             return False
-        tls = self._trust_store.context(target.ca) if target.ca else None
+        try:
+            tls = self._trust_store.context(target.ca) if target.ca else None
+        except SetupFault:
+            return False  # ``send`` will say so
         return self._transport.is_connected(webhook_url(target.url), tls, organization_id)
 
     async def send(self, notification: Notification, begin: Begin) -> Receipt:

@@ -297,6 +297,15 @@ async def test_a_host_is_ill_where_it_says_that_it_is_its_own_fault(secrets: Sec
     assert caught.value.ill == (status >= 500)
 
 
+async def test_without_its_authority_it_does_not_send_at_once(secrets: Secrets) -> None:
+    recipient = answering(200)
+    recipient.connected = True
+    channel = webhook(recipient, secrets)
+    assert channel.sends_at_once("org-1", notification(url=URL).destination)
+    assert not channel.sends_at_once("org-1", notification(url=URL, ca="noc-ca").destination)
+    assert not channel.sends_at_once("org-1", notification(url=URL, auth="outbound_token").destination)
+
+
 async def test_what_a_recipient_repeats_of_ours_is_not_kept(secrets: Secrets) -> None:
     sent = {"url": f"{URL}hooks/T024BE7LD?key=s3cr3t-in-the-query", "secret": "noc", "auth": "outbound_token"}
     echoed: list[str] = []

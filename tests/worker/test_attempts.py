@@ -52,18 +52,21 @@ async def test_a_claim_that_begins_the_send_is_checked_again_after_a_tenth_of_it
 
 
 @pytest.mark.parametrize(
-    ("connected", "questions"),
+    ("connected", "held", "questions"),
     [
-        (True, ["claim", "admit", "finish"]),
-        (False, ["claim", "admit", "begin", "finish"]),
+        (True, set(), ["claim", "admit", "finish"]),
+        (False, set(), ["claim", "admit", "begin", "finish"]),
+        (True, {"webhook"}, ["claim", "admit", "begin", "finish"]),
     ],
 )
 async def test_a_unit_with_one_webhook_asks_the_ledger_for_claim_admission_and_end(
     harness: WorkerHarness,
     connected: bool,  # noqa: FBT001 - a parameter
+    held: set[str],
     questions: list[str],
 ) -> None:
     harness.channel.connected = connected
+    harness.hold_unknown |= held
     await harness.publish()
     await harness.clock.until(harness.idle)
     assert len(harness.channel.sends) == 1

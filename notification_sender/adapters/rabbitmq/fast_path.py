@@ -58,8 +58,6 @@ def _whole_frame(reader: asyncio.StreamReader) -> bytes | None:
 class DirectChannel(Channel):
     """Calls a consumer itself. A consumer that is a coroutine gets a task, as the library gives one to each."""
 
-    _refuses = False
-
     async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
         header = await self._get_frame()
         if not isinstance(header, ContentHeader):
@@ -76,17 +74,14 @@ class DirectChannel(Channel):
         if waiting is not None:
             self.create_task(waiting).add_done_callback(self._on_consumer_done)
 
-    async def _on_close_frame(self, frame: commands.Channel.Close) -> None:
-        self._refuses = True
-        await super()._on_close_frame(frame)
-
     async def ack(self, message: DeliveredMessage) -> None:
         """``basic_ack`` that waits only for a full write queue.
 
         Raises:
             ChannelInvalidStateError: the channel is closed: an ack on it would end the connection.
         """
-        if self.is_closed or self._refuses:
+        ending: asyncio.Event = cast("Any", self)._Channel__close_event  # noqa: SLF001 - as the library's own checks
+        if self.is_closed or ending.is_set():
             raise ChannelInvalidStateError(f"{self} closed")
         frame = _ACK.pack(1, self.number, _ACK.size - _HEAD - 1, 60, 80, message.delivery_tag or 0, 0, 0xCE)
         await self.write_queue.put(ChannelFrame(frame, should_close=False))

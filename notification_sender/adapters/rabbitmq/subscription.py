@@ -146,7 +146,8 @@ class Subscription:
     async def _consume(self, channel: Channel) -> str:
         """Begin to consume; returns the consumer's tag."""
         tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag or ""
-        channel.consumers[tag] = self._consumer  # without the library's coroutine around it
+        if tag in channel.consumers:  # the broker may have cancelled it already
+            channel.consumers[tag] = self._consumer  # without the library's coroutine around it
         return tag
 
     async def _unsubscribe(self) -> None:

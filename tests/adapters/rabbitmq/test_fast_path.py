@@ -148,3 +148,17 @@ async def test_an_ack_on_a_channel_that_the_broker_closed_is_an_error_and_no_fra
         await channel.ack(message)
     assert channel.connection.is_opened
     assert isinstance(message.delivery, Basic.Deliver)
+
+
+async def test_an_ack_on_a_channel_that_we_are_closing_is_an_error_and_no_frame(channel: DirectChannel) -> None:
+    seen: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+    await consumed(channel, seen.put_nowait, b"one")
+    message = await seen.get()
+    declaring = asyncio.create_task(channel.queue_declare("late", exclusive=True))
+    while channel.write_queue.empty() and not declaring.done():
+        await asyncio.sleep(0)
+    declaring.cancel()  # a question without its reply: the library closes the channel for it
+    with pytest.raises(asyncio.CancelledError):
+        await declaring
+    with pytest.raises(ChannelInvalidStateError):
+        await channel.ack(message)

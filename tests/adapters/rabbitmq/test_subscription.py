@@ -23,6 +23,8 @@ class Channel:
         self.consuming: list[str] = []
         self.made = 0
         self.slow = False
+        self.cancels = False
+        """Cancelled with the reply that they are consuming: the queue was deleted."""
 
     async def basic_qos(self, *, prefetch_count: int) -> None:
         assert prefetch_count
@@ -31,7 +33,8 @@ class Channel:
         self.made += 1
         tag = f"tag-{self.made}"
         self.consuming.append(tag)
-        self.consumers[tag] = take
+        if not self.cancels:
+            self.consumers[tag] = take
         return SimpleNamespace(consumer_tag=tag)
 
     async def basic_cancel(self, tag: str) -> None:
@@ -66,3 +69,19 @@ async def test_a_consumer_that_could_not_be_cancelled_is_so_when_the_next_one_co
     channel.slow = False
     await one.stop()
     assert channel.consuming == []
+
+
+async def test_a_consumer_that_is_cancelled_as_soon_as_it_consumes_is_not_alive() -> None:
+    channel = Channel()
+    channel.cancels = True
+
+    async def open_() -> Channel:
+        return channel
+
+    async def declare(_: Any) -> None:
+        """It is there."""
+
+    link: Any = SimpleNamespace(channel=open_)
+    one = Subscription(link=link, queue=QUEUE, declare=declare, clock=SystemClock(), timeout=5.0)
+    await one.start(1, lambda _: None)
+    assert not one.alive
