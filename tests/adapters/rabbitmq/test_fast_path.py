@@ -155,7 +155,7 @@ async def test_an_ack_on_a_channel_that_we_are_closing_is_an_error_and_no_frame(
     await consumed(channel, seen.put_nowait, b"one")
     message = await seen.get()
     declaring = asyncio.create_task(channel.queue_declare("late", exclusive=True))
-    while channel.write_queue.empty() and not declaring.done():
+    while channel.write_queue.empty() and not declaring.done():  # noqa: ASYNC110 - it cannot be awaited, only asked
         await asyncio.sleep(0)
     declaring.cancel()  # a question without its reply: the library closes the channel for it
     with pytest.raises(asyncio.CancelledError):
