@@ -1,10 +1,12 @@
 """The targets of a unit. Each record of a destination is read by itself, so that a bad one fails alone."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from notification_sender.checkpoint import Checkpoint
@@ -24,6 +26,10 @@ UNKNOWN = "unknown"
 
 NAMELESS = "unreadable-"
 """Begins the id of a target whose own id is unreadable or taken; its place follows."""
+
+MOST_KNOWN = 4096
+LARGEST_KNOWN = 4096
+"""Destinations that a process remembers, and the bytes of the JSON of each: 32 MB if all were as large."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_ID}}}")
 
@@ -57,6 +63,29 @@ class Target:
         """A target to which nothing is sent."""
         # Without validation: an unreadable record may have no id yet.
         return cls(Destination.model_construct(destination_id=destination_id, channel=channel), end, place)
+
+
+class DestinationReader:
+    """Reads records of destinations, each once: the units of an organization bring the same ones along."""
+
+    def __init__(self, channels: Mapping[str, Channel]) -> None:
+        self._channels = channels
+        self._read: OrderedDict[bytes, Destination] = OrderedDict()
+
+    def __call__(self, record: Any) -> Destination:
+        """As ``read``. A record with the same JSON is the same destination, and the same object."""
+        try:
+            text = orjson.dumps(record)
+        except TypeError:  # a number of more than 64 bits, or half a surrogate pair
+            return read(record, self._channels)
+        known = self._read.get(text)
+        if known is None:
+            known = read(record, self._channels)
+            if len(text) <= LARGEST_KNOWN:
+                self._read[text] = known
+                if len(self._read) > MOST_KNOWN:
+                    self._read.popitem(last=False)
+        return known
 
 
 def read(record: Any, channels: Mapping[str, Channel]) -> Destination:
@@ -103,6 +132,7 @@ class Targets:
 
     def __init__(self, *, channels: Mapping[str, Channel], most: int, clock: Clock) -> None:
         self._channels = channels
+        self._read = DestinationReader(channels)
         self._most = most
         self._clock = clock
 
@@ -118,7 +148,7 @@ class Targets:
         for place, record in enumerate(given[: self._most]):
             await checkpoint()
             try:
-                read(record, self._channels)
+                self._read(record)
             except Permanent as fault:
                 if len(faults) < MAX_REPORTED_FAULTS:
                     faults.append(type(fault)(f"destinations.{place}: {fault}"))
@@ -160,7 +190,7 @@ class Targets:
         if unit.destination_ids is not None and _name(record, "destination_id") not in unit.destination_ids:
             return None
         try:
-            destination = read(record, self._channels)
+            destination = self._read(record)
         except Permanent as fault:
             name, channel = _name(record, "destination_id"), _name(record, "channel")
             if self._unasked(unit, record, channel):

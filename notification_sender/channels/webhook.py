@@ -194,8 +194,10 @@ class Webhook:
         headers, answer = await self._post(notification, target, until, begin)
         if target.auth and answer.status in _TOKEN_REFUSED:
             headers, answer = await self._post(notification, target, until, begin, fresh=True)
+        if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own border
+            return Receipt(str(answer.status), status=answer.status)
         private = [word for name, value in headers if name in _PRIVATE for word in value.split()]
-        return self._judge(answer, excerpt(answer.body, private=[target.url, *private]))
+        raise self._refusal(answer, excerpt(answer.body, private=[target.url, *private]))
 
     async def _post(
         self, notification: Notification, target: WebhookTarget, until: float, begin: Begin, *, fresh: bool = False
@@ -246,18 +248,16 @@ class Webhook:
             headers.append(("webhook-signature", signature(keys, id_, timestamp, body)))
         return headers
 
-    def _judge(self, answer: Answer, said: str) -> Receipt:
+    def _refusal(self, answer: Answer, said: str) -> Gone | Rejected | SendFailed:
         """``said``, an excerpt of the recipient's answer, appears in ``answer`` alone."""
         status = answer.status
-        if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own border
-            return Receipt(str(status), status=status)
         if status == HTTPStatus.GONE:
-            raise Gone("answered 410", answer=said, status=status)
+            return Gone("answered 410", answer=said, status=status)
         if 400 <= status < 500 and status not in _TRY_LATER:  # noqa: PLR2004 - HTTP's own border
-            raise Rejected(f"answered {status}", answer=said, status=status)
+            return Rejected(f"answered {status}", answer=said, status=status)
         redirect = ", a redirect, which is never followed" if 300 <= status < 400 else ""  # noqa: PLR2004 - as above
         values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
-        raise SendFailed(
+        return SendFailed(
             f"answered {status}{redirect}",
             sent=Sent.ANSWERED,
             retry_after=retry_after(values[0] if values else None, self._clock.now()),

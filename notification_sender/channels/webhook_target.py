@@ -1,12 +1,13 @@
 """The target of a webhook: a destination's own fields, read and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from notification_sender.channels.addresses import webhook_url
+from notification_sender.identity_cache import IdentityCache
 from notification_sender.model.destination import MAX_ID, MAX_URL, Destination, Identifier
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.unit import explain
@@ -16,6 +17,10 @@ FIELDS: Mapping[str, int] = {"url": MAX_URL, "secret": MAX_ID, "auth": MAX_ID, "
 
 MAX_TARGETS = 4096
 """Parsed targets that are kept: a send needs its target four times, and to parse one costs a tenth of a send."""
+
+
+MAX_DESTINATIONS = 1024
+"""Destinations whose target is found without a look at their fields. They are kept whole, so they are fewer."""
 
 
 class WebhookTarget(BaseModel):
@@ -42,14 +47,7 @@ class WebhookTarget(BaseModel):
         return name
 
 
-def target_of(destination: Destination) -> WebhookTarget:
-    """Read the target of a destination.
-
-    Raises:
-        SchemaViolation: a field is missing or breaks a rule.
-        ForbiddenAddress: the host is an address in a notation that we never dial.
-
-    """
+def _target_of(destination: Destination) -> WebhookTarget:
     extra = destination.extra
     try:
         return _read(tuple([(name, extra[name]) for name in FIELDS if name in extra]))
@@ -62,3 +60,13 @@ def target_of(destination: Destination) -> WebhookTarget:
 @lru_cache(maxsize=MAX_TARGETS)
 def _read(fields: tuple[tuple[str, Any], ...]) -> WebhookTarget:
     return WebhookTarget.model_validate(dict(fields))
+
+
+target_of: Callable[[Destination], WebhookTarget] = IdentityCache(_target_of, MAX_DESTINATIONS)
+"""Read the target of a destination.
+
+Raises:
+    SchemaViolation: a field is missing or breaks a rule.
+    ForbiddenAddress: the host is an address in a notation that we never dial.
+
+"""

@@ -270,15 +270,17 @@ def lineage_of(
         else:
             oldest = math.inf
             for part in made_of[name]:
-                oldest = min(oldest, lineage[part][1])
+                if (began := lineage[part][1]) < oldest:
+                    oldest = began
             lineage[name] = ("given", oldest)
     return lineage
 
 
 def provenance(lineage: Lineage, now: float) -> Provenance:
     """The provenance at ``now``, to a tenth of a second."""
+    how, began = lineage
     # The clocks of two processes differ a little.
-    return _provenance(lineage[0], int(10 * max(0.0, now - lineage[1])))
+    return _provenance(how, int(10 * (now - began)) if began < now else 0)
 
 
 @lru_cache(maxsize=4096)

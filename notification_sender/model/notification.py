@@ -182,12 +182,10 @@ class Notification:
         return replace(self, destination=bare, content={})
 
     def _surely_fits(self) -> bool:
-        size = 0
-        for value in (*self.content.values(), *self.destination.extra.values()):
-            if not isinstance(value, str):
-                return False
-            size += len(value)
-        return size <= ALWAYS_FITS
+        try:
+            return len("".join((*self.content.values(), *self.destination.extra.values()))) <= ALWAYS_FITS
+        except TypeError:  # a field of the destination is no text
+            return False
 
 
 def _plain(destination: Destination) -> orjson.Fragment:

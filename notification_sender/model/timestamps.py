@@ -21,8 +21,8 @@ def parse_rfc3339(text: object, *, zoned: bool = False) -> datetime | None:
 
 def format_rfc3339(at: datetime | float, timespec: Literal["auto", "seconds", "milliseconds"] = "auto") -> str:
     """Write a time, or seconds since 1970, in UTC and with a ``Z``. ``auto``: microseconds where there are any."""
-    moment = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
-    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+    moment = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+    return f"{moment.isoformat(timespec=timespec)[:-6]}Z"
 
 
 def in_utc(at: datetime) -> datetime:
@@ -32,4 +32,6 @@ def in_utc(at: datetime) -> datetime:
         OverflowError: it is outside the years 1 to 9999 in UTC.
 
     """
+    if at.tzinfo is UTC:  # as nearly all are
+        return at
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -153,7 +154,13 @@ def identity(unit: WorkUnit) -> str:
     part = f"/{unit.slice.name}" if unit.slice else ""
     if not unit.fingerprint:
         return f"{unit.work_unit_id}{part}"
-    return f"{unit.work_unit_id}@{hashlib.sha256(unit.fingerprint.encode()).hexdigest()[:16]}{part}"
+    return f"{unit.work_unit_id}@{_hashed(unit.fingerprint)}{part}"
+
+
+@lru_cache(maxsize=1024)
+def _hashed(fingerprint: str) -> str:
+    """Kept: the units of one event have one fingerprint."""
+    return hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
 
 
 def fingerprint_time(unit: WorkUnit) -> datetime | None:

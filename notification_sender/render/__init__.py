@@ -206,7 +206,9 @@ class Renderer:
     def _part(self, part: str, template: Template, context: Mapping[str, Any]) -> str:
         text = self._text(template, context)
         if part == "json":
-            return _payload(text, template, context)
+            if text != self._environment.meter.json:
+                _check_object(text, template)
+            return _payload(text, context)
         if self._environment.is_html(template.name) and _STYLED.search(text):
             return _inlined(text, template)
         return text
@@ -265,19 +267,24 @@ def _inlined(html: str, template: Template) -> str:
 
 
 def _bytes(text: str, template: Template) -> int:
+    if text.isascii():
+        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:
         raise RenderFault(f"{template.name}: a lone surrogate is no character") from None
 
 
-def _payload(data: str, template: Template, context: Mapping[str, Any]) -> str:
-    """Put the payload of Standard Webhooks around ``data``. These bytes are signed and sent, without any change."""
+def _check_object(data: str, template: Template) -> None:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as fault:
         raise RenderFault(f"{template.name}: not JSON: line {fault.lineno} column {fault.colno}") from None
     if not isinstance(value, dict):
         raise RenderFault(f"{template.name}: a JSON object is wanted, not {type(value).__name__}")
-    # Not written anew from ``value``: that takes as long again, and changes a number of twenty digits.
+
+
+def _payload(data: str, context: Mapping[str, Any]) -> str:
+    """Put the payload of Standard Webhooks around ``data``. These bytes are signed and sent, without any change."""
+    # Not written anew from its value: that takes as long again, and changes a number of twenty digits.
     return f'{{"type":{tojson(context["unit"]["event"])},"timestamp":{tojson(context["timestamp"])},"data":{data}}}'

@@ -5,21 +5,29 @@ method that changes a value is allowed.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
+from notification_sender.identity_cache import IdentityCache
 from notification_sender.model.destination import Destination
 from notification_sender.model.unit import WorkUnit
 
-_PLAIN = frozenset({str, int, type(None), datetime, tuple})
-"""Types of most fields, also within a tuple. Checking each field further takes as long as a short message."""
+MOST_KNOWN = 1024
+"""Destinations whose fields are kept."""
+
+
+_PARTS = ("batch", "slice", "destination_ids")
+"""The fields of a unit that may not be plain. A test compares all others with what a unit may hold."""
 
 
 def of_unit(unit: WorkUnit) -> dict[str, Any]:
     """Return the fields of a unit."""
-    return {name: value if type(value) in _PLAIN else _plain(value) for name, value in vars(unit).items()}
+    fields = dict(vars(unit))
+    for name in _PARTS:
+        if (value := fields[name]) is not None:
+            fields[name] = _plain(value)
+    return fields
 
 
 def of_destination(destination: Destination) -> dict[str, Any]:
@@ -41,6 +49,7 @@ class Plain:
     def __init__(self) -> None:
         self._unit: WorkUnit | None = None
         self._fields: dict[str, Any] = {}
+        self._of_destination = IdentityCache(of_destination, MOST_KNOWN)
 
     def __call__(self, context: Mapping[str, Any]) -> dict[str, Any]:
         made = dict(context)
@@ -48,7 +57,7 @@ class Plain:
         if isinstance(unit, WorkUnit):
             made["unit"] = self._fields if unit is self._unit else self._of(unit)
         if isinstance(destination, Destination):
-            made["destination"] = of_destination(destination)
+            made["destination"] = self._of_destination(destination)
         return made
 
     def _of(self, unit: WorkUnit) -> dict[str, Any]:

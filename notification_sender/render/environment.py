@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         super().__init__(
             loader=self._folder,
             undefined=_absent(self.words),
-            autoescape=self.is_html,
+            autoescape=lru_cache(maxsize=1024)(self.is_html),
             auto_reload=False,
             cache_size=-1,
             trim_blocks=True,

@@ -18,17 +18,22 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def at(record: Any, path: str) -> Any:
     """Return the value at a path such as ``location.thoroughfare``; None where a step is missing."""
-    for name in path[:_LONGEST_PATH].split("."):
+    for name in _steps(path):
         if not record:  # raises for an undefined name, so that a misspelt one is noticed
             return None
         record = record.get(name) if isinstance(record, dict) else None
     return record
 
 
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> list[str]:
+    return path[:_LONGEST_PATH].split(".")
+
+
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
     """Return only these fields, all of them present, with ``geojson`` as an object; None if there is no record."""
     if isinstance(record, dict):
-        picked = {name: record.get(name) for name in names}
+        picked: dict[str, Any] = dict(zip(names, map(record.get, names), strict=True))
         if "geojson" in picked:
             picked["geojson"] = geometry(picked["geojson"])
         return picked

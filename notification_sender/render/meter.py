@@ -57,6 +57,8 @@ class Meter:
         self._next_check = _CHECK_STEP
         self._until: float | None = None
         self._product = 1
+        self.json: str | None = None
+        """The last JSON object that ``tojson`` wrote: a part that consists of it need not be read again."""
         self.multiplied = False
         """Whether the template has built so much that one value may occur many times in it."""
 

@@ -232,7 +232,7 @@ def _own(meter: Meter, function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if function.__name__ in _LIGHT:
         return function
-    rows = function.__name__ == "picks"
+    rows, json = function.__name__ == "picks", function.__name__ == "tojson"
 
     @wraps(function)
     def metered(value: Any, *args: Any) -> Any:
@@ -246,6 +246,8 @@ def _own(meter: Meter, function: Callable[..., Any]) -> Callable[..., Any]:
         made = function(value, *args)
         if type(made) is str and len(made) > _SHORT:
             meter.text(len(made))
+            if kind is dict and json:
+                meter.json = made
         return made
 
     return metered

@@ -1,15 +1,18 @@
 """Structured logs: one JSON object a line, or readable lines for people."""
 
+import asyncio
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
+from select import PIPE_BUF
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
+
+_running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop  # noqa: SLF001 - raises nothing
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -30,7 +33,7 @@ def configure(*, form: str, level: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=partial(_Lines, sys.stderr.buffer)
+        logger_factory=_Lines(sys.stderr.buffer)
         if form == "json"
         else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
@@ -39,21 +42,52 @@ def configure(*, form: str, level: str) -> None:
 
 
 class _Lines:
-    """Writes lines to a file, as ``_Unfailing`` does. One object and one write a line: structlog's own logger for bytes
-    takes a tenth of an attempt with its three wrappers.
+    """Writes lines to a file, as ``_Unfailing`` does: those of one turn of the event loop together, and those before a
+    warning with it. structlog's own logger for bytes, with a write for each line, takes a tenth of an attempt.
     """
 
-    def __init__(self, file: BinaryIO, *_: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._waiting: list[bytes] = []
+        self._size = 0
 
-    def msg(self, line: bytes) -> None:
+    def __call__(self, *_: Any) -> "_Lines":
+        """All loggers write through one object: their lines keep their order."""
+        return self
+
+    def soon(self, line: bytes) -> None:
+        """Write ``line`` at the end of this turn; at once where no loop runs, as in another thread."""
+        loop = _running_loop()
+        if loop is None:
+            self._write(line)
+            return
+        # The processes of a pod share one pipe, which keeps no more than this in one piece.
+        if self._size + len(line) > PIPE_BUF:
+            self.flush()
+        if not self._waiting:
+            loop.call_soon(self.flush)
+        self._waiting.append(line)
+        self._size += len(line)
+
+    def now(self, line: bytes) -> None:
+        """Write ``line``, and all that waits before it."""
+        self.soon(line)
+        self.flush()
+
+    def flush(self) -> None:
+        lines, self._waiting, self._size = self._waiting, [], 0
+        if lines:
+            self._write(b"".join(lines))
+
+    def _write(self, text: bytes) -> None:
         try:
-            self._file.write(line)
+            self._file.write(text)
             self._file.flush()
         except OSError:
             return
 
-    debug = info = warning = error = critical = msg
+    msg = debug = info = soon
+    warning = error = critical = now
 
 
 class _Unfailing:

@@ -1,9 +1,10 @@
 """One attempt of a notification: repeated as a whole while Redis is away, within the share of its destination."""
 
-from itertools import count
+from functools import partial
 
 from notification_sender.compose import Composed
 from notification_sender.deliver import AttemptResult, Deliverer
+from notification_sender.model.errors import Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
@@ -45,9 +46,11 @@ class Attempts:
             Unready: Redis stayed away too long; nothing was sent.
         """
         began = self._clock.monotonic()
-        tries = count()
-        # As a whole: a claim whose lease ran out while Redis was away has to be asked for again.
-        attempt = await self._retry.run(lambda: self._make(composed, envelope, again=next(tries) > 0))
+        try:
+            attempt = await self._make(composed, envelope, again=False)
+        except Unready as fault:
+            # As a whole: a claim whose lease ran out while Redis was away has to be asked for again.
+            attempt = await self._retry.repeat(partial(self._make, composed, envelope, again=True), fault)
         self._reporter.observe_stage("deliver", self._clock.monotonic() - began)
         return attempt
 

@@ -98,15 +98,34 @@ class Bulkhead:
         """Count no name as slow for the time in which RabbitMQ or Redis was away, or our own loop was blocked."""
         self._shares.ignore_before(max(blocked_until(), self._retry.troubled))
 
-    @contextmanager
-    def held(self, name: str) -> Iterator[None]:
+    def held(self, name: str) -> "_Held":
         """Work for ``name`` while the block runs."""
-        ticket = self._shares.acquire(name, now=self._clock.monotonic())
-        try:
-            yield
-        finally:
-            self._ignore_outages()
-            self._shares.release(name, ticket, now=self._clock.monotonic())
+        return _Held(self, name)
+
+    def take(self, name: str) -> int:
+        """Begin to work for ``name``. Returns the ticket for ``give``."""
+        return self._shares.acquire(name, now=self._clock.monotonic())
+
+    def give(self, name: str, ticket: int) -> None:
+        """The work for ``name`` has ended."""
+        self._ignore_outages()
+        self._shares.release(name, ticket, now=self._clock.monotonic())
+
+
+class _Held:
+    """A block of work for one name. No generator: two of these are entered for every message."""
+
+    __slots__ = ("_bulkhead", "_name", "_ticket")
+
+    def __init__(self, bulkhead: Bulkhead, name: str) -> None:
+        self._bulkhead = bulkhead
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._ticket = self._bulkhead.take(self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._bulkhead.give(self._name, self._ticket)
 
 
 class ChannelBulkhead:

@@ -18,19 +18,20 @@ class LeaseKeeper:
         self._ledger = ledger
         self._clock = clock
         self._pause = lease / 3
-        self._claims: dict[tuple[str, str], tuple[Claim, float]] = {}
+        self._claims: dict[int, tuple[Claim, float]] = {}
+        """With the time since when each is held, by identity: a claim is passed on, never copied."""
 
     def take(self, claim: Claim | None) -> bool:
         """Renew ``claim`` from now on, until ``drop``. False: there is none, or it is renewed already."""
-        if claim is None or _name(claim) in self._claims:
+        if claim is None or id(claim) in self._claims:
             return False
-        self._claims[_name(claim)] = (claim, self._clock.monotonic())
+        self._claims[id(claim)] = (claim, self._clock.monotonic())
         return True
 
     def drop(self, claim: Claim | None) -> None:
         """Stop renewing it."""
         if claim is not None:
-            self._claims.pop(_name(claim), None)
+            self._claims.pop(id(claim), None)
 
     async def give_up(self, claim: Claim, attempt: int) -> None:
         """The process ends in the middle of the work: another worker may claim it at once."""
@@ -52,13 +53,8 @@ class LeaseKeeper:
 
     async def _renew(self, claim: Claim) -> None:
         try:
-            if not await self._ledger.renew(claim) and _name(claim) in self._claims:
+            if not await self._ledger.renew(claim) and id(claim) in self._claims:
                 _log.warning("claim.lost", organization_id=claim.key.organization_id, id=claim.key.id)
         except Exception as fault:  # noqa: BLE001 - a fault of one claim must not stop the renewals of the others
             # The lease may end before Redis is back; the next holder then finds the outcome unknown.
             _log.warning("claim.not_renewed", id=claim.key.id, error=repr(fault))
-
-
-def _name(claim: Claim) -> tuple[str, str]:
-    """Its name within this process."""
-    return claim.key.id, claim.token

@@ -1,8 +1,11 @@
 """Lines for people and for programs: whatever is logged becomes a line, and nothing dies of it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from select import PIPE_BUF
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,3 +43,33 @@ def test_a_stack_is_told_to_people_a_frame_a_line(capfd: pytest.CaptureFixture[s
     first, *rest = capfd.readouterr().err.splitlines()
     assert "ms=300" in first
     assert rest == ["    a.py:1:f", "    b.py:2:g"]
+
+
+async def test_the_lines_of_one_turn_are_one_write_and_a_warning_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write for each line takes a tenth of an attempt; a pod that dies must have said why."""
+    written: list[bytes] = []
+    stream = SimpleNamespace(buffer=SimpleNamespace(write=written.append, flush=lambda: None), isatty=lambda: False)
+    monkeypatch.setattr(log.sys, "stderr", stream)
+    log.configure(form="json", level="info")
+    first, second = structlog.get_logger(), structlog.get_logger()
+    first.info("a")
+    second.info("b")
+    assert not written
+    await asyncio.sleep(0)
+    second.info("c")
+    first.warning("d")
+    assert [[json.loads(line)["event"] for line in text.splitlines()] for text in written] == [["a", "b"], ["c", "d"]]
+
+
+async def test_no_write_is_larger_than_a_pipe_keeps_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    stream = SimpleNamespace(buffer=SimpleNamespace(write=written.append, flush=lambda: None), isatty=lambda: False)
+    monkeypatch.setattr(log.sys, "stderr", stream)
+    log.configure(form="json", level="info")
+    for _ in range(20):
+        structlog.get_logger().info("a", text="x" * 500)
+    await asyncio.sleep(0)
+    assert max(map(len, written)) <= PIPE_BUF
+    assert b"".join(written).count(b"\n") == 20
