@@ -1,7 +1,7 @@
 """One work unit → its notifications: gather the context, then render it for each destination."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from notification_sender.context.gather import Context, Gatherer, Session, timestamp
@@ -10,6 +10,7 @@ from notification_sender.model.destination import Destination
 from notification_sender.model.errors import RenderFault, SchemaViolation, TooLarge, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
+from notification_sender.model.records import dataclass
 from notification_sender.model.unit import WorkUnit, for_one, subject_fields
 from notification_sender.policy.destinations import ORGANIZATION
 from notification_sender.ports.channels import Channel

@@ -1,7 +1,6 @@
 """One notification → its outcome: ask the ledger, then send."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 
 from notification_sender.admission import Admissions, key_of, unclaimed
 from notification_sender.channels.hosts import Hosts
@@ -19,6 +18,7 @@ from notification_sender.model.errors import (
 )
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Outcome, Suppressed
+from notification_sender.model.records import dataclass
 from notification_sender.policy import attempt_report
 from notification_sender.policy.retry import RetryPolicy, has_expired
 from notification_sender.ports.channels import Channel, LeaseHolder

@@ -3,7 +3,7 @@
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from notification_sender.checkpoint import Checkpoint
 from notification_sender.model.destination import MAX_ID, Destination
 from notification_sender.model.errors import Permanent, SchemaViolation
 from notification_sender.model.outcome import Dead, Suppressed
+from notification_sender.model.records import dataclass
 from notification_sender.model.unit import MAX_REPORTED_FAULTS, WorkUnit, explain
 from notification_sender.policy.destinations import check, wants
 from notification_sender.ports.channels import Channel

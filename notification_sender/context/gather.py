@@ -1,7 +1,6 @@
 """One unit → its context: each source starts as soon as its needs are there, all under one deadline."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from notification_sender.context.source import Source
 from notification_sender.context.upstream.batching import Bulk
 from notification_sender.model.cause import Cause
 from notification_sender.model.errors import ContextUnavailable, RenderFault
+from notification_sender.model.records import dataclass
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 from notification_sender.telemetry.lag import Deadline, responsive_time

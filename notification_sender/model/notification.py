@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, FiniteFloat, TypeAda
 
 from notification_sender.model.destination import Destination, Identifier
 from notification_sender.model.errors import Malformed, SchemaViolation, TooLarge
+from notification_sender.model.records import dataclass
 from notification_sender.model.strict_json import LARGEST
 from notification_sender.model.unit import WorkUnit, explain
 

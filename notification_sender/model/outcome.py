@@ -1,9 +1,8 @@
 """How an attempt ended: exactly one of these types, a closed union that the type checker knows."""
 
-from dataclasses import dataclass
-
 from notification_sender.model.cause import Cause
 from notification_sender.model.errors import Permanent, SendFailed
+from notification_sender.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The freshness fence: a message never says something about its subject that is older than the event."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from notification_sender.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Where messages come from and where they go."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from notification_sender.model.errors import Malformed, TooLarge
+from notification_sender.model.records import dataclass
 
 Content = TypeVar("Content")
 

@@ -1,9 +1,9 @@
 """The ledger: the state of every unit and notification, and the claims on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from notification_sender.model.records import dataclass
 from notification_sender.policy.attempt_report import Verdict
 from notification_sender.policy.audit import RecordedOutcome
 from notification_sender.policy.limits import Limit

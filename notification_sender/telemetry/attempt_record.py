@@ -5,12 +5,12 @@ are those of docs/reference/event.schema.json; a test compares the two. None: it
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from notification_sender.model.cause import Cause
 from notification_sender.model.errors import Sent
 from notification_sender.model.notification import Provenance
+from notification_sender.model.records import dataclass
 
 Outcome = Literal["delivered", "failed", "dead", "suppressed", "deferred", "disabled", "recovered"]
 """The last two are of a destination. A deferral is logged, and is no event."""

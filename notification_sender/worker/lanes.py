@@ -5,7 +5,7 @@ import math
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import structlog
 
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
 from notification_sender.model.errors import TooLarge, Unready
+from notification_sender.model.records import dataclass
 from notification_sender.policy.retry import MAX_BUGS
 from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked
 from notification_sender.ports.clock import Clock

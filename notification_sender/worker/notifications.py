@@ -1,7 +1,7 @@
 """The notifications lane: one attempt of a notification, and its settlement."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from notification_sender.admission import key_of
 from notification_sender.compose import Composed
@@ -9,6 +9,7 @@ from notification_sender.deliver import AttemptResult, Deliverer
 from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import FailedAttempt, Notification, decode
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
+from notification_sender.model.records import dataclass
 from notification_sender.policy.attempt_report import LONGEST_ERROR
 from notification_sender.ports.broker import Envelope, Lane, MessageState
 from notification_sender.ports.clock import Clock

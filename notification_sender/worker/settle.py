@@ -5,7 +5,7 @@ A crash between two steps repeats a step, and the ledger absorbs that. Nothing i
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, assert_never
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from notification_sender.model.errors import Permanent, TooLarge, Unready
 from notification_sender.model.notification import MAX_READ
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt, Suppressed
+from notification_sender.model.records import dataclass
 from notification_sender.policy.audit import words
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
 from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, UnitEnd, WriteResult

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
@@ -17,6 +17,7 @@ from notification_sender.model.errors import (
     TooLarge,
 )
 from notification_sender.model.outcome import Dead, Deferred, Suppressed
+from notification_sender.model.records import dataclass
 from notification_sender.model.unit import WorkUnit, identity
 from notification_sender.policy.retry import RetryPolicy, expired_unit, has_expired
 from notification_sender.ports.broker import Envelope, Lane, MessageState, Parked
