@@ -185,7 +185,10 @@ class Session:
         if gathering.running:
             await self._until([source.name for source in plan])
         values = {source.name: gathering.facts[source.name] for source in plan}
-        degraded = gathering.degraded and sorted({it for it in gathering.degraded if it in values or it == FRESHNESS})
+        degraded = gathering.degraded + [
+            it.name for it in plan if it.partial is not None and it.partial(gathering.facts)
+        ]
+        degraded = degraded and sorted({it for it in degraded if it in values or it == FRESHNESS})
         return Context(values, degraded, self._subject, lineage_of(values, self._made_of, gathering.lineage))
 
     async def _until(self, names: Iterable[str]) -> None:

@@ -107,13 +107,14 @@ class Gathering:
         """Take the value of a source, or start its fetch. Whether the value is there now."""
         facts = self.facts
         if source.kind is None:
-            self._settle(source, source.fetch(facts))
+            value = source.fetch(facts)
+            facts[source.name] = MISSING if value is None else value
             return True
         if source.batch is not None:
             return self._take_many(source, source.kind, source.batch)
         value = source.given and source.given(facts)
         if value:
-            self._settle(source, value)
+            facts[source.name] = value
             return True
         id_ = source.key(facts) if source.key else ""
         if id_ is None:
@@ -122,8 +123,8 @@ class Gathering:
         return self._take_one(source, source.kind, id_)
 
     def _take_one(self, source: Source, kind: Kind, id_: str) -> bool:
-        fact = self._cache.get_local(kind, self._organization_id, id_)
-        if fact is None or not self._accepts(source, fact):
+        fact = self._cache.local.get(kind, self._organization_id, id_)
+        if fact is None or ((source.fresh_as or fact.value is None) and not self._accepts(source, fact)):
             self._start(source, kind, [id_], {})
             return False
         if fact.words:
@@ -140,14 +141,14 @@ class Gathering:
         missing: list[str] = []
         if len(values) < len(ids):
             unknown = [id_ for id_ in ids if id_ not in values] if values else ids
-            available, missing, oldest = self._cache.get_many_local(kind, self._organization_id, unknown)
+            available, missing, oldest = self._cache.local.get_many(kind, self._organization_id, unknown)
             if available:
                 values |= available
                 self.lineage[source.name] = ("hit", oldest)
         if missing:
             self._start(source, kind, missing, ids | values)
             return False
-        self._settle_many(source, values, ids)
+        self.facts[source.name] = [value for id_ in ids if (value := values[id_]) is not None]
         return True
 
     def _start(self, source: Source, kind: Kind, ids: list[str], values: dict[str, Any]) -> None:
@@ -182,7 +183,7 @@ class Gathering:
             self._settle_one(source, facts.by_id.get(ids[0]))
             return
         values |= {id_: fact.value for id_, fact in facts.by_id.items()}
-        self._settle_many(source, values, values)
+        self._settle(source, [value for value in values.values() if value is not None])
 
     async def _load_one(self, source: Source, id_: str) -> Mapping[str, Any]:
         try:
@@ -209,13 +210,8 @@ class Gathering:
         else:  # older than the event
             self._settle(source, None)
 
-    def _settle_many(self, source: Source, values: Mapping[str, Any], ids: Iterable[str]) -> None:
-        self._settle(source, [value for id_ in ids if (value := values[id_]) is not None])
-
     def _settle(self, source: Source, value: Any) -> None:
         self.facts[source.name] = MISSING if value is None else value
-        if source.partial is not None and source.partial(self.facts):
-            self.degraded.append(source.name)
 
     def _miss(self, source: Source) -> None:
         self.degraded.append(source.name)

@@ -67,10 +67,8 @@ class LoopMonitor:
         late = now - self._due - TOLERATED_SECONDS
         return self._lost_seconds + late if late > 0 else self._lost_seconds
 
-    @property
-    def blocked_until(self) -> float:
-        """The end of the last delay of ``BLOCKED_SECONDS`` or more, on the monotonic clock. Now, while one lasts."""
-        now = time.monotonic()
+    def blocked_until(self, now: float) -> float:
+        """The end of the last delay of ``BLOCKED_SECONDS`` or more, on the monotonic clock; ``now`` while one lasts."""
         return now if now - self._due >= BLOCKED_SECONDS else self._blocked_until
 
     async def watch(self) -> None:
@@ -94,7 +92,7 @@ class LoopMonitor:
         late, cpu = self.late, time.thread_time() - cpu
         self._lag.observe(late)
         self._lost_seconds += max(0.0, late - TOLERATED_SECONDS)
-        self._blocked_until = self.blocked_until
+        self._blocked_until = self.blocked_until(time.monotonic())
         self._due = math.inf
         self.checks += 1
         if late >= STALL_SECONDS:
@@ -111,9 +109,9 @@ def lost_seconds() -> float:
     return _current[-1].lost_seconds_at(time.monotonic()) if _current else 0.0
 
 
-def blocked_until() -> float:
-    """Until when the running loop was blocked, on the monotonic clock."""
-    return _current[-1].blocked_until if _current else -math.inf
+def blocked_until(now: float) -> float:
+    """Until when the running loop was blocked, on the monotonic clock; at most ``now``."""
+    return _current[-1].blocked_until(now) if _current else -math.inf
 
 
 def responsive_time() -> float:

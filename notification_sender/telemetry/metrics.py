@@ -1,10 +1,13 @@
 """Metrics of one process, for Prometheus. No label has values for work units, destinations or organizations."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from notification_sender.telemetry.loop_series import LoopCounter, LoopHistogram
+
+PREFIX = "notification_sender_"
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 
@@ -28,10 +31,16 @@ class Metrics:
         self._functions: list[tuple[Gauge, Callable[[], float]]] = []
         # Memory, CPU time and open files under the names that every dashboard knows (``process_…``, on Linux).
         ProcessCollector(registry=self.registry)
-        self.outcomes = self._counter(
+        self.outcomes = self._loop_counter(
             "outcomes", "Outcomes of work units and notifications, by reason", "what", "outcome", "reason"
         )
-        self.stages = self._histogram("stage_seconds", "Seconds of wall time for each stage of a delivery", "stage")
+        self.stages = LoopHistogram(
+            f"{PREFIX}stage_seconds",
+            "Seconds of wall time for each stage of a delivery",
+            "stage",
+            SECONDS,
+            self.registry,
+        )
         self.calls = self._histogram(
             "api_call_seconds", "Seconds for each call of an internal API, by result", "api", "endpoint", "result"
         )
@@ -42,9 +51,7 @@ class Metrics:
         self._facts = self._counter(
             "facts", "Facts that the local cache did not have, by the way they were found", "how", "fact"
         )
-        self.admissions = self._counter("admissions", "Admission decisions of the ledger, by result", "answer")
-        # Cached by class: finding a series by its label costs more than counting.
-        self._answer = cache(self.admissions.labels)
+        self.admissions = self._loop_counter("admissions", "Admission decisions of the ledger, by result", "answer")
         self.foreign = self._counter(
             "foreign_records", "Records that were dropped because they belong to another organization", "source"
         )
@@ -87,7 +94,7 @@ class Metrics:
 
     def admission(self, answer: object) -> None:
         """Count an admission decision of the ledger."""
-        self._answer(type(answer).__name__.lower()).inc()
+        self.admissions.count(type(answer).__name__.lower())
 
     def redis_memory(self, used: int, most: int) -> None:
         """Record how many bytes Redis uses, and may use."""
@@ -99,14 +106,17 @@ class Metrics:
         self._facts.labels(how, kind.rpartition(":")[2]).inc()
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        whole = f"notification_sender_{name}"
+        whole = f"{PREFIX}{name}"
         return _PolledGauge(whole, text, labels, registry=self.registry, polled=self._functions)
 
+    def _loop_counter(self, name: str, text: str, *labels: str) -> LoopCounter:
+        return LoopCounter(f"{PREFIX}{name}", text, labels, self.registry)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"notification_sender_{name}", text, labels, registry=self.registry)
+        return Counter(f"{PREFIX}{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"notification_sender_{name}", text, labels, buckets=SECONDS, registry=self.registry)
+        return Histogram(f"{PREFIX}{name}", text, labels, buckets=SECONDS, registry=self.registry)
 
     def refresh(self) -> None:
         """Set the polled gauges. It runs on the worker's loop, where their values change."""

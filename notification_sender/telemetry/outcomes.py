@@ -1,6 +1,6 @@
 """One record at the end of every attempt: its log line, its metrics and its event have the same facts."""
 
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,16 +24,16 @@ class OutcomeReporter:
         self._unrecorded = metrics.unrecorded
         # Bound once: a look-up of the logger costs a tenth of an event.
         self._log = structlog.get_logger().bind()
-        # Cached: a look-up of a series by its labels costs more than the count, and there are few series.
-        self._outcome = cache(metrics.outcomes.labels)
-        self._stage = cache(metrics.stages.labels)
+        self._outcomes = metrics.outcomes
+        self.observe_stage: Callable[[str, float], None] = metrics.stages.observe
+        """Wall time of one stage, s."""
 
     def report(self, what: str, outcome: Outcome, facts: AttemptFacts, *, subject: str, first_seen: float) -> None:
         """``what`` is ``unit`` or ``notification``, ``subject`` which one, ``first_seen`` epoch time."""
         now = self._clock.now()
         end, detail = _end(outcome)
         word = end.outcome
-        self._outcome(what, word, end.reason).inc()
+        self._outcomes.count(what, word, end.reason)
         record = AttemptRecord(facts=facts, end=end, age_ms=round(1000 * (now - first_seen), 1))
         known = record.known()
         if self._events is not None and word != "deferred":
@@ -51,17 +51,13 @@ class OutcomeReporter:
 
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""
-        self._outcome(what, "done", "").inc()
+        self._outcomes.count(what, "done", "")
         known = known_facts(facts)
         self._log.debug(f"{what}.done", notifications=notifications, unit_event=known.pop("event", None), **known)
 
     def unrecorded(self) -> None:
         """The recipient accepted it, and the ledger did not record that: another worker could send it again."""
         self._unrecorded.inc()
-
-    def observe_stage(self, stage: str, seconds: float) -> None:
-        """Wall time of one stage."""
-        self._stage(stage).observe(seconds)
 
     def _log_event(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
         if "event" in record:  # in a log line that is what the line is about

@@ -45,6 +45,7 @@ class Slots:
         """May change at any time; deliveries beyond it end as usual."""
         self._intake_gate = intake_gate
         self._held = dict.fromkeys(Lane, 0)
+        self._used = 0
         self._last = Lane.NOTIFICATIONS
 
     @property
@@ -52,9 +53,14 @@ class Slots:
         """Slots in use now, by lane."""
         return self._held
 
+    @property
+    def free(self) -> int:
+        """Slots that are not in use: less than none after ``total`` was lowered."""
+        return self.total - self._used
+
     def take(self, waiting: Collection[Lane]) -> Lane | None:
         """Hold a slot for one of the ``waiting`` lanes. None: there is no slot, or none of them may have one."""
-        if sum(self._held.values()) >= self.total or not waiting:
+        if self._used >= self.total or not waiting:
             return None
         if Lane.UNITS in waiting and not self._intake_gate.admits():
             waiting = [lane for lane in waiting if lane is not Lane.UNITS]
@@ -64,12 +70,14 @@ class Slots:
         if lane is Lane.UNITS:
             self._intake_gate.unit_started()
         self._held[lane] += 1
+        self._used += 1
         self._last = lane
         return lane
 
     def give(self, lane: Lane) -> None:
         """Give one back."""
         self._held[lane] -= 1
+        self._used -= 1
 
 
 class Bulkhead:
@@ -87,16 +95,20 @@ class Bulkhead:
 
     def delay_for(self, name: str) -> float:
         """Seconds to stay away for, 0.0 for none: asked before any work."""
-        self._ignore_outages()
-        return self._shares.delay_for(name, now=self._clock.monotonic(), dice=self._dice())
+        return self._shares.delay_for(name, now=self._ignore_outages(), dice=self._dice())
 
     def record_deferral(self, name: str, *, put_off: float) -> None:
         """A notification of ``name`` was sent (0.0), or deferred for so many seconds."""
         self._shares.record_deferral(name, put_off=put_off, now=self._clock.monotonic())
 
-    def _ignore_outages(self) -> None:
-        """Count no name as slow for the time in which RabbitMQ or Redis was away, or our own loop was blocked."""
-        self._shares.ignore_before(max(blocked_until(), self._retry.troubled))
+    def _ignore_outages(self) -> float:
+        """Count no name as slow for the time in which RabbitMQ or Redis was away, or our own loop was blocked.
+
+        Returns the time, monotonic, s.
+        """
+        now = self._clock.monotonic()
+        self._shares.ignore_before(max(blocked_until(now), self._retry.troubled_until(now)))
+        return now
 
     def held(self, name: str) -> "_Held":
         """Work for ``name`` while the block runs."""
@@ -108,8 +120,7 @@ class Bulkhead:
 
     def give(self, name: str, ticket: int) -> None:
         """The work for ``name`` has ended."""
-        self._ignore_outages()
-        self._shares.release(name, ticket, now=self._clock.monotonic())
+        self._shares.release(name, ticket, now=self._ignore_outages())
 
 
 class _Held:

@@ -181,7 +181,10 @@ class Lanes:
 
     def begin(self) -> None:
         """Work on waiting deliveries while there are slots."""
-        while self._begun and (lane := self._slots.take([lane for lane, waiting in self._waiting.items() if waiting])):
+        while self._begun and self._slots.free > 0:
+            lane = self._slots.take([lane for lane, waiting in self._waiting.items() if waiting])
+            if lane is None:
+                return
             # A task of our own: one of the connection would be cancelled with it, in the middle of a send.
             self._start(self._working, self._run(self._waiting[lane].popleft()[1]))
 
@@ -192,7 +195,11 @@ class Lanes:
 
     async def _run(self, envelope: Envelope) -> None:
         try:
-            await self._handle(envelope)
+            match await self._handlers[envelope.lane](envelope):
+                case Settled():
+                    await self._intake.ack(envelope)
+                case AskAgain(delay):
+                    self._start(self._resting, self._rest(envelope, delay))
         except (asyncio.CancelledError, Draining):
             await self._intake.give_back(envelope)
         except Unready as fault:
@@ -207,13 +214,6 @@ class Lanes:
         finally:
             self._slots.give(envelope.lane)
             self.begin()
-
-    async def _handle(self, envelope: Envelope) -> None:
-        match await self._handlers[envelope.lane](envelope):
-            case Settled():
-                await self._intake.ack(envelope)
-            case AskAgain(delay):
-                self._start(self._resting, self._rest(envelope, delay))
 
     async def _put_off(self, envelope: Envelope, why: str, state: MessageState) -> None:
         """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""

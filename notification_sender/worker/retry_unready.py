@@ -41,10 +41,9 @@ class UnreadyRetry:
         self._repeating = 0
         self._until = -math.inf
 
-    @property
-    def troubled(self) -> float:
-        """When the last repeated step ended, on the monotonic clock; now, while one is being repeated."""
-        return self._clock.monotonic() if self._repeating else self._until
+    def troubled_until(self, now: float) -> float:
+        """When the last repeated step ended, on the monotonic clock; ``now``, while one is being repeated."""
+        return now if self._repeating else self._until
 
     async def run(self, step: Callable[[], Awaitable[Result]], longest: float = LONGEST_RETRY) -> Result:
         """Repeat ``step`` until it succeeds. One step, never two: the first of two would be done again.

@@ -107,10 +107,14 @@ class Settler:
         """
         took = self._leases.take(work.claim)
         try:
-            return await self._made_durable(work, outcome)
+            await self._make_durable(work, outcome)
+        except TooLarge as fault:  # a copy that cannot be parked
+            outcome = Dead.of(fault)
+            await self._make_durable(work, outcome)
         finally:
             if took:
                 self._leases.drop(work.claim)
+        return outcome
 
     async def finish(
         self,
@@ -144,15 +148,6 @@ class Settler:
         self._reporter.report(
             what, Dead.of(fault), AttemptFacts(), subject=subject, first_seen=envelope.state.first_seen
         )
-
-    async def _made_durable(self, work: Settlement, outcome: Outcome) -> Outcome:
-        """Returns the outcome that was made durable: a copy too large to park makes it dead."""
-        try:
-            await self._make_durable(work, outcome)
-        except TooLarge as fault:
-            outcome = Dead.of(fault)
-            await self._make_durable(work, outcome)
-        return outcome
 
     async def _make_durable(self, work: Settlement, outcome: Outcome) -> None:
         match outcome:

@@ -115,7 +115,10 @@ class FanOut:
             return
         # One notification and its unit end in one step of the ledger: nearly all units have one.
         unit_end = UnitEnd(work.claim) if work.claim is not None and len(own) == 1 and not slices else None
-        ids = await self._send_own(unit, own, composition, envelope, unit_end)
+        if len(own) == 1:
+            ids: tuple[str, ...] = (await self._first(unit, own[0], composition, envelope, unit_end),)
+        else:
+            ids = await self._side_by_side(unit, own, composition, envelope)
         await self._settler.finish(work, ids, slices, unit_end)
 
     async def _hand_on(self, unit: WorkUnit, targets: Sequence[Target], envelope: Envelope) -> tuple[str, ...]:
@@ -130,17 +133,10 @@ class FanOut:
             await checkpoint()
         return tuple(names)
 
-    async def _send_own(
-        self,
-        unit: WorkUnit,
-        targets: Sequence[Target],
-        composition: Composition,
-        envelope: Envelope,
-        unit_end: UnitEnd | None,
+    async def _side_by_side(
+        self, unit: WorkUnit, targets: Sequence[Target], composition: Composition, envelope: Envelope
     ) -> tuple[str, ...]:
         """The ids of the notifications, in the order of ``targets``."""
-        if len(targets) == 1:
-            return (await self._first(unit, targets[0], composition, envelope, unit_end),)
         ids, left = [""] * len(targets), iter(enumerate(targets))
 
         async def send() -> None:

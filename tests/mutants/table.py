@@ -74,15 +74,15 @@ MUTANTS = (
         "the record before the ack",
         "notification_sender/worker/lanes.py",
         """\
-        match await self._handlers[envelope.lane](envelope):
-            case Settled():
-                await self._intake.ack(envelope)
-            case AskAgain(delay):
+            match await self._handlers[envelope.lane](envelope):
+                case Settled():
+                    await self._intake.ack(envelope)
+                case AskAgain(delay):
 """,
         """\
-        await self._intake.ack(envelope)
-        match await self._handlers[envelope.lane](envelope):
-            case AskAgain(delay):
+            await self._intake.ack(envelope)
+            match await self._handlers[envelope.lane](envelope):
+                case AskAgain(delay):
 """,
         ("tests/worker/test_worker.py",),
     ),

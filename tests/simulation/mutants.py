@@ -18,12 +18,12 @@ from tests.oracles.record import Number, Record
 ANSWER = MemoryLedger._answer
 CUT, HAND_ON = unit_work.cut, FanOut._hand_on
 LATER = 5.0
-HANDLE = Lanes._handle
+RUN = Lanes._run
 
 
 async def _ack_first(self: Lanes, envelope: Envelope) -> None:
     await self._intake.ack(envelope)
-    await HANDLE(self, envelope)
+    await RUN(self, envelope)
 
 
 async def _not_recorded(*_: Any) -> None:
@@ -85,7 +85,7 @@ def _replaced(*changes: tuple[Any, str, Any]) -> Callable[[], AbstractContextMan
 
 
 MUTANTS = {
-    "acked before its outcome is durable": _replaced((Lanes, "_handle", _ack_first)),
+    "acked before its outcome is durable": _replaced((Lanes, "_run", _ack_first)),
     "an acceptance is not recorded": _replaced((Settler, "_record_acceptance", _not_recorded)),
     "no attempt is stale": _replaced((MemoryLedger, "_answer", _never_stale)),
     "a dead letter opens as often as it is handed out": _replaced((MemoryLedger, "_answer", _each_replay_opens)),

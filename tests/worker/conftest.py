@@ -198,6 +198,11 @@ class WorkerHarness:
         self.pubsub = MemoryPubSub()
         self.worker = self.another(**pace)
 
+    def outcomes(self, what: str, outcome: str, reason: str) -> float:
+        """How often that was counted."""
+        labels = {"what": what, "outcome": outcome, "reason": reason}
+        return self.metrics.registry.get_sample_value("notification_sender_outcomes_total", labels) or 0.0
+
     def another(self, **pace: Any) -> Worker:
         """One more worker on the same broker and ledger."""
         ports = WorkerPorts(

@@ -65,7 +65,7 @@ def test_while_our_platform_is_out_only_a_probe_is_let_in_and_notifications_go_o
 def test_whose_work_our_own_loop_kept_waiting_is_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of these have been under way for a minute, in which nothing could end."""
     clock, until = VirtualClock(), [-math.inf]
-    monkeypatch.setattr(module, "blocked_until", lambda: until[0])
+    monkeypatch.setattr(module, "blocked_until", lambda _: until[0])
     bulkhead = Bulkhead(FairShare(100, 0.1), retry=UnreadyRetry(clock=clock), clock=clock, dice=lambda: 0.5)
     with ExitStack() as under_way:
         for _ in range(20):

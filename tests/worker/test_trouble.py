@@ -212,7 +212,7 @@ async def test_a_unit_whose_lease_ends_in_a_moment_waits_for_that_in_hand(harnes
     await harness.publish()
     await harness.clock.until(harness.idle)
     assert [moment for moment, _ in harness.channel.sends] == [START + 30]
-    assert harness.metrics.outcomes.labels("unit", "deferred", "claimed_elsewhere")._value.get() == 0
+    assert harness.outcomes("unit", "deferred", "claimed_elsewhere") == 0
 
 
 async def test_a_dead_unit_moved_back_opens_every_dead_notification_again(harness: WorkerHarness) -> None:

@@ -225,7 +225,7 @@ async def test_an_acceptance_that_cannot_be_recorded_is_when_the_store_is_back(h
     [record] = [it for key, it in harness.memory.records.items() if key.kind == "notification"]
     assert (record.state, record.text) == ("delivered", "200")
     assert harness.metrics.unrecorded._value.get() == 0
-    assert harness.metrics.outcomes.labels("notification", "delivered", "")._value.get() == 1
+    assert harness.outcomes("notification", "delivered", "") == 1
     await harness.publish()
     await harness.clock.until(harness.idle)
     assert len(harness.channel.sends) == 1

@@ -1,10 +1,9 @@
 """Facts: from this process, from the shared cache of the fleet, else fetched, once for all who ask."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from notification_sender.context.cache.facts import Fact, Kind, Origin, Wanted, fetched_before, satisfies_fence
+from notification_sender.context.cache.facts import Fact, Origin, Wanted, fetched_before, satisfies_fence
 from notification_sender.context.cache.fleet_fetch import Count, FleetFetch
 from notification_sender.context.cache.local import LocalCache
 from notification_sender.context.cache.single_flight import SingleFlight
@@ -47,22 +46,13 @@ class Cache:
         capacity: int = 4096,
     ) -> None:
         self._clock = clock
-        self._local = LocalCache(clock=clock, capacity=capacity)
+        self.local = LocalCache(clock=clock, capacity=capacity)
+        """The facts that this process holds: they cost no wait."""
         self._fetches = FleetFetch(
-            shared=shared, local=self._local, clock=clock, dice=dice, prefix=prefix, deadline=deadline, count=count
+            shared=shared, local=self.local, clock=clock, dice=dice, prefix=prefix, deadline=deadline, count=count
         )
         self._flights: SingleFlight[tuple[str, str, str], dict[str, Fact]] = SingleFlight()
         pubsub.subscribe(TOPIC, self._fetches.waiters.on_message)
-
-    def get_local(self, kind: Kind, organization_id: str, id_: str) -> Fact | None:
-        """A fact that this process holds: costs no wait."""
-        return self._local.get(kind, organization_id, id_)
-
-    def get_many_local(
-        self, kind: Kind, organization_id: str, ids: Iterable[str]
-    ) -> tuple[dict[str, Any], list[str], float]:
-        """As ``LocalCache.get_many``."""
-        return self._local.get_many(kind, organization_id, ids)
 
     async def get(self, wanted: Wanted, ids: Sequence[str]) -> Facts:
         """The facts of these ids, from the shared cache where they may be used, else fetched.

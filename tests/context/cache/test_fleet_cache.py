@@ -138,9 +138,9 @@ def test_a_copy_at_its_end_is_not_held_past_it() -> None:
         clock.time += 54.8
         other = cache_of(clock, shared)
         assert (await other.get(api.wanted, ["a"])).origin == "shelf"
-        assert other.get_local(KIND, "acme", "a")
+        assert other.local.get(KIND, "acme", "a")
         clock.time += 0.2
-        assert other.get_local(KIND, "acme", "a") is None
+        assert other.local.get(KIND, "acme", "a") is None
 
     run_timeless(main())
 

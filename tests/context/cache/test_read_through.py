@@ -67,7 +67,7 @@ async def test_another_organization_never_gets_it() -> None:
     shared, origin = CountingSharedCache(clock), Origin()
     cache = cache_of(clock, shared)
     await cache.get(wanted(origin), ["a"])
-    assert cache.get_local(KIND, "other", "a") is None
+    assert cache.local.get(KIND, "other", "a") is None
     await cache.get(wanted(origin, organization="other"), ["a"])
     assert len(origin.calls) == 2
 
@@ -94,7 +94,7 @@ async def test_a_fetch_that_nobody_waits_for_any_more_is_finished_and_kept() -> 
         task.cancel()
     await asyncio.wait(asking)
     origin.gate.set()
-    await until(lambda: cache.get_local(KIND, "acme", "a") is not None)
+    await until(lambda: cache.local.get(KIND, "acme", "a") is not None)
     assert len(origin.calls) == 1
 
 
@@ -142,9 +142,9 @@ async def test_the_process_trusts_its_own_copy_for_seconds_only_and_holds_so_man
     await cache.get(wanted(origin), ["a"])
     await cache.get(wanted(origin), ["b"])
     await cache.get(wanted(origin), ["c"])
-    assert [bool(cache.get_local(KIND, "acme", id_)) for id_ in "abc"] == [False, True, True]
+    assert [bool(cache.local.get(KIND, "acme", id_)) for id_ in "abc"] == [False, True, True]
     clock.time += local.LONGEST
-    assert cache.get_local(KIND, "acme", "c") is None
+    assert cache.local.get(KIND, "acme", "c") is None
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_a_copy_at_hand_that_is_too_old_does_not_hide_the_one_on_the_shelf
     new, fence = Origin({"modified": at(0).isoformat()}), Fence(modified=at(-1))
     await there.get(wanted(new, fence), ["a"])
     assert (await here.get(wanted(new, fence), ["a"])).origin == "shelf"
-    copy = here.get_local(KIND, "acme", "a")
+    copy = here.local.get(KIND, "acme", "a")
     assert copy
     assert copy.value == new.value
 
