@@ -1,7 +1,7 @@
 """Lanes are subscribed together, and take what the loop bears."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
@@ -71,14 +71,20 @@ class Stand:
             await self.broker.publish(str(number).encode())
 
 
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    made = Stand()
+    yield made
+    await made.lanes.close(0.0)
+
+
 async def turns(times: int = 50) -> None:
     for _ in range(times):
         await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("last", list(Lane))
-async def test_nothing_is_begun_before_every_lane_is_subscribed(last: Lane) -> None:
-    stand = Stand()
+async def test_nothing_is_begun_before_every_lane_is_subscribed(stand: Stand, last: Lane) -> None:
     stand.broker.holds[last] = asyncio.Event()
     await stand.publish(20)
     await stand.broker.publish(b"due", lane=Lane.NOTIFICATIONS)
@@ -92,9 +98,10 @@ async def test_nothing_is_begun_before_every_lane_is_subscribed(last: Lane) -> N
     assert b"due" in stand.begun
 
 
-async def test_a_lane_that_cannot_be_had_does_not_keep_the_others_out_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lane_that_cannot_be_had_does_not_keep_the_others_out_for_ever(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SUBSCRIBE_SECONDS", 0.0)
-    stand = Stand()
     stand.broker.holds[Lane.NOTIFICATIONS] = asyncio.Event()
     await stand.publish(1)
     opening = asyncio.create_task(stand.lanes.open(SLOTS))
@@ -104,8 +111,7 @@ async def test_a_lane_that_cannot_be_had_does_not_keep_the_others_out_for_ever(m
     await asyncio.wait({opening})
 
 
-async def test_less_is_begun_and_taken_and_what_waits_here_goes_back_for_others() -> None:
-    stand = Stand()
+async def test_less_is_begun_and_taken_and_what_waits_here_goes_back_for_others(stand: Stand) -> None:
     await stand.publish(40)
     await stand.lanes.open(SLOTS)
     await turns()
@@ -120,8 +126,7 @@ async def test_less_is_begun_and_taken_and_what_waits_here_goes_back_for_others(
     assert await stand.broker.depth(Lane.UNITS) == 0
 
 
-async def test_more_is_begun_at_once() -> None:
-    stand = Stand()
+async def test_more_is_begun_at_once(stand: Stand) -> None:
     await stand.lanes.open(SLOTS)
     stand.lanes.allow(1, taken=2)
     await turns()
@@ -133,8 +138,7 @@ async def test_more_is_begun_at_once() -> None:
     assert (len(stand.begun), stand.lanes.unsettled) == (SLOTS, 2 * SLOTS)
 
 
-async def test_a_broker_that_is_away_is_asked_once_for_each_change() -> None:
-    stand = Stand()
+async def test_a_broker_that_is_away_is_asked_once_for_each_change(stand: Stand) -> None:
     await stand.lanes.open(SLOTS)
     stand.broker.refuses = True
     for _ in range(3):
@@ -143,8 +147,7 @@ async def test_a_broker_that_is_away_is_asked_once_for_each_change() -> None:
     assert len(stand.broker.asked) == 4
 
 
-async def test_who_is_to_stop_subscribes_no_more() -> None:
-    stand = Stand()
+async def test_who_is_to_stop_subscribes_no_more(stand: Stand) -> None:
     await stand.lanes.open(SLOTS)
     stand.lanes.allow(2, taken=4)
     await stand.lanes.close(0.0)
