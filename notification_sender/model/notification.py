@@ -19,6 +19,7 @@ from notification_sender.model.unit import WorkUnit, explain
 
 NAMESPACE = uuid.UUID("6a0f3c9e-52f4-5d0b-9b58-0d6f7e1c2a34")
 """The namespace of notification ids. The id is opaque to other systems."""
+_NAMESPACE = NAMESPACE.bytes
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of a notification when it is parked first. Rendered content has at most 1 MiB, which takes 6 MiB in JSON if it
@@ -55,7 +56,7 @@ def notification_id(unit: WorkUnit, destination_id: str) -> str:
     """Make the id: the same on every attempt and in every process, without a call of Redis."""
     name = orjson.dumps([unit.organization_id, unit.work_unit_id, unit.fingerprint, destination_id])
     # UUID v5 of RFC 9562, section 5.5. Not by the library, because its own takes five times as long.
-    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    digest = bytearray(hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()

@@ -141,8 +141,10 @@ class WorkUnit(BaseModel):
     @field_validator("destinations")
     @classmethod
     def _destinations_differ(cls, destinations: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if destinations is None or len(destinations) < 2:  # noqa: PLR2004 - one has no other
+            return destinations
         # Two destinations with one id would share one notification id, and one of them would get nothing.
-        given = [it.get("destination_id") for it in destinations or () if isinstance(it, dict)]
+        given = [it.get("destination_id") for it in destinations if isinstance(it, dict)]
         ids = [it for it in given if isinstance(it, str)]
         if len(ids) != len(set(ids)):
             raise ValueError("two of them have the same destination_id")

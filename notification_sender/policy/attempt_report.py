@@ -45,8 +45,9 @@ def history_entry(outcome: Outcome, *, attempt: int, at: float, seconds: float) 
 
     The answer of an acceptance is not kept: nobody reads it, and the recipient would decide how much space it takes.
     """
-    head = {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
-    return orjson.dumps(head | {name: value for name, value in _end(outcome).items() if value}).decode()
+    entry = {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
+    entry |= {name: value for name, value in _end(outcome).items() if value}
+    return orjson.dumps(entry).decode()
 
 
 def _end(outcome: Outcome) -> dict[str, Any]:

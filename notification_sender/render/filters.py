@@ -13,6 +13,12 @@ from notification_sender.model.timestamps import in_utc, parse_rfc3339
 
 _LONGEST_PATH = 1024
 
+MOST_PICKED = 1024
+"""Records whose picked fields are kept. The notifications about one event pick the same fields of the same records."""
+
+_picked: dict[tuple[int, tuple[str, ...]], tuple[Any, dict[str, Any] | None]] = {}
+"""By the identity of the record, and with the record: it is shared by units, and nobody changes it."""
+
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
@@ -32,6 +38,17 @@ def _steps(path: str) -> list[str]:
 
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
     """Return only these fields, all of them present, with ``geojson`` as an object; None if there is no record."""
+    known = _picked.get((id(record), names))
+    if known is not None:
+        return known[1]
+    picked = _pick(record, names)
+    while len(_picked) >= MOST_PICKED:
+        del _picked[next(iter(_picked))]
+    _picked[id(record), names] = (record, picked)
+    return picked
+
+
+def _pick(record: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
     if isinstance(record, dict):
         picked: dict[str, Any] = dict(zip(names, map(record.get, names), strict=True))
         if "geojson" in picked:

@@ -1,6 +1,7 @@
 """One record at the end of every attempt: its log line, its metrics and its event have the same facts."""
 
 from collections.abc import Callable
+from logging import DEBUG
 from typing import Any
 
 import structlog
@@ -52,6 +53,8 @@ class OutcomeReporter:
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""
         self._outcomes.count(what, "done", "")
+        if not self._log.is_enabled_for(DEBUG):
+            return
         known = known_facts(facts)
         self._log.debug(f"{what}.done", notifications=notifications, unit_event=known.pop("event", None), **known)
 
