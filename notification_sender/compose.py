@@ -95,7 +95,8 @@ class Composer:
             wanted = frozenset([_pair(unit, it) for it in targets if it.end is None])
             permit = self._failing.permit(wanted)
             # A template that is not rendered now costs no call.
-            wanted = wanted.difference(permit.away)
+            if permit.away:
+                wanted = wanted.difference(permit.away)
             if not wanted:
                 return Composition(
                     targets, lambda it: self._unrendered(unit, it, permit.away.get(_pair(unit, it), 0.0))

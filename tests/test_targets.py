@@ -12,7 +12,7 @@ from notification_sender.channels.webhook import Webhook
 from notification_sender.checkpoint import STRETCH
 from notification_sender.model.errors import SchemaViolation
 from notification_sender.model.unit import WorkUnit
-from notification_sender.targets import Target, Targets
+from notification_sender.targets import DestinationReader, Target, Targets
 from tests.virtual import VirtualClock
 
 NONE: Any = None  # nothing is sent
@@ -165,3 +165,35 @@ async def test_others_have_their_turn_while_records_are_read() -> None:
         await targets.check([MAIL | {"to": "nobody"}] * 20)
     assert turns >= 38
     beside.cancel()
+
+
+def test_a_record_with_the_same_text_is_read_once_and_a_look_alike_is_not_taken_for_it() -> None:
+    """1, 1.0 and true are equal in Python, and different in a record."""
+    targets = DestinationReader(CHANNELS)
+    record = {"destination_id": "d", "channel": "webhook", "url": "https://example.com/h"}
+    assert targets(dict(record)) is targets(dict(record))
+    on, one = targets(record | {"enabled": True}), targets(record | {"template": "intel"})
+    assert on is not one
+    with pytest.raises(SchemaViolation):
+        targets(record | {"rate": {"per_minute": 60, "burst": 1.5}})
+    assert targets(record | {"rate": {"per_minute": 60, "burst": 1}}).rate.burst == 1
+
+
+def test_a_record_that_cannot_be_read_is_refused_each_time() -> None:
+    targets = DestinationReader(CHANNELS)
+    for _ in range(2):
+        with pytest.raises(SchemaViolation):
+            targets({"destination_id": "d", "channel": "webhook"})
+    huge = {"destination_id": "d", "channel": "webhook", "url": "https://example.com/h", "note": 2**70}
+    assert targets(huge) == targets(huge)
+
+
+def test_a_large_record_is_not_kept() -> None:
+    targets = DestinationReader(CHANNELS)
+    record = {
+        "destination_id": "d",
+        "channel": "webhook",
+        "url": f"https://example.com/{'x' * 2000}",
+        "events": ["y" * 250] * 9,
+    }
+    assert targets(record) is not targets(record)

@@ -50,6 +50,8 @@ class FailingTemplates:
 
     def permit(self, pairs: Iterable[Pair]) -> "RenderPermit":
         """For one unit: decide which of ``pairs`` it may render, and for which it is the probe."""
+        if not self._breakers:
+            return RenderPermit(self, {}, set())
         away = {pair: seconds for pair in pairs if (seconds := self.away(pair))}
         return RenderPermit(self, away, {pair for pair in pairs if pair not in away and self._probe(pair)})
 

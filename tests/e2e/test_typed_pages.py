@@ -13,6 +13,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +38,7 @@ SANDBOX_PORT = 9100
 PORTS = 4
 INSTALLS = "pip install "
 RUN = re.compile(r"(?:[A-Z_]+=\S+ )*notification-sender run(?= *(?:#|$))")
+DAY = 86_400
 AUDIT = "notification-sender audit "
 
 Folder = Callable[[str], Path]
@@ -65,16 +68,23 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def variables(checkout: Path, home: Path) -> dict[str, str]:
-    """Those of a shell. ``make`` and ``python`` use what is installed, and the product is the copy's."""
-    prefix = Path(sys.prefix)
+    """Those of a shell. ``make`` and ``python`` use what is installed, and the product is the copy's.
+
+    ``make`` gets a folder of its own that is ready for longer than any copy: in ours it would install the copy.
+    """
+    prefix, ready = Path(sys.prefix), home / "venv" / ".ready"
+    ready.parent.mkdir(exist_ok=True)
+    if not ready.exists():
+        (ready.parent / "bin").symlink_to(prefix / "bin")
+        ready.touch()
+        os.utime(ready, (time.time() + DAY, time.time() + DAY))
     return {
         "PATH": f"{prefix / 'bin'}:{os.environ['PATH']}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONPATH": f"{SLOW_CLOCK}:{checkout}",
         "TESTS_SLOWNESS": f"{slowness():.2f}",
-        "VENV": str(prefix),
-        "MAKEFLAGS": f"--old-file={prefix / '.ready'}",
+        "VENV": str(ready.parent),
     }
 
 
@@ -180,11 +190,18 @@ async def test_the_tutorial(
         for name, text in template:
             (clone / name).write_text(text)
 
+    installed = links()
     async with Terminal(desk, environment) as terminal:
         page = Reader(terminal, TUTORIAL, instead, {})
         await page.types_page({"notification-sender render --context context.json --templates templates.mine": write})
         report = json.loads((await terminal.types(f"curl --silent http://127.0.0.1:{port + PORTS - 1}/report")).text)
     assert report["duplicates"] == 0
+    assert links() == installed
+
+
+def links() -> dict[str, str]:
+    """Which folders the packages under test are in: a page must not put its copy there."""
+    return {it.name: it.read_text() for it in Path(sysconfig.get_path("purelib")).glob("*.pth")}
 
 
 @pytest.fixture
