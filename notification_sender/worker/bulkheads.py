@@ -110,9 +110,9 @@ class Bulkhead:
         self._shares.ignore_before(max(blocked_until(now), self._retry.troubled_until(now)))
         return now
 
-    def held(self, name: str) -> "_Held":
+    def held(self, name: str) -> "_Block":
         """Work for ``name`` while the block runs."""
-        return _Held(self, name)
+        return _Block(self, name)
 
     def take(self, name: str) -> int:
         """Begin to work for ``name``. Returns the ticket for ``give``."""
@@ -123,7 +123,7 @@ class Bulkhead:
         self._shares.release(name, ticket, now=self._ignore_outages())
 
 
-class _Held:
+class _Block:
     """A block of work for one name. No generator: two of these are entered for every message."""
 
     __slots__ = ("_bulkhead", "_name", "_ticket")

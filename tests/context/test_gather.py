@@ -139,7 +139,7 @@ async def test_a_required_source_that_fails_ends_the_gathering_at_once_and_what_
     go_on.set()
     kind = recipe.sources["other"].kind
     assert kind is not None
-    await until(lambda: cache.get_local(kind, "acme", "") is not None)
+    await until(lambda: cache.local.get(kind, "acme", "") is not None)
     await cache.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -313,7 +313,7 @@ async def test_what_nobody_asks_for_any_more_leaves_the_memory() -> None:
     await cache.get(wanted(origin), ["b"])
     clock.time += 1
     await cache.get(wanted(origin), ["d"])
-    assert [id_ for *_, id_ in cache._local._held] == ["b", "d"]
+    assert [id_ for *_, id_ in cache.local._held] == ["b", "d"]
 
 
 async def test_of_two_fetches_that_fail_together_asyncio_does_not_complain() -> None:
