@@ -297,3 +297,20 @@ def test_the_page_about_templates_lists_the_allowlist_and_the_bounds() -> None:
     limits = (MAX_STEPS, MAX_TEXT, MAX_BITS, MAX_WIDTH, markup.MAX_OPEN, markup.MAX_ELEMENTS, markup.LONGEST_TAG)
     for limit in (*(f"{it:,}" for it in limits), f"{SECONDS:g} s"):
         assert limit in page
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ {}|tojson }} x", "{{ {}|tojson }}{{ {}|tojson }}", "{{ [1]|tojson }}", "{{ ({}|tojson)[:1] }}"]
+)
+def test_a_part_that_is_more_or_less_than_the_object_tojson_wrote_is_refused(tmp_path: Path, text: str) -> None:
+    made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json=text)
+    with pytest.raises(RenderFault, match=r"a/hook\.json\.j2: (not JSON|a JSON object)"):
+        made.render("a", "hook", {"unit": UNIT, "timestamp": "t"})
+
+
+def test_the_object_of_an_earlier_notification_vouches_for_no_later_one(tmp_path: Path) -> None:
+    made = renderer(tmp_path, {"hook": {"json": False}}, a__hook_json="{{ {}|tojson if whole else x }}")
+    names = {"unit": UNIT, "timestamp": "t"}
+    assert made.render("a", "hook", {"whole": True, "x": "", **names})
+    with pytest.raises(RenderFault, match="not JSON"):
+        made.render("a", "hook", {"whole": False, "x": "{", **names})
