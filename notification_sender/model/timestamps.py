@@ -1,7 +1,11 @@
 """RFC 3339 times: how they are read and written."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
+
+LONGEST_KEPT = 40
+"""Characters: a time with nanoseconds and an offset has 35, and a field that is no time may have any number."""
 
 
 def parse_rfc3339(text: object, *, zoned: bool = False) -> datetime | None:
@@ -12,11 +16,19 @@ def parse_rfc3339(text: object, *, zoned: bool = False) -> datetime | None:
     """
     if not isinstance(text, str):
         return None
+    return _kept(text, zoned) if len(text) <= LONGEST_KEPT else _read(text, zoned)
+
+
+def _read(text: str, zoned: bool) -> datetime | None:  # noqa: FBT001 - a key of the cache
     try:
         read = datetime.fromisoformat(text)
         return None if zoned and read.tzinfo is None else in_utc(read)
     except (ValueError, OverflowError):
         return None
+
+
+_kept = lru_cache(maxsize=4096)(_read)
+"""The units of one event carry the same times, and so do the facts that they share."""
 
 
 def format_rfc3339(at: datetime | float, timespec: Literal["auto", "seconds", "milliseconds"] = "auto") -> str:

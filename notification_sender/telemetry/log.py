@@ -5,9 +5,10 @@ import logging
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from select import PIPE_BUF
-from typing import IO, Any, BinaryIO, TextIO, cast
+from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -20,6 +21,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 def configure(*, form: str, level: str) -> None:
     """``form`` is ``json`` or ``text``. Other libraries log from warning on: httpx logs whole URLs at info."""
     processors: list[Any]
+    lines = _Lines(sys.stderr.buffer)
     if form == "json":
         processors = [structlog.processors.format_exc_info, _line]
     else:
@@ -33,12 +35,25 @@ def configure(*, form: str, level: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=_Lines(sys.stderr.buffer)
+        logger_factory=lines
         if form == "json"
         else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+    _outputs[:] = [_Output(lines, LEVELS[level], processors)]
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING), force=True)
+
+
+def write(level: Literal["info", "warning"], event: str, fields: dict[str, Any]) -> None:
+    """Log ``event`` with ``fields``, which are used up: what every message logs. As a logger of structlog does, which
+    takes half of an attempt's line for itself.
+    """
+    output = _outputs[-1] if _outputs else None
+    if output is None or output.processors[-1] is not _line:  # for people, or captured by a test
+        getattr(structlog.get_logger(), level)(event, **fields)
+    elif LEVELS[level] >= output.level:
+        fields["event"] = event
+        (output.lines.soon if level == "info" else output.lines.now)(_line(None, level, fields))
 
 
 class _Lines:
@@ -88,6 +103,19 @@ class _Lines:
 
     msg = debug = info = soon
     warning = error = critical = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """What ``configure`` has set. ``processors``: structlog's own list, which tests replace the content of."""
+
+    lines: _Lines
+    level: int
+    processors: list[Any]
+
+
+_outputs: list[_Output] = []
+"""The last one, if any."""
 
 
 class _Unfailing:

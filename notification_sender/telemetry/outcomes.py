@@ -11,6 +11,7 @@ from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed,
 from notification_sender.policy.attempt_report import Verdict
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import Transition
+from notification_sender.telemetry import log
 from notification_sender.telemetry.attempt_record import AttemptFacts, AttemptRecord, End, known_facts, milliseconds
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
@@ -65,7 +66,7 @@ class OutcomeReporter:
     def _log_event(self, name: str, record: dict[str, Any], *, warn: bool) -> None:
         if "event" in record:  # in a log line that is what the line is about
             record["unit_event"] = record.pop("event")
-        (self._log.warning if warn else self._log.info)(name, **record)
+        log.write("warning" if warn else "info", name, record)
 
 
 def _end(outcome: Outcome) -> tuple[End, dict[str, str]]:

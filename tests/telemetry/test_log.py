@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from notification_sender.telemetry import log
 
@@ -73,3 +74,29 @@ async def test_no_write_is_larger_than_a_pipe_keeps_together(monkeypatch: pytest
     await asyncio.sleep(0)
     assert max(map(len, written)) <= PIPE_BUF
     assert b"".join(written).count(b"\n") == 20
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_every_message_logs_reads_as_what_structlog_writes(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    log.configure(form=form, level="info")
+    log.write("info", "notification.delivered", {"attempt": 1, "cause": {"api": "aaa"}})
+    structlog.get_logger().info("notification.delivered", attempt=1, cause={"api": "aaa"})
+    ours, theirs = capfd.readouterr().err.splitlines()
+    if form == "json":
+        assert json.loads(ours) | {"timestamp": ""} == json.loads(theirs) | {"timestamp": ""}
+    else:
+        assert ours[30:] == theirs[30:]
+
+
+def test_what_every_message_logs_has_a_level_too(capfd: pytest.CaptureFixture[str]) -> None:
+    log.configure(form="json", level="warning")
+    log.write("info", "notification.delivered", {})
+    log.write("warning", "notification.dead", {})
+    assert json.loads(capfd.readouterr().err)["event"] == "notification.dead"
+
+
+def test_what_every_message_logs_is_captured_by_a_test() -> None:
+    log.configure(form="json", level="info")
+    with capture_logs() as captured:
+        log.write("info", "notification.delivered", {"attempt": 1})
+    assert captured == [{"event": "notification.delivered", "log_level": "info", "attempt": 1}]
