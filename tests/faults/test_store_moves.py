@@ -18,7 +18,7 @@ from tests.faults.rows import record, row
 from tests.faults.test_apis import ABOUT_INCIDENTS, about, sandbox, turn
 from tests.patience import patience, patient
 from tests.services.certificates import certificate
-from tests.services.program import HOST
+from tests.services.program import HOST, free_port
 from tests.services.redis import Redis as Server
 from tests.services.redis import running_redis
 
@@ -189,11 +189,14 @@ async def _hangs_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @asynccontextmanager
 async def of_many_nodes(_: Rig, __: Path) -> AsyncIterator[str]:
     """A cluster of two: each has half of the keys."""
-    with running_redis(**{"cluster-enabled": "yes"}) as one, running_redis(**{"cluster-enabled": "yes"}) as other:
+    # Ports of our own for the bus: the default, 10,000 above, may be the end of somebody's connection.
+    buses = [free_port(), free_port()]
+    first_of, second_of = ({"cluster-enabled": "yes", "cluster-port": str(bus)} for bus in buses)
+    with running_redis(**first_of) as one, running_redis(**second_of) as other:
         async with Redis.from_url(one.url) as first, Redis.from_url(other.url) as second:
             await first.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
             await second.execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-            await first.execute_command("CLUSTER", "MEET", HOST, other.port)
+            await first.execute_command("CLUSTER", "MEET", HOST, other.port, buses[1])
             await says(lambda: first.execute_command("CLUSTER INFO"), "cluster_size", "2")
         yield one.url
 
