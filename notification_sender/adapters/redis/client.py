@@ -2,16 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import structlog
 from redis.asyncio.connection import Connection, parse_url
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from notification_sender.adapters.redis.connection import PipelinedConnection
-from notification_sender.adapters.redis.errors import CONNECTION_ERRORS, translated
+from notification_sender.adapters.redis.connection import NOT_CONNECTED, PipelinedConnection
+from notification_sender.adapters.redis.errors import CONNECTION_ERRORS
 from notification_sender.adapters.redis.scripts import Script
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
@@ -49,8 +49,11 @@ class Store(Protocol):
             Unready: no reply came, or an error; whether the server ran the command is unknown.
         """
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """Run ``script``, and send its source where the server does not have it. Raises as ``execute`` does."""
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Awaitable[Any]:
+        """Run ``script``, and send its source where the server does not have it. Raises as ``execute`` does.
+
+        No coroutine: each one that stands between a caller and a reply is run twice a call.
+        """
 
 
 def store_at(url: str, *, connect_timeout: float = CONNECT_TIMEOUT) -> "Redis | EmbeddedRedis":
@@ -110,20 +113,19 @@ class Redis:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
             self._keeper = None
+        if self._wire is not None:
+            await self._wire.close()
+            self._wire = None
 
     async def execute(self, *command: Any) -> Any:
-        try:
-            return await self._send(*command)
-        except RedisError as fault:
-            raise translated(fault) from fault
+        if self._wire is None:
+            raise Unready(NOT_CONNECTED)
+        return await self._wire.send(command)
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        try:
-            return await self._send("EVALSHA", script.digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self.execute("EVAL", script.source, len(keys), *keys, *arguments)
-        except RedisError as fault:
-            raise translated(fault) from fault
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Awaitable[Any]:
+        if self._wire is None:
+            raise Unready(NOT_CONNECTED)
+        return self._wire.send(("EVALSHA", script.digest, len(keys), *keys, *arguments), script)
 
     async def open_connection(self) -> Connection:
         """Open a separate connection to the same server. The caller closes it.
@@ -148,15 +150,11 @@ class Redis:
         """
         await self.execute("PING")
 
-    def _send(self, *command: Any) -> "asyncio.Future[Any]":
-        if self._wire is None:
-            raise Unready("Redis is not connected")
-        return self._wire.send(*command)
-
     async def _keep(self) -> None:
         while True:
-            if self._wire is not None and self._wire.open:
-                _log.warning("redis.lost", error=repr(await self._wire.run()))
+            if self._wire is not None:
+                _log.warning("redis.lost", error=repr(await self._wire.wait_lost()))
+                self._wire = None
             # Without a pause, a server that accepts and drops every connection would keep the worker busy.
             await asyncio.sleep(RECONNECT_SECONDS)
             await self._reach(first=False)
@@ -188,10 +186,12 @@ class Redis:
                     await _refuse_cluster_node(connection)
                 if self._inspect is not None:
                     await self._inspect(connection, first=first)
+                wire = PipelinedConnection(connection, self._timeout)
+                await wire.take_over()
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        return PipelinedConnection(connection, self._timeout)
+        return wire
 
 
 def _read(url: str) -> tuple[type[Connection], dict[str, Any]]:

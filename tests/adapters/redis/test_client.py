@@ -166,7 +166,7 @@ def _reset(redis: Redis) -> None:
     """As by the peer: whoever reads or writes next is told."""
     wire = redis._wire
     assert wire is not None
-    wire._connection._writer.transport.abort()  # type: ignore[union-attr]
+    wire._transport.abort()
 
 
 async def test_a_server_that_became_a_replica_is_left_until_it_takes_writes_again(redis: Redis) -> None:
