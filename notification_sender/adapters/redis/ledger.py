@@ -1,7 +1,7 @@
 """The ledger and the batch tracker on Redis: each operation is one script, one round trip and one atomic step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from notification_sender.adapters.redis.client import Store
@@ -69,7 +69,7 @@ class RedisLedger:
         takeover_limit: int = TAKEOVER_LIMIT,
     ) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._start = f"{prefix}:1:"
         self._lease = round(lease * SECOND)
         self._ttl = round(ledger_ttl * 1000)
         self._horizon = round(horizon * SECOND)
@@ -89,12 +89,12 @@ class RedisLedger:
             ask.attempt,
             self._lease,
             self._ttl,
-            int(ask.begun is not None),
+            0 if ask.begun is None else 1,
             self._horizon,
             LATE,
         ]
         for limit in ask.limits:
-            keys.append(f"{self._prefix}:1:{{{ask.key.organization_id}}}:limit:{limit.name}")
+            keys.append(f"{self._start}{{{ask.key.organization_id}}}:limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)
         match await self._redis.run(ADMIT, keys, arguments):
             case [b"throttled", delay, name]:
@@ -112,13 +112,13 @@ class RedisLedger:
     async def renew(self, claim: Claim) -> bool:
         return await self._hold_claim(RENEW, claim)
 
-    async def finish(
+    def finish(
         self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
-    ) -> WriteResult:
-        end = (final.state, 0, 0, final.text, " ".join(final.parts))
-        return await self._settle(claim, end, report, unit)
+    ) -> Coroutine[Any, Any, WriteResult]:
+        parts = " ".join(final.parts) if final.notifications or final.slices else ""
+        return self._settle(claim, (final.state, 0, 0, final.text, parts), report, unit)
 
-    async def release(
+    def release(
         self,
         claim: Claim,
         attempt: int,
@@ -126,8 +126,8 @@ class RedisLedger:
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
-    ) -> WriteResult:
-        return await self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), report, unit)
+    ) -> Coroutine[Any, Any, WriteResult]:
+        return self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), report, unit)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
@@ -156,7 +156,7 @@ class RedisLedger:
 
     async def _parts(self, names: Sequence[str]) -> dict[str, list[str | RecordedOutcome]]:
         """For each unit or slice: the ids of its notifications and its slices, or its own outcome."""
-        keys = [f"{self._prefix}:1:{name}" for name in names]
+        keys = [f"{self._start}{name}" for name in names]
         ended = await self._each("HMGET", keys, "state", "text", "notifications")
         return {name: _own_parts(*it) for name, it in zip(names, ended, strict=True)}
 
@@ -181,7 +181,7 @@ class RedisLedger:
         shared = await self._hash(self._shared_batch(batch_id))
         found = {_owner(name) for name in shared if name != SIZE}
         async for key in self._members("SCAN", MATCH, self._batch("*", batch_id)):
-            owner = _owner(key.removeprefix(f"{self._prefix}:1:".encode()))
+            owner = _owner(key.removeprefix(self._start.encode()))
             if key == self._batch(owner, batch_id).encode():
                 found.add(owner)
         return found
@@ -244,14 +244,15 @@ class RedisLedger:
         raise TypeError(f"the script returned an unknown reply: {reply!r}")
 
     def _at(self, key: Key) -> str:
-        return f"{self._prefix}:1:{_name(key)}"
+        # As ``_name``, without its call: a message has eight keys.
+        return f"{self._start}{{{key.organization_id}}}:{key.kind}:{key.id}"
 
     def _batch(self, organization_id: str, batch_id: str) -> str:
-        return f"{self._prefix}:1:{{{organization_id}}}:batch:{batch_id}"
+        return f"{self._start}{{{organization_id}}}:batch:{batch_id}"
 
     def _shared_batch(self, batch_id: str) -> str:
         """The key of earlier versions, shared by all organizations with this id. Read until such records expire."""
-        return f"{self._prefix}:1:{{batch:{batch_id}}}:units"
+        return f"{self._start}{{batch:{batch_id}}}:units"
 
 
 def _owner(name: bytes) -> str:
