@@ -102,8 +102,6 @@ class PipelinedConnection(asyncio.Protocol):
     # --- what the transport calls -------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if not self.open:
-            return
         try:
             self._reader.feed(data)
             self._take_replies()

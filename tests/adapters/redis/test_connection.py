@@ -9,7 +9,7 @@ from typing import Any
 import hiredis
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import InvalidResponse, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.connection import PipelinedConnection
@@ -71,7 +71,7 @@ class Wire:
     def __init__(self) -> None:
         self.opened = Opened()
         self.transport = self.opened.transport
-        self.own = PipelinedConnection(self.opened, 60.0)
+        self.own = PipelinedConnection(self.opened, 3600.0)
 
     def say(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -211,7 +211,7 @@ async def test_a_write_to_a_socket_that_is_closed_ends_the_connection(wire: Wire
     asked = wire.own.send(("GET", "a"))
     await a_turn()
     assert isinstance(await outcome(asked), Unready)
-    assert not wire.own.open
+    assert await wire.own.wait_lost() is wire.transport.fault
 
 
 async def test_an_error_is_told_as_the_workers_own_with_its_cause(wire: Wire) -> None:
@@ -242,7 +242,9 @@ async def test_a_server_that_takes_no_script_is_waited_for(wire: Wire) -> None:
     wire.say(FORGOTTEN)
     await a_turn()
     wire.say(FORGOTTEN)
-    assert isinstance(await outcome(asked), Unready)
+    fault = await outcome(asked)
+    assert isinstance(fault, Unready)
+    assert isinstance(fault.__cause__, NoScriptError)
 
 
 async def test_a_script_is_not_sent_for_who_stopped_waiting(wire: Wire) -> None:
