@@ -85,10 +85,7 @@ class Wire:
 def _commands(batch: bytes) -> list[list[bytes]]:
     reader = hiredis.Reader(notEnoughData=None)
     reader.feed(batch)
-    commands = []
-    while (command := reader.gets()) is not None:
-        commands.append(command)
-    return commands
+    return list(iter(reader.gets, None))
 
 
 @pytest.fixture
@@ -96,10 +93,6 @@ async def wire() -> Wire:
     wire = Wire()
     await wire.own.take_over()
     return wire
-
-
-async def a_turn() -> None:
-    await asyncio.sleep(0)
 
 
 async def outcome(reply: Awaitable[Any]) -> Any:
@@ -113,7 +106,7 @@ REPLIES = b"+OK\r\n$13\r\nline\r\n$3\r\nend\r\n*3\r\n$-1\r\n:-7\r\n*1\r\n$0\r\n\
 async def test_replies_may_be_cut_at_any_byte(wire: Wire) -> None:
     for cut in range(1, len(REPLIES)):
         asked = [wire.own.send(("ECHO", number)) for number in range(5)]
-        await a_turn()
+        await asyncio.sleep(0)
         wire.say(REPLIES[:cut], REPLIES[cut:])
         *replies, error = [await outcome(reply) for reply in asked]
         assert replies == [b"OK", b"line\r\n$3\r\nend", [None, -7, [b""]], []]
@@ -122,7 +115,7 @@ async def test_replies_may_be_cut_at_any_byte(wire: Wire) -> None:
 
 async def test_replies_may_come_byte_by_byte(wire: Wire) -> None:
     asked = [wire.own.send(("ECHO", number)) for number in range(5)]
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(*(REPLIES[at : at + 1] for at in range(len(REPLIES))))
     assert await asked[1] == b"line\r\n$3\r\nend"
     assert isinstance(await outcome(asked[4]), RuntimeError)
@@ -132,21 +125,21 @@ async def test_commands_of_a_turn_leave_in_one_write_and_the_next_after_all_repl
     for number in range(3):
         wire.own.send(("ECHO", number))
     assert wire.sent() == []
-    await a_turn()
+    await asyncio.sleep(0)
     wire.own.send(("ECHO", 3))
     wire.say(b"+0\r\n+1\r\n")
     wire.own.send(("ECHO", 4))
-    await a_turn()
+    await asyncio.sleep(0)
     assert wire.sent() == [[[b"ECHO", b"0"], [b"ECHO", b"1"], [b"ECHO", b"2"]]]
     wire.say(b"+2\r\n")
     wire.own.send(("ECHO", 5))
-    await a_turn()
+    await asyncio.sleep(0)
     assert wire.sent()[1:] == [[[b"ECHO", b"3"], [b"ECHO", b"4"], [b"ECHO", b"5"]]]
 
 
 async def test_the_reply_of_whoever_stopped_waiting_is_dropped_in_its_turn(wire: Wire) -> None:
     asked = [wire.own.send(("ECHO", number)) for number in range(3)]
-    await a_turn()
+    await asyncio.sleep(0)
     asked[1].cancel()
     wire.say(b"+0\r\n-ERR wrong\r\n+2\r\n")
     assert (await asked[0], await asked[2]) == (b"0", b"2")
@@ -156,7 +149,7 @@ async def test_a_push_message_is_the_reply_to_no_command(wire: Wire) -> None:
     pushed = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n"
     wire.say(pushed)
     asked = wire.own.send(("GET", "a"))
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(pushed, b"+a\r\n", pushed)
     assert await asked == b"a"
     assert wire.own.open
@@ -166,7 +159,7 @@ async def test_a_push_message_is_the_reply_to_no_command(wire: Wire) -> None:
 async def test_a_reply_to_no_command_ends_the_connection(wire: Wire, queued: bool) -> None:  # noqa: FBT001 - a table
     asked = wire.own.send(("GET", "a")) if queued else None
     wire.say(b"+OK\r\n")
-    await a_turn()
+    await asyncio.sleep(0)
     assert isinstance(await wire.own.wait_lost(), InvalidResponse)
     assert wire.opened.disconnected
     if asked is not None:
@@ -185,7 +178,7 @@ async def test_a_reply_to_no_command_ends_the_connection(wire: Wire, queued: boo
 )
 async def test_what_makes_a_connection_useless_ends_it(wire: Wire, said: bytes, fault: type[RedisError]) -> None:
     first, second = wire.own.send(("GET", "a")), wire.own.send(("GET", "b"))
-    await a_turn()
+    await asyncio.sleep(0)
     later = wire.own.send(("GET", "c"))
     wire.say(said, b"+OK\r\n")
     assert isinstance(await wire.own.wait_lost(), fault)
@@ -197,7 +190,7 @@ async def test_what_makes_a_connection_useless_ends_it(wire: Wire, said: bytes, 
 
 async def test_who_waits_while_the_connection_breaks_off_in_the_middle_of_a_reply_is_told(wire: Wire) -> None:
     first, second = wire.own.send(("GET", "a")), wire.own.send(("GET", "b"))
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(b"$2\r\nab\r\n$2\r\na")
     wire.transport.protocol.connection_lost(ConnectionResetError())
     assert await first == b"ab"
@@ -209,14 +202,14 @@ async def test_who_waits_while_the_connection_breaks_off_in_the_middle_of_a_repl
 async def test_a_write_to_a_socket_that_is_closed_ends_the_connection(wire: Wire) -> None:
     wire.transport.fault = RuntimeError("unable to perform operation; the handler is closed")
     asked = wire.own.send(("GET", "a"))
-    await a_turn()
+    await asyncio.sleep(0)
     assert isinstance(await outcome(asked), Unready)
     assert await wire.own.wait_lost() is wire.transport.fault
 
 
 async def test_an_error_is_told_as_the_workers_own_with_its_cause(wire: Wire) -> None:
     full, wrong = wire.own.send(("SET", "a", "b")), wire.own.send(("SET", "a"))
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n-ERR wrong number of arguments\r\n")
     refused, bug = await outcome(full), await outcome(wrong)
     assert isinstance(refused, Unready)
@@ -227,9 +220,9 @@ async def test_an_error_is_told_as_the_workers_own_with_its_cause(wire: Wire) ->
 
 async def test_a_script_that_the_server_does_not_have_is_sent_once(wire: Wire) -> None:
     asked, other = wire.own.send(("EVALSHA", SCRIPT.digest, 1, "k", "a"), SCRIPT), wire.own.send(("GET", "a"))
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(FORGOTTEN, b"+a\r\n")
-    await a_turn()
+    await asyncio.sleep(0)
     assert await other == b"a"
     assert wire.sent()[1:] == [[[b"EVAL", SCRIPT.source.encode(), b"1", b"k", b"a"]]]
     wire.say(b":1\r\n")
@@ -238,9 +231,9 @@ async def test_a_script_that_the_server_does_not_have_is_sent_once(wire: Wire) -
 
 async def test_a_server_that_takes_no_script_is_waited_for(wire: Wire) -> None:
     asked = wire.own.send(("EVALSHA", SCRIPT.digest, 0), SCRIPT)
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(FORGOTTEN)
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(FORGOTTEN)
     fault = await outcome(asked)
     assert isinstance(fault, Unready)
@@ -249,18 +242,16 @@ async def test_a_server_that_takes_no_script_is_waited_for(wire: Wire) -> None:
 
 async def test_a_script_is_not_sent_for_who_stopped_waiting(wire: Wire) -> None:
     wire.own.send(("EVALSHA", SCRIPT.digest, 0), SCRIPT).cancel()
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(FORGOTTEN)
-    await a_turn()
+    await asyncio.sleep(0)
     assert len(wire.sent()) == 1
 
 
-async def test_what_was_not_written_when_the_connection_was_lost_is_not_written() -> None:
-    wire = Wire()
-    await wire.own.take_over()
+async def test_what_was_not_written_when_the_connection_was_lost_is_not_written(wire: Wire) -> None:
     asked = wire.own.send(("SET", "a", "b"))
     wire.transport.protocol.connection_lost(None)
-    await a_turn()
+    await asyncio.sleep(0)
     assert wire.transport.written == []
     assert isinstance(await outcome(asked), Unready)
 
@@ -269,7 +260,7 @@ async def test_a_command_that_cannot_be_written_down_is_its_callers_error_alone(
     with pytest.raises(TypeError):
         wire.own.send(("SET", "a", object()))
     asked = wire.own.send(("GET", "a"))
-    await a_turn()
+    await asyncio.sleep(0)
     wire.say(b"+a\r\n")
     assert await asked == b"a"
 
