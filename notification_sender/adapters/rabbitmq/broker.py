@@ -145,7 +145,7 @@ class RabbitMQ:
         if subscription is None:
             declare = partial(self._topology.declare_lane, lane=lane)
             subscription = self._subscriptions[lane] = self._subscription(self._topology.queue(lane), declare)
-        await subscription.start(prefetch, lambda message: take(delivered(lane, message, self._clock.now())))
+        await subscription.start(prefetch, lambda delivery: take(delivered(lane, delivery, self._clock.now())))
         self._unroutable.start()
         if self._watching is None:
             self._watching = run_forever(self._watch, "rabbitmq watch")

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from struct import pack
+from struct import Struct, pack
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from aiormq import Channel
 from aiormq.abc import ChannelFrame
 
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
+from notification_sender.adapters.rabbitmq.deliveries import FRAME
 from notification_sender.adapters.rabbitmq.publisher import largest
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
@@ -39,6 +40,8 @@ CLOSE_TIMEOUT = 1.0
 """Seconds at the end to send the waiting events, and again to close the connection."""
 
 CONTENT_TYPE = b"application/cloudevents+json"
+
+_SIZE = Struct(">Q")
 
 _log = structlog.get_logger()
 
@@ -71,8 +74,9 @@ class RabbitmqEvents:
         if len(self._waiting) >= MAX_WAITING or len(event) > self._largest:
             self._lost(1)
             return
+        if not self._waiting:
+            self._woken.set()
         self._waiting.append((topic, event))
-        self._woken.set()
         if self._sending is None:
             self._sending = run_forever(self._send_for_ever, "rabbitmq events")
 
@@ -100,7 +104,8 @@ class RabbitmqEvents:
         unsent = LogOnChange(_log.warning, "events.unsent")
         await self._open()
         while self._waiting or not self._closing:
-            await self._woken.wait()
+            if not self._waiting:  # after an error there may be events that nobody wakes us for again
+                await self._woken.wait()
             self._woken.clear()
             await self._clock.sleep(COLLECT_SECONDS)
             while self._waiting:
@@ -167,8 +172,11 @@ def published(number: int, longest: int, exchange: str, topic: str, body: bytes)
     Encoded by hand: 1 µs an event, against 11 µs through the library.
     """
     head, tail = _method_and_header(number, exchange, topic)
-    chunks = (body[start : start + longest] for start in range(0, len(body), longest))
-    return b"".join((head, pack(">Q", len(body)), tail, *(_frame(3, number, chunk) for chunk in chunks)))
+    size = len(body)
+    if 0 < size <= longest:
+        return b"".join((head, _SIZE.pack(size), tail, FRAME.pack(3, number, size), body, b"\xce"))
+    chunks = (body[start : start + longest] for start in range(0, size, longest))
+    return b"".join((head, _SIZE.pack(size), tail, *(_frame(3, number, chunk) for chunk in chunks)))
 
 
 @lru_cache(maxsize=256)

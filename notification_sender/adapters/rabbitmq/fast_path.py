@@ -1,26 +1,39 @@
-"""What every message passes in aiormq, for less: whole frames, deliveries without a task, acks without an object.
+"""What every message passes in aiormq, for less: deliveries straight from the bytes, acks of a turn in one write.
 
 Measured: the library spends a fifth of a worker's CPU on these. It offers no hook for them, so its classes are replaced
 in its own module; a test checks that it still uses them.
 """
 
 import asyncio
+from itertools import count
 from struct import Struct
 from typing import Any, cast
 
 import aiormq.connection
 import pamqp.frame
 import structlog
-from aiormq import Channel
-from aiormq.abc import ChannelFrame, DeliveredMessage
+from aiormq import Channel, Connection
+from aiormq.abc import ChannelFrame, ExceptionType
 from aiormq.connection import FrameReceiver
-from aiormq.exceptions import ChannelInvalidStateError
+from aiormq.exceptions import AMQPConnectionError, ChannelInvalidStateError, InvalidFrameError
 from pamqp import commands
 from pamqp.exceptions import PAMQPException
 from pamqp.header import ContentHeader
 
-_HEAD = 7
-"""Bytes before the payload of a frame: its type, channel and size; one byte ends the frame."""
+from notification_sender.adapters.rabbitmq.deliveries import (
+    AROUND,
+    DELIVER,
+    FRAME,
+    FRAME_END,
+    Delivery,
+    Take,
+    delivery,
+    end_of_frame,
+    parts,
+)
+
+AT_ONCE = 16
+"""Deliveries that are handed over in one turn of the event loop: each begins work, and headers may be slow to read."""
 
 _ACK = Struct(">BHIHHQBB")
 """A whole frame (AMQP 0-9-1, 1.8.3.13): type, channel, size; class 60, method 80, delivery tag, multiple; the end."""
@@ -29,65 +42,210 @@ _log = structlog.get_logger()
 
 
 class WholeFrames(FrameReceiver):
-    """Takes a frame out of the buffer in one step where all of it has arrived. The library reads in three."""
+    """Hands usual deliveries to their consumers, and every other frame to the library.
+
+    The library passes each frame of a delivery through a queue and two tasks, and reads each in three steps.
+    """
+
+    connection: "DirectConnection | None" = None
 
     async def get_frame(self) -> Any:
-        frame = _whole_frame(self.reader) if self.started else None
-        if frame is None:
+        """The next frame that is for the library.
+
+        Raises:
+            InvalidFrameError: the broker violates the protocol.
+            AMQPConnectionError: the connection was lost.
+        """
+        if not self.started:
             return await super().get_frame()
+        while True:
+            taken, frame = self._take()
+            if frame is not None:
+                return frame
+            if taken == AT_ONCE:
+                await asyncio.sleep(0)
+            else:
+                await self._more()
+
+    def _take(self) -> tuple[int, Any]:
+        """The number of deliveries that were handed over, and the frame after them if it is whole."""
+        stream = cast("Any", self.reader)
+        buffer: bytearray = stream._buffer  # noqa: SLF001 - as readexactly takes from it, without its three coroutines
+        at = taken = 0
+        frame = None
+        while frame is None and taken < AT_ONCE and (end := end_of_frame(buffer, at)):
+            if after := self._deliver(buffer, at, end):
+                if after < 0:
+                    break
+                at, taken = after, taken + 1
+            else:
+                frame, at = self._decoded(bytes(buffer[at:end])), end
+        if at:
+            del buffer[:at]
+            stream._maybe_resume_transport()  # noqa: SLF001 - else a full buffer is never read into again
+        if taken and self.connection is not None:
+            self.connection.heard()
+        return taken, frame
+
+    def _deliver(self, buffer: bytearray, at: int, end: int) -> int:
+        """Where the delivery at ``at`` ends, which was handed over; -1 if it is not whole yet, 0 if it is no such."""
+        if buffer[at + FRAME.size : at + FRAME.size + len(DELIVER)] != DELIVER or buffer[at] != 1:
+            return 0
+        channel = self.connection and self.connection.channels.get(int.from_bytes(buffer[at + 1 : at + 3]))
+        if not isinstance(channel, DirectChannel):
+            return 0
+        if channel.takers and not channel.behind and not channel.is_closed:
+            ends = parts(buffer, at, end)
+            if ends is not None and not ends[1]:
+                return -1
+            if ends and channel.deliver(bytes(buffer[at : ends[1]]), (end - at, ends[0] - at)):
+                return ends[1]
+        channel.behind += 1
+        return 0
+
+    @staticmethod
+    def _decoded(frame: bytes) -> Any:
         try:
             return pamqp.frame.unmarshal(frame)
         except PAMQPException as fault:
-            raise aiormq.exceptions.InvalidFrameError(str(fault)) from fault
+            raise InvalidFrameError(str(fault)) from fault
 
-
-def _whole_frame(reader: asyncio.StreamReader) -> bytes | None:
-    stream = cast("Any", reader)
-    buffer: bytearray = stream._buffer  # noqa: SLF001 - as readexactly takes from it, without its three coroutines
-    if len(buffer) <= _HEAD:
-        return None
-    end = _HEAD + int.from_bytes(buffer[3:_HEAD]) + 1
-    if len(buffer) < end:
-        return None
-    frame = bytes(buffer[:end])
-    del buffer[:end]
-    stream._maybe_resume_transport()  # noqa: SLF001 - else a full buffer is never read into again
-    return frame
+    async def _more(self) -> None:
+        """Wait for bytes."""
+        stream = cast("Any", self.reader)
+        fault = stream.exception()
+        try:
+            if fault is None and not stream._eof:  # noqa: SLF001 - at_eof() also wants an empty buffer
+                await stream._wait_for_data("get_frame")  # noqa: SLF001 - it lets a paused transport read on
+                return
+        except OSError as lost:
+            fault = lost
+        raise AMQPConnectionError(f"Server connection unexpectedly closed: {fault!r}") from fault
 
 
 class DirectChannel(Channel):
-    """Calls a consumer itself. A consumer that is a coroutine gets a task, as the library gives one to each."""
+    """Hands deliveries to the consumers in ``takers`` (by tag) itself: without a task, without a queue between."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.takers: dict[bytes, Take] = {}
+        """Never less: deliveries in transit carry the tag of a consumer that was cancelled."""
+        self.behind = 0
+        """Deliveries that the library has begun to read. The next ones must not overtake them."""
+        self._tags = count(1)
+        self._leaving = False
+
+    async def consume(self, queue: str, take: Take) -> str:
+        """Begin to consume: ``take`` is called for each delivery, in the turn in which it arrives.
+
+        Returns the tag, which is in ``consumers`` for as long as the broker has not cancelled it.
+        """
+        tag = f"direct-{self.number}-{next(self._tags)}"
+        self.takers[tag.encode()] = take
+        await self.basic_consume(queue, cast("Any", take), consumer_tag=tag)
+        return tag
+
+    def deliver(self, data: bytes, ends: tuple[int, int]) -> bool:
+        """Hand over the delivery in ``data``; False if it takes the library to read it."""
+        found = delivery(data, ends, self, self.takers)
+        if found is None:
+            return False
+        _hand_over(*found)
+        return True
 
     async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
-        header = await self._get_frame()
-        if not isinstance(header, ContentHeader):
-            raise ValueError(f"a {type(header).__name__} in place of a content header")  # noqa: TRY004 - as the library
-        message = await self._read_content(frame, header)
-        consumer = self.consumers.get(frame.consumer_tag or "")
-        if consumer is None:
-            return
         try:
-            waiting: Any = consumer(message)
-        except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not end the channel of all
-            _log.error("delivery.not_taken", error=type(fault).__name__)
-            return
-        if waiting is not None:
-            self.create_task(waiting).add_done_callback(self._on_consumer_done)
+            take = self.takers.get((frame.consumer_tag or "").encode())
+            if take is None:
+                await super()._on_deliver_frame(frame)
+                return
+            header = await self._get_frame()
+            if not isinstance(header, ContentHeader):
+                raise ValueError(f"a {type(header).__name__} in place of a content header")  # noqa: TRY004 - as the library
+            _hand_over(take, Delivery.of(await self._read_content(frame, header)))
+        finally:
+            self.behind -= 1
 
-    async def ack(self, message: DeliveredMessage) -> None:
-        """``basic_ack`` that waits only for a full write queue.
+    def ack(self, tag: int) -> None:
+        """Ack the delivery with this tag. It is written with all others of this turn of the event loop.
 
         Raises:
-            ChannelInvalidStateError: the channel is closed: an ack on it would end the connection.
+            ChannelInvalidStateError: the channel is closed or closing: an ack on it would end the connection.
         """
         ending: asyncio.Event = cast("Any", self)._Channel__close_event  # noqa: SLF001 - as the library's own checks
-        if self.is_closed or ending.is_set():
+        if self._leaving or self.is_closed or ending.is_set():
             raise ChannelInvalidStateError(f"{self} closed")
-        frame = _ACK.pack(1, self.number, _ACK.size - _HEAD - 1, 60, 80, message.delivery_tag or 0, 0, 0xCE)
-        await self.write_queue.put(ChannelFrame(frame, should_close=False))
+        frame = _ACK.pack(1, self.number, _ACK.size - AROUND, 60, 80, tag, 0, FRAME_END)
+        cast("WriteQueue", self.write_queue).put_ack(frame)
+
+    async def _on_close(self, exc: ExceptionType | None = None) -> None:
+        self._leaving = True
+        await super()._on_close(exc)
+
+
+def _hand_over(take: Take, taken: Delivery) -> None:
+    try:
+        take(taken)
+    except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not end the channel of all
+        _log.error("delivery.not_taken", error=type(fault).__name__)
+
+
+class WriteQueue(asyncio.Queue[ChannelFrame]):
+    """What a connection writes. The acks are written before the frame that is next, all at once.
+
+    They take no place, so none waits for one. An ack never comes after the frame that closes its channel.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._acks: list[bytes] = []
+
+    def put_ack(self, frame: bytes) -> None:
+        self._acks.append(frame)
+        if self.empty():
+            self.put_nowait(_NOTHING)
+
+    def _get(self) -> ChannelFrame:
+        frame: ChannelFrame = cast("Any", super())._get()  # noqa: SLF001 - made to be overridden
+        if not self._acks:
+            return frame
+        acks, self._acks = self._acks, []
+        return ChannelFrame(b"".join((*acks, frame.payload)), frame.should_close, frame.drain_future)
+
+
+_NOTHING = ChannelFrame(b"", should_close=False)
+"""Wakes the writer."""
+
+
+class DirectConnection(Connection):
+    """Lets its reader find the channels, and loses nothing that waits to be written when it closes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.write_queue = WriteQueue(self.FRAME_BUFFER_SIZE)
+        self._stream: asyncio.StreamWriter | None = None
+
+    def heard(self) -> None:
+        """Note that the broker is alive. It sends no heartbeats between deliveries."""
+        cast("Any", self)._Connection__last_frame_time = self.loop.time()  # noqa: SLF001 - as its reader does
+
+    async def _Connection__reader(self, frames: WholeFrames) -> None:  # noqa: N802 - the library's private name
+        frames.connection = self
+        await cast("Any", super())._Connection__reader(frames)  # noqa: SLF001 - ours is called in its place
+
+    async def _Connection__writer(self, stream: asyncio.StreamWriter) -> None:  # noqa: N802 - the library's private name
+        self._stream = stream
+        await cast("Any", super())._Connection__writer(stream)  # noqa: SLF001 - ours is called in its place
+
+    async def _on_close(self, exc: ExceptionType | None = None) -> None:
+        # The library cancels its writer, which says goodbye at once: acks would be lost, and their messages come again.
+        if self._stream is not None and not self._stream.is_closing():
+            while not self.write_queue.empty():
+                self._stream.write(self.write_queue.get_nowait().payload)
+        await super()._on_close(exc)
 
 
 def install() -> None:
     """Let the library use these from now on."""
     module: Any = aiormq.connection
-    module.FrameReceiver, module.Channel = WholeFrames, DirectChannel
+    module.FrameReceiver, module.Channel, module.Connection = WholeFrames, DirectChannel, DirectConnection

@@ -1,14 +1,12 @@
 """Writes the headers of our messages, and reads the headers of any publisher's messages."""
 
 import math
-import secrets
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from aiormq.abc import DeliveredMessage
-
-from notification_sender.adapters.rabbitmq.frames import Header
+from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked
 
@@ -60,11 +58,9 @@ def letter_headers(letter: DeadLetter) -> Headers:
     return headers
 
 
-def delivered(lane: Lane, message: DeliveredMessage, now: float) -> Envelope:
-    """The envelope of a delivery of RabbitMQ. The message itself is the tag."""
-    header = message.header
-    fault = header.fault if isinstance(header, Header) else ""
-    return envelope(lane, message.body, header.properties.headers, message, now, fault)
+def delivered(lane: Lane, delivery: Delivery, now: float) -> Envelope:
+    """The envelope of a delivery of RabbitMQ. The delivery itself is the tag."""
+    return envelope(lane, delivery.body, delivery.headers, delivery, now, delivery.fault)
 
 
 def envelope(  # noqa: PLR0917 - the parts of a delivery
@@ -74,7 +70,7 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
 
     A replay starts from the beginning: many letters are dead because of their age since ``x-first-seen``.
     """
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     if not headers:
         return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault)
     replays = _count(headers.get(REPLAYED), least=0)

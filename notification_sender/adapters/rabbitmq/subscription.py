@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPChannelError
 from aiormq import Channel
-from aiormq.abc import DeliveredMessage
 
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
+from notification_sender.adapters.rabbitmq.deliveries import Delivery, Take
 from notification_sender.adapters.rabbitmq.fast_path import DirectChannel
 from notification_sender.model.errors import Unready
 from notification_sender.ports.clock import Clock
@@ -41,14 +40,12 @@ class Subscription:
         self._declare = declare
         self._clock = clock
         self._timeout = timeout
-        self._channel: Channel | None = None
+        self._channel: DirectChannel | None = None
         self._tag: str | None = None
         self._former: set[str] = set()
         """Consumers that were replaced and may not be cancelled yet: the broker was slow."""
         self._prefetch = 0
-        self._take: Callable[[DeliveredMessage], None] | None = None
-        self._consumer: Any = self._receive
-        """Not a coroutine: ``DirectChannel`` calls it."""
+        self._take: Take | None = None
         self._unsettled = 0
         self._last_heard_at = clock.monotonic()
         self._turn = asyncio.Lock()
@@ -64,11 +61,11 @@ class Subscription:
         forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet
         return self.wanted and (forgotten or not self.alive)
 
-    def want(self, prefetch: int, take: Callable[[DeliveredMessage], None]) -> None:
+    def want(self, prefetch: int, take: Take) -> None:
         """Request the consumer: it counts as ``lost`` until it is renewed."""
         self._prefetch, self._take, self.wanted = prefetch, take, True
 
-    async def start(self, prefetch: int, take: Callable[[DeliveredMessage], None]) -> None:
+    async def start(self, prefetch: int, take: Take) -> None:
         """Subscribe. If subscribed already, change the ``prefetch`` without a gap in consumption.
 
         Raises:
@@ -82,7 +79,7 @@ class Subscription:
                 return
             # A quorum queue fixes the prefetch when a consumer starts, so a new consumer replaces the old one.
             await channel.basic_qos(prefetch_count=prefetch)
-            self._tag = await self._consume(channel)
+            self._tag = await channel.consume(self._queue, self._receive)
             self._former.add(tag)
             await self._cancel_former(channel)
 
@@ -120,35 +117,29 @@ class Subscription:
     async def settle(self, tag: object, *, done: bool) -> None:
         """Ack, or requeue. A late settle is no error: the broker delivers again, and the ledger knows the message."""
         self._unsettled -= 1
-        message = cast("DeliveredMessage", tag)
-        channel = cast("DirectChannel", message.channel)
-        # wait=False: waiting for the socket would add a turn of the event loop to every message.
-        step = channel.ack(message) if done else channel.basic_nack(message.delivery_tag or 0, requeue=True, wait=False)
+        delivery = cast("Delivery", tag)
+        channel = cast("DirectChannel", delivery.channel)
         try:
-            # This waits only for a full write queue, which is never emptied when the connection dies. A time limit on
-            # every settle would cost a third of a message's CPU, so only this case has one.
-            async with within(self._timeout) if channel.write_queue.full() else nullcontext():
-                await step
+            if done:
+                channel.ack(delivery.delivery_tag)
+                return
+            # This waits only for a full write queue, which is never emptied when the connection dies.
+            async with within(self._timeout):
+                # wait=False: waiting for the socket would add a turn of the event loop to every message.
+                await channel.basic_nack(delivery.delivery_tag, requeue=True, wait=False)
         except (Unready, *CONNECTION_EXCEPTIONS) as fault:
             _log.debug("ack.late", queue=self._queue, error=repr(fault))
 
     async def _subscribe(self) -> None:
         if self._channel is None or self._channel.is_closed:
-            self._channel = await self._link.channel()
+            self._channel = cast("DirectChannel", await self._link.channel())
             self._former.clear()
         channel = self._channel
         await channel.basic_qos(prefetch_count=self._prefetch)
         # An operator may have deleted the queue, and with it its binding to the delay ladder.
         await self._declare(channel)
-        self._tag = await self._consume(channel)
+        self._tag = await channel.consume(self._queue, self._receive)
         self._last_heard_at = self._clock.monotonic()
-
-    async def _consume(self, channel: Channel) -> str:
-        """Begin to consume; returns the consumer's tag."""
-        tag = (await channel.basic_consume(self._queue, self._consumer)).consumer_tag or ""
-        if tag in channel.consumers:  # the broker may have cancelled it already
-            channel.consumers[tag] = self._consumer  # without the library's coroutine around it
-        return tag
 
     async def _unsubscribe(self) -> None:
         if self.alive and self._channel is not None and self._tag is not None:
@@ -159,15 +150,13 @@ class Subscription:
     async def _cancel_former(self, channel: Channel) -> None:
         for tag in [*self._former]:
             await channel.basic_cancel(tag)
-            # Deliveries that are in transit carry the old consumer tag, and would otherwise be dropped.
-            channel.consumers[tag] = self._consumer
             self._former.discard(tag)
 
-    def _receive(self, message: DeliveredMessage) -> None:
+    def _receive(self, delivery: Delivery) -> None:
         self._last_heard_at = self._clock.monotonic()
         self._unsettled += 1
         if self._take is not None:
-            self._take(message)
+            self._take(delivery)
 
 
 def _why_closed(channel: Channel) -> BaseException | None:

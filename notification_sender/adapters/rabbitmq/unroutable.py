@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aio_pika.exceptions import PublishError
-from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
+from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.headers import delivered
 from notification_sender.adapters.rabbitmq.subscription import Subscription
 from notification_sender.fleet.background import LogOnChange, run_forever
@@ -51,7 +51,7 @@ class Unroutable:
         self.subscription = subscription
         self._bury = bury
         self._clock = clock
-        self._waiting: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._burying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,11 +68,11 @@ class Unroutable:
 
     async def _bury_for_ever(self) -> None:
         while True:
-            message = await self._waiting.get()
+            delivery = await self._waiting.get()
             # A message of a lost connection is delivered again: burying it now would leave two letters.
-            if _key(message) != PROBE_KEY and not message.channel.is_closed:
-                await self._bury_until_taken(letter_of(message, self._clock.now()))
-            await self.subscription.settle(message, done=True)
+            if delivery.routing_key != PROBE_KEY and not delivery.channel.is_closed:
+                await self._bury_until_taken(letter_of(delivery, self._clock.now()))
+            await self.subscription.settle(delivery, done=True)
 
     async def _bury_until_taken(self, letter: DeadLetter) -> None:
         kept = LogOnChange(_log.warning, "unroutable.kept")
@@ -87,13 +87,9 @@ class Unroutable:
                 return
 
 
-def letter_of(message: DeliveredMessage, now: float) -> DeadLetter:
+def letter_of(delivery: Delivery, now: float) -> DeadLetter:
     """The dead letter of an unroutable message. Moved back, it is a replay like any other."""
-    taken = delivered(Lane.UNITS, message, now)
-    lane = ".".join(_key(message).split(".")[RUNGS:])
+    taken = delivered(Lane.UNITS, delivery, now)
+    lane = ".".join(delivery.routing_key.split(".")[RUNGS:])
     detail = f"the message was due, and no queue is bound for {lane!r}"
     return DeadLetter(taken.body, "unroutable", detail, "delay", taken.state)
-
-
-def _key(message: DeliveredMessage) -> str:
-    return str(getattr(message.delivery, "routing_key", ""))

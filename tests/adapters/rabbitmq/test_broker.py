@@ -6,13 +6,13 @@ from typing import Any, Protocol, cast
 
 import aio_pika
 import pytest
-from aiormq.abc import DeliveredMessage
 from structlog.testing import capture_logs
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.connection import within
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
+from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
@@ -207,8 +207,8 @@ async def test_what_the_broker_gives_up_on_is_a_dead_letter(
 ) -> None:
     taken = await taking(broker)
     await broker.publish(b"hopeless")
-    message = cast("DeliveredMessage", (await next_of(taken)).tag)
-    await message.channel.basic_reject(message.delivery_tag or 0, requeue=False)
+    delivery = cast("Delivery", (await next_of(taken)).tag)
+    await delivery.channel.basic_reject(delivery.delivery_tag, requeue=False)
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
         dead = await channel.declare_queue(Topology(topology_prefix).dead, passive=True)
         letters: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()

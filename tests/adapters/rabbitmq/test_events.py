@@ -22,7 +22,7 @@ from tests.patience import patience, patient
 from tests.services.rabbitmq import RabbitMQ as Node
 
 
-@pytest.mark.parametrize("size", [1, 100, 250])
+@pytest.mark.parametrize("size", [0, 1, 100, 101, 250])
 def test_the_frames_are_those_of_the_protocol(size: int) -> None:
     body = bytes(range(256))[:size]
     properties = Basic.Properties(content_type="application/cloudevents+json", delivery_mode=2)

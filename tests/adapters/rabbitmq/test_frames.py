@@ -3,9 +3,7 @@
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from struct import pack
-from typing import Any
 
 import pytest
 from aiormq.connection import FrameReceiver
@@ -21,32 +19,11 @@ from notification_sender.adapters.rabbitmq import connection as amqp  # noqa: F4
 from notification_sender.adapters.rabbitmq.frames import MAX_DEPTH, MAX_VALUES, Header, unmarshal
 from notification_sender.adapters.rabbitmq.headers import envelope
 from notification_sender.ports.broker import Lane
+from tests.adapters.rabbitmq.publishers import PROPERTIES, mutated
 from tests.faults.raw import long, properties, short, table
 
 NOW = 1_772_785_560.0
 NO_UTF8 = b"\xff\x80"
-NAMES = st.sampled_from(["x-attempt", "x-first-seen", "x-due", "x-reason"]) | st.text(max_size=20)
-NAMES_IN_TIME = NAMES.filter(lambda it: len(it.encode()) < 128)
-TIMES = st.integers(0, 2**32 - 1).map(lambda it: datetime.fromtimestamp(it, UTC))
-# The library writes and reads these alike; of the rest it makes something else, or an error.
-VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(
-        *(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(), TIMES),
-        *(st.binary().map(bytearray), st.floats(allow_nan=False, width=32)),
-        st.integers(0, 2**31 - 1).map(lambda it: Decimal(it).scaleb(-2)),
-    ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES_IN_TIME, inner, max_size=3),
-    max_leaves=8,
-)
-TEXTS = st.text(min_size=1, max_size=40).filter(lambda it: len(it.encode()) < 256)
-PROPERTIES = st.builds(
-    Basic.Properties,
-    headers=st.dictionaries(NAMES_IN_TIME, VALUES, min_size=1, max_size=5),
-    timestamp=st.none() | TIMES,
-    delivery_mode=st.sampled_from([1, 2]),
-    priority=st.none() | st.integers(0, 255),
-    **{name: st.none() | TEXTS for name in ("content_type", "content_encoding", "message_id", "expiration", "app_id")},
-)
 
 
 def frame(beside: bytes, size: int = 3) -> bytes:
@@ -69,16 +46,6 @@ def test_what_the_library_can_write_is_read_as_it_was(written: Basic.Properties)
     assert isinstance(header, Header)
     assert header.fault == ""
     assert dict(header.properties) == dict(written)
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """Properties, some of whose bytes are others, are missing, or stand there twice."""
-    beside = bytearray(draw(PROPERTIES).marshal())
-    for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, len(beside)))
-        beside[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=4))
-    return bytes(beside)
 
 
 @given(mutated() | st.binary(max_size=300))

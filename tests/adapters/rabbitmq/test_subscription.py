@@ -29,13 +29,13 @@ class Channel:
     async def basic_qos(self, *, prefetch_count: int) -> None:
         assert prefetch_count
 
-    async def basic_consume(self, _queue: str, take: Any) -> Any:
+    async def consume(self, _queue: str, take: Any) -> str:
         self.made += 1
         tag = f"tag-{self.made}"
         self.consuming.append(tag)
         if not self.cancels:
             self.consumers[tag] = take
-        return SimpleNamespace(consumer_tag=tag)
+        return tag
 
     async def basic_cancel(self, tag: str) -> None:
         if self.slow:

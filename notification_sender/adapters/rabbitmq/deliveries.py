@@ -1,0 +1,198 @@
+"""Reads a usual delivery out of the bytes of a connection at once: its method, its header and its body.
+
+Anything unusual is left to the library, which reads frame by frame: a body in several frames, frames of another channel
+between, a broker that breaks the protocol.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct, error
+from typing import Any
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.commands import Basic
+
+from notification_sender.adapters.rabbitmq.frames import MAX_VALUES, Header, header
+
+FRAME = Struct(">BHI")
+"""Stands before the payload of a frame (AMQP 0-9-1, 2.3.5): its type, channel and size. One byte ends the frame."""
+
+FRAME_END = 0xCE
+
+AROUND = FRAME.size + 1
+"""Bytes of a frame around its payload."""
+
+DELIVER = b"\x00\x3c\x00\x3c"
+"""Class 60, method 60."""
+
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_CONTENT = Struct(">HHQH")
+"""The begin of a content header: class, weight, size of the body, flags of the properties."""
+
+_TAG = Struct(">Q")
+_SIZE = Struct(">I")
+_MAX_BODY = 128 * 1024
+"""Bytes of a body: a larger one comes in several frames, as RabbitMQ agrees on frames of 128 KiB."""
+
+_MAX_TABLE = 3 * MAX_VALUES
+"""Bytes of a table that cannot hold too many values: each has a name, a type and a byte at least."""
+
+_STRING, _BOOLEAN = b"St"
+_NUMBERS = {
+    ord(kind): Struct(f">{form}")
+    for kind, form in {"b": "b", "B": "B", "s": "h", "u": "H", "I": "i", "i": "I", "l": "q", "L": "q"}.items()
+}
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One delivery of one message."""
+
+    channel: AbstractChannel
+    delivery_tag: int
+    routing_key: str
+    headers: Mapping[str, Any] | None
+    body: bytes
+    fault: str = ""
+    """Why the properties cannot be read; then there are no headers."""
+
+    @classmethod
+    def of(cls, message: DeliveredMessage) -> "Delivery":
+        """The same from a delivery that the library has read."""
+        read = message.header
+        fault = read.fault if isinstance(read, Header) else ""
+        key = message.routing_key or ""
+        return cls(message.channel, message.delivery_tag or 0, key, read.properties.headers, message.body, fault)
+
+
+Take = Callable[[Delivery], None]
+
+
+def end_of_frame(data: bytes | bytearray, at: int) -> int:
+    """Where the frame that starts at ``at`` ends; 0 if not all of it is in ``data``."""
+    if len(data) < at + AROUND:
+        return 0
+    end = at + AROUND + int.from_bytes(data[at + 3 : at + 7])
+    return end if len(data) >= end else 0
+
+
+def parts(data: bytearray, at: int, first_end: int) -> tuple[int, int] | None:
+    """Where the header and the body of the delivery at ``at`` end, whose method ends at ``first_end``.
+
+    An end is 0 where more bytes are needed. None: it is not a usual delivery. The last byte of no frame is read.
+    """
+    end = end_of_frame(data, first_end)
+    if not end:
+        return (0, 0) if _continues(data, at, first_end, _HEADER) else None
+    if not _continues(data, at, first_end, _HEADER) or end - first_end < AROUND + _CONTENT.size:
+        return None
+    size = _CONTENT.unpack_from(data, first_end + FRAME.size)[2]
+    if not size:
+        return end, end
+    if size > _MAX_BODY or not _continues(data, at, end, _BODY):
+        return None
+    if len(data) >= end + FRAME.size and _SIZE.unpack_from(data, end + 3)[0] != size:
+        return None
+    return end, end_of_frame(data, end)
+
+
+def _continues(data: bytearray, at: int, start: int, kind: int) -> bool:
+    """Whether a frame of this ``kind`` starts at ``start``, of the channel of the frame at ``at``, or nothing yet."""
+    return len(data) < start + 3 or (data[start] == kind and data[start + 1 : start + 3] == data[at + 1 : at + 3])
+
+
+def delivery(
+    data: bytes, ends: tuple[int, int], channel: AbstractChannel, takers: Mapping[bytes, Take]
+) -> tuple[Take, Delivery] | None:
+    """The delivery in ``data`` and who takes it. ``ends``: of the frames of its method and its header.
+
+    None: nobody of ``takers`` has its consumer tag, or it is not what it seems.
+    """
+    method_end, header_end = ends
+    if not data[method_end - 1] == data[header_end - 1] == data[-1] == FRAME_END:
+        return None
+    start = FRAME.size + len(DELIVER) + 1
+    try:
+        number = start + data[start - 1]
+        exchange = number + _TAG.size + 1
+        key = exchange + 1 + data[exchange] + 1
+        if key + data[key - 1] != method_end - 1 or (take := takers.get(data[start:number])) is None:
+            return None
+    except IndexError:
+        return None
+    headers, fault = _headers(data, method_end + FRAME.size, header_end - 1)
+    body = data[header_end + FRAME.size : -1] if header_end < len(data) else b""
+    routing_key = str(data[key : method_end - 1], "utf-8", "replace")
+    return take, Delivery(channel, _TAG.unpack_from(data, number)[0], routing_key, headers, body, fault)
+
+
+def _headers(data: bytes, start: int, end: int) -> tuple[Mapping[str, Any] | None, str]:
+    """The headers among the properties in ``data[start:end]``, and why they cannot be read if so."""
+    try:
+        return usual_headers(data, start, end), ""
+    except (ValueError, IndexError, error):
+        read = header(data[start:end])
+        return read.properties.headers, read.fault
+
+
+def usual_headers(data: bytes, start: int, end: int) -> dict[str, Any] | None:
+    """The headers among the properties in ``data[start:end]``, from texts, numbers and booleans alone.
+
+    Raises:
+        ValueError, IndexError, struct.error: it takes ``frames.header`` to read them, or to say why nobody can.
+    """
+    before, table, after = _layout(_CONTENT.unpack_from(data, start)[3])
+    at, headers = start + _CONTENT.size, None
+    for width in before:
+        at += width or 1 + data[at]
+    if table:
+        headers, at = _table(data, at)
+    for width in after:
+        at += width or 1 + data[at]
+    if at > end:
+        raise ValueError("they end too early")
+    return headers
+
+
+def _table(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+    """The table that starts at ``at``, and where it ends."""
+    (size,) = _SIZE.unpack_from(data, at)
+    if size > _MAX_TABLE:
+        raise ValueError("it may hold too many values")
+    at += _SIZE.size
+    end = at + size
+    table: dict[str, Any] = {}
+    while at < end:
+        name_end = at + 1 + data[at]
+        name, kind, value_at = str(data[at + 1 : name_end], "utf-8", "replace"), data[name_end], name_end + 1
+        if kind == _STRING:
+            at = value_at + 4 + _SIZE.unpack_from(data, value_at)[0]
+            table[name] = str(data[value_at + 4 : at], "utf-8")
+        elif kind == _BOOLEAN:
+            table[name], at = data[value_at] != 0, value_at + 1
+        else:
+            form = _NUMBERS[kind] if kind in _NUMBERS else _unusual(kind)
+            (table[name],), at = form.unpack_from(data, value_at), value_at + form.size
+    if at != end:
+        raise ValueError("it ends within a value")
+    return table, at
+
+
+def _unusual(kind: int) -> Struct:
+    raise ValueError(f"a value of type {kind}")
+
+
+@lru_cache(maxsize=64)
+def _layout(flags: int) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
+    """Widths of the properties before the headers, whether there are headers, and widths after them; 0: a text."""
+    there = [name for name, flag in Basic.Properties.flags.items() if flags & flag]
+    widths = {"shortstr": 0, "octet": 1, "timestamp": 8}
+    table = "headers" in there
+    place = there.index("headers") if table else len(there)
+    before, after = there[:place], there[place + table :]
+    return (
+        tuple(widths[Basic.Properties.amqp_type(it)] for it in before),
+        table,
+        tuple(widths[Basic.Properties.amqp_type(it)] for it in after),
+    )
