@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from struct import pack
+from types import SimpleNamespace
 from typing import Any
 
 import aiormq.connection
@@ -217,6 +218,17 @@ async def test_acks_of_one_turn_are_one_write_before_what_is_next() -> None:
         assert second == b"close"
 
 
+async def test_a_connection_that_closes_writes_first_what_is_queued() -> None:
+    async with wire() as one:
+        written: list[bytes] = []
+        one.connection._stream = SimpleNamespace(is_closing=lambda: False, write=written.append)
+        one.channels[0].ack(7)
+        one.connection.write_queue.put_nowait(ChannelFrame(b"next", should_close=False))
+        await one.connection.close()
+        assert [len(it) for it in written] == [21, len(b"next")]
+        assert written[-1] == b"next"
+
+
 async def test_an_ack_waits_for_no_place() -> None:
     queue = WriteQueue(1)
     queue.put_nowait(ChannelFrame(b"next", should_close=False))
@@ -289,24 +301,6 @@ async def test_an_ack_settles_its_delivery_and_no_other(channel: DirectChannel) 
     channel.ack(again.delivery_tag)
     await channel.basic_recover(requeue=True)
     assert (await channel.queue_declare(queue, passive=True)).message_count == 0
-
-
-async def test_acks_are_written_before_their_connection_closes(rabbitmq: RabbitMQ, channel: DirectChannel) -> None:
-    queue = (await channel.queue_declare("", auto_delete=False)).queue or ""
-    link = BrokerConnection(url=rabbitmq.url, purpose="test", clock=SystemClock())
-    await link.open()
-    seen: asyncio.Queue[Delivery] = asyncio.Queue()
-    consumer: Any = await link.channel()
-    await consumer.consume(queue, seen.put_nowait)
-    for body in (b"one", b"two"):
-        await channel.basic_publish(body, routing_key=queue)
-    for delivery in [await seen.get(), await seen.get()]:
-        consumer.ack(delivery.delivery_tag)
-    await link.close()
-    await channel.basic_publish(b"three", routing_key=queue)
-    await channel.consume(queue, seen.put_nowait)
-    assert (await seen.get()).body == b"three"
-    await channel.queue_delete(queue)
 
 
 async def test_an_ack_on_a_channel_that_the_broker_closed_is_an_error_and_no_frame(channel: DirectChannel) -> None:
