@@ -71,8 +71,17 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) services ## ratios against a floor measured in the same run
-	$(BIN)/python -m bench
+bench: $(READY) services ## ratios against a floor measured in the same run: PEERS=1 beside FastStream, taskiq, Dramatiq and Celery
+	$(BIN)/python -m bench$(if $(PEERS),.peers)
+
+ifdef PEERS
+bench: $(VENV)-peers/.ready
+endif
+
+$(VENV)-peers/.ready: requirements/peers.lock
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
+	@touch $@
 
 incident: $(READY) services ## the incident of 6 March 2026 replayed: the design of that day and ours
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/incident.lock
@@ -93,6 +102,7 @@ lock: ## versions and hashes of everything, from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group build -c requirements/development.lock -o requirements/build.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group incident -c requirements/development.lock -o requirements/incident.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group site -c requirements/development.lock -o requirements/site.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group peers -o requirements/peers.lock
 
 clean:
 	rm -rf .venv* build dist .pytest_cache .mypy_cache .ruff_cache
