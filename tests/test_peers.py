@@ -29,15 +29,17 @@ def locked(name: str) -> dict[str, int]:
 @each
 def test_a_driver_is_started_in_its_own_environment_with_all_it_has_to_know(driver: Driver) -> None:
     command = runner(driver, "amqp://broker/", 2658, 200, 16).command("http://receiver/hooks")
-    told, (python, module_option, *words) = command[1:5], command[5:]
+    told, (python, module_option, *words) = command[1:7], command[7:]
     assert command[0] == "/usr/bin/env"
     assert told == [
         "PEERS_AMQP_URL=amqp://broker/",
         "PEERS_BYTES=2658",
         "PEERS_IN_FLIGHT=200",
+        "PEERS_THREADS=16",
+        f"PEERS_CLIENT={driver.client}",
         "PEERS_TARGET=http://receiver/hooks",
     ]
-    assert (python, module_option, words[0]) == (PYTHON, "-m", driver.name.lower())
+    assert (python, module_option, words[0]) == (PYTHON, "-m", driver.name.partition(",")[0].lower())
     assert any(word.partition(":")[0] == driver.module for word in words)
 
 
@@ -53,7 +55,8 @@ def test_a_driver_takes_a_job_and_publishes_the_backlog_as_a_program(driver: Dri
 
 def test_threads_are_told_to_those_that_have_them() -> None:
     with_threads = {it.name for it in DRIVERS if it.worker(16) != it.worker(200)}
-    assert with_threads == {"Dramatiq", "Celery"}
+    assert with_threads == {it.name for it in DRIVERS if it.client}
+    assert {it.client for it in DRIVERS} == {"", "requests", "urllib3"}
 
 
 def test_every_package_of_the_peers_is_locked_with_hashes_and_none_is_in_our_locks() -> None:

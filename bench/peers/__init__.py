@@ -14,11 +14,15 @@ all            One worker process on the core that the floor and the full job ha
                orjson and uvloop are installed: its command line takes them by itself.
 `taskiq`       `taskiq-aio-pika` with ``qos`` 200, its default quorum queue, 200 tasks at a time, acked when executed,
                ``--no-parse``, orjson as serializer, the same aiohttp session. Its command line takes uvloop by itself.
-`Dramatiq`     Threads with a `requests` session each, its default middleware and its classic queue: it has no setting
-               for a quorum queue. It prefetches two messages a thread.
-`Celery`       The pool of threads with a `requests` session each, a quorum queue, ``task_acks_late``. No results, no
-               events, no gossip, no mingle, no remote control.
+`Dramatiq`     Threads, its default middleware and its classic queue: it has no setting for a quorum queue. It
+               prefetches two messages a thread.
+`Celery`       The pool of threads, a quorum queue, ``task_acks_late``, four messages prefetched a thread (its default).
+               No results, no events, no gossip, no mingle, no remote control. The pool of threads costs least of its
+               pools here: processes share the one core, and a greenlet pays for what gevent replaces.
 =============  ======================================================================================================
+
+Threads post by `requests`, one session each, as most users do it; a second row has `urllib3`, which is what `requests`
+is made of and costs half.
 
 Threads are ``drivers.FEW`` where the receiver answers at once and ``drivers.MANY`` where it takes its time: more cost
 more while nobody waits, fewer cannot keep 200 requests in flight. A user has to choose one number, the peers get both.

@@ -44,7 +44,7 @@ class Contest:
             for on, contestant in self._contestants(threads):
                 done = await self._run(on, contestant, self._messages, delay)
                 measured.setdefault(contestant.name, []).append(figures(done, IN_FLIGHT))
-                print(f"  round {place}: {report.line(contestant.name, measured[contestant.name][-1])}", flush=True)
+                print(f"  round {place} {report.line(contestant.name, measured[contestant.name][-1])}", flush=True)
         print(table({name: typical(all_of) for name, all_of in measured.items()}))
         print(report.receiver([it for all_of in measured.values() for it in all_of]))
 

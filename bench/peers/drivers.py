@@ -28,6 +28,8 @@ class Driver:
     name: str
     module: str
     worker: Command
+    client: str = ""
+    """By which a thread posts."""
 
 
 def _faststream(_threads: int) -> list[str]:
@@ -51,14 +53,22 @@ def _celery(threads: int) -> list[str]:
 DRIVERS = (
     Driver("FastStream", "bench.peers.on_faststream", _faststream),
     Driver("taskiq", "bench.peers.on_taskiq", _taskiq),
-    Driver("Dramatiq", "bench.peers.on_dramatiq", _dramatiq),
-    Driver("Celery", "bench.peers.on_celery", _celery),
+    Driver("Dramatiq, requests", "bench.peers.on_dramatiq", _dramatiq, "requests"),
+    Driver("Dramatiq, urllib3", "bench.peers.on_dramatiq", _dramatiq, "urllib3"),
+    Driver("Celery, requests", "bench.peers.on_celery", _celery, "requests"),
+    Driver("Celery, urllib3", "bench.peers.on_celery", _celery, "urllib3"),
 )
 
 
 def runner(driver: Driver, amqp_url: str, size: int, in_flight: int, threads: int) -> Runner:
     """A worker that posts ``size`` bytes a message, at most ``in_flight`` at a time."""
-    told = [f"PEERS_AMQP_URL={amqp_url}", f"PEERS_BYTES={size}", f"PEERS_IN_FLIGHT={in_flight}"]
+    told = [
+        f"PEERS_AMQP_URL={amqp_url}",
+        f"PEERS_BYTES={size}",
+        f"PEERS_IN_FLIGHT={in_flight}",
+        f"PEERS_THREADS={threads}",
+        f"PEERS_CLIENT={driver.client}",
+    ]
     command = [PYTHON, "-m", *driver.worker(threads)]
     # env becomes the worker: there is no process between it and who measures it.
     return Runner(driver.name, driver.module, lambda url: ["/usr/bin/env", *told, f"PEERS_TARGET={url}", *command])

@@ -12,6 +12,8 @@ AMQP_URL = os.environ["PEERS_AMQP_URL"]
 TARGET = os.environ.get("PEERS_TARGET", "")
 BODY = b"x" * int(os.environ.get("PEERS_BYTES", "0"))
 IN_FLIGHT = int(os.environ.get("PEERS_IN_FLIGHT", "1"))
+THREADS = int(os.environ.get("PEERS_THREADS", "1"))
+CLIENT = os.environ.get("PEERS_CLIENT", "requests")
 
 AT_ONCE = 500
 """Publishes that wait for their confirms together, where a client can do that."""

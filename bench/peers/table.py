@@ -6,7 +6,7 @@ from bench.figures import Figures
 
 FLOOR, FULL = "floor", "full job"
 HEAD = (
-    f"{'':<14}{'msg/s':>8}{'to floor':>10}{'to ours':>9}{'CPU µs/msg':>13}{'to floor':>10}{'to ours':>9}"
+    f"{'':<20}{'msg/s':>8}{'to floor':>10}{'to ours':>9}{'CPU µs/msg':>13}{'to floor':>10}{'to ours':>9}"
     f"{'core':>7}{'peak RSS':>11}"
 )
 
@@ -19,4 +19,4 @@ def table(all_of: Mapping[str, Figures]) -> str:
 def _row(name: str, it: Figures, floor: Figures, full: Figures) -> str:
     rates = f"{it.rate:>8,.0f}{it.rate / floor.rate:>10.2f}{it.rate / full.rate:>9.2f}"
     costs = f"{it.cpu:>13,.0f}{it.cpu / floor.cpu:>10.2f}{it.cpu / full.cpu:>9.2f}"
-    return f"{name:<14}{rates}{costs}{it.worker_share:>7.0%}{it.peak_rss:>7,.0f} MiB"
+    return f"{name:<20}{rates}{costs}{it.worker_share:>7.0%}{it.peak_rss:>7,.0f} MiB"
