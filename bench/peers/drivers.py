@@ -14,7 +14,7 @@ from bench.stage import Stage, without_ours
 
 PYTHON = ".venv-peers/bin/python"
 
-FEW, MANY = 16, 200
+FEW, MANY = 32, 200
 """Threads where the receiver answers at once, and where it takes its time."""
 
 Command = Callable[[int], Sequence[str]]
