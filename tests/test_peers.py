@@ -17,6 +17,7 @@ from bench.peers.table import FLOOR, FULL, table
 ROOT = Path(__file__).parents[1]
 REQUIREMENT = re.compile(r"^([a-z][\w.-]*)==.*?(?=^[a-z]|\Z)", re.MULTILINE | re.DOTALL)
 PACKAGES = {"faststream", "taskiq", "taskiq-aio-pika", "dramatiq", "celery"}
+RECEIVER = "http://receiver/hooks"
 each = pytest.mark.parametrize("driver", DRIVERS, ids=lambda it: it.name)
 
 
@@ -28,16 +29,19 @@ def locked(name: str) -> dict[str, int]:
 
 @each
 def test_a_driver_is_started_in_its_own_environment_with_all_it_has_to_know(driver: Driver) -> None:
-    command = runner(driver, "amqp://broker/", 2658, 200, 16).command("http://receiver/hooks")
-    told, (python, module_option, *words) = command[1:7], command[7:]
+    command = runner(driver, "queue-7", amqp_url="amqp://broker/", size=2658, in_flight=200, threads=16).command(
+        RECEIVER
+    )
+    told, (python, module_option, *words) = command[1:8], command[8:]
     assert command[0] == "/usr/bin/env"
     assert told == [
         "PEERS_AMQP_URL=amqp://broker/",
+        "PEERS_QUEUE=queue-7",
         "PEERS_BYTES=2658",
         "PEERS_IN_FLIGHT=200",
         "PEERS_THREADS=16",
         f"PEERS_CLIENT={driver.client}",
-        "PEERS_TARGET=http://receiver/hooks",
+        f"PEERS_TARGET={RECEIVER}",
     ]
     assert (python, module_option, words[0]) == (PYTHON, "-m", driver.name.partition(",")[0].lower())
     assert any(word.partition(":")[0] == driver.module for word in words)

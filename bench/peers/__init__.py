@@ -25,6 +25,6 @@ Threads post by `requests`, one session each, as most users do it. A second row 
 on: what `requests` adds is more than half of what a message costs there.
 
 Threads are ``drivers.FEW`` where the receiver answers at once and ``drivers.MANY`` where it takes its time: fewer
-cannot keep 200 requests in flight, more cost up to a tenth more while nobody waits. A user has to choose one number, the
-peers get both.
+cannot keep 200 requests in flight, more cost up to a tenth more while nobody waits. A user has to choose one number,
+these get both.
 """

@@ -26,7 +26,6 @@ class Contest:
 
     def __init__(self, stage: Stage, messages: int, drivers: Iterable[Driver]) -> None:
         self._stage = stage
-        self._with_peers = replace(stage, publisher=cast("Publisher", PeerPublisher(stage)))
         self._messages = messages
         self._drivers = tuple(drivers)
         self._full = Runner(FULL, UNITS, lambda _: [WORKER, "run"])
@@ -41,19 +40,29 @@ class Contest:
         """Everybody by turns: what the machine does besides meets all. The medians are printed."""
         measured: dict[str, list[Figures]] = {}
         for place in range(1, number + 1):
-            for on, contestant in self._contestants(threads):
+            for on, contestant in await self._contestants(threads):
                 done = await self._run(on, contestant, self._messages, delay)
                 measured.setdefault(contestant.name, []).append(figures(done, IN_FLIGHT))
                 print(f"  round {place} {report.line(contestant.name, measured[contestant.name][-1])}", flush=True)
         print(table({name: typical(all_of) for name, all_of in measured.items()}))
         print(report.receiver([it for all_of in measured.values() for it in all_of]))
 
-    def _contestants(self, threads: int) -> list[tuple[Stage, Runner]]:
-        amqp_url = self._stage.amqp_url
-        command = [sys.executable, "-m", "bench.floor", amqp_url, FLOOR]
-        floor = Runner(FLOOR_ROW, FLOOR, lambda url: [*command, url, str(self._size), str(IN_FLIGHT)])
-        peers = [runner(driver, amqp_url, self._size, IN_FLIGHT, threads) for driver in self._drivers]
-        return [(self._stage, floor), (self._stage, self._full), *((self._with_peers, peer) for peer in peers)]
+    async def _contestants(self, threads: int) -> list[tuple[Stage, Runner]]:
+        """Everybody, and where. All but the full job get a new queue: what they have sent but not yet acked when they
+        are ended comes back, and the next run would count it.
+        """
+        stage, number = self._stage, len(self.runs)
+        command = [sys.executable, "-m", "bench.floor", stage.amqp_url, f"{FLOOR}.{number}"]
+        await stage.publisher.declare(command[-1])
+        floor = Runner(FLOOR_ROW, command[-1], lambda url: [*command, url, str(self._size), str(IN_FLIGHT)])
+        return [(stage, floor), (stage, self._full), *(self._peer(driver, number, threads) for driver in self._drivers)]
+
+    def _peer(self, driver: Driver, number: int, threads: int) -> tuple[Stage, Runner]:
+        queue = f"{driver.module}-{driver.client}-{number}"
+        publisher = cast("Publisher", PeerPublisher(self._stage, driver))
+        amqp_url, size = self._stage.amqp_url, self._size
+        peer = runner(driver, queue, amqp_url=amqp_url, size=size, in_flight=IN_FLIGHT, threads=threads)
+        return replace(self._stage, publisher=publisher), peer
 
     async def _run(self, on: Stage, runner: Runner, messages: int, delay: float) -> Run:
         done = await run(on, runner, messages, delay)

@@ -60,10 +60,11 @@ DRIVERS = (
 )
 
 
-def runner(driver: Driver, amqp_url: str, size: int, in_flight: int, threads: int) -> Runner:
+def runner(driver: Driver, queue: str, *, amqp_url: str, size: int, in_flight: int, threads: int) -> Runner:
     """A worker that posts ``size`` bytes a message, at most ``in_flight`` at a time."""
     told = [
         f"PEERS_AMQP_URL={amqp_url}",
+        f"PEERS_QUEUE={queue}",
         f"PEERS_BYTES={size}",
         f"PEERS_IN_FLIGHT={in_flight}",
         f"PEERS_THREADS={threads}",
@@ -71,20 +72,21 @@ def runner(driver: Driver, amqp_url: str, size: int, in_flight: int, threads: in
     ]
     command = [PYTHON, "-m", *driver.worker(threads)]
     # env becomes the worker: there is no process between it and who measures it.
-    return Runner(driver.name, driver.module, lambda url: ["/usr/bin/env", *told, f"PEERS_TARGET={url}", *command])
+    return Runner(driver.name, queue, lambda url: ["/usr/bin/env", *told, f"PEERS_TARGET={url}", *command])
 
 
 class PeerPublisher:
     """In place of the publisher of the stage: a peer's messages are in its own format, published by its own client."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, driver: Driver) -> None:
+        self._module = driver.module
         self._file = stage.folder / "backlog.jsonl"
         self._environment = without_ours() | {"PEERS_AMQP_URL": stage.amqp_url}
 
-    async def publish(self, module: str, units: Sequence[Unit]) -> None:
-        """Run the driver ``module`` as a program until everything is published."""
+    async def publish(self, queue: str, units: Sequence[Unit]) -> None:
+        """Run the driver as a program until everything is published: it declares its queue."""
         self._file.write_bytes(b"".join(orjson.dumps([it.webhook_id, orjson.loads(it.body)]) + b"\n" for it in units))
-        await finished([PYTHON, "-m", module, str(self._file)], self._environment)
+        await finished([PYTHON, "-m", self._module, str(self._file)], self._environment | {"PEERS_QUEUE": queue})
 
 
 def missing() -> str | None:

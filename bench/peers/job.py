@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 AMQP_URL = os.environ["PEERS_AMQP_URL"]
+QUEUE = os.environ["PEERS_QUEUE"]
 TARGET = os.environ.get("PEERS_TARGET", "")
 BODY = b"x" * int(os.environ.get("PEERS_BYTES", "0"))
 IN_FLIGHT = int(os.environ.get("PEERS_IN_FLIGHT", "1"))

@@ -4,14 +4,14 @@ from typing import Any
 
 from celery import Celery
 
-from bench.peers.job import AMQP_URL, backlog
+from bench.peers.job import AMQP_URL, QUEUE, backlog
 from bench.peers.thread_post import post
 
 app = Celery("peers", broker=AMQP_URL)
 app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
-    task_default_queue="peers.celery",
+    task_default_queue=QUEUE,
     task_default_queue_type="quorum",
     worker_enable_remote_control=False,
     broker_transport_options={"confirm_publish": True},

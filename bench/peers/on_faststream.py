@@ -10,9 +10,9 @@ from faststream import AckPolicy, FastStream
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 
 from bench.peers.async_post import post, session
-from bench.peers.job import AMQP_URL, AT_ONCE, IN_FLIGHT, backlog, in_parts
+from bench.peers.job import AMQP_URL, AT_ONCE, IN_FLIGHT, QUEUE, backlog, in_parts
 
-QUEUE = RabbitQueue("peers.faststream", queue_type=QueueType.QUORUM)
+queue = RabbitQueue(QUEUE, queue_type=QueueType.QUORUM)
 
 broker = RabbitBroker(AMQP_URL, default_channel=Channel(prefetch_count=IN_FLIGHT), apply_types=False, logger=None)
 sessions: list[aiohttp.ClientSession] = []
@@ -28,17 +28,17 @@ async def lifespan() -> AsyncIterator[None]:
 app = FastStream(broker, lifespan=lifespan)
 
 
-@broker.subscriber(QUEUE, ack_policy=AckPolicy.NACK_ON_ERROR)
+@broker.subscriber(queue, ack_policy=AckPolicy.NACK_ON_ERROR)
 async def deliver(job: dict[str, Any]) -> None:
     await post(sessions[0], job["webhook_id"])
 
 
 async def publish() -> None:
     async with RabbitBroker(AMQP_URL, logger=None) as publisher:
-        await publisher.declare_queue(QUEUE)
+        await publisher.declare_queue(queue)
         for some in in_parts(backlog(), AT_ONCE):
             jobs = [{"webhook_id": webhook_id, "unit": unit} for webhook_id, unit in some]
-            await asyncio.gather(*(publisher.publish(job, QUEUE, persist=True) for job in jobs))
+            await asyncio.gather(*(publisher.publish(job, queue, persist=True) for job in jobs))
 
 
 if __name__ == "__main__":

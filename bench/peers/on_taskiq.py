@@ -8,9 +8,9 @@ from taskiq.serializers import ORJSONSerializer
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from bench.peers.async_post import post, session
-from bench.peers.job import AMQP_URL, AT_ONCE, IN_FLIGHT, backlog, in_parts
+from bench.peers.job import AMQP_URL, AT_ONCE, IN_FLIGHT, QUEUE, backlog, in_parts
 
-broker = AioPikaBroker(AMQP_URL, qos=IN_FLIGHT, task_queues=[Queue(name="peers.taskiq")])
+broker = AioPikaBroker(AMQP_URL, qos=IN_FLIGHT, task_queues=[Queue(name=QUEUE)])
 broker = broker.with_serializer(ORJSONSerializer())
 
 
