@@ -64,11 +64,11 @@ class Contest:
         peer = runner(driver, queue, amqp_url=amqp_url, size=size, in_flight=IN_FLIGHT, threads=threads)
         return replace(self._stage, publisher=publisher), peer
 
-    async def _run(self, on: Stage, runner: Runner, messages: int, delay: float) -> Run:
-        done = await run(on, runner, messages, delay)
+    async def _run(self, on: Stage, contestant: Runner, messages: int, delay: float) -> Run:
+        done = await run(on, contestant, messages, delay)
         self.runs.append(done)
         if done.lost or done.superfluous:
-            raise FailedError(f"{runner.name}: {report.accounts([done])}; the end of its log:\n{done.log_tail}")
+            raise FailedError(f"{contestant.name}: {report.accounts([done])}; the end of its log:\n{done.log_tail}")
         return done
 
 
@@ -92,7 +92,7 @@ async def main(messages: int, rounds: int, drivers: Iterable[Driver]) -> int:
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--messages", type=int, default=6000, metavar="N", help="in each run (default: %(default)s)")
+    parser.add_argument("--messages", type=int, default=3000, metavar="N", help="in each run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of everybody (default: %(default)s)")
     names = [driver.name for driver in DRIVERS]
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="peers (default: all)")
