@@ -17,8 +17,9 @@ all            One worker process on the core that the floor and the full job ha
 `Dramatiq`     Threads, its default middleware and its classic queue: it has no setting for a quorum queue. It
                prefetches two messages a thread.
 `Celery`       The pool of threads, a quorum queue, ``task_acks_late``, four messages prefetched a thread (its default).
-               No results, no events, no gossip, no mingle, no remote control. Of its pools that of threads costs least
-               here: two processes on the one core take 1.8 times its CPU time, and gevent takes twice.
+               No results, no events, no gossip, no mingle, no remote control. Of its pools that of threads did best
+               here: two processes on the one core took 1.8 times its CPU time, and gevent stood nearly still (11
+               messages a second, with the core idle), for a reason that was not looked for.
 =============  ======================================================================================================
 
 Threads post by `requests`, one session each, as most users do it. A second row has `urllib3`, which `requests` is built
