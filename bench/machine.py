@@ -41,12 +41,18 @@ class Reading:
 
 def read(worker: int, receiver: int) -> Reading:
     """By process id."""
-    return Reading(time.monotonic(), cpu_seconds(worker), cpu_seconds(receiver))
+    return Reading(time.monotonic(), family_cpu_seconds(worker), cpu_seconds(receiver))
 
 
 def cpu_seconds(pid: int) -> float:
-    """To a tick, which is 10 ms on Linux; what the process has started counts too, for as long as that runs."""
-    return sum(_ticks(it) for it in family(pid)) / TICKS
+    """Of one process, to a tick, which is 10 ms on Linux."""
+    fields = _said(pid, "stat").rpartition(")")[2].split()
+    return sum(map(int, fields[CPU_FIELDS])) / TICKS
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """What the process has started counts too, for as long as that runs."""
+    return sum(cpu_seconds(it) for it in family(pid))
 
 
 def peak_rss(pid: int) -> float:
@@ -60,11 +66,6 @@ def family(pid: int) -> list[int]:
     """
     children = _said(pid, f"task/{pid}/children").split()
     return [pid, *(it for child in children for it in family(int(child)))]
-
-
-def _ticks(pid: int) -> int:
-    fields = _said(pid, "stat").rpartition(")")[2].split()
-    return sum(map(int, fields[CPU_FIELDS]))
 
 
 def _peak_kib(pid: int) -> int:
