@@ -4,7 +4,7 @@ import asyncio
 import shlex
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import pytest
@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ, WayOut
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
+from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.adapters.rabbitmq.unroutable import Unroutable
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
@@ -211,9 +212,8 @@ async def test_what_came_by_a_connection_that_is_gone_leaves_no_letter_of_its_ow
     unroutable = Unroutable(subscription=subscription, bury=bury, clock=SystemClock())  # type: ignore[arg-type]
     unroutable.start()
     for body, closed in ((b"1", True), (b"2", False)):
-        header = SimpleNamespace(properties=SimpleNamespace(headers={}))
-        delivery, channel = SimpleNamespace(routing_key="0.units"), SimpleNamespace(is_closed=closed)
-        subscription.take(SimpleNamespace(body=body, header=header, delivery=delivery, channel=channel))
+        channel = cast("Any", SimpleNamespace(is_closed=closed))
+        subscription.take(Delivery(channel, 1, "0.units", {}, body))
     async with patience(10):
         assert [await subscription.settled.get() for _ in range(2)] == [b"1", b"2"]
     await unroutable.close()
