@@ -10,6 +10,11 @@ from http import HTTPStatus
 
 import structlog
 
+from notification_sender.model.errors import ConfigurationFault
+
+LISTEN_BACKLOG = 64
+"""Connections that the system queues until the server accepts them."""
+
 MAX_CONNECTIONS = 64
 """Open connections at most. For one more, the server closes the connection that has been idle for longest."""
 
@@ -36,6 +41,23 @@ class Answer:
     kind: str
     body: bytes
     also: str = ""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on the health port; ``port`` 0: any free one.
+
+    Raises:
+        ConfigurationFault: the address is not this machine's, or the port is in use.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
+    except OSError as fault:
+        raise ConfigurationFault(
+            f"NS_HTTP_HOST, NS_HTTP_PORT: cannot listen on {host}:{port} ({fault}); set another address or port"
+        ) from fault
+    listener.setblocking(False)  # noqa: FBT003 - its one argument
+    return listener
 
 
 class HealthPort:

@@ -13,18 +13,15 @@ import concurrent.futures
 import math
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
-import orjson
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-
-from notification_sender.adapters.health_port import Answer, HealthPort
+from notification_sender.adapters.health_answers import METRICS, as_json, route, status_refused
+from notification_sender.adapters.health_port import Answer, HealthPort, listen
+from notification_sender.adapters.process_link import FACTS, ParentConnection, Reply
 from notification_sender.fleet.background import run_forever
-from notification_sender.model.errors import ConfigurationFault
 
 LOOP_TIMEOUT = 2.0
 """Seconds that the worker's loop may take to answer a question of this thread."""
@@ -35,14 +32,13 @@ METRICS_TTL = 1.0
 RECHECK_SECONDS = 0.2
 """Seconds before ``/livez`` checks a stuck loop again: Kubernetes kills the process for its 503."""
 
-LISTEN_BACKLOG = 64
-"""Connections that the system queues until the server accepts them."""
-
 STOP_TIMEOUT = 1.0
 """Seconds that the thread may take to end. A last scrape is not worth waiting for."""
 
+PARENT = "127.0.0.1"
+"""The parent asks from this machine. It decides by itself who else may read the status."""
+
 Result = TypeVar("Result")
-_JSON = "application/json"
 
 
 class Figures(Protocol):
@@ -89,6 +85,7 @@ class Health:
             "/metrics": self._scrape,
             "/status": self._show_status,
         }
+        self._started = False
         self.port = 0
         """The port it listens on; 0 while it does not listen. With ``NS_HTTP_PORT=0`` the system chooses it."""
 
@@ -99,34 +96,44 @@ class Health:
             ConfigurationFault: the address is not this machine's, or the port is in use.
 
         """
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-            listener = socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
-        except OSError as fault:
-            raise ConfigurationFault(
-                f"NS_HTTP_HOST, NS_HTTP_PORT: cannot listen on {host}:{port} ({fault}); set another address or port"
-            ) from fault
-        listener.setblocking(False)  # noqa: FBT003 - its one argument
+        listener = listen(host, port)
         self.port = listener.getsockname()[1]
+        await self._start(listener, HealthPort(listener, self._answer).serve)
+
+    async def start_for_parent(self, connection: socket.socket, facts: Mapping[str, Any], grace: float) -> None:
+        """Answer the parent process in place of a port of our own; stop this process when the parent ends.
+
+        ``facts``: what the parent must know to answer for us. ``grace``: seconds that a stop may take.
+        """
+
+        async def answer(path: str) -> Reply:
+            reply = as_json(facts, well=True) if path == FACTS else await self._answer("GET", path, PARENT)
+            return Reply(reply.status, reply.body)
+
+        await self._start(connection, ParentConnection(connection, answer, grace).serve)
+
+    async def _start(self, opened: socket.socket, serve: Callable[[], Awaitable[None]]) -> None:
         self._work = asyncio.get_running_loop()
         begun = asyncio.Event()
-        threading.Thread(target=asyncio.run, args=(self._serve(listener, begun),), name="health", daemon=True).start()
+        self._started = True
+        target = self._serve(opened, serve, begun)
+        threading.Thread(target=asyncio.run, args=(target,), name="health", daemon=True).start()
         await begun.wait()
 
     async def stop(self) -> None:
         """Stop to listen. May be called when it never started."""
-        if self.port:
-            self.port = 0
+        if self._started:
+            self._started, self.port = False, 0
             self._end()
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT):
                     await self._ended.wait()
 
-    async def _serve(self, listener: socket.socket, begun: asyncio.Event) -> None:
+    async def _serve(self, opened: socket.socket, serve: Callable[[], Awaitable[None]], begun: asyncio.Event) -> None:
         own, end = asyncio.get_running_loop(), asyncio.Event()
         self._end = lambda: own.call_soon_threadsafe(end.set)
-        with listener:
-            serving = run_forever(HealthPort(listener, self._answer).serve, "health")
+        with opened:
+            serving = run_forever(serve, "health")
             self._signal_work(begun)
             await end.wait()
             serving.cancel()
@@ -138,12 +145,7 @@ class Health:
             (self._work or asyncio.get_running_loop()).call_soon_threadsafe(event.set)
 
     async def _answer(self, method: str, path: str, peer: str) -> Answer:
-        answer = self._paths.get(path)
-        if answer is None:
-            return Answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
-        if method not in {"GET", "HEAD"}:
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"", "Allow: GET, HEAD\r\n")
-        return await answer(peer)
+        return await route(self._paths, method, path, peer)
 
     async def _livez(self, _: str) -> Answer:
         if self._stuck() >= self._dead:
@@ -151,7 +153,7 @@ class Health:
             await asyncio.sleep(RECHECK_SECONDS)
         stuck = self._stuck()
         live = stuck < self._dead
-        return _json({"live": live} if live else {"live": False, "stuck_seconds": round(stuck, 1)}, well=live)
+        return as_json({"live": live} if live else {"live": False, "stuck_seconds": round(stuck, 1)}, well=live)
 
     async def _readyz(self, _: str) -> Answer:
         try:
@@ -159,7 +161,7 @@ class Health:
         except TimeoutError:
             parts = {"loop": False}
         ready = all(parts.values())
-        return _json({"ready": ready, **parts}, well=ready)
+        return as_json({"ready": ready, **parts}, well=ready)
 
     async def _scrape(self, _: str) -> Answer:
         loop = asyncio.get_running_loop()
@@ -169,19 +171,16 @@ class Health:
                     # Values that cannot be refreshed stay as they were. The loop's lag is readable all the same.
                     await self._asked(self._metrics.refresh)
                 self._made = (loop.time(), await asyncio.to_thread(self._metrics.expose))
-        return Answer(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self._made[1])
+        return Answer(HTTPStatus.OK, METRICS, self._made[1])
 
     async def _show_status(self, peer: str) -> Answer:
-        if not (self._open_status or _loopback(peer)):
-            words = (
-                b"/status names hosts and APIs, so only clients on this machine may read it. "
-                b"NS_STATUS=open opens it to all clients.\n"
-            )
-            return Answer(HTTPStatus.FORBIDDEN, "text/plain", words)
+        refusal = status_refused(peer, open_status=self._open_status)
+        if refusal is not None:
+            return refusal
         try:
-            return _json(await self._asked(self._status), well=True)
+            return as_json(await self._asked(self._status), well=True)
         except TimeoutError:
-            return _json({"stuck_seconds": round(self._stuck(), 1)}, well=False)
+            return as_json({"stuck_seconds": round(self._stuck(), 1)}, well=False)
 
     async def _asked(self, question: Callable[[], Result]) -> Result:
         """Ask on the worker's loop; raises TimeoutError where it does not answer in time."""
@@ -201,13 +200,3 @@ class Health:
             raise TimeoutError from None  # the loop has ended
         async with asyncio.timeout(LOOP_TIMEOUT):
             return await asyncio.wrap_future(answer)
-
-
-def _loopback(peer: str) -> bool:
-    address = ip_address(peer.partition("%")[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def _json(value: Mapping[str, Any], *, well: bool) -> Answer:
-    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-    return Answer(status, _JSON, orjson.dumps(value))
