@@ -13,13 +13,14 @@ from notification_sender.app.admin import (
 from notification_sender.app.check import CheckResult, run_checks
 from notification_sender.app.dead_letters import LetterFilter, LetterGroup, ReplayResult, list_dead, replay
 from notification_sender.app.preview import UnitReview, plan, preview, review_units
-from notification_sender.app.run import run
+from notification_sender.app.run import Child, run
 from notification_sender.app.worker_process import App
 from notification_sender.recipes import sample
 
 __all__ = [
     "App",
     "CheckResult",
+    "Child",
     "LetterFilter",
     "LetterGroup",
     "ReplayResult",

@@ -3,20 +3,20 @@
 import asyncio
 import gc
 import os
-import resource
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 import structlog
 
 from notification_sender.app.open_files import raise_open_files
 from notification_sender.app.worker_process import App
+from notification_sender.processes.core_dumps import disable_core_dumps
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 from notification_sender.worker.worker import CLOSING_SECONDS
@@ -32,17 +32,29 @@ EXIT_TIMEOUT = 1.0
 _log = structlog.get_logger()
 
 
-def run(settings: Settings) -> int:
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A worker process of a parent: its number, from 1 on, and its end of the connection to the parent."""
+
+    number: int
+    connection: socket.socket
+
+
+def run(settings: Settings, child: Child | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; a second signal cuts off deliveries in progress. Returns the exit code.
+
+    ``child``: this is one of several worker processes of a parent. SIGQUIT cuts off then, a second SIGTERM does not:
+    a service manager may send one to each process, and the parent passes on its own.
 
     Raises:
         ConfigurationFault: the worker cannot work with this configuration.
     """
-    log.configure(form=settings.log_format, level=settings.log_level)
-    _never_dump_memory()
+    number, parent = (child.number, child.connection) if child else (None, None)
+    log.configure(form=settings.log_format, level=settings.log_level, process=number)
+    disable_core_dumps()
     raise_open_files(settings.concurrency)
     with asyncio.Runner(loop_factory=loops(settings.event_loop)) as runner:
-        code = runner.run(_serve(App(settings)))
+        code = runner.run(_serve(App(settings, parent), is_child=child is not None))
         _leave(code)
         return code
 
@@ -55,16 +67,12 @@ def loops(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.new_event_loop
 
 
-async def _serve(app: App) -> int:
+async def _serve(app: App, *, is_child: bool) -> int:
     stop, stop_now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
 
-    def signalled() -> None:
-        (stop_now if stop.is_set() else stop).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled)
+    _handle_signals(stop, stop_now, is_child=is_child)
     starting = asyncio.create_task(app.start())
     if not await _before(stop, starting):
         # Stopped while it still waits for RabbitMQ or Redis: there is nothing to finish.
@@ -84,23 +92,28 @@ async def _serve(app: App) -> int:
     return 0
 
 
+def _handle_signals(stop: asyncio.Event, stop_now: asyncio.Event, *, is_child: bool) -> None:
+    loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        (stop_now if stop.is_set() and not is_child else stop).set()
+
+    def cut_off() -> None:
+        stop.set()
+        stop_now.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    if is_child:
+        loop.add_signal_handler(signal.SIGQUIT, cut_off)
+
+
 async def _before(event: asyncio.Event, work: asyncio.Task[None]) -> bool:
     """Wait for ``work`` or the event, whichever is first; returns whether ``work`` is done."""
     coming = asyncio.create_task(event.wait())
     await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
     coming.cancel()
     return work.done()
-
-
-def _never_dump_memory() -> None:
-    """Disable core dumps: memory holds signing keys, tokens and customers' data, which a crash must not write to disk.
-
-    The limit applies to dump files. It does not apply where the kernel pipes dumps to a program: there the filter
-    (``man 5 core``) keeps all memory out of them. ``prctl`` is not used because it would also block profilers.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError):  # not Linux, or no /proc
-        Path("/proc/self/coredump_filter").write_text("0", encoding="ascii")
 
 
 def _leave(code: int) -> None:

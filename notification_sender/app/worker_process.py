@@ -1,6 +1,7 @@
 """One worker: started, and closed in the right order."""
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -30,13 +31,16 @@ _log = structlog.get_logger()
 class App:
     """The worker process: it works from ``start`` until ``stop``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parent: socket.socket | None = None) -> None:
         """Build everything and connect to nothing.
+
+        ``parent``: the connection to the process that answers the health port for several workers.
 
         Raises:
             ConfigurationFault: a template, a recipe or a script cannot work.
         """
         self._parts = WorkerParts(settings)
+        self._parent = parent
         self._health = self._health_port()
         self._consuming = False
         self._opened = AsyncExitStack()
@@ -66,9 +70,8 @@ class App:
             opened.callback(monitoring.cancel)
             parts.watchdog.start()
             opened.callback(parts.watchdog.stop)
-            await self._health.start(parts.settings.http_host, parts.settings.http_port)
+            await self._start_health()
             opened.push_async_callback(self._health.stop)
-            _log.info("health.listening", port=self._health.port)
             opened.push_async_callback(parts.store.close)
             await parts.store.open()
             await parts.clock.compare(parts.store.redis)
@@ -89,6 +92,16 @@ class App:
             self._consuming = True
             self._opened = opened.pop_all()
         _log.info("worker.ready", **parts.settings.effective())
+
+    async def _start_health(self) -> None:
+        settings = self._parts.settings
+        if self._parent is None:
+            await self._health.start(settings.http_host, settings.http_port)
+            _log.info("health.listening", port=self._health.port)
+        else:
+            open_status = settings.status == "open"
+            facts = {"host": settings.http_host, "port": settings.http_port, "open_status": open_status}
+            await self._health.start_for_parent(self._parent, facts, settings.grace)
 
     async def _report_waiting(self) -> None:
         """Report, for ``destinations list``, which destinations wait for a file of the operator."""

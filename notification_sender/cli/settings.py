@@ -61,9 +61,10 @@ def _form(field: "FieldInfo") -> str:
 
     members = get_args(field.annotation)
     hints = [*field.metadata, *(hint for member in members for hint in getattr(member, "__metadata__", ()))]
+    forms = [hint.text for hint in hints if isinstance(hint, Form)]
     if get_origin(field.annotation) is Literal:
         return " ".join(f"`{choice}`" for choice in members)
-    if field.annotation is int:
+    if field.annotation is int and not forms:
         bounds = {type(hint).__name__: hint for hint in hints}
         return f"{bounds['Ge'].ge} to {bounds['Le'].le}"
-    return next((hint.text for hint in hints if isinstance(hint, Form)), "text")
+    return next(iter(forms), "text")

@@ -17,6 +17,7 @@ from notification_sender.policy.limits import Limit
 from notification_sender.policy.nat64 import Nat64Prefix
 from notification_sender.policy.networks import AllowedNetwork
 from notification_sender.policy.retry import Schedule
+from notification_sender.processes.number import MOST, processes
 from notification_sender.settings.urls import check_options
 
 MASK = "***"
@@ -234,3 +235,4 @@ NameServers = Annotated[
 ]
 Names = Annotated[frozenset[str], BeforeValidator(_names), Form("names, separated by commas, or `*`")]
 Ports = Annotated[frozenset[int], BeforeValidator(_ports), Form("ports, separated by commas")]
+Processes = Annotated[int, BeforeValidator(processes), Form(f"1 to {MOST}, or `auto`")]

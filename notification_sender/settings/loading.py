@@ -39,6 +39,14 @@ class Settings(Options):
             )
         return url
 
+    @field_validator("processes")
+    @classmethod
+    def _memory_in_one_process(cls, number: int, info: ValidationInfo) -> int:
+        urls = (info.data.get(name) for name in ("amqp_url", "redis_url"))
+        if number > 1 and any(url is not None and url.scheme == "memory" for url in urls):
+            raise ValueError("memory:// belongs to one process; several need RabbitMQ and Redis")
+        return number
+
     @field_validator("email_from")
     @classmethod
     def _with_a_mail_server(cls, sender: str | None, info: ValidationInfo) -> str | None:

@@ -25,6 +25,7 @@ from notification_sender.settings.formats import (
     Networks,
     OwnDelays,
     Ports,
+    Processes,
     RedisUrl,
     SmtpUrl,
     Throttle,
@@ -132,6 +133,11 @@ class Options(BaseSettings):
         "fewer slots while its CPU is overloaded.",
         ge=1,
         le=10_000,
+    )
+    processes: Processes = _option(
+        "1",
+        "Worker processes of one `run`, each with all of these slots. `auto`: one for each processor of the affinity "
+        "mask, and no more than the CPU limit of the container. `run --processes` has precedence.",
     )
     organization_share: Fraction = _option(
         "0.5",

@@ -18,8 +18,11 @@ _running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_run
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
-def configure(*, form: str, level: str) -> None:
-    """``form`` is ``json`` or ``text``. Other libraries log from warning on: httpx logs whole URLs at info."""
+def configure(*, form: str, level: str, process: int | None = None) -> None:
+    """``form`` is ``json`` or ``text``. Other libraries log from warning on: httpx logs whole URLs at info.
+
+    ``process``: the number of this worker process, where several write to one log. Every line names it.
+    """
     processors: list[Any]
     lines = _Lines(sys.stderr.buffer)
     if form == "json":
@@ -32,6 +35,8 @@ def configure(*, form: str, level: str) -> None:
             _texts,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
         ]
+    if process is not None:
+        processors.insert(0, partial(_numbered, process))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -136,6 +141,11 @@ class _Unfailing:
 def to_people() -> None:
     """For commands: standard output has the result alone, standard error has the warnings."""
     configure(form="text", level="warning")
+
+
+def _numbered(process: int, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["process"] = process
+    return event
 
 
 def _texts(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -100,3 +100,16 @@ def test_what_every_message_logs_is_captured_by_a_test() -> None:
     with capture_logs() as captured:
         log.write("info", "notification.delivered", {"attempt": 1})
     assert captured == [{"event": "notification.delivered", "log_level": "info", "attempt": 1}]
+
+
+@pytest.mark.parametrize(("process", "facts"), [(None, {}), (2, {"process": 2})])
+def test_where_several_processes_write_to_one_log_each_line_has_the_number(
+    process: int | None, facts: dict[str, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.configure(form="json", level="info", process=process)
+    structlog.get_logger().info("worker.ready")
+    line = json.loads(capfd.readouterr().err)
+    assert {name: line[name] for name in line.keys() & {"process"}} == facts
+    log.configure(form="text", level="info", process=process)
+    structlog.get_logger().info("worker.ready")
+    assert ("process=2" in capfd.readouterr().err) == (process == 2)

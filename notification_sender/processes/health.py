@@ -1,0 +1,126 @@
+"""The health port of the parent: one answer for all its workers.
+
+=========  ==============================================================================================
+/livez     200: the parent kills a stuck worker by itself. 503 for as long as a killed worker does not end
+/readyz    200 while every worker is ready, else 503; names each
+/metrics   Prometheus text: the series of each worker with the label ``process``, and those of the parent
+/status    JSON: the status of each worker, and their sums
+=========  ==============================================================================================
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+
+from notification_sender.adapters.health_answers import METRICS, as_json, route, status_refused
+from notification_sender.adapters.health_port import Answer, HealthPort, listen
+from notification_sender.fleet.background import run_forever
+from notification_sender.processes.exposition import family, merged
+from notification_sender.processes.worker import WorkerProcess
+
+METRICS_TTL = 1.0
+"""Seconds for which the merged text is reused, however many clients scrape."""
+
+SUMMED = ("in_hand", "unsettled")
+"""Numbers of ``/status`` whose sum over all workers is a number of the whole."""
+
+_log = structlog.get_logger()
+
+
+class ParentHealth:
+    """Answers for ``workers``. It listens where the first worker that has read the configuration says."""
+
+    def __init__(self, workers: Sequence[WorkerProcess]) -> None:
+        self._workers = workers
+        self._serving: asyncio.Task[None] | None = None
+        self._open_status = False
+        self._made = (-math.inf, b"")
+        self._making = asyncio.Lock()
+        self._paths = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._scrape,
+            "/status": self._status,
+        }
+
+    def start(self, *, host: str, port: int, open_status: bool) -> None:
+        """Listen, unless it does already.
+
+        Raises:
+            ConfigurationFault: the address is not this machine's, or the port is in use.
+        """
+        if self._serving is None:
+            listener = listen(host, port)
+            self._open_status = open_status
+            self._serving = run_forever(HealthPort(listener, self._answer).serve, "health")
+            self._serving.add_done_callback(lambda _: listener.close())
+            _log.info("health.listening", port=listener.getsockname()[1])
+
+    async def stop(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
+
+    async def _answer(self, method: str, path: str, peer: str) -> Answer:
+        return await route(self._paths, method, path, peer)
+
+    async def _livez(self, _: str) -> Answer:
+        immortal = [worker.number for worker in self._workers if worker.outlived_kill]
+        return as_json({"live": not immortal} | ({"not_ended": immortal} if immortal else {}), well=not immortal)
+
+    async def _readyz(self, _: str) -> Answer:
+        parts = await self._ready()
+        return as_json(parts, well=parts["ready"])
+
+    async def _ready(self) -> dict[str, Any]:
+        """``ready`` and each of its parts for all workers together, then those of each worker."""
+        each = await asyncio.gather(*(worker.ready() for worker in self._workers))
+        names = list(dict.fromkeys(name for it in each for name in it if name != "state"))
+        by_number = {str(worker.number): it for worker, it in zip(self._workers, each, strict=True)}
+        return {name: all(it.get(name, False) for it in each) for name in names} | {"processes": by_number}
+
+    async def _scrape(self, _: str) -> Answer:
+        async with self._making:
+            if time.monotonic() - self._made[0] >= METRICS_TTL:
+                text = await self._metrics()
+                self._made = (time.monotonic(), text.encode())
+        return Answer(HTTPStatus.OK, METRICS, self._made[1])
+
+    async def _metrics(self) -> str:
+        workers = self._workers
+        replies = await asyncio.gather(*(worker.ask("/metrics") for worker in workers))
+        texts = {it.number: reply.body.decode() for it, reply in zip(workers, replies, strict=True) if reply}
+        prefix = "notification_sender_process"
+        return merged(texts) + "".join(
+            family(f"{prefix}_{name}", kind, text, values)
+            for name, kind, text, values in (
+                (
+                    "starts_total",
+                    "counter",
+                    "Starts of this worker process",
+                    [(it.number, it.starts) for it in workers],
+                ),
+                ("kills_total", "counter", "Times that it was stuck", [(it.number, it.killed) for it in workers]),
+                ("up", "gauge", "Whether it answers: 1 or 0", [(it.number, it.number in texts) for it in workers]),
+            )
+        )
+
+    async def _status(self, peer: str) -> Answer:
+        refusal = status_refused(peer, open_status=self._open_status)
+        if refusal is not None:
+            return refusal
+        each = await asyncio.gather(*(self._status_of(worker) for worker in self._workers))
+        sums = {name: sum(it.get(name, 0) for it in each) for name in SUMMED}
+        by_number = {str(worker.number): it for worker, it in zip(self._workers, each, strict=True)}
+        return as_json({"ready": (await self._ready())["ready"], **sums, "processes": by_number}, well=True)
+
+    async def _status_of(self, worker: WorkerProcess) -> dict[str, Any]:
+        own = {"pid": worker.pid, "state": worker.state, "starts": worker.starts}
+        reply = await worker.ask("/status")
+        return own | (orjson.loads(reply.body) if reply else {})
