@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from select import PIPE_BUF
 from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
@@ -45,7 +46,7 @@ def configure(*, form: str, level: str, process: int | None = None) -> None:
         else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
-    _outputs[:] = [_Output(lines, LEVELS[level], processors)]
+    _outputs[:] = [_Output(lines, LEVELS[level], processors, {} if process is None else {"process": process})]
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING), force=True)
 
 
@@ -57,7 +58,7 @@ def write(level: Literal["info", "warning"], event: str, fields: dict[str, Any])
     if output is None or output.processors[-1] is not _line:  # for people, or captured by a test
         getattr(structlog.get_logger(), level)(event, **fields)
     elif LEVELS[level] >= output.level:
-        fields["event"] = event
+        fields |= {"event": event, **output.common}
         (output.lines.soon if level == "info" else output.lines.now)(_line(None, level, fields))
 
 
@@ -117,6 +118,8 @@ class _Output:
     lines: _Lines
     level: int
     processors: list[Any]
+    common: dict[str, Any]
+    """Fields of every line."""
 
 
 _outputs: list[_Output] = []

@@ -110,6 +110,9 @@ def test_where_several_processes_write_to_one_log_each_line_has_the_number(
     structlog.get_logger().info("worker.ready")
     line = json.loads(capfd.readouterr().err)
     assert {name: line[name] for name in line.keys() & {"process"}} == facts
+    log.write("info", "notification.delivered", {})
+    line = json.loads(capfd.readouterr().err)
+    assert {name: line[name] for name in line.keys() & {"process"}} == facts
     log.configure(form="text", level="info", process=process)
     structlog.get_logger().info("worker.ready")
     assert ("process=2" in capfd.readouterr().err) == (process == 2)
