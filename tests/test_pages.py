@@ -15,7 +15,7 @@ import typer
 
 from notification_sender.channels.email import Email
 from notification_sender.channels.webhook import Webhook
-from notification_sender.cli import program
+from notification_sender.cli.program import program
 from notification_sender.recipes import sample
 from notification_sender.render import Renderer, shipped
 from notification_sender.sandbox import sandbox

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notification_sender.adapters.memory.broker import MemoryBroker
-from notification_sender.adapters.memory.pubsub import MemoryPubSub
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.adapters.redis.client import CONNECT_TIMEOUT, Redis, store_at
@@ -24,12 +22,14 @@ from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
 
 if TYPE_CHECKING:
+    from notification_sender.adapters.memory.broker import MemoryBroker
+    from notification_sender.adapters.memory.pubsub import MemoryPubSub
     from notification_sender.adapters.memory.redis import EmbeddedRedis
+
+    Broker = RabbitMQ | MemoryBroker
 
 STORY_SECONDS = 2 * 86_400.0
 """Seconds for which the attempts of a notification are kept by default."""
-
-Broker = RabbitMQ | MemoryBroker
 
 
 def retention(settings: Settings) -> Retention:
@@ -42,9 +42,11 @@ def topology(settings: Settings) -> Topology:
     return Topology(prefix=settings.topology_prefix, units_queue=settings.units_queue)
 
 
-def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None) -> Broker:
+def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None) -> "Broker":
     """The broker, not connected yet. ``lost`` gets the number of events that were not sent."""
     if settings.amqp_url.scheme == "memory":
+        from notification_sender.adapters.memory.broker import MemoryBroker  # noqa: PLC0415 - production has none
+
         return MemoryBroker(clock=clock)
     url = settings.amqp_url.get_secret_value()
     return RabbitMQ(url=url, topology=topology(settings), clock=clock, lost=lost)
@@ -57,7 +59,7 @@ class Store:
     redis: "Redis | EmbeddedRedis"
     ledger: RedisLedger
     shared_cache: RedisSharedCache
-    pubsub: RedisPubSub | MemoryPubSub
+    pubsub: "RedisPubSub | MemoryPubSub"
     fleet: RedisFleet
     suppressions: RedisSuppressions
     destinations: RedisDestinations
@@ -101,7 +103,7 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         disable_after=settings.disable_after,
     )
     prefix = settings.topology_prefix
-    pubsub = RedisPubSub(redis=redis, prefix=prefix) if isinstance(redis, Redis) else MemoryPubSub()
+    pubsub = _pubsub(redis, prefix)
     shared_cache = RedisSharedCache(redis=redis, channel=channel(prefix, TOPIC))
     return Store(
         redis=redis,
@@ -113,3 +115,11 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         destinations=RedisDestinations(redis=redis, prefix=prefix),
         eviction=Eviction(accepted=settings.accept_eviction, strict=settings.environment == "production"),
     )
+
+
+def _pubsub(redis: "Redis | EmbeddedRedis", prefix: str) -> "RedisPubSub | MemoryPubSub":
+    if isinstance(redis, Redis):
+        return RedisPubSub(redis=redis, prefix=prefix)
+    from notification_sender.adapters.memory.pubsub import MemoryPubSub  # noqa: PLC0415 - production has none
+
+    return MemoryPubSub()

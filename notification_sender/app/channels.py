@@ -3,15 +3,13 @@
 import random
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from notification_sender.adapters.http.idle_connections import IdleConnections
 from notification_sender.adapters.http.name_lookup import NameLookup
 from notification_sender.adapters.http.transport import AiohttpTransport
-from notification_sender.adapters.smtp.client import Smtp
-from notification_sender.adapters.smtp.server import Server
 from notification_sender.app.backends import Store
 from notification_sender.channels.addresses import Addresses
 from notification_sender.channels.hosts import Hosts
@@ -27,6 +25,9 @@ from notification_sender.ports.channels import Channel
 from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
 from notification_sender.worker.bulkheads import ChannelBulkhead
+
+if TYPE_CHECKING:
+    from notification_sender.adapters.smtp.client import Smtp
 
 MINUTE = 60.0
 
@@ -86,9 +87,12 @@ class Recipients:
         self._closing.push_async_callback(transport.aclose)
         return transport
 
-    def _mailer(self, settings: Settings) -> Smtp | None:
+    def _mailer(self, settings: Settings) -> "Smtp | None":
         if settings.smtp_url is None:
             return None
+        from notification_sender.adapters.smtp.client import Smtp  # noqa: PLC0415 - a worker without emails has none
+        from notification_sender.adapters.smtp.server import Server  # noqa: PLC0415 - as above
+
         server = Server.parse(settings.smtp_url.get_secret_value())
         mailer = Smtp(server, timeout=settings.send_timeout, name=settings.email_helo)
         self._closing.push_async_callback(mailer.close)

@@ -1,26 +1,12 @@
-"""The command line. Commands import heavy modules inside their functions, so that ``--help`` is fast."""
+"""The command line."""
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Annotated
 
-import typer
-
-from notification_sender.cli.audit import audit
-from notification_sender.cli.check import check
-from notification_sender.cli.conventions import MISCONFIGURED, PROBLEM_FOUND
-from notification_sender.cli.dead import dead
-from notification_sender.cli.demo import demo
-from notification_sender.cli.destinations import destinations
-from notification_sender.cli.explain_plan import explain_plan
-from notification_sender.cli.publish import publish
-from notification_sender.cli.render import render
-from notification_sender.cli.run import run
-from notification_sender.cli.settings import settings
-from notification_sender.cli.suppressions import suppressions
-from notification_sender.cli.topology import topology
+from notification_sender.cli.exit_codes import MISCONFIGURED, PROBLEM_FOUND
+from notification_sender.cli.worker import run_worker, wanted
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
 
 NAME = "notification-sender"
@@ -29,43 +15,24 @@ GARBAGE = 50_000
 """New objects after which garbage is collected. Python's default collects every few modules that a command imports, and
 finds nothing: a tenth of their time."""
 
-# Without typer's tracebacks: they print local variables, and some of these hold secrets.
-program = typer.Typer(
-    name=NAME,
-    help="Takes work units from RabbitMQ, and delivers webhooks and emails, each once.",
-    epilog="Exit codes: 0 done, 1 a problem was found, 2 wrong usage, 78 wrong configuration.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for command in (run, demo, check, settings, topology, publish, render, explain_plan, audit):
-    program.command()(command)
-program.add_typer(dead, name="dead")
-program.add_typer(destinations, name="destinations")
-program.add_typer(suppressions, name="suppressions")
-
-
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's
-    if wanted:
-        print(version(NAME))
-        raise typer.Exit
-
-
-@program.callback()
-def options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
-    ] = False,
-) -> None: ...
+WORKER = ["run"]
+"""The arguments of a worker that is started as usual."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 a problem was found, 2 wrong usage, 78 wrong configuration."""
     gc.set_threshold(GARBAGE)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        program(args=arguments, prog_name=NAME)
+        _run(given)
     except NotificationSenderError as fault:
         print(f"{NAME}: {fault}", file=sys.stderr)
         sys.exit(MISCONFIGURED if isinstance(fault, ConfigurationFault) else PROBLEM_FOUND)
+
+
+def _run(arguments: list[str]) -> None:
+    if arguments == WORKER and wanted(os.environ) == 1:
+        sys.exit(run_worker(os.environ))
+    from notification_sender.cli.program import program  # noqa: PLC0415 - a worker does not need it
+
+    program(args=arguments, prog_name=NAME)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notification_sender.cli.conventions import PROBLEM_FOUND
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
     from notification_sender.policy.audit import Audit, Ends, RecordedOutcome
@@ -32,7 +32,7 @@ def audit(
 
     Exit code 1 if any is missing, dead, or suppressed because its destination is off.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     found = asyncio.run(app.audit(Settings.load(os.environ), batch, organization))

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notification_sender.cli.conventions import MISCONFIGURED, PROBLEM_FOUND, identifiers
+from notification_sender.cli.conventions import identifiers
+from notification_sender.cli.exit_codes import MISCONFIGURED, PROBLEM_FOUND
 from notification_sender.model.errors import ConfigurationFault
 
 if TYPE_CHECKING:
-    from notification_sender.app import CheckResult
+    from notification_sender.app.commands import CheckResult
 
 
 def check(
@@ -26,7 +27,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check the configuration and reach every service it names. Sends and changes nothing."""
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     try:

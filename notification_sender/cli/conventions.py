@@ -1,14 +1,10 @@
-"""Shared by all commands: exit codes, ids as arguments, times as text."""
+"""Shared by all commands: ids as arguments, times as text."""
 
 import re
 
 import typer
 
 from notification_sender.model.timestamps import format_rfc3339
-
-PROBLEM_FOUND = 1
-MISCONFIGURED = 78
-"""EX_CONFIG of sysexits.h."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_:-]{1,128}")
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notification_sender.cli.conventions import PROBLEM_FOUND, optional_identifier, utc_text
+from notification_sender.cli.conventions import optional_identifier, utc_text
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
-    from notification_sender.app import LetterGroup, ReplayResult
+    from notification_sender.app.commands import LetterGroup, ReplayResult
 
 dead = typer.Typer(help="List and replay dead letters.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def list_(
 
     Each line shows the detail of the oldest letter. Nothing is changed.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     groups = asyncio.run(app.list_dead(Settings.load(os.environ), app.LetterFilter(reason, organization, destination)))
@@ -67,7 +68,7 @@ def replay(
     A notification keeps its id, and is not sent again if it was delivered. A letter stays if its destination is off.
     Exit code 1 if no letter matched, or one had to stay.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     wanted = app.LetterFilter(reason, organization, destination)

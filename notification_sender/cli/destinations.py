@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notification_sender.cli.conventions import PROBLEM_FOUND, identifier, optional_identifier, utc_text
+from notification_sender.cli.conventions import identifier, optional_identifier, utc_text
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
     from notification_sender.adapters.redis.operators import Trouble
@@ -35,7 +36,7 @@ def list_(
     """
     import orjson  # noqa: PLC0415 - not paid by --help
 
-    from notification_sender import app  # noqa: PLC0415 - as above
+    from notification_sender.app import commands as app  # noqa: PLC0415 - as above
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     troubles = asyncio.run(app.troubled(Settings.load(os.environ), organization))
@@ -76,7 +77,7 @@ def enable(
 
     Exit code 1 if it was not off.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     addresses = asyncio.run(app.enable(Settings.load(os.environ), organization, destination))

@@ -34,7 +34,7 @@ def explain_plan(
 
     Shows the sources that run, those that do not, and what needs each. Works offline: nothing is fetched.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.model import unit  # noqa: PLC0415 - as above
 
     it = unit.decode(work_unit.read()) if work_unit else None

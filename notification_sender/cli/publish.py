@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notification_sender.cli.conventions import PROBLEM_FOUND
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.model.errors import NotificationSenderError
 
 if TYPE_CHECKING:
-    from notification_sender.app import UnitReview
+    from notification_sender.app.commands import UnitReview
     from notification_sender.settings import Settings
 
 MAX_WARNINGS = 20
@@ -73,7 +73,7 @@ def publish(
     With - as FILE the command reads standard input. It holds one JSON object, an array of objects, or one object a
     line. Nothing is published if a worker would refuse one of the units.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     settings = Settings.load(os.environ)
@@ -92,7 +92,7 @@ def publish(
 
 
 def _publish(settings: "Settings", pieces: Sequence[Piece]) -> None:
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
 
     progress = Progress(len(pieces))
     try:

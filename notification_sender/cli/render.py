@@ -33,7 +33,7 @@ def render(
     ] = None,
 ) -> None:
     """Render a notification and print its parts. Works offline: nothing is fetched or sent."""
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.model import strict_json, unit  # noqa: PLC0415 - as above
 
     if sample:
@@ -58,6 +58,6 @@ def sample_of(kind: str) -> str:
     Raises:
         UnknownKind: there is no such recipe.
     """
-    from notification_sender import app  # noqa: PLC0415 - as above
+    from notification_sender.app import commands as app  # noqa: PLC0415 - as above
 
     return json.dumps(app.sample(kind), ensure_ascii=False, indent=2)

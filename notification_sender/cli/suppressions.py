@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from notification_sender.cli.conventions import PROBLEM_FOUND, identifier, utc_text
+from notification_sender.cli.conventions import identifier, utc_text
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.model.durations import duration
 
 suppressions = typer.Typer(help="Suppress emails of an organization to recipients.", no_args_is_help=True)
@@ -39,7 +40,7 @@ def add(
 
     With - as ADDRESS the command reads one address a line. Adding an address again restarts its time.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     recipients, seconds = _recipients(address), _seconds(lasting)
@@ -53,7 +54,7 @@ def remove(address: Address, *, organization: Organization) -> None:
 
     With - as ADDRESS the command reads one address a line. Exit code 1 if none was on the list.
     """
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     recipients = _recipients(address)
@@ -69,7 +70,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """List the suppressed recipients, with end and reason."""
-    from notification_sender import app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     listed = asyncio.run(app.suppressed(Settings.load(os.environ), organization))

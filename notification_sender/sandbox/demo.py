@@ -10,8 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from notification_sender.app import App
 from notification_sender.app.run import loops, settle_garbage
+from notification_sender.app.worker_process import App
 from notification_sender.sandbox.control import Control
 from notification_sender.sandbox.inbox.samples import write_samples
 from notification_sender.sandbox.progress import display, follow

@@ -1,6 +1,7 @@
 import pytest
 
-import notification_sender
+import notification_sender.app.commands
+import notification_sender.app.run
 from notification_sender.cli import main
 from tests.cli.stand_in import App, Command, Ended
 
@@ -21,7 +22,8 @@ ENVIRONMENT = {
 def app(monkeypatch: pytest.MonkeyPatch) -> App:
     """In place of the real one, and a complete environment."""
     fake = App()
-    monkeypatch.setattr(notification_sender, "app", fake, raising=False)
+    monkeypatch.setattr(notification_sender.app, "commands", fake)
+    monkeypatch.setattr(notification_sender.app.run, "run", fake.run)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     return fake

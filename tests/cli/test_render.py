@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from notification_sender import app
+from notification_sender.app import commands as app
 from notification_sender.cli import main
 from notification_sender.model.errors import RenderFault
 from notification_sender.model.unit import WorkUnit
