@@ -242,13 +242,20 @@ class TemplateEnvironment(SandboxedEnvironment):
                 more += [self._referenced(name, file) for name in found[file].references]
         return found
 
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """As Jinja's, and keep what the file refers to: to parse it again would take as long as to compile it."""
+        tree = super()._parse(source, name, filename)
+        if name is not None:
+            self._sources[name] = _Source(source, tuple(meta.find_referenced_templates(tree)), set())
+        return tree
+
+    def looked_up(self, file: str | None, names: Iterable[str]) -> None:
+        """Called while ``file`` is compiled, with names that it looks up in the context or among the globals."""
+        if file is not None:
+            self._sources[file].names.update(names)
+
     def _source(self, file: str) -> "_Source":
-        """Parse each file once: several parts and kinds include the same."""
-        if file not in self._sources:
-            text, _, _ = self._folder.get_source(self, file)
-            tree = self.parse(text, file)
-            references = tuple(meta.find_referenced_templates(tree))
-            self._sources[file] = _Source(text, references, frozenset(meta.find_undeclared_variables(tree)))
+        self.get_template(file)  # compiled once: several parts and kinds include the same
         return self._sources[file]
 
     def _referenced(self, name: str | None, file: str) -> str:
@@ -267,7 +274,7 @@ class _Source:
 
     text: str
     references: tuple[str | None, ...]
-    names: frozenset[str]
+    names: set[str]
 
 
 def _item(obj: Any, argument: Any) -> Any:

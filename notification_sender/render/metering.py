@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.idtracking import VAR_LOAD_RESOLVE
 from jinja2.visitor import NodeTransformer
 
 EACH, SPEND, MADE, BUILT, USED, JOINED = "-each", "-spend", "-made", "-built", "-used", "-joined"
@@ -130,7 +131,16 @@ _LONGEST_WORD = 64
 
 
 class Generator(CodeGenerator):
-    """Generates code that writes all output through ``shown`` and ``escaped`` of the environment."""
+    """Generates code that writes all output through ``shown`` and ``escaped`` of the environment. It tells the
+    environment the names that the code looks up (``looked_up``).
+    """
+
+    environment: Any
+
+    def enter_frame(self, frame: Frame) -> None:
+        super().enter_frame(frame)
+        loads = frame.symbols.loads.values()
+        self.environment.looked_up(self.name, [name for action, name in loads if action == VAR_LOAD_RESOLVE and name])
 
     def write_commons(self) -> None:
         self.writeline("shown = environment.shown")

@@ -11,6 +11,7 @@ from notification_sender.model.errors import ConfigurationFault, RenderFault
 from notification_sender.model.unit import WorkUnit
 from notification_sender.render import MAX_BYTES, Renderer, markup
 from notification_sender.render.allowed import ATTRIBUTES
+from notification_sender.render.environment import TemplateEnvironment
 from notification_sender.render.filters import FILTERS
 from notification_sender.render.meter import MAX_BITS, MAX_STEPS, MAX_TEXT, MAX_WIDTH, SECONDS
 
@@ -33,6 +34,21 @@ def say(folder: Path, text: str, **facts: Any) -> str:
 
 
 # --- which names a template reads -----------------------------------------------------------------------------
+
+
+def test_each_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str | None] = []
+    parse = TemplateEnvironment._parse
+
+    def counted(environment: TemplateEnvironment, source: str, name: str | None, filename: str | None) -> Any:
+        parsed.append(name)
+        return parse(environment, source, name, filename)
+
+    monkeypatch.setattr(TemplateEnvironment, "_parse", counted)
+    renderer(
+        tmp_path, a__note_txt="{% include 'row.j2' %}", b__note_txt="{% include '../a/row.j2' %}", a__row="{{ x }}"
+    )
+    assert sorted(map(str, parsed)) == ["a/note.txt.j2", "a/row.j2", "b/note.txt.j2"]
 
 
 def test_names_are_found_in_all_files_that_a_template_refers_to(tmp_path: Path) -> None:
