@@ -2,13 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-)
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from notification_sender.settings.environment import PREFIX
 from notification_sender.settings.formats import (
     AmqpUrl,
     ApiUrl,
@@ -45,13 +40,15 @@ def _required(why: str, **rules: Any) -> Any:
     return Field(description=why, **rules)
 
 
-class Options(BaseSettings):
+class Options(BaseModel):
     """All options. An option is checked against the options above it, so that one pass finds all faults.
 
     So in every relation between two options, the other option must come first.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, arbitrary_types_allowed=True
+    )
 
     environment: Literal["production", "development"] = _option(
         "production",
@@ -259,14 +256,3 @@ class Options(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error", "critical"] = _option(
         "info", "Lowest level that is logged."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        *_: Any,
-        **_others: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use only the values from ``load``: pydantic's own sources ignore unknown names, and one reads ``.env``."""
-        return (init_settings,)
