@@ -1,7 +1,9 @@
 """What other packages add to this one by their entry points: recipes and channels."""
 
 from collections.abc import Collection, Iterable
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib import metadata
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any, Protocol, TypeVar
 
 from notification_sender.model.errors import ConfigurationFault
@@ -15,6 +17,12 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+
+
+@cache
+def entry_points(*, group: str) -> EntryPoints:
+    """Search once in a process: each search reads a file of every installed package."""
+    return metadata.entry_points(group=group)
 
 
 def with_installed(group: str, kind: type[T], shipped: Iterable[T], *, what: str) -> dict[str, T]:
