@@ -1,6 +1,6 @@
 """Reads the options from the environment, and checks all of them in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Self, get_args
 
 from pydantic import PrivateAttr, Secret, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -90,7 +90,8 @@ class Settings(Options):
 
     def effective(self) -> dict[str, str]:
         """The effective values, by variable, as written. Secrets are redacted; a value that is not set is empty."""
-        return {name: self._shown(name, field) for name, field in variables(type(self)).items()}
+        hidden = secrets(type(self))
+        return {name: self._shown(name, field, hidden) for name, field in variables(type(self)).items()}
 
     def in_the_open(self) -> list[str]:
         """The variables whose service is on another machine and reached without encryption."""
@@ -98,8 +99,8 @@ class Settings(Options):
         urls = {name: it.get_secret_value() if isinstance(it, Secret) else it for name, it in values.items()}
         return [name for name, url in urls.items() if url and unencrypted(url)]
 
-    def _shown(self, name: str, field: FieldInfo) -> str:
-        if name in secrets(type(self)):
+    def _shown(self, name: str, field: FieldInfo, hidden: Collection[str]) -> str:
+        if name in hidden:
             value = getattr(self, _field(name))
             return "" if value is None else str(value)
         return self._texts.get(name, field.default or "")
