@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 
 from notification_sender.adapters.health_server import Health
+from notification_sender.adapters.http.connector import public
 from notification_sender.adapters.redis.eviction import watch_memory
 from notification_sender.adapters.redis.operators import Missing
 from notification_sender.app.channels import bare_networks
 from notification_sender.app.worker_parts import WorkerParts
-from notification_sender.fleet.background import run_forever
+from notification_sender.fleet.background import run_forever, together
 from notification_sender.model.errors import Unready
 from notification_sender.policy.audit import Audit
 from notification_sender.settings import Settings
@@ -56,7 +57,7 @@ class App:
         )
 
     async def start(self) -> None:
-        """Connect to RabbitMQ and Redis, then begin to take deliveries. Waits for either if it is away.
+        """Connect to RabbitMQ and Redis at once, then begin to take deliveries. Waits for either if it is away.
 
         Raises:
             ConfigurationFault: they refuse us, or existing queues differ from ours.
@@ -73,8 +74,8 @@ class App:
             await self._start_health()
             opened.push_async_callback(self._health.stop)
             opened.push_async_callback(parts.store.close)
-            await parts.store.open()
-            await parts.clock.compare(parts.store.redis)
+            opened.push_async_callback(parts.broker.close)
+            await together(self._open_store(), parts.broker.connect(), asyncio.to_thread(public))
             following = run_forever(partial(parts.clock.follow, parts.store.redis), "clock")
             opened.callback(following.cancel)
             reporting = run_forever(self._report_waiting, "waiting destinations")
@@ -84,8 +85,6 @@ class App:
             opened.push_async_callback(parts.cache.close)
             opened.push_async_callback(parts.hosts.close)
             parts.upstreams.start()
-            opened.push_async_callback(parts.broker.close)
-            await parts.broker.connect()
             # Before it starts: a worker that fails half-way has deliveries in hand already.
             opened.push_async_callback(parts.worker.close, parts.settings.grace)
             await parts.worker.start()
@@ -102,6 +101,11 @@ class App:
             open_status = settings.status == "open"
             facts = {"host": settings.http_host, "port": settings.http_port, "open_status": open_status}
             await self._health.start_for_parent(self._parent, facts, settings.grace)
+
+    async def _open_store(self) -> None:
+        await self._parts.store.open()
+        # Before the first delivery: its clock decides what has expired.
+        await self._parts.clock.compare(self._parts.store.redis)
 
     async def _report_waiting(self) -> None:
         """Report, for ``destinations list``, which destinations wait for a file of the operator."""

@@ -52,6 +52,17 @@ class LogOnChange:
         self._last = error
 
 
+async def together(*work: Coroutine[Any, Any, object]) -> None:
+    """Run all ``work`` at once. When one fails, or the caller is cancelled, the others are cancelled and awaited."""
+    tasks = [asyncio.ensure_future(it) for it in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def run_forever(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
     """Run ``work`` until it returns or the task is cancelled. An error starts the work again, after a pause: the
     process cannot do without this work, and nobody awaits the task. An error that lasts is logged once; the same error

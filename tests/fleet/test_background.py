@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_sender.fleet import background
-from notification_sender.fleet.background import WELL_SECONDS, BackgroundTasks, LogOnChange, run_forever
+from notification_sender.fleet.background import WELL_SECONDS, BackgroundTasks, LogOnChange, run_forever, together
 from tests.context.fakes import run_timeless
 
 
@@ -79,4 +79,33 @@ async def test_closing_cancels_the_tasks_and_waits_for_their_end() -> None:
     tasks.start(work())
     await asyncio.sleep(0)
     await tasks.close()
+    assert ended == [1]
+
+
+async def test_work_that_runs_at_once_is_awaited() -> None:
+    one, other = asyncio.Event(), asyncio.Event()
+
+    async def meet(mine: asyncio.Event, theirs: asyncio.Event) -> None:
+        mine.set()
+        await theirs.wait()
+
+    await together(meet(one, other), meet(other, one))
+
+
+async def test_when_one_of_them_fails_the_others_have_ended_before_its_error_is_raised() -> None:
+    ended = []
+
+    async def other() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(1)
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await together(other(), failing())
     assert ended == [1]

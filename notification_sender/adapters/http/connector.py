@@ -16,7 +16,9 @@ from notification_sender.telemetry.lag import Deadline
 
 @cache
 def public() -> ssl.SSLContext:
-    """Trust of the system's authorities. The first call reads their files, which takes tenths of a second."""
+    """Trust of the system's authorities. The first call reads their files, which takes tenths of a second. A worker
+    makes it in a thread while it connects: else its first delivery would wait for it.
+    """
     context = public_trust()
     context.set_alpn_protocols(["http/1.1"])
     return context

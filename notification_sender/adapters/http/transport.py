@@ -71,7 +71,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._max_bytes = max_bytes
         self._connect_timeout = connect_timeout
         self._partial = partial
-        self._tls = tls or public()  # here, not at the first request: deliveries would wait for the files
+        self._tls = tls
         self._resolver = resolver
         self._idle = IdleConnections() if idle is None else idle
         self._large = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
@@ -223,7 +223,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             within=self._connect_timeout,
             limit=0,
             keepalive_timeout=IDLE_SECONDS,
-            tls=self._tls,
+            tls=self._tls or public(),
             resolver=egress or resolver,
             use_dns_cache=egress is None,  # an address may be allowed to one organization and not to another
             socket_factory=egress.socket if egress else None,

@@ -1,5 +1,6 @@
 """The SMTP client: a few kept connections, one deadline per message, and errors that say whether it was sent."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -62,7 +63,8 @@ class Smtp:
         self._name = OwnName(name)
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._tls = tls or public_trust()
+        self._tls = tls
+        self._reading_trust = asyncio.Lock()
         self._places = Turns(connections)
         self._idle: list[aiosmtplib.SMTP] = []
         self._carried: WeakSet[aiosmtplib.SMTP] = WeakSet()
@@ -159,14 +161,14 @@ class Smtp:
         return True
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        server = self._server
+        server, tls = self._server, await self._trust()
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             timeout=None,
             use_tls=server.tls,
             start_tls=False,  # done in _introduce, after an EHLO with our own name
-            tls_context=self._tls,
+            tls_context=tls,
         )
         try:
             async with Deadline(self._connect_timeout), _closed_if_it_fails(client):
@@ -179,6 +181,15 @@ class Smtp:
             words = f"{server.host}:{server.port}: {_said(trouble)}"
             raise SendFailed(words, sent=Sent.NOTHING, ill=True) from None
         return client
+
+    async def _trust(self) -> ssl.SSLContext | None:
+        """The trust store, read once, at the first connection that needs it: reading takes tenths of a second, so it
+        is done in a thread.
+        """
+        if self._tls is None and (self._server.tls or self._server.starttls):
+            async with self._reading_trust:
+                self._tls = self._tls or await asyncio.to_thread(public_trust)
+        return self._tls
 
     async def _introduce(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()

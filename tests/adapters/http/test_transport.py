@@ -19,11 +19,10 @@ import httpx
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from notification_sender.adapters.http import connector, egress
+from notification_sender.adapters.http import egress
 from notification_sender.adapters.http import transport as http
 from notification_sender.adapters.http.transport import AiohttpTransport
 from notification_sender.model.errors import ClaimLost, ForbiddenAddress, Sent, TransportError, Unready
-from notification_sender.policy.trust import public_trust
 from notification_sender.ports.channels import Begin
 from notification_sender.telemetry.lag import LoopMonitor
 from notification_sender.telemetry.metrics import Metrics
@@ -264,17 +263,6 @@ async def test_an_answer_that_comes_while_our_own_loop_is_held_is_in_time() -> N
         response = await transport.handle_async_request(post(server.url))
     watching.cancel()
     assert response.status_code == 200
-
-
-async def test_the_authorities_of_the_system_are_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes tenths of a second, on the loop: with the first request, deliveries would wait for it."""
-    connector.public.cache_clear()
-    read: list[str] = []
-    monkeypatch.setattr(connector, "public_trust", lambda: read.append("now") or public_trust())
-    async with serving(polite) as server, aclosing(AiohttpTransport()) as transport:
-        assert read == ["now"]
-        await transport.handle_async_request(post(server.url))
-    assert read == ["now"]
 
 
 async def test_a_header_of_two_lines_does_not_leave(transport: AiohttpTransport) -> None:

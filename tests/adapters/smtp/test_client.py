@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from notification_sender.adapters.smtp import client
 from notification_sender.adapters.smtp.client import Smtp
 from notification_sender.adapters.smtp.server import Server
 from notification_sender.model.errors import (
@@ -390,6 +391,23 @@ async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ss
     assert caught.value.of_all
     assert seen[0] == (b"user", b"p@ss/word")
     assert len(inbox.mails) == 1
+
+
+async def test_the_trust_store_is_read_once_and_not_for_a_server_without_tls(
+    server_tls: ssl.SSLContext, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(client, "public_trust", lambda: read.append("now") or trusting)
+    async with served(Inbox()) as port:
+        mailer = plain(port)
+        await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
+        await mailer.close()
+    assert read == []
+    async with served(inbox := Inbox(), tls=server_tls) as port:
+        mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), connections=2)
+        await asyncio.gather(*(mailer.send("a@example.com", "b@example.com", MESSAGE, ours) for _ in range(2)))
+        await mailer.close()
+    assert (read, len(inbox.mails)) == (["now"], 2)
 
 
 async def test_smtps(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
