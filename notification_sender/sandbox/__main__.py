@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def _do(options: argparse.Namespace) -> None:
-    sizes = {"seed": options.seed, "organizations": options.organizations, "incidents": options.incidents}
+    sizes = {name: getattr(options, name) for name in ("seed", "organizations", "incidents", "assets")}
     if options.units:
         lines = (orjson.dumps(unit) + b"\n" for unit in World(**sizes).work_units(options.units))
         _write(b"".join(lines), options.out)
@@ -61,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="which world; the units must be of the one that is served")
     parser.add_argument("--organizations", type=int, default=8)
     parser.add_argument("--incidents", type=int, default=100)
+    parser.add_argument("--assets", type=int, default=40, help="of each organization; default: %(default)s")
     return parser.parse_args()
 
 

@@ -44,6 +44,7 @@ class World:
         made = [records.organization(number, webhook_url) for number in range(organizations)]
         self.organizations: dict[str, Record] = {it["organization_id"]: it for it in made}
         self.assets: dict[str, Record] = {}
+        self._asset_ids: dict[str, list[str]] = {}
         self.incidents: dict[str, Record] = {}
         self.intel_requests: dict[str, Record] = {}
         self.dependencies = Dependencies()
@@ -171,10 +172,12 @@ class World:
 
     def _add_assets(self, number: int, organization_id: str, count: int) -> None:
         place = PLACES[number % len(PLACES)]
+        self._asset_ids[organization_id] = []
         for n in range(count):
             asset_id = f"ast-{number:03d}-{n:04d}"
             dice = self._dice("asset", asset_id)
             self.assets[asset_id] = records.asset(dice, asset_id, organization_id, place)
+            self._asset_ids[organization_id].append(asset_id)
 
     def _add_incident(self, number: int) -> None:
         dice = self._dice("incident", number)
@@ -182,7 +185,7 @@ class World:
         organization_id = list(self.organizations)[owner]
         incident_id = f"inc-{number:05d}"
         incident = records.incident(dice, incident_id, organization_id, PLACES[owner % len(PLACES)])
-        own = [it["asset_id"] for it in self.assets.values() if it["organization_id"] == organization_id]
+        own = self._asset_ids[organization_id]
         chosen = dice.sample(own, min(len(own), dice.randrange(1, 7)))
         incident["assets"] = [{"asset_id": asset_id} for asset_id in chosen]
         self.incidents[incident_id] = incident
