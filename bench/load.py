@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from itertools import count, cycle, islice
 from typing import Any
 
@@ -15,8 +16,15 @@ from notification_sender.model.notification import notification_id
 from notification_sender.model.unit import decode
 from notification_sender.sandbox.platform.world import World
 
-ORGANIZATIONS, INCIDENTS = 4, 20
-"""Of the world that the work units are about: few enough that its facts are in the cache after some hundred units."""
+ORGANIZATIONS, INCIDENTS, ASSETS = 4, 20, 40
+"""Of the world that the work units are about, assets of each organization: few enough that its facts are in the cache
+after some hundred units.
+"""
+
+FLOOR = "bench.floor"
+"""The queue of the floor."""
+
+FIRST_HOST = "127.0.0.1"
 
 AT_ONCE = 500
 """Publishes that wait for their confirms together."""
@@ -32,25 +40,50 @@ AHEAD = 200
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A message, and the ``webhook-id`` that its notification will carry; ``further`` ones, where it tells several."""
+    """A message, and the ``webhook-id`` that its notification will carry; ``further`` ones, where it tells several.
+
+    ``target``: where these go, if not all go to one place.
+    """
 
     body: bytes
     webhook_id: str
     further: tuple[str, ...] = ()
+    target: str = ""
+
+    @property
+    def webhook_ids(self) -> tuple[str, ...]:
+        return (self.webhook_id, *self.further)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What units are like: ``destinations`` and ``hosts`` by turns, each unit for ``told`` of these destinations.
+
+    ``assets``: how many a unit names, None for as many as the world gives it.
+    """
+
+    told: int = 1
+    destinations: int = 1
+    hosts: int = 1
+    assets: int | None = None
+
+
+PLAIN = Shape()
 
 
 class Load:
     """Makes work units that no run before has seen: the ledger would not let them through again."""
 
-    def __init__(self, organizations: int, incidents: int) -> None:
-        self._world = World(organizations=organizations, incidents=incidents)
+    def __init__(self, organizations: int, incidents: int, assets: int = ASSETS) -> None:
+        self._world = World(organizations=organizations, incidents=incidents, assets=assets)
         self._batches = count()
         self._secrets = self._world.secrets
 
-    def units(self, number: int, url: str) -> list[Unit]:
-        """``number`` of them, each for one signed webhook to ``url``."""
+    def units(self, number: int, url: str, shape: Shape = PLAIN) -> list[Unit]:
+        """``number`` of them, for signed webhooks to ``url``."""
         batch = next(self._batches)
-        return [self._unit(record, batch, url) for record in self._world.work_units(number)]
+        records = enumerate(self._world.work_units(number))
+        return [self._shaped(record, batch, url, shape, place) for place, record in records]
 
     def without_end(self, urls: Sequence[str]) -> Iterator[Unit]:
         """Each for ``TOLD`` signed webhooks, all to the one of ``urls`` that is its organization's."""
@@ -70,15 +103,26 @@ class Load:
         own = [record for record in records if record["organization_id"] == organization]
         return [self._unit(dict(record), next(self._batches), url) for record in islice(cycle(own), number)]
 
-    def _unit(self, record: dict[str, Any], batch: int, url: str, told: int = 1) -> Unit:
+    def _shaped(self, record: dict[str, Any], batch: int, url: str, shape: Shape, place: int) -> Unit:
+        if shape.assets is not None:
+            record["asset_ids"] = self._assets(record["organization_id"])[: shape.assets]
+        target = url.replace(FIRST_HOST, str(ip_address(FIRST_HOST) + place % shape.hosts))
+        unit = self._unit(record, batch, target, shape.told, place % shape.destinations)
+        return replace(unit, target=target) if shape.hosts > 1 else unit
+
+    def _assets(self, organization: str) -> list[str]:
+        return [it["asset_id"] for it in self._world.assets.values() if it["organization_id"] == organization]
+
+    def _unit(self, record: dict[str, Any], batch: int, url: str, told: int = 1, first: int = 0) -> Unit:
         # Without a batch: it is for the audit, and most units have none.
         del record["batch"]
         record["work_unit_id"] += f"-{batch}"
-        names = [DESTINATION, *(f"{DESTINATION}-{number}" for number in range(1, told))]
+        names = [f"{DESTINATION}-{number}" if number else DESTINATION for number in range(first, first + told)]
         common = {"channel": "webhook", "url": url, "secret": self._secrets[record["organization_id"]][0]}
         body = orjson.dumps(record | {"destinations": [common | {"destination_id": name} for name in names]})
-        first, *further = (notification_id(decode(body), name) for name in names)
-        return Unit(body, first, tuple(further))
+        unit = decode(body)
+        webhook_id, *further = (notification_id(unit, name) for name in names)
+        return Unit(body, webhook_id, tuple(further))
 
 
 class Publisher:
@@ -90,6 +134,9 @@ class Publisher:
     async def declare(self, queue: str) -> None:
         """A durable quorum queue, as the full job has."""
         await self._channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+
+    async def purge(self, queue: str) -> None:
+        await (await self._channel.declare_queue(queue, passive=True)).purge()
 
     async def depth(self, queue: str) -> int:
         """How many messages are ready there."""
@@ -106,6 +153,7 @@ class Publisher:
             delivery_mode=DeliveryMode.PERSISTENT,
             # For the floor, which could not know it otherwise; the full job derives it.
             message_id=unit.webhook_id,
+            reply_to=unit.target or None if queue == FLOOR else None,
         )
         await self._channel.default_exchange.publish(message, queue)
 

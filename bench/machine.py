@@ -1,7 +1,9 @@
 """What the kernel says: the cores there are, and what a process has used of them."""
 
 import os
+import resource
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,16 +34,20 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """CPU seconds (all threads, user and system) that the two had used at a time of the monotonic clock."""
+    """CPU seconds (all threads, user and system) that each had used at a time of the monotonic clock."""
 
     at: float
     worker: float
     receiver: float
+    services: float
+    """RabbitMQ and Redis together."""
 
 
-def read(worker: int, receiver: int) -> Reading:
+def read(worker: int, receiver: int, services: Iterable[int]) -> Reading:
     """By process id."""
-    return Reading(time.monotonic(), family_cpu_seconds(worker), cpu_seconds(receiver))
+    return Reading(
+        time.monotonic(), family_cpu_seconds(worker), cpu_seconds(receiver), sum(cpu_seconds(pid) for pid in services)
+    )
 
 
 def cpu_seconds(pid: int) -> float:
@@ -53,6 +59,12 @@ def cpu_seconds(pid: int) -> float:
 def family_cpu_seconds(pid: int) -> float:
     """What the process has started counts too, for as long as that runs."""
     return sum(cpu_seconds(it) for it in family(pid))
+
+
+def raise_open_files() -> None:
+    """Of this process, to what it may have: thousands of hosts are as many connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def peak_rss(pid: int) -> float:

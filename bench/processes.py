@@ -10,6 +10,9 @@ from pathlib import Path
 GRACE = 40.0
 """Seconds to end after SIGTERM: longer than NS_GRACE."""
 
+LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes: the platform names all of its organizations in one."""
+
 TAIL = 4000
 """Characters of a log that are shown when its process failed."""
 
@@ -79,6 +82,7 @@ async def running(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if talks else file,
             stderr=file,
+            limit=LONGEST_LINE,
         )
     # At once: threads that it starts later inherit it, those that it had would not.
     os.sched_setaffinity(process.pid, cores)

@@ -3,9 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,8 @@ from bench.stage import Stage
 
 PAUSE = 0.02
 """Seconds between two readings."""
+
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 STALLED = 20.0
 """Seconds without a new arrival after which what is missing counts as lost."""
@@ -81,24 +84,41 @@ class Receiver:
 
 
 async def run(stage: Stage, runner: Runner, messages: int, delay: float) -> Run:
-    """The backlog is there before the worker is: it never waits for a publisher.
+    """A run of plain units. The backlog is there before the worker is: it never waits for a publisher.
 
     Raises:
         FailedError: a process ended by itself.
 
     """
     async with receiving(stage, delay) as receiver:
-        units = stage.load.units(messages, receiver.url)
-        await stage.publisher.publish(runner.queue, units)
-        log = stage.folder / f"{runner.name}.log"
-        async with running(
-            runner.command(receiver.url), cores=[stage.cores.worker], log=log, environment=stage.environment
-        ) as worker:
-            readings = await _until_arrived(worker, receiver, messages)
-            peak = peak_rss(worker.pid)
-        # Only now: what the worker sent twice, it may have sent while it was ending.
-        arrivals = await receiver.arrivals()
-    return Run(runner.name, frozenset(unit.webhook_id for unit in units), arrivals, readings, peak, worker.tail)
+        return await run_to(stage, runner, receiver, stage.load.units(messages, receiver.url))
+
+
+async def run_to(
+    stage: Stage, runner: Runner, receiver: Receiver, units: Sequence[Unit], settings: Mapping[str, str] = NO_SETTINGS
+) -> Run:
+    """A run of these units. ``settings``: of the worker, beside those of the stage."""
+    expected = frozenset(webhook_id for unit in units for webhook_id in unit.webhook_ids)
+    await stage.publisher.publish(runner.queue, units)
+    async with running_worker(stage, runner, receiver, settings) as worker:
+        readings = await _until_arrived(worker, receiver, len(expected), stage.service_pids())
+        peak = peak_rss(worker.pid)
+    # Only now: what the worker sent twice, it may have sent while it was ending.
+    return Run(runner.name, expected, await receiver.arrivals(), readings, peak, worker.tail)
+
+
+@asynccontextmanager
+async def running_worker(
+    stage: Stage, runner: Runner, receiver: Receiver, settings: Mapping[str, str] = NO_SETTINGS
+) -> AsyncIterator[Running]:
+    """Who takes part, on its core, for the length of the block."""
+    async with running(
+        runner.command(receiver.url),
+        cores=[stage.cores.worker],
+        log=stage.folder / f"{runner.name}.log",
+        environment=stage.environment | settings,
+    ) as worker:
+        yield worker
 
 
 async def paced(stage: Stage, runner: Runner, messages: int, rate: float) -> list[float]:
@@ -106,10 +126,7 @@ async def paced(stage: Stage, runner: Runner, messages: int, rate: float) -> lis
     async with receiving(stage, 0.0) as receiver:
         warm, units = stage.load.units(messages, receiver.url), stage.load.units(messages, receiver.url)
         await stage.publisher.publish(runner.queue, warm)
-        log = stage.folder / f"{runner.name}.log"
-        async with running(
-            runner.command(receiver.url), cores=[stage.cores.worker], log=log, environment=stage.environment
-        ) as worker:
+        async with running_worker(stage, runner, receiver) as worker:
             await _until_arrived(worker, receiver, messages)
             published = await publish_evenly(stage, runner.queue, units, rate)
             await _until_arrived(worker, receiver, 2 * messages)
@@ -128,12 +145,14 @@ async def publish_evenly(stage: Stage, queue: str, units: Sequence[Unit], rate: 
     return published
 
 
-async def _until_arrived(worker: Running, receiver: Receiver, messages: int) -> list[Reading]:
-    """Until all did, or nothing new does: the receiver's list then says what is missing."""
+async def _until_arrived(
+    worker: Running, receiver: Receiver, messages: int, services: Sequence[int] = ()
+) -> list[Reading]:
+    """Until all did, or nothing new does: the receiver's list then says what is missing. ``services``: by process."""
     readings, seen, since = [], 0, time.monotonic()
     while seen < messages and time.monotonic() - since < STALLED:
         worker.check()
-        readings.append(read(worker.pid, receiver.pid))
+        readings.append(read(worker.pid, receiver.pid, services))
         now_seen = await receiver.distinct()
         if now_seen > seen:
             seen, since = now_seen, time.monotonic()
@@ -142,9 +161,9 @@ async def _until_arrived(worker: Running, receiver: Receiver, messages: int) -> 
 
 
 @asynccontextmanager
-async def receiving(stage: Stage, delay: float) -> AsyncIterator[Receiver]:
+async def receiving(stage: Stage, delay: float, address: str = "127.0.0.1") -> AsyncIterator[Receiver]:
     """A receiver that answers after ``delay`` s, for the length of the block."""
-    command = [sys.executable, "-m", "bench.receiver", str(delay)]
+    command = [sys.executable, "-m", "bench.receiver", str(delay), address]
     log = stage.folder / "receiver.log"
     async with (
         running(command, cores=[stage.cores.receiver], log=log, talks=True) as process,

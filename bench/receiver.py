@@ -1,10 +1,10 @@
 """The recipient of every benchmark, as a process: reads just enough HTTP to count, and answers 200 after a delay.
 
-``python -m bench.receiver DELAY`` prints its port. ``GET /seen``: how many requests, and how many different ones.
-``GET /arrivals``: each one's ``webhook-id``, time on the system's monotonic clock and bytes of body, in order.
-``GET /news``: the same, of those since the last such question; they are forgotten then. ``GET /mood/500`` and it
-refuses everything, ``/mood/hang`` and it does not answer, ``/mood/200`` and it is well again; what it did not accept is
-no arrival.
+``python -m bench.receiver DELAY [ADDRESS]`` listens on 127.0.0.1 or that address, and prints its port. ``GET /seen``:
+how many requests, and how many different ones. ``GET /arrivals``: each one's ``webhook-id``, time on the system's
+monotonic clock and bytes of body, in order. ``GET /news``: the same, of those since the last such question; they are
+forgotten then. ``GET /mood/500`` and it refuses everything, ``/mood/hang`` and it does not answer, ``/mood/200`` and it
+is well again; what it did not accept is no arrival.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ import gc
 import json
 import sys
 import time
+
+from bench.machine import raise_open_files
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
@@ -95,11 +97,12 @@ def _header(head: bytes, name: bytes) -> bytes:
     return head[start : stop if stop >= 0 else None].strip()
 
 
-async def serve(delay: float) -> None:
+async def serve(delay: float, address: str = HOST) -> None:
     """Until the process is ended."""
+    raise_open_files()
     arrivals = Arrivals()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Conversation(arrivals, delay), HOST, 0, backlog=BACKLOG)
+    server = await loop.create_server(lambda: Conversation(arrivals, delay), address, 0, backlog=BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -107,4 +110,4 @@ async def serve(delay: float) -> None:
 if __name__ == "__main__":
     # Everything it keeps it keeps to the end: a collection would only show up as somebody else's latency.
     gc.disable()
-    asyncio.run(serve(float(sys.argv[1])))
+    asyncio.run(serve(float(sys.argv[1]), *sys.argv[2:]))

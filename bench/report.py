@@ -6,16 +6,16 @@ from statistics import median
 from bench.figures import Figures, percentile, typical
 from bench.race import Run
 
-HEAD = f"{'':<22}{'msg/s':>8}{'CPU µs/msg':>12}{'worker':>9}{'receiver':>10}{'peak RSS':>11}"
+HEAD = f"{'':<22}{'msg/s':>8}{'CPU µs/msg':>12}{'all parts':>11}{'worker':>9}{'receiver':>10}{'peak RSS':>11}"
 RECEIVER_SHARE = 0.70
 CPU_RATIO = 2.0
 CEILING_SHARE = 0.90
 
 
 def line(name: str, it: Figures) -> str:
-    """One row below ``HEAD``: shares are of the core that each has."""
+    """One row below ``HEAD``: shares are of the core that each has; all parts: CPU of worker, RabbitMQ and Redis."""
     return (
-        f"{name:<22}{it.rate:>8,.0f}{it.cpu:>12,.0f}{it.worker_share:>9.0%}{it.receiver_share:>10.0%}"
+        f"{name:<22}{it.rate:>8,.0f}{it.cpu:>12,.0f}{it.all_parts:>11,.0f}{it.worker_share:>9.0%}{it.receiver_share:>10.0%}"
         f"{it.peak_rss:>7,.0f} MiB"
     )
 

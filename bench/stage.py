@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aio_pika
 
-from bench.load import INCIDENTS, ORGANIZATIONS, Load, Publisher, publisher
+from bench.load import ASSETS, FLOOR, INCIDENTS, ORGANIZATIONS, Load, Publisher, publisher
 from bench.machine import Cores
 from bench.processes import finished, running
 from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
@@ -20,7 +20,6 @@ PLATFORM = (sys.executable, "-m", "notification_sender.sandbox", "--port", "0")
 WORKER = str(Path(sys.executable).with_name("notification-sender"))
 UNITS = "notification-sender.units"
 DEAD = "notification-sender.dead"
-FLOOR = "bench.floor"
 CHOSEN = {"NS_THROTTLE_WEBHOOK": "off", "NS_THROTTLE_EMAIL": "off", "NS_HTTP_PORT": "0"}
 """All that is not a default besides addresses: a throttle would measure itself, and the port may be taken."""
 
@@ -42,13 +41,21 @@ class Stage:
     def amqp_url(self) -> str:
         return self.rabbitmq.url
 
+    def service_pids(self) -> list[int]:
+        """Of RabbitMQ and Redis."""
+        return [*self.rabbitmq.pids, *self.redis.pids]
+
 
 @asynccontextmanager
 async def stage(
-    folder: Path, organizations: int = ORGANIZATIONS, incidents: int = INCIDENTS, **redis_options: str
+    folder: Path,
+    organizations: int = ORGANIZATIONS,
+    incidents: int = INCIDENTS,
+    assets: int = ASSETS,
+    **redis_options: str,
 ) -> AsyncIterator[Stage]:
     """Everything up and the queues declared, for the length of the block."""
-    world = ("--organizations", str(organizations), "--incidents", str(incidents))
+    world = ("--organizations", str(organizations), "--incidents", str(incidents), "--assets", str(assets))
     cores, mine = Cores.of_this_machine(), os.sched_getaffinity(0)
     # The services are our children and inherit this.
     os.sched_setaffinity(0, cores.services)
@@ -64,7 +71,7 @@ async def stage(
                 await finished([WORKER, "topology"], environment)
                 publishing = await publisher(connection)
                 await publishing.declare(FLOOR)
-                load = Load(organizations, incidents)
+                load = Load(organizations, incidents, assets)
                 yield Stage(folder, cores, rabbitmq, redis, control(said[-1]), environment, load, publishing)
     finally:
         os.sched_setaffinity(0, mine)

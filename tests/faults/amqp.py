@@ -113,8 +113,13 @@ def _strings(arguments: bytes, at: int) -> tuple[str, str]:
     return text(arguments[at + 1 : middle]), text(arguments[middle + 1 : middle + 1 + arguments[middle]])
 
 
+def frames(whole: bytes) -> list[bytes]:
+    """The frames of a method with its content."""
+    return Pieces(_end).cut(whole)
+
+
 def _body(whole: bytes) -> str:
-    return text(b"".join(frame[7:-1] for frame in Pieces(_end).cut(whole) if frame[0] == BODY))
+    return text(b"".join(frame[7:-1] for frame in frames(whole) if frame[0] == BODY))
 
 
 def _settled(open_: dict[int, tuple[str, ...]], arguments: bytes) -> tuple[str, ...]:

@@ -103,6 +103,12 @@ class Program:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes: those of the group that it was started in. Linux only."""
+        own = [] if self._process is None else [self._process.pid]
+        return [int(it.name) for it in Path("/proc").glob("[0-9]*") if _group(it) in own]
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
@@ -115,3 +121,11 @@ class Program:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def _group(process: Path) -> int | None:
+    """The process group of one in ``/proc``, None where it has just ended."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[2])
+    except OSError:
+        return None

@@ -131,6 +131,11 @@ class RabbitMQ:
     def thaw(self) -> None:
         self._node.thaw()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the node, without epmd."""
+        return self._node.pids
+
     def ctl(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` and return what it says; takes about two seconds, but for ``eval``."""
         if arguments[0] == "eval":

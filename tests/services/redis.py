@@ -36,6 +36,10 @@ class Redis:
     def thaw(self) -> None:
         self._program.thaw()
 
+    @property
+    def pids(self) -> list[int]:
+        return self._program.pids
+
     def flush(self) -> None:
         """Forget every key and every script."""
         for command in (b"FLUSHALL\r\n", b"SCRIPT FLUSH\r\n"):
