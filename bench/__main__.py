@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import report
+from bench import budget, report
+from bench.ceilings import judged
 from bench.figures import Figures, body_bytes, figures, typical
 from bench.processes import FailedError
 from bench.race import Run, Runner, paced, run
@@ -45,6 +46,13 @@ class Benchmark:
         self._floor = Runner("floor", FLOOR, lambda url: [*command, url, str(size), str(IN_FLIGHT)])
         print(f"{self._messages} messages a run, {size} bytes a notification, {IN_FLIGHT} in flight\n")
 
+    async def all(self, rounds: int) -> None:
+        """Everything that is measured, in order."""
+        await self.rounds(rounds)
+        await self.counts()
+        await self.slow()
+        await self.latency()
+
     async def rounds(self, number: int) -> None:
         """The floor and the full job by turns: what the machine does besides meets both."""
         print(report.HEAD)
@@ -71,6 +79,17 @@ class Benchmark:
             seconds = await paced(self._stage, runner, round(PACE * 4), PACE)
             print(report.latency(runner.name, seconds, PACE))
 
+    async def counts(self) -> None:
+        """What does not depend on the machine: function calls, calls to Redis, tasks, frames."""
+        print("\n" + "\n".join(map(str, judged(await budget.counted(self._stage)))))
+
+    async def budget(self) -> None:
+        """The same step by step, with the CPU time of each."""
+        counted = await budget.counted(self._stage)
+        measured, shares = await budget.sampled(self._stage, self._messages, IN_FLIGHT)
+        print(f"{report.HEAD}\n{report.line('full job, sampled', measured)}\n")
+        print(budget.table(measured.cpu, shares, counted))
+
     async def _measured(self, runner: Runner, name: str, delay: float) -> Figures:
         measured = figures(await self._run(runner, self._messages, delay), IN_FLIGHT)
         print(report.line(name, measured), flush=True)
@@ -84,16 +103,14 @@ class Benchmark:
         return done
 
 
-async def main(messages: int, rounds: int) -> int:
+async def main(messages: int, rounds: int, *, budget_alone: bool = False) -> int:
     """0, or 1 where a run lost a message or sent one twice: timings are for people to judge."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with stage(Path(folder)) as prepared:
             benchmark = Benchmark(prepared, messages)
             try:
                 await benchmark.begin()
-                await benchmark.rounds(rounds)
-                await benchmark.slow()
-                await benchmark.latency()
+                await (benchmark.budget() if budget_alone else benchmark.all(rounds))
             except FailedError as failed:
                 print(failed, file=sys.stderr)
                 return 1
@@ -105,6 +122,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--messages", type=int, default=6000, metavar="N", help="in each run (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="R", help="floor and full job (default: %(default)s)")
+    parser.add_argument("--budget", action="store_true", help="only what each step of a message takes, as a table")
     parsed = parser.parse_args(arguments)
     if parsed.messages < LEAST or parsed.rounds < 1:
         parser.error(f"at least {LEAST} messages and one round")
@@ -113,4 +131,4 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     chosen = options()
-    sys.exit(asyncio.run(main(chosen.messages, chosen.rounds)))
+    sys.exit(asyncio.run(main(chosen.messages, chosen.rounds, budget_alone=chosen.budget)))

@@ -1,11 +1,13 @@
 """Where a worker's time goes: looks at its stack every few ms of CPU time, and writes what it saw when it ends.
 
-``python -m bench.sampling FILE COMMAND…`` is ``notification-sender COMMAND…`` looked at. A look costs a few µs, where
+``python -m bench.sampling FILE COMMAND…`` is ``notification-sender COMMAND…`` looked at. ``FILE.steps`` gets the share
+of each step of a message's way, as JSON. A look costs a few µs, where
 a tracing profiler would double what it measures. Kernels look at CPU timers at their clock tick (1 to 4 ms).
 """
 
 import asyncio
 import atexit
+import json
 import signal
 import sys
 from collections import Counter
@@ -14,6 +16,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import notification_sender
+from bench.steps import OTHER, place, step
 from notification_sender.cli import main
 
 INTERVAL = 0.001
@@ -35,6 +38,7 @@ class Sampling:
         self._called: Counter[CodeType] = Counter()
         self._on_stack: Counter[CodeType] = Counter()
         self._innermost: Counter[CodeType] = Counter()
+        self._steps: Counter[str] = Counter()
 
     def start(self) -> None:
         signal.signal(signal.SIGPROF, self._look)
@@ -52,6 +56,7 @@ class Sampling:
         self._called[codes[-1]] += 1
         self._on_stack.update(set(codes))
         self._innermost[next((code for code in codes if OURS in code.co_filename), codes[-1])] += 1
+        self._steps[next(filter(None, (step(place(code)) for code in codes)), OTHER)] += 1
 
     def _write(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -64,6 +69,8 @@ class Sampling:
         for name, table in tables.items():
             lines += [f"\n{name}", *(_row(seen / self._looks, code) for code, seen in table.most_common(ROWS))]
         self._file.write_text("\n".join(lines) + "\n")
+        shares = {name: seen / self._looks for name, seen in self._steps.items()}
+        self._file.with_suffix(".steps").write_text(json.dumps(shares))
 
 
 def _upwards(frame: FrameType | None) -> Iterator[CodeType]:
