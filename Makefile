@@ -71,8 +71,9 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) services ## ratios against a floor measured in the same run: PEERS=1 beside FastStream, taskiq, Dramatiq and Celery
-	$(BIN)/python -m bench$(if $(PEERS),.peers)
+bench: $(READY) services ## ratios against a floor measured in the same run: BUDGET=1 step by step, GROWTH=1 or GROWTH=assets what grows, PEERS=1 beside FastStream and others
+	$(if $(GROWTH),$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/incident.lock)
+	$(BIN)/python -m $(if $(PEERS),bench.peers,$(if $(GROWTH),bench.growth $(filter-out 1,$(GROWTH)),bench $(if $(BUDGET),--budget)))
 
 ifdef PEERS
 bench: $(VENV)-peers/.ready
