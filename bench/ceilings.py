@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from bench.counting import Counts
 
 FUNCTION_CALLS = 2040.0
-"""Functions of Python, and those of C that Python calls, of one webhook whose facts are at hand, alone in hand: 1,943 when
-this was written.
+"""Functions of Python, and those of C that Python calls, of a webhook that is alone in hand and has its facts at hand:
+1,943 when this was written.
 """
 
 SCRIPTS = 3.0
