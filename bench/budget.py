@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.counting import Counts, count
 from bench.figures import Figures, figures
+from bench.processes import FailedError
 from bench.race import Runner, receiving, run
 from bench.stage import UNITS, Stage
 from bench.steps import (
@@ -70,10 +71,17 @@ async def counted(stage: Stage) -> Counts:
 
 
 async def sampled(stage: Stage, messages: int, in_flight: int) -> tuple[Figures, dict[str, float]]:
-    """A run under the sampler: what it cost, and the share of each step."""
+    """A run under the sampler: what it cost, and the share of each step.
+
+    Raises:
+        FailedError: a message was lost.
+
+    """
     looks = stage.folder / "looks"
     command = [sys.executable, "-m", "bench.sampling", str(looks), "run"]
     done = await run(stage, Runner("sampled", UNITS, lambda _: command), messages, 0.0)
+    if done.lost:
+        raise FailedError(f"sampled: {done.lost} of {len(done.expected)} lost; the end of its log:\n{done.log_tail}")
     return figures(done, in_flight), json.loads(_steps(looks))
 
 
