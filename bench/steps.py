@@ -15,6 +15,7 @@ TAKE, READ, CLAIM, GATHER, RENDER = "take", "read", "claim", "gather", "render"
 ADMIT, SEND, SETTLE, REPORT, ACK = "admit", "send", "settle", "log, metrics, events", "ack"
 BETWEEN, STORE, OTHER = "between the steps", "replies of Redis", "the loop, and others"
 FACTS, BESIDE = "facts asked for again", "beside messages"
+COUNTING = "the counting itself"
 
 BY_MESSAGE = (TAKE, READ, CLAIM, GATHER, RENDER, ADMIT, SEND, SETTLE, REPORT, ACK, BETWEEN, STORE, OTHER)
 BY_TIME = (FACTS, BESIDE)
@@ -63,7 +64,7 @@ _LIBRARIES: list[tuple[str, str]] = [
     (r"jinja2/|templates/|.*\.j2:", RENDER),
     (r"aiohttp/|yarl/|multidict/", SEND),
     (r"redis/|hiredis/", STORE),
-    (r"bench/", BESIDE),
+    (r"bench/", COUNTING),
 ]
 
 
