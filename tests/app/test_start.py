@@ -10,7 +10,7 @@ import pytest
 from notification_sender import plugins
 from notification_sender.adapters.http import connector
 from notification_sender.app.worker_process import App
-from notification_sender.cli.run import _left_out
+from notification_sender.cli.worker import _left_out
 from notification_sender.policy.trust import public_trust
 from notification_sender.settings import Settings
 from notification_sender.worker.worker import Worker

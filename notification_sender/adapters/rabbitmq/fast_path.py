@@ -84,7 +84,7 @@ class WholeFrames(FrameReceiver):
             del buffer[:at]
             stream._maybe_resume_transport()  # noqa: SLF001 - else a full buffer is never read into again
         if taken and self.connection is not None:
-            self.connection.heard()
+            self.connection.note_alive()
         return taken, frame
 
     def _deliver(self, buffer: bytearray, at: int, end: int) -> int:
@@ -225,7 +225,7 @@ class DirectConnection(Connection):
         self.write_queue = WriteQueue(self.FRAME_BUFFER_SIZE)
         self._stream: asyncio.StreamWriter | None = None
 
-    def heard(self) -> None:
+    def note_alive(self) -> None:
         """Note that the broker is alive. It sends no heartbeats between deliveries."""
         cast("Any", self)._Connection__last_frame_time = self.loop.time()  # noqa: SLF001 - as its reader does
 
