@@ -63,8 +63,8 @@ def write(level: Literal["info", "warning"], event: str, fields: dict[str, Any])
 
 
 class _Lines:
-    """Writes lines to a file, as ``_Unfailing`` does. The lines of one turn of the loop are one write. A warning is written
-    at once. structlog's own logger, with a write for each line, takes a tenth of an attempt.
+    """Writes lines to a file, as ``_Unfailing`` does. The lines of one turn of the loop are one write. A warning is
+    written at once. structlog's own logger, with a write for each line, takes a tenth of an attempt.
     """
 
     def __init__(self, file: BinaryIO) -> None:
