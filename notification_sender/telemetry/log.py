@@ -25,8 +25,8 @@ def configure(*, form: str, level: str, process: int | None = None) -> None:
     ``process``: the number of this worker process, where several write to one log. Every line names it.
     """
     processors: list[Any]
-    lines = _Lines(sys.stderr.buffer)
-    if form == "json":
+    lines = _Lines(sys.stderr.buffer) if form == "json" else None
+    if lines is not None:
         processors = [structlog.processors.format_exc_info, _line]
     else:
         plain = structlog.dev.plain_traceback
@@ -41,9 +41,7 @@ def configure(*, form: str, level: str, process: int | None = None) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lines
-        if form == "json"
-        else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
+        logger_factory=lines or structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     _outputs[:] = [_Output(lines, LEVELS[level], processors, {} if process is None else {"process": process})]
@@ -55,7 +53,7 @@ def write(level: Literal["info", "warning"], event: str, fields: dict[str, Any])
     takes half of an attempt's line for itself.
     """
     output = _outputs[-1] if _outputs else None
-    if output is None or output.processors[-1] is not _line:  # for people, or captured by a test
+    if output is None or output.lines is None or output.processors[-1] is not _line:  # or captured by a test
         getattr(structlog.get_logger(), level)(event, **fields)
     elif LEVELS[level] >= output.level:
         fields |= {"event": event, **output.common}
@@ -115,7 +113,8 @@ class _Lines:
 class _Output:
     """What ``configure`` has set. ``processors``: structlog's own list, which tests replace the content of."""
 
-    lines: _Lines
+    lines: _Lines | None
+    """None: lines are for people, and structlog writes them."""
     level: int
     processors: list[Any]
     common: dict[str, Any]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import count
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import structlog
@@ -29,7 +30,7 @@ def played(seed: int, make_ledger: MakeLedger = Plain) -> World:
     before = structlog.get_config()["wrapper_class"]
     structlog.configure(wrapper_class=SILENT)
     try:
-        with patch.object(headers.secrets, "token_hex", lambda _: f"t{next(tokens)}"):
+        with patch.object(headers, "os", SimpleNamespace(urandom=lambda _: next(tokens).to_bytes(8))):
             world = World(seed, make_ledger)
             # Of very long outages only the end matters, and of large units only that some of it is handed on.
             pause = LONG_PAUSE if world.faults.patient else retry_unready.PAUSE
