@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -16,8 +17,8 @@ _LONGEST_PATH = 1024
 MOST_PICKED = 1024
 """Records whose picked fields are kept. The notifications about one event pick the same fields of the same records."""
 
-_picked: dict[tuple[int, tuple[str, ...]], tuple[Any, dict[str, Any] | None]] = {}
-"""By the identity of the record, and with the record: it is shared by units, and nobody changes it."""
+LONGEST = 5.0
+"""Seconds for which any is kept. A record may be large, and the cache of the process keeps it no longer either."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
@@ -36,15 +37,31 @@ def _steps(path: str) -> list[str]:
     return path[:_LONGEST_PATH].split(".")
 
 
+class _Picked:
+    """What was picked, by the identity of the record and with the record: units share it, and nobody changes it."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[int, tuple[str, ...]], tuple[Any, dict[str, Any] | None]] = {}
+        self._until = 0.0
+
+    def keep(self, record: Any, names: tuple[str, ...], picked: dict[str, Any] | None) -> None:
+        now = monotonic()
+        if now > self._until or len(self.made) >= MOST_PICKED:
+            self.made.clear()
+            self._until = now + LONGEST
+        self.made[id(record), names] = (record, picked)
+
+
+_picked = _Picked()
+
+
 def pick(record: Any, *names: str) -> dict[str, Any] | None:
     """Return only these fields, all of them present, with ``geojson`` as an object; None if there is no record."""
-    known = _picked.get((id(record), names))
+    known = _picked.made.get((id(record), names))
     if known is not None:
         return known[1]
     picked = _pick(record, names)
-    while len(_picked) >= MOST_PICKED:
-        del _picked[next(iter(_picked))]
-    _picked[id(record), names] = (record, picked)
+    _picked.keep(record, names, picked)
     return picked
 
 

@@ -1,9 +1,11 @@
 """The filters of templates: what is missing or odd says nothing."""
 
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from notification_sender.render import filters
 from notification_sender.render.filters import at, in_zone, label, latlon, pick, picks, zone
 
 
@@ -60,3 +62,15 @@ def test_pick_returns_all_fields_and_geojson_as_an_object() -> None:
         assert pick({"a": 1, "b": 2, "geojson": written}, "a", "c", "geojson") == {"a": 1, "c": None, "geojson": point}
     assert pick({"geojson": "nowhere"}, "geojson") == {"geojson": None}
     assert [picks(rows, "a") for rows in (None, [], [{"a": 1, "b": 2}, None, "x"])] == [[], [], [{"a": 1}, None, None]]
+
+
+def test_what_was_picked_of_a_record_is_kept_for_a_few_seconds_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record may have a megabyte, and it is kept with what was picked of it."""
+    now = [monotonic() + 1e6]
+    monkeypatch.setattr(filters, "monotonic", lambda: now[0])
+    monkeypatch.setattr(filters, "_picked", filters._Picked())
+    record = {"a": 1}
+    assert pick(record, "a") is pick(record, "a")
+    now[0] += filters.LONGEST + 1
+    pick({"a": 2}, "a")
+    assert all(kept is not record for kept, _ in filters._picked.made.values())
