@@ -29,8 +29,8 @@ NAMELESS = "unreadable-"
 """Begins the id of a target whose own id is unreadable or taken; its place follows."""
 
 MOST_KNOWN = 4096
-LARGEST_KNOWN = 4096
-"""Destinations that a process remembers, and the bytes of the JSON of each: 32 MB if all were as large."""
+LARGEST_KNOWN = 2560
+"""Destinations that a process remembers, and the characters in the texts of each: about 40 MB if all were as long."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_ID}}}")
 
@@ -74,19 +74,37 @@ class DestinationReader:
         self._read: OrderedDict[bytes, Destination] = OrderedDict()
 
     def __call__(self, record: Any) -> Destination:
-        """As ``read``. A record with the same JSON is the same destination, and the same object."""
-        try:
-            text = orjson.dumps(record)
-        except TypeError:  # a number of more than 64 bits, or half a surrogate pair
-            return read(record, self._channels)
+        """As ``read``. Records whose fields that count have the same JSON are the same destination, one object."""
+        channel, kept = _fields(record, self._channels)
+        text = _text(kept)
+        if text is None:
+            return _destination(channel, kept, self._channels)
         known = self._read.get(text)
         if known is None:
-            known = read(record, self._channels)
-            if len(text) <= LARGEST_KNOWN:
-                self._read[text] = known
-                if len(self._read) > MOST_KNOWN:
-                    self._read.popitem(last=False)
+            self._read[text] = known = _destination(channel, kept, self._channels)
+            if len(self._read) > MOST_KNOWN:
+                self._read.popitem(last=False)
         return known
+
+
+def _text(kept: Mapping[str, Any]) -> bytes | None:
+    """The JSON of these fields; None if it may be long. Whoever wrote a record decides how long it is, and to write
+    megabytes would hold the event loop for each unit.
+    """
+    size = 0
+    for value in kept.values():
+        if isinstance(value, str):
+            size += len(value)
+        elif value is not None and not isinstance(value, bool):
+            return None
+    return _written(kept) if size <= LARGEST_KNOWN else None
+
+
+def _written(kept: Mapping[str, Any]) -> bytes | None:
+    try:
+        return orjson.dumps(kept)
+    except TypeError:  # half a surrogate pair
+        return None
 
 
 def read(record: Any, channels: Mapping[str, Channel]) -> Destination:
@@ -97,11 +115,19 @@ def read(record: Any, channels: Mapping[str, Channel]) -> Destination:
         ForbiddenAddress: it is in a notation that is never dialled.
 
     """
+    return _destination(*_fields(record, channels), channels)
+
+
+def _fields(record: Any, channels: Mapping[str, Channel]) -> tuple[Channel | None, dict[str, Any]]:
+    """The channel of a record, and those of its fields that count there."""
     if not isinstance(record, dict):
         raise SchemaViolation("not a JSON object")
     channel = _channel(record, channels)
     fields: Mapping[str, int] = channel.fields if channel else {}
-    kept = {name: it for name, it in record.items() if name in COMMON or name in fields}
+    return channel, {name: it for name, it in record.items() if name in COMMON or name in fields}
+
+
+def _destination(channel: Channel | None, kept: dict[str, Any], channels: Mapping[str, Channel]) -> Destination:
     try:
         destination = Destination.model_validate(kept)
     except ValidationError as fault:
@@ -110,7 +136,7 @@ def read(record: Any, channels: Mapping[str, Channel]) -> Destination:
         others = ", ".join(sorted(channels))
         raise SchemaViolation(f"channel: there is no {destination.channel!r}, only {others}")
     for name, value in destination.extra.items():
-        _check(name, value, fields[name])
+        _check(name, value, channel.fields[name])
     channel.address(destination)
     check(destination)
     return destination

@@ -51,3 +51,12 @@ def test_what_cannot_be_made_is_not_kept() -> None:
     except IndexError:
         source.append(7)
     assert cache(source) == 7
+
+
+def test_what_a_stranger_may_have_made_large_is_not_kept() -> None:
+    made: list[str] = []
+    cache: IdentityCache[str, None] = IdentityCache(made.append, most=2, small=lambda it: len(it) < 5)
+    long, short = "x" * 10, "y" * 3
+    for source in (long, long, short, short):
+        cache(source)
+    assert made == [long, long, short]

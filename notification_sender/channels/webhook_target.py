@@ -57,12 +57,17 @@ def _target_of(destination: Destination) -> WebhookTarget:
         raise SchemaViolation(f"{destination.destination_id}: a field is not a text") from None
 
 
+def _has_known_fields(destination: Destination) -> bool:
+    """Each of these has a bound. A parked notification may have others, of any length."""
+    return destination.extra.keys() <= FIELDS.keys()
+
+
 @lru_cache(maxsize=MAX_TARGETS)
 def _read(fields: tuple[tuple[str, Any], ...]) -> WebhookTarget:
     return WebhookTarget.model_validate(dict(fields))
 
 
-target_of: Callable[[Destination], WebhookTarget] = IdentityCache(_target_of, MAX_DESTINATIONS)
+target_of: Callable[[Destination], WebhookTarget] = IdentityCache(_target_of, MAX_DESTINATIONS, small=_has_known_fields)
 """Read the target of a destination.
 
 Raises:

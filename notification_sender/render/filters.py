@@ -17,6 +17,9 @@ _LONGEST_PATH = 1024
 MOST_PICKED = 1024
 """Records whose picked fields are kept. The notifications about one event pick the same fields of the same records."""
 
+FEW = MOST_PICKED // 4
+"""Records of one list that are kept."""
+
 LONGEST = 5.0
 """Seconds for which any is kept. A record may be large, and the cache of the process keeps it no longer either."""
 
@@ -77,7 +80,10 @@ def _pick(record: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
 
 def picks(records: Any, *names: str) -> list[dict[str, Any] | None]:
     """Apply ``pick`` to each record."""
-    return [pick(record, *names) for record in records or ()]
+    records = records or ()
+    if isinstance(records, list) and len(records) <= FEW:
+        return [pick(record, *names) for record in records]
+    return [_pick(record, names) for record in records]  # so many would push out those of all others
 
 
 def tojson(value: Any) -> str:

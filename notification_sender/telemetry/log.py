@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class _Lines:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
+        """Other threads write as well: a deque loses nothing between them."""
         self._size = 0
 
     def __call__(self, *_: Any) -> "_Lines":
@@ -78,7 +80,8 @@ class _Lines:
         """Write ``line`` at the end of this turn; at once where no loop runs, as in another thread."""
         loop = _running_loop()
         if loop is None:
-            self._write(line)
+            self._waiting.append(line)
+            self.flush()
             return
         # The processes of a pod share one pipe, which keeps no more than this in one piece.
         if self._size + len(line) > PIPE_BUF:
@@ -94,7 +97,11 @@ class _Lines:
         self.flush()
 
     def flush(self) -> None:
-        lines, self._waiting, self._size = self._waiting, [], 0
+        self._size = 0
+        lines = []
+        with suppress(IndexError):  # the end, or another thread took the last one
+            while True:
+                lines.append(self._waiting.popleft())
         if lines:
             self._write(b"".join(lines))
 

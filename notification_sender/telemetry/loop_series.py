@@ -52,6 +52,7 @@ class LoopHistogram(Collector):
         self._bounds = tuple(bounds)
         self._names = [*map(floatToGoString, bounds), "+Inf"]
         self._buckets: dict[str, list[int]] = {}
+        self._begun: dict[str, float] = {}
         self._sums: dict[str, float] = {}
         registry.register(self)
 
@@ -60,7 +61,7 @@ class LoopHistogram(Collector):
         buckets = self._buckets.get(value)
         if buckets is None:
             buckets = self._buckets[value] = [0] * len(self._names)
-            self._sums[value] = 0.0
+            self._sums[value], self._begun[value] = 0.0, time.time()
         buckets[bisect_left(self._bounds, seconds)] += 1
         self._sums[value] += seconds
 
@@ -70,6 +71,7 @@ class LoopHistogram(Collector):
         for value, buckets in list(self._buckets.items()):
             upto = list(zip(self._names, accumulate(buckets), strict=True))
             family.add_metric((value,), upto, self._sums[value])
+            family.add_sample(f"{name}_created", dict(zip(labels, (value,), strict=True)), self._begun[value])
         yield family
 
     def describe(self) -> Iterator[Metric]:

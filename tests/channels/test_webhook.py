@@ -26,6 +26,7 @@ from notification_sender.channels.notices import LISTED_SECONDS, Notices
 from notification_sender.channels.signing import Secrets
 from notification_sender.channels.trust_store import TrustStore
 from notification_sender.channels.webhook import Transport, Webhook
+from notification_sender.channels.webhook_target import target_of
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ClaimLost,
@@ -635,3 +636,13 @@ async def test_a_public_address_is(monkeypatch: pytest.MonkeyPatch, secrets: Sec
         with pytest.raises(SendFailed, match="dialled") as caught:
             await webhook(transport, secrets).send(notification(url=url), begin)
     assert caught.value.sent is Sent.NOTHING
+
+
+def test_a_destination_with_fields_of_any_length_is_not_kept() -> None:
+    """A parked notification may carry megabytes in a field that no channel reads."""
+    kept = dict(target_of.__dict__["_made"])
+    odd = Destination.model_validate(
+        {"destination_id": "d", "channel": "webhook", "url": "https://a.example/", "notes": "x"}
+    )
+    assert target_of(odd).url == "https://a.example/"
+    assert target_of.__dict__["_made"] == kept

@@ -74,3 +74,12 @@ def test_what_was_picked_of_a_record_is_kept_for_a_few_seconds_and_no_longer(mon
     now[0] += filters.LONGEST + 1
     pick({"a": 2}, "a")
     assert all(kept is not record for kept, _ in filters._picked.made.values())
+
+
+def test_a_long_list_pushes_out_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "_picked", filters._Picked())
+    record = {"a": 1}
+    kept = pick(record, "a")
+    assert picks([{"a": number} for number in range(2000)], "a")[1999] == {"a": 1999}
+    assert pick(record, "a") is kept
+    assert len(filters._picked.made) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from select import PIPE_BUF
 from types import SimpleNamespace
@@ -116,3 +117,16 @@ def test_where_several_processes_write_to_one_log_each_line_has_the_number(
     log.configure(form="text", level="info", process=process)
     structlog.get_logger().info("worker.ready")
     assert ("process=2" in capfd.readouterr().err) == (process == 2)
+
+
+async def test_lines_of_another_thread_come_after_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog says that the loop is held: what was logged before it says by what."""
+    written: list[bytes] = []
+    stream = SimpleNamespace(buffer=SimpleNamespace(write=written.append, flush=lambda: None), isatty=lambda: False)
+    monkeypatch.setattr(log.sys, "stderr", stream)
+    log.configure(form="json", level="info")
+    structlog.get_logger().info("first")
+    watchdog = threading.Thread(target=lambda: structlog.get_logger().info("second"))
+    watchdog.start()
+    watchdog.join()
+    assert [json.loads(line)["event"] for line in b"".join(written).splitlines()] == ["first", "second"]
