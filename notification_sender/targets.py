@@ -88,7 +88,7 @@ class DestinationReader:
 
 
 def _text(kept: Mapping[str, Any]) -> bytes | None:
-    """The JSON of these fields; None if it may be long. Whoever wrote a record decides how long it is, and to write
+    """The JSON of these fields; None if it may be long. The writer of a record decides how long it is, and writing
     megabytes would hold the event loop for each unit.
     """
     size = 0
