@@ -31,7 +31,7 @@ LOOK = 0.02
 
 BEGIN = """
 import sys, time
-from notification_sender.cli.run import UNUSED
+from notification_sender.cli.worker import UNUSED
 left_out = dict.fromkeys(UNUSED)
 """
 LIST = f"""{BEGIN}
@@ -72,7 +72,7 @@ HEAD = f"{'':8}libraries worker.ready first delivery   ratio"
 
 async def libraries(stage: Stage) -> str:
     """The program that imports what a worker imports besides this package and Python's own."""
-    from notification_sender.cli.run import UNUSED  # noqa: PLC0415 - what is measured is imported by others
+    from notification_sender.cli.worker import UNUSED  # noqa: PLC0415 - what is measured is imported by others
 
     names = (await _said(stage, LIST)).split()
     return IMPORT.format(left_out=UNUSED, names=names)

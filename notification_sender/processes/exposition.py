@@ -12,7 +12,7 @@ def merged(texts: Mapping[int, str]) -> str:
     families: dict[str, list[str]] = {}
     for process, text in texts.items():
         lines: list[str] = []
-        for line in text.splitlines():
+        for line in filter(None, text.split("\n")):  # splitlines would cut at more characters, some of them in labels
             if line.startswith("# HELP "):
                 lines = families.setdefault(line.split(" ", 3)[2], [])
             if not line.startswith("#"):

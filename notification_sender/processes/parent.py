@@ -87,7 +87,12 @@ class Parent:
         if worker is not self._workers[0]:
             await self._go.wait()
         while not self._stop.is_set():
-            code = await self._run(worker)
+            try:
+                code = await self._run(worker)
+            except OSError as fault:  # no more processes or files: the other workers go on
+                _log.error("process.not_started", process=worker.number, error=str(fault))
+                await self._wait(pause.after(0.0))
+                continue
             ran = time.monotonic() - worker.started_at
             facts = {"process": worker.number, "end": end_of(code), "ran_seconds": round(ran, 1)}
             if code == os.EX_CONFIG and not self._been_ready:
@@ -99,8 +104,11 @@ class Parent:
             else:
                 seconds = pause.after(ran)
                 _log.error("process.ended", **facts, restart_in=seconds)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), seconds)
+                await self._wait(seconds)
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _run(self, worker: WorkerProcess) -> int:
         watching = run_forever(partial(self._watch, worker), "watch")

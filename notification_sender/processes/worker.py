@@ -28,10 +28,10 @@ KILLED_SECONDS = 10.0
 """Seconds after which a killed worker that has not ended is reported by ``/livez``."""
 
 UNANSWERED = 10
-"""Questions in a row without an answer, after which a worker counts as stuck."""
+"""Looks of the parent in a row without an answer, after which a worker counts as stuck: 40 s."""
 
-UNANSWERED_AT_START = 60
-"""The same while it imports its modules. They are asked for a second apart and have 3 s: four minutes at most."""
+UNANSWERED_AT_START = 40
+"""The same while it imports its modules: about four minutes."""
 
 _log = structlog.get_logger()
 
@@ -129,18 +129,18 @@ class WorkerProcess:
         if self._connection is None:
             return None
         reply = await self._connection.ask(path, REPLY_SECONDS)
-        if reply is None:
-            self._unanswered += 1
-        else:
-            self._answered, self._unanswered = True, 0
+        self._answered = self._answered or reply is not None
         return reply
 
     async def stuck(self) -> bool:
         """Whether it makes no progress and must be killed.
 
+        Only the looks of the parent count, not the questions of its clients: these may be any number at once.
+
         Both counts leave out the time for which the machine or all processes were stopped: nobody is stuck by that.
         """
         live = _content(await self.ask("/livez"))
+        self._unanswered = 0 if live is not None else self._unanswered + 1
         if live is not None:
             return float(live.get("stuck_seconds", 0.0)) >= STUCK_SECONDS
         return self._unanswered >= (UNANSWERED if self._answered else UNANSWERED_AT_START)
@@ -152,8 +152,10 @@ def _content(reply: Reply | None) -> dict[str, Any] | None:
 
 
 def end_of(code: int) -> str:
-    """An exit code as text: ``exit 1``, or the name of the signal."""
-    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
+    """An exit code as text: ``exit 1``, or the name of the signal. Real-time signals have a number alone."""
+    if code >= 0:
+        return f"exit {code}"
+    return signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
 
 
 def is_clean(code: int) -> bool:

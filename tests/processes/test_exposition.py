@@ -32,3 +32,8 @@ def test_the_series_of_a_process_that_does_not_answer_are_left_out() -> None:
 def test_a_family_of_the_parent_itself_can_be_read() -> None:
     [one] = text_string_to_metric_families(family("x_total", "counter", "Words", [(1, 2), (2, False)]))
     assert [(it.labels, it.value) for it in one.samples] == [({"process": "1"}, 2), ({"process": "2"}, 0)]
+
+
+def test_a_label_may_hold_what_others_take_for_the_end_of_a_line() -> None:
+    odd = '# HELP a_total Words\na_total{t="x\u2028y"} 1.0\n'
+    assert merged({1: odd}).split("\n")[1] == 'a_total{process="1",t="x\u2028y"} 1.0'

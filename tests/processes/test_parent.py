@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -202,3 +204,48 @@ async def test_the_status_has_the_sums_and_each_worker(run: Run) -> None:
         status = (await parent.get("/status")).json()
     assert (status["ready"], status["in_hand"], status["unsettled"]) == (True, 4, 6)
     assert status["processes"]["1"].items() >= {"state": "running", "starts": 1, "in_hand": 2}.items()
+
+
+async def test_where_a_worker_cannot_be_started_again_the_others_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more files or processes: that is over one day, and ends nobody who works."""
+    monkeypatch.setattr(restarts, "FIRST_PAUSE", 0.01)
+    started = WorkerProcess._start
+    refusals = [OSError(24, "Too many open files")] * 2
+
+    async def refused(self: WorkerProcess, connection: int) -> Any:
+        if self.number == 2 and refusals:
+            raise refusals.pop()
+        return await started(self, connection)
+
+    monkeypatch.setattr(WorkerProcess, "_start", refused)
+    async with run(["ready"], ["ready"]) as parent:
+        await parent.says("process.not_started", process=2)
+        await parent.says("process.started", process=2)
+        async with patience(20):
+            while not (await parent.get("/readyz")).json()["ready"]:  # noqa: ASYNC110 - it can only be asked
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await parent.ended() == 0
+
+
+@pytest.mark.parametrize(("code", "text"), [(0, "exit 0"), (-9, "SIGKILL"), (-40, "signal 40")])
+def test_an_end_has_a_text_whatever_ended_it(code: int, text: str) -> None:
+    assert worker.end_of(code) == text
+
+
+async def test_questions_of_clients_do_not_make_a_worker_count_as_stuck() -> None:
+    asked = WorkerProcess(1, {})
+
+    async def silent(_path: str, _seconds: float) -> None:
+        return None
+
+    asked._connection = cast("Any", SimpleNamespace(ask=silent))
+    asked._answered = True
+    for _ in range(2 * worker.UNANSWERED):
+        await asked.ask("/readyz")
+    assert not await asked.stuck()
+    for _ in range(worker.UNANSWERED - 2):
+        assert not await asked.stuck()
+    assert await asked.stuck()
