@@ -464,7 +464,8 @@ async def test_processes_that_contend_for_one_limit_use_it_up_and_never_more(rig
     # What arrives within ten seconds was let go within ten and the longest way, new connections and all.
     arrived = sorted(post.arrived for post in rig.inbox.webhooks)
     ways = [arrival - start for start, arrival in zip(let_go, arrived, strict=True)]
-    assert 0 <= min(ways) <= max(ways) < patient(1.0)
+    # The ledger tells whole milliseconds, and a way may take less than half of one.
+    assert -0.001 <= min(ways) <= max(ways) < patient(1.0)
     assert fullest(arrived, 10.0) <= burst + rate * (10 + patient(0.25) + max(ways))
     assert used >= 0.95
 
