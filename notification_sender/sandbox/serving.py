@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal, cast
 
 from aiohttp import web
 
@@ -12,6 +12,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HOST = "127.0.0.1"
 """The default address: the sandbox has no TLS, and it prints its secrets."""
 MAX_BODY = 16 * 1024 * 1024
+ACCEPT_TURNS = 4
+"""Turns of the event loop from the connection that asyncio accepts to the protocol that it gets, and one more."""
 LAST_ANSWERS = 0.1
 """Seconds for which a stopping server waits for its calls. A call that hangs never ends by itself."""
 
@@ -40,6 +42,13 @@ class Server:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        # A connection that asyncio accepts while it closes the server would stay open. So it accepts no more. Then
+        # those that it has accepted get their protocols, and the cleanup closes them.
+        for site in self._runner.sites:
+            for listening in cast("Any", site)._server.sockets:  # noqa: SLF001 - aiohttp says it nowhere else
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         await self._runner.cleanup()
 
     @asynccontextmanager
