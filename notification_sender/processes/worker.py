@@ -111,7 +111,7 @@ class WorkerProcess:
         return self._killed_at is not None and time.monotonic() - self._killed_at >= KILLED_SECONDS
 
     async def facts(self) -> dict[str, Any] | None:
-        """What it knows about the health port; None: it does not answer yet."""
+        """Its settings of the health port; None: it does not answer yet."""
         return _content(await self.ask(FACTS))
 
     async def ready(self) -> dict[str, Any]:

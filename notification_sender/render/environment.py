@@ -28,7 +28,7 @@ from notification_sender.model.errors import ConfigurationFault
 from notification_sender.render import metering
 from notification_sender.render.allowed import FREE, OF_JINJA, attributes, check_call, check_copied
 from notification_sender.render.filters import FILTERS
-from notification_sender.render.meter import CONTAINERS, TEXTS, Meter, Refused
+from notification_sender.render.meter import CONTAINERS, SHORT, TEXTS, Meter, Refused
 from notification_sender.render.operators import INTERCEPTED, calculate, filters, tests
 
 Channels = Mapping[str, Mapping[str, bool]]
@@ -38,7 +38,6 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 _MOMENTS = (date, time, timedelta)
 _COPYING = (dict, Namespace)
 _LOCALS = ("_loop_vars", "_block_vars")
-_SHORT = 64
 
 
 class TemplateEnvironment(SandboxedEnvironment):
@@ -176,7 +175,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         """Return the text that a template writes for a value."""
         kind = type(value)
         if kind is str:
-            if len(value) > _SHORT:
+            if len(value) > SHORT:
                 self.meter.text(len(value))
             return value  # type: ignore[no-any-return]
         return self._written(value, kind)
@@ -185,7 +184,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         """Return the same text, escaped for HTML."""
         kind = type(value)
         if kind is str or kind is Markup:
-            if len(value) > _SHORT:
+            if len(value) > SHORT:
                 self.meter.text(len(value))
             return escape(value)
         return escape(value if isinstance(value, TemplateModule) else self._written(value, kind))

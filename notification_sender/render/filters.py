@@ -41,7 +41,7 @@ def _steps(path: str) -> list[str]:
 
 
 class _Picked:
-    """What was picked, by the identity of the record and with the record: units share it, and nobody changes it."""
+    """Picked fields by the identity of their record, and with the record: units share it, and nobody changes it."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[int, tuple[str, ...]], tuple[Any, dict[str, Any] | None]] = {}

@@ -32,7 +32,8 @@ MAX_WIDTH = 1000
 _CHECK_STEP = 1000
 """Steps between two readings of the clock, and before the first. Most parts end before it, and never read the clock."""
 
-_SHORT = 64
+SHORT = 64
+"""Characters of a text that is not counted."""
 _SOME = 500
 _FEW = 256
 _DEEP = 100
@@ -114,7 +115,7 @@ class Meter:
         """Count the result of an operator, a filter or a call, and return it; an iterator becomes a list."""
         kind = type(value)
         if kind in TEXTS:
-            if len(value) > _SHORT:
+            if len(value) > SHORT:
                 self.text(len(value))
         elif kind in CONTAINERS:
             self.spend(len(value))
@@ -168,7 +169,7 @@ class Meter:
                 self.spend(len(value) >> 2)
                 if self.multiplied:
                     self.spend(self._weight(value, {}, 0))
-            elif kind in TEXTS and len(value) > _SHORT:
+            elif kind in TEXTS and len(value) > SHORT:
                 self.spend(len(value) >> 4)
 
     def _weight(self, value: Any, known: dict[int, tuple[int, Any]], depth: int) -> int:

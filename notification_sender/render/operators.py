@@ -12,7 +12,7 @@ from jinja2.tests import TESTS
 from markupsafe import Markup
 
 from notification_sender.render.allowed import check_replace, check_searched, check_width
-from notification_sender.render.meter import CONTAINERS, MAX_WIDTH, TEXTS, Meter, Refused
+from notification_sender.render.meter import CONTAINERS, MAX_WIDTH, SHORT, TEXTS, Meter, Refused
 
 INTERCEPTED = frozenset({"+", "*", "**", "%"})
 """Operators whose result may be larger than their operands."""
@@ -91,8 +91,8 @@ def _linked(meter: Meter, text: Any, *args: Any, **kwargs: Any) -> None:
     """Check ``urlize``. Its arguments stand in each link."""
     _plain_text(meter, text)
     for it in (*args, *kwargs.values()):
-        if isinstance(it, str | list | tuple) and len(it) > _SHORT:
-            raise Refused(f"urlize: more than {_SHORT} characters or schemes")
+        if isinstance(it, str | list | tuple) and len(it) > SHORT:
+            raise Refused(f"urlize: more than {SHORT} characters or schemes")
 
 
 def _trimmed(_: Meter, _text: Any, chars: Any = None) -> None:
@@ -241,10 +241,10 @@ def _own(meter: Meter, function: Callable[..., Any]) -> Callable[..., Any]:
             if meter.multiplied:
                 meter.used(value)
             meter.spend(len(value) * (1 + len(args)) if rows else 1)
-        elif kind in TEXTS and len(value) > _SHORT:
+        elif kind in TEXTS and len(value) > SHORT:
             meter.text(len(value))
         made = function(value, *args)
-        if type(made) is str and len(made) > _SHORT:
+        if type(made) is str and len(made) > SHORT:
             meter.text(len(made))
             if kind is dict and json:
                 meter.json = made
@@ -255,8 +255,6 @@ def _own(meter: Meter, function: Callable[..., Any]) -> Callable[..., Any]:
 
 _LIGHT = frozenset({"at", "pick", "zone"})
 """They read one name, or the names that the template gives."""
-
-_SHORT = 64
 
 
 def _refuse(*_: Any, **_kwargs: Any) -> NoReturn:
