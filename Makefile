@@ -12,6 +12,8 @@ UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(N
 
 .PHONY: help demo test unit faults strangers simulate mutants soak overload check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
+# The version of RabbitMQ that the tests start, where it is not the installed one.
+export BROKER
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +29,9 @@ $(READY): pyproject.toml requirements/development.lock
 demo: $(READY) ## the whole job on the embedded default: 400 work units, a simulated platform, an inbox: KEEP=1 leaves its page up
 	$(BIN)/notification-sender demo $(if $(KEEP),--keep)
 
-services: ## RabbitMQ and Redis from Debian's packages, for the tests (started privately by them)
+services: ## RabbitMQ and Redis from Debian's packages, for the tests (started privately by them): BROKER=4.0 or 4.3
 	@deploy/install-services
+	@$(if $(BROKER),deploy/rabbitmq-versions $(BROKER))
 
 test: $(READY) services ## every test, two at a time, each with a private RabbitMQ and Redis: ARGS="tests/cli -k audit"
 	$(PYTEST) $(ARGS)

@@ -11,15 +11,14 @@ from tests.faults.rows import row
 from tests.services.rabbitmq import RabbitMQ
 
 LIMIT = 50_000
-DEFAULT = 134_217_728
 
 
 @pytest.fixture
 async def limited(rabbitmq: RabbitMQ) -> AsyncIterator[None]:
     """``max_message_size``, for every channel that is opened meanwhile."""
-    await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {LIMIT}).")
+    await asyncio.to_thread(rabbitmq.limit_messages, LIMIT)
     yield
-    await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {DEFAULT}).")
+    await asyncio.to_thread(rabbitmq.limit_messages)
 
 
 @pytest.fixture

@@ -12,10 +12,16 @@ from pathlib import Path
 from tests.patience import patient
 
 from .certificates import certificate
-from .program import HOST, Program, answer, find, free_port
+from .program import HOST, MissingProgramError, Program, answer, find, free_port
 
 # Debian's wrapper in /usr/sbin insists on being root or rabbitmq; the program itself does not.
 FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin", "/usr/local/opt/rabbitmq/sbin")
+
+VERSIONS = Path(os.environ.get("RABBITMQ_VERSIONS", "/opt/rabbitmq"))
+"""Where deploy/rabbitmq-versions sets up other versions than the installed one."""
+
+LARGEST_MESSAGE = 134_217_728
+"""Bytes, the limit of RabbitMQ 3."""
 
 # The limits are absolute: relative ones block every publisher on a machine that is small or full.
 CONFIGURATION = """\
@@ -70,6 +76,21 @@ spawn(fun() ->
 """
 
 
+def program(name: str) -> str:
+    """The path of a program of RabbitMQ: of the version that ``BROKER`` names, else of the one that is installed.
+
+    Raises:
+        MissingProgramError: it is not there.
+    """
+    version = os.environ.get("BROKER")
+    if not version:
+        return find(name, *FOLDERS)
+    path = VERSIONS / version / "bin" / name
+    if not path.exists():
+        raise MissingProgramError(f"RabbitMQ {version} is not set up: deploy/rabbitmq-versions {version}")
+    return str(path)
+
+
 def _erlang(file: Path) -> str:
     """Its name as numbers: a shell splits the words of the variable, and keeps no quotes."""
     return f"[{','.join(map(str, os.fsencode(file)))}]"
@@ -105,7 +126,7 @@ class RabbitMQ:
         # A node would start epmd as a daemon that outlives it; this one is ours to end.
         self._epmd_port = epmd_port
         self._epmd = Program([find("epmd"), "-port", str(epmd_port), "-address", HOST], os.environ, folder / "epmd.out")
-        self._node = Program([find("rabbitmq-server", *FOLDERS)], self._environment, folder / "rabbitmq-server.out")
+        self._node = Program([program("rabbitmq-server")], self._environment, folder / "rabbitmq-server.out")
 
     def start(self) -> None:
         self._epmd.start(lambda: answer(self._epmd_port, b"\x00\x01n") != b"")
@@ -141,7 +162,7 @@ class RabbitMQ:
         if arguments[0] == "eval":
             return self._evaluated(arguments[1])
         done = subprocess.run(  # noqa: S603 - the arguments are written in tests
-            [find("rabbitmqctl", *FOLDERS), "--quiet", *arguments],
+            [program("rabbitmqctl"), "--quiet", *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -179,6 +200,14 @@ class RabbitMQ:
     def held(self, prefix: str) -> str:
         """Queues of this prefix that hold anything: name, ready, unacked. Nothing where there are none."""
         return self.ctl("eval", HELD % prefix).strip().removeprefix("[").removesuffix("]")
+
+    def limit_messages(self, size: int = LARGEST_MESSAGE) -> None:
+        """Take no message of more bytes from now on, on channels that are opened from now on."""
+        # RabbitMQ 3 reads the setting at each channel, 4 what it read at its start.
+        self.ctl(
+            "eval",
+            f"application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size}).",
+        )
 
     def drop_connections(self) -> None:
         """Close every client's connection, as an operator would."""

@@ -402,11 +402,11 @@ async def test_a_letter_that_the_broker_does_not_take_is_buried_without_its_cont
     letter = DeadLetter(
         b"x" * 2000, "rejected", "answered 404", "deliver", MessageState(NOW, replays=2), stub=b'{"who": 1}'
     )
-    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000).")
+    await asyncio.to_thread(rabbitmq.limit_messages, 1000)
     try:
         await broker.bury(letter)
     finally:
-        await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+        await asyncio.to_thread(rabbitmq.limit_messages)
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
         buried = await (await channel.declare_queue(Topology(topology_prefix).dead, passive=True)).get(no_ack=True)
     assert buried.body == b'{"who": 1}'

@@ -206,7 +206,7 @@ async def test_one_that_is_too_large_is_dropped_and_counted(amqp_url: str, topol
 async def test_what_is_too_large_for_this_broker_ends_one_channel_and_no_other(
     amqp_url: str, topology_prefix: str, ear: Ear, rabbitmq: Node
 ) -> None:
-    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 1000).")
+    await asyncio.to_thread(rabbitmq.limit_messages, 1000)
     try:
         events = Told(amqp_url, topology_prefix)
         async with patience(30):
@@ -217,4 +217,4 @@ async def test_what_is_too_large_for_this_broker_ends_one_channel_and_no_other(
         assert [len(message.body) for message in await ear.hears(1)] == [1000]
         await events.close()
     finally:
-        await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+        await asyncio.to_thread(rabbitmq.limit_messages)

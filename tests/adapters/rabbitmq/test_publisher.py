@@ -106,9 +106,9 @@ SMALL, LARGE = aio_pika.Message(b"s" * 1000), aio_pika.Message(b"l" * (LIMIT + 1
 @pytest.fixture
 async def limited(rabbitmq: Node) -> AsyncIterator[None]:
     """Channels that are opened meanwhile take no larger messages; those of RabbitMQ 3.10 keep what they began with."""
-    await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {LIMIT}).")
+    await asyncio.to_thread(rabbitmq.limit_messages, LIMIT)
     yield
-    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+    await asyncio.to_thread(rabbitmq.limit_messages)
 
 
 async def depth(stand: Stand) -> int:
@@ -137,9 +137,9 @@ async def refused_for_its_size(stand: Stand) -> str:
 
 @pytest.mark.usefixtures("limited")
 async def test_a_broker_that_takes_less_than_before_is_asked_again(stand: Stand, rabbitmq: Node) -> None:
-    await asyncio.to_thread(rabbitmq.ctl, "eval", "application:set_env(rabbit, max_message_size, 134217728).")
+    await asyncio.to_thread(rabbitmq.limit_messages)
     await stand.publisher.publish(LARGE, stand.empty)
-    await asyncio.to_thread(rabbitmq.ctl, "eval", f"application:set_env(rabbit, max_message_size, {LIMIT}).")
+    await asyncio.to_thread(rabbitmq.limit_messages, LIMIT)
     stand.publisher.forget()
     first = stand.channels
     assert str(LIMIT) in await refused_for_its_size(stand)
