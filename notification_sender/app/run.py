@@ -55,7 +55,9 @@ def run(settings: Settings, child: Child | None = None) -> int:
     raise_open_files(settings.concurrency)
     with asyncio.Runner(loop_factory=loops(settings.event_loop)) as runner:
         app = App(settings, parent)
-        gc.enable()  # ``notification-sender run`` disables it while it imports
+        # ``notification-sender run`` disables it while it imports. Not frozen, the first collection would look at all.
+        gc.freeze()
+        gc.enable()
         code = runner.run(_serve(app, is_child=child is not None))
         _leave(code)
         return code

@@ -9,12 +9,13 @@ RabbitMQ 4 (20) would dead-letter a message that was only requeued often.
 import asyncio
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from aio_pika.exceptions import ChannelClosed
+from aio_pika.exceptions import AMQPChannelError, ChannelClosed, ChannelInvalidStateError
 from aiormq import Channel
 from aiormq.exceptions import (
     ChannelAccessRefused,
@@ -31,6 +32,11 @@ Arguments = dict[str, Any]
 Open = Callable[[], AbstractAsyncContextManager[Channel]]
 """Opens a channel that a refusal may end."""
 
+Pace = Mapping[str, Any]
+"""Whether a declaration waits for the broker's answer."""
+
+_AT_ONCE: Pace = MappingProxyType({"nowait": True})
+_ONE_BY_ONE: Pace = MappingProxyType({})
 _ALTERNATE = "alternate-exchange"
 _QUORUM: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
 # No queue is behind the dead letters: at the delivery limit RabbitMQ would drop a letter that was read too often.
@@ -133,18 +139,28 @@ class Topology:
         half a second. If it is killed before, the last queue returns empty and without a leader. The highest rung only
         holds delays of 36 hours and more.
 
+        All declarations leave without a wait between them. If the broker refuses one, a second pass waits for each
+        answer: only that answer belongs to a name.
+
         Raises:
             ConfigurationFault: a queue or exchange exists with other arguments, or this user may not declare it.
         """
-        async with opened() as channel:
-            await self.declare_unroutable(channel)
         way_out = await self.declare_exit(opened)
+        try:
+            await self._declare_all(opened, _AT_ONCE)
+        except (AMQPChannelError, ChannelInvalidStateError):
+            await self._declare_all(opened, _ONE_BY_ONE)
+        return way_out
+
+    async def _declare_all(self, opened: Open, pace: Pace) -> None:
         async with opened() as channel:
+            await self.declare_unroutable(channel, pace)
             for name in (self.events, *map(self.rung, range(RUNGS))):
                 with _explained("exchange", name):
-                    await channel.exchange_declare(name, exchange_type="topic", durable=True)
-            await self._declare_queues(channel)
-        return way_out
+                    await channel.exchange_declare(name, exchange_type="topic", durable=True, **pace)
+            await self._declare_queues(channel, pace)
+            # Its answer comes after all others.
+            await channel.queue_declare(self.rung(RUNGS - 1), passive=True)
 
     async def missing(self, opened: Open) -> list[str]:
         """The queues and exchanges that do not exist. Nothing is declared; their arguments cannot be seen this way.
@@ -174,28 +190,29 @@ class Topology:
                     return False
         return True
 
-    async def declare_unroutable(self, channel: Channel) -> None:
+    async def declare_unroutable(self, channel: Channel, pace: Pace = _ONE_BY_ONE) -> None:
         with _explained("exchange", self.unroutable):
-            await channel.exchange_declare(self.unroutable, exchange_type="fanout", durable=True)
-        await _declare_queue(channel, self.unroutable, _DEAD)
-        await channel.queue_bind(self.unroutable, self.unroutable)
+            await channel.exchange_declare(self.unroutable, exchange_type="fanout", durable=True, **pace)
+        await _declare_queue(channel, self.unroutable, _DEAD, pace)
+        await channel.queue_bind(self.unroutable, self.unroutable, **pace)
 
-    async def declare_lane(self, channel: Channel, lane: Lane) -> None:
+    async def declare_lane(self, channel: Channel, lane: Lane, pace: Pace = _ONE_BY_ONE) -> None:
         """Declare the lane's queue and its binding to the delay ladder."""
-        await _declare_queue(channel, self.queue(lane), self.lane_arguments())
-        await channel.queue_bind(self.queue(lane), self.exit, self.lane_pattern(lane))
+        await _declare_queue(channel, self.queue(lane), self.lane_arguments(), pace)
+        await channel.queue_bind(self.queue(lane), self.exit, self.lane_pattern(lane), **pace)
 
-    async def _declare_queues(self, channel: Channel) -> None:
-        await _declare_queue(channel, self.dead, _DEAD)
+    async def _declare_queues(self, channel: Channel, pace: Pace) -> None:
+        await _declare_queue(channel, self.dead, _DEAD, pace)
         for lane in Lane:
-            await self.declare_lane(channel, lane)
+            await self.declare_lane(channel, lane, pace)
         for number in range(RUNGS):
-            await _declare_queue(channel, self.rung(number), self.rung_arguments(number))
-            await channel.queue_bind(self.rung(number), self.rung(number), binding(number, waits=True))
+            await _declare_queue(channel, self.rung(number), self.rung_arguments(number), pace)
+            await channel.queue_bind(self.rung(number), self.rung(number), binding(number, waits=True), **pace)
             await channel.exchange_bind(
                 destination=self.below(number),
                 source=self.rung(number),
                 routing_key=binding(number, waits=False),
+                **pace,
             )
 
 
@@ -213,9 +230,9 @@ async def _there(opened: Open, what: str, name: str) -> str | None:
     return None
 
 
-async def _declare_queue(channel: Channel, name: str, arguments: Arguments) -> None:
+async def _declare_queue(channel: Channel, name: str, arguments: Arguments, pace: Pace) -> None:
     with _explained("queue", name):
-        await channel.queue_declare(name, durable=True, arguments=arguments)
+        await channel.queue_declare(name, durable=True, arguments=arguments, **pace)
 
 
 @contextmanager
