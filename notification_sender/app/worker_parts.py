@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
 
 from notification_sender.adapters.clock import FleetClock
 from notification_sender.adapters.http.idle_connections import IdleConnections
@@ -13,7 +12,6 @@ from notification_sender.app.channels import Recipients, hosts
 from notification_sender.app.open_files import open_files
 from notification_sender.compose import Composer
 from notification_sender.context.cache.read_through import Cache
-from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
 from notification_sender.policy.allowance import Allowance
 from notification_sender.policy.retry import RetryPolicy
@@ -33,10 +31,10 @@ class WorkerParts:
     """The objects of one worker, wired together. Nothing is connected yet."""
 
     def __init__(self, settings: Settings) -> None:
-        """Build everything and connect to nothing.
+        """Build everything and connect to nothing. The templates are compiled by ``compile_templates``.
 
         Raises:
-            ConfigurationFault: a template, a recipe or a script cannot work.
+            ConfigurationFault: a recipe or a script cannot work.
         """
         self.settings = settings
         self.clock = FleetClock()
@@ -52,14 +50,15 @@ class WorkerParts:
         self.loop_monitor = LoopMonitor(self.metrics.lag, self._on_turn)
         self._allowance = Allowance(settings.concurrency)
         self.watchdog = Watchdog(self.loop_monitor, lambda cause: self.metrics.stalls.labels(cause).inc())
-        gatherers = self.upstreams.gatherers(self.cache)
+        self._gatherers = gatherers = self.upstreams.gatherers(self.cache)
+        self._renderer = self._templates()
         self.failing = FailingTemplates(clock=self.clock, dice=random.random)
         self._retry_policy = self._delays()
         self._leases = LeaseKeeper(ledger=self.store.ledger, clock=self.clock, lease=settings.lease)
         self.worker = Worker(
             ports=self._ports(),
             limits=self._limits(),
-            composer=self._composer(gatherers),
+            composer=self._composer(),
             deliverer=self._deliverer(),
             relevance=Relevance(gatherers=gatherers, clock=self.clock, metrics=self.metrics),
             leases=self._leases,
@@ -123,18 +122,28 @@ class WorkerParts:
             retry_policy=self._retry_policy,
         )
 
-    def _composer(self, gatherers: Mapping[str, Gatherer]) -> Composer:
-        settings, channels = self.settings, self.recipients.channels
-        parts = {name: channel.parts for name, channel in channels.items()}
-        renderer = Renderer(folder=settings.templates_dir or shipped(), channels=parts)
-        self.left_out = renderer.check(gatherers, self.recipients.configured)
+    def _templates(self) -> Renderer:
+        parts = {name: channel.parts for name, channel in self.recipients.channels.items()}
+        return Renderer(folder=self.settings.templates_dir or shipped(), channels=parts, later=True)
+
+    def compile_templates(self) -> list[str]:
+        """Compile and check the templates, before the first delivery and in any thread. Returns the pairs of a kind and
+        a channel that are left out on purpose.
+
+        Raises:
+            ConfigurationFault: a template has a fault, or is missing.
+        """
+        self._renderer.compile()
+        return self._renderer.check(self._gatherers, self.recipients.configured)
+
+    def _composer(self) -> Composer:
         return Composer(
-            gatherers=gatherers,
-            renderer=renderer,
-            channels=channels,
+            gatherers=self._gatherers,
+            renderer=self._renderer,
+            channels=self.recipients.channels,
             failing=self.failing,
             clock=self.clock,
-            most=settings.max_destinations,
+            most=self.settings.max_destinations,
         )
 
     def _deliverer(self) -> Deliverer:

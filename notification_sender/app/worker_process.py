@@ -38,7 +38,7 @@ class App:
         ``parent``: the connection to the process that answers the health port for several workers.
 
         Raises:
-            ConfigurationFault: a template, a recipe or a script cannot work.
+            ConfigurationFault: a recipe or a script cannot work.
         """
         self._parts = WorkerParts(settings)
         self._parent = parent
@@ -57,10 +57,11 @@ class App:
         )
 
     async def start(self) -> None:
-        """Connect to RabbitMQ and Redis at once, then begin to take deliveries. Waits for either if it is away.
+        """Connect to RabbitMQ and Redis at once, then begin to take deliveries. Waits for either if it is away, and
+        computes meanwhile.
 
         Raises:
-            ConfigurationFault: they refuse us, or existing queues differ from ours.
+            ConfigurationFault: they refuse us, existing queues differ from ours, or a template cannot work.
         """
         parts = self._parts
         self._warn()
@@ -75,7 +76,8 @@ class App:
             opened.push_async_callback(self._health.stop)
             opened.push_async_callback(parts.store.close)
             opened.push_async_callback(parts.broker.close)
-            await together(self._open_store(), parts.broker.connect(), asyncio.to_thread(public))
+            computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates))
+            await together(self._open_store(), parts.broker.connect(), *computing)
             following = run_forever(partial(parts.clock.follow, parts.store.redis), "clock")
             opened.callback(following.cancel)
             reporting = run_forever(self._report_waiting, "waiting destinations")
@@ -116,10 +118,12 @@ class App:
             with suppress(Unready):
                 await self._parts.store.destinations.record_missing(missing, 3 * REPORT_WAITING_SECONDS)
 
+    def _compile_templates(self) -> None:
+        if left_out := self._parts.compile_templates():
+            _log.warning("template.left_out", templates=left_out)
+
     def _warn(self) -> None:
         """Warn of settings that are allowed and rarely meant."""
-        if self._parts.left_out:
-            _log.warning("template.left_out", templates=self._parts.left_out)
         for variable in self._parts.settings.in_the_open():
             _log.warning("connection.unencrypted", variable=variable)
         networks = bare_networks(self._parts.settings)

@@ -9,9 +9,9 @@ Python 3.13 adds VERIFY_X509_STRICT by itself, which refuses many an authority o
 """
 
 
-def public_trust() -> ssl.SSLContext:
-    """The authorities of the system. It reads their files."""
-    context = ssl.create_default_context()
+def public_trust(read: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """The authorities of the system. It reads their files, unless ``read`` has them: that is set up as ours then."""
+    context = read or ssl.create_default_context()
     # Debian's Python leaves the oldest version to a file of the system, others do not.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags = CHECKS

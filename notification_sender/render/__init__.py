@@ -57,13 +57,14 @@ class Renderer:
 
     ``TemplateEnvironment`` keeps templates from the interpreter, a clock and random numbers. It limits their output,
     steps, memory and time (``meter``).
-
-    Raises:
-        ConfigurationFault: the folder has faults; names all of them, with files and lines.
-
     """
 
-    def __init__(self, *, folder: Path, channels: Channels) -> None:
+    def __init__(self, *, folder: Path, channels: Channels, later: bool = False) -> None:
+        """``later``: nothing is compiled yet, and the caller calls ``compile`` before anything else.
+
+        Raises:
+            ConfigurationFault: as ``compile``.
+        """
         self._folder = folder
         self._environment = TemplateEnvironment(folder, channels)
         self._channels = channels
@@ -75,9 +76,18 @@ class Renderer:
         cached = lru_cache(CACHED_COMBINATIONS)
         self.names_of: Callable[[frozenset[tuple[str, str]]], frozenset[str]] = cached(self._names_of)
         """The names that several templates read, each given with its channel. A missing template reads nothing."""
+        if not later:
+            self.compile()
+
+    def compile(self) -> None:
+        """Compile all templates. It takes 0.1 s of computing.
+
+        Raises:
+            ConfigurationFault: the folder has faults; names all of them, with files and lines.
+        """
         faults = self._compile()
         if not faults:
-            faults = self._assemble(channels) + self._leave_out(channels)
+            faults = self._assemble(self._channels) + self._leave_out(self._channels)
         if faults:
             raise ConfigurationFault("\n".join(faults))
 

@@ -16,10 +16,10 @@ from notification_sender.telemetry.lag import Deadline
 
 @cache
 def public() -> ssl.SSLContext:
-    """Trust of the system's authorities. The first call reads their files, which takes tenths of a second. A worker
-    makes it in a thread while it connects: else its first delivery would wait for it.
+    """Trust of the system's authorities. aiohttp has read their files while it was imported: a second time would be as
+    slow. Without its copy (it promises none) they are read here, so a worker calls this in a thread while it connects.
     """
-    context = public_trust()
+    context = public_trust(getattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", None))
     context.set_alpn_protocols(["http/1.1"])
     return context
 
