@@ -1,11 +1,13 @@
 """``python -m bench.start``: from the start of a worker to its first delivery, with a backlog that waits for it.
 
-The same rounds import the libraries alone, in a process of its own: those that a worker has imported, without what it
-leaves out. Seconds are counted from before the process is made, so that Python's own start is in each.
+The same rounds import the libraries alone, in a process of its own: those that a worker has imported when it is ready,
+without what it leaves out. They are imported as any program imports them, with Python's collection of garbage; a worker
+collects none meanwhile. Seconds are counted from before the process is made, so that Python's own start is in each.
 """
 
 import argparse
 import asyncio
+import compileall
 import json
 import sys
 import tempfile
@@ -16,9 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
+import notification_sender
 from bench.processes import FailedError, Running, running
 from bench.race import Receiver, receiving
 from bench.stage import UNITS, WORKER, Stage, stage
+from notification_sender.cli.worker import UNUSED
 
 BACKLOG = 300
 """Units that wait: more than a worker has slots."""
@@ -29,15 +33,14 @@ PATIENCE = 60.0
 LOOK = 0.02
 """Seconds between two questions what came. The receiver notes the time, so this is no part of it."""
 
-BEGIN = """
-import sys, time
-from notification_sender.cli.worker import UNUSED
-left_out = dict.fromkeys(UNUSED)
-"""
-LIST = f"""{BEGIN}
-sys.modules.update(left_out)
-import notification_sender.app.run
-print(*(name for name, it in sys.modules.items() if "-packages" in (getattr(it, "__file__", None) or "")), flush=True)
+LIST = """
+import atexit, sys
+from notification_sender.cli import main
+def listed():
+    names = (name for name, it in list(sys.modules.items()) if "-packages" in (getattr(it, "__file__", None) or ""))
+    print(*names, flush=True)
+atexit.register(listed)
+main(["run"])
 """
 IMPORT = """
 import sys, time
@@ -71,10 +74,17 @@ HEAD = f"{'':8}libraries worker.ready first delivery   ratio"
 
 
 async def libraries(stage: Stage) -> str:
-    """The program that imports what a worker imports besides this package and Python's own."""
-    from notification_sender.cli.worker import UNUSED  # noqa: PLC0415 - what is measured is imported by others
-
-    names = (await _said(stage, LIST)).split()
+    """The program that imports what a worker has imported besides this package and Python's own."""
+    log = stage.folder / "libraries.log"
+    command = [sys.executable, "-c", LIST]
+    cores = [stage.cores.worker]
+    async with running(command, cores=cores, log=log, environment=stage.environment, talks=True) as worker:
+        async with asyncio.timeout(PATIENCE):
+            while '"worker.ready"' not in log.read_text():
+                worker.check()
+                await asyncio.sleep(LOOK)
+        worker.process.terminate()
+        names = (await worker.first_line()).split()
     return IMPORT.format(left_out=UNUSED, names=names)
 
 
@@ -123,6 +133,7 @@ def _ready(log: Path) -> float:
 
 async def main(rounds: int) -> None:
     """Rounds one after the other, and their medians."""
+    compileall.compile_dir(Path(notification_sender.__file__).parent, quiet=1)  # as it is installed
     with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
         async with stage(Path(folder)) as prepared:
             imports = await libraries(prepared)

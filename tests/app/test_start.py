@@ -1,23 +1,26 @@
 """What a worker imports, and what it does before its first delivery."""
 
+import ssl
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from notification_sender import plugins
 from notification_sender.adapters.http import connector
 from notification_sender.app.worker_process import App
 from notification_sender.cli.worker import _left_out
-from notification_sender.policy.trust import public_trust
+from notification_sender.policy.trust import CHECKS
+from notification_sender.render import Renderer
 from notification_sender.settings import Settings
 from notification_sender.worker.worker import Worker
 from tests.cli.conftest import ENVIRONMENT
 from tests.patience import patient
 
-# An empty folder of templates ends the worker when it is built: nothing is connected, and everything is imported.
+# An empty folder of templates ends the worker while it connects, when everything is imported.
 WORKER = """
 import atexit, sys
 atexit.register(lambda: print(*sys.modules))
@@ -97,30 +100,66 @@ EMBEDDED = {
 }
 
 
-async def test_the_authorities_of_the_system_are_read_before_the_first_delivery_and_not_on_the_loop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It takes tenths of a second: with the first request, deliveries would wait for it."""
-    connector.public.cache_clear()
+@pytest.fixture
+def on_thread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done at a start, in order: ``takes``, and where the rest is computed."""
     seen: list[str] = []
-    start = Worker.start
+    start, compiled = Worker.start, Renderer.compile
 
-    def read() -> object:
-        seen.append("loop" if threading.current_thread() is threading.main_thread() else "thread")
-        return public_trust()
+    def place(what: str) -> None:
+        where = "on the loop" if threading.current_thread() is threading.main_thread() else "in a thread"
+        seen.append(f"{what} {where}")
+
+    def read(*_: object) -> object:
+        place("authorities")
+        return create_default_context()
+
+    def compile_(renderer: Renderer) -> None:
+        place("templates")
+        compiled(renderer)
 
     async def taking(worker: Worker) -> None:
         seen.append("takes")
         await start(worker)
 
-    monkeypatch.setattr(connector, "public_trust", read)
+    connector.public.cache_clear()
+    create_default_context = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    monkeypatch.setattr(Renderer, "compile", compile_)
     monkeypatch.setattr(Worker, "start", taking)
+    return seen
+
+
+async def _start() -> None:
     app = App(Settings.load(ENVIRONMENT | EMBEDDED))
-    assert seen == []
     await app.start()
     await app.stop()
+
+
+async def test_templates_are_compiled_before_the_first_delivery_and_not_on_the_loop(on_thread: list[str]) -> None:
+    """It takes a tenth of a second, in which the worker connects."""
+    await _start()
+    assert on_thread == ["templates in a thread", "takes"]
+
+
+async def test_the_authorities_of_the_system_are_those_that_aiohttp_read(on_thread: list[str]) -> None:
+    await _start()
+    read = connector.public()
+    assert read is aiohttp.connector._SSL_CONTEXT_VERIFIED
+    assert read.verify_flags == CHECKS
+    assert read.verify_mode is ssl.CERT_REQUIRED
+    assert "authorities on the loop" not in on_thread
+
+
+async def test_without_them_they_are_read_before_the_first_delivery_and_not_on_the_loop(
+    on_thread: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes tenths of a second: with the first request, deliveries would wait for it."""
+    monkeypatch.delattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED")
+    await _start()
     connector.public()
-    assert seen == ["thread", "takes"]
+    assert sorted(on_thread[:-1]) == ["authorities in a thread", "templates in a thread"]
+    assert on_thread[-1] == "takes"
 
 
 def test_installed_packages_are_searched_once_for_each_kind_of_entry_point() -> None:
