@@ -47,7 +47,12 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, arbitrary_types_allowed=True
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,  # nobody makes this one: ``Settings`` is built at its first use
     )
 
     environment: Literal["production", "development"] = _option(
