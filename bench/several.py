@@ -1,7 +1,9 @@
 """``python -m bench.several``: one worker and several, by turns, on all cores, which the services share.
 
 Where RabbitMQ, Redis and the receiver take a part of each core, several workers cannot be several times as fast as one.
-``--quota`` gives each worker a part of a core only (cgroups, as root): the services have the rest, and disturb nobody.
+So each rate stands beside what is possible: the cores divided by the CPU time that all parts take for a message, and no
+worker on more than one core. ``--quota`` gives each worker a part of a core only (cgroups, as root): the services have
+the rest, and disturb nobody.
 """
 
 import argparse
@@ -11,9 +13,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 
@@ -38,10 +40,26 @@ CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Messages a second, and CPU time of all workers, µs a message."""
+    """Messages a second; CPU time a message, µs: of all workers, and of ``all_parts``, which are they, RabbitMQ, Redis
+    and the receiver. ``cores``: of the machine, and what the workers may use of them.
+    """
 
     rate: float
     cpu: float
+    all_parts: float
+    cores: float
+    of_workers: float
+
+    @property
+    def possible(self) -> float:
+        """Messages a second, if no core waited."""
+        return 1e6 * min(self.of_workers / self.cpu, self.cores / self.all_parts)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:6.0f}/s, {self.cpu:.0f} µs a message, all parts {self.all_parts:.0f} µs; "
+            f"{self.rate / self.possible:.0%} of the {self.possible:.0f}/s that are possible"
+        )
 
 
 async def measured(stage: Stage, number: int, messages: int, quota: float) -> Result:
@@ -55,14 +73,22 @@ async def measured(stage: Stage, number: int, messages: int, quota: float) -> Re
             pids = await _pids(session, number, parent.pid)
             await _publish(stage, receiver, WARM_UP, {parent.pid, *pids})
             await _arrived(receiver, WARM_UP)
+            others = {*stage.service_pids(), receiver.pid, parent.pid}.difference(pids)
             with limited(pids, quota):
                 await _publish(stage, receiver, messages, {parent.pid, *pids})
-                cpu, began = sum(map(cpu_seconds, pids)), time.monotonic()
+                cpu, rest, began = _used(pids), _used(others), time.monotonic()
                 await _arrived(receiver, WARM_UP + messages)
                 took = [at for _, at, _ in await receiver.arrivals()][-1] - began
-                cpu = sum(map(cpu_seconds, pids)) - cpu
+                cpu, rest = _used(pids) - cpu, _used(others) - rest
             parent.check()
-    return Result(messages / took, cpu / messages * 1e6)
+    all_cores = len(cores | {stage.cores.receiver})
+    of_workers = min(number * (quota or 1.0), len(cores))
+    return Result(messages / took, cpu / messages * 1e6, (cpu + rest) / messages * 1e6, all_cores, of_workers)
+
+
+def _used(pids: Iterable[int]) -> float:
+    """CPU seconds so far."""
+    return sum(map(cpu_seconds, pids))
 
 
 async def _publish(stage: Stage, receiver: Receiver, messages: int, stopped: set[int]) -> None:
@@ -125,14 +151,17 @@ async def main(several: int, messages: int, rounds: int, quota: float) -> int:
             for _ in range(rounds):
                 for number, results in by_number.items():
                     results.append(await measured(prepared, number, messages, quota))
-                    print(f"{number} processes: {results[-1].rate:.0f}/s, {results[-1].cpu:.0f} µs", flush=True)
-    one, more = (
-        [median(getattr(it, name) for it in results) for name in ("rate", "cpu")] for results in by_number.values()
-    )
-    print(
-        f"\n{several} processes: {more[0] / one[0]:.2f} x the rate of one, {more[1] / one[1]:.2f} x its CPU a message"
-    )
+                    print(f"{number} processes: {results[-1]}", flush=True)
+    one, more = map(typical, by_number.values())
+    possible = f"{more.possible / one.rate:.2f} x that are possible on {more.cores:g} cores"
+    print(f"\n{several} processes: {more.rate / one.rate:.2f} x the rate of one, of {possible}")
+    print(f"CPU a message of all workers: {more.cpu / one.cpu:.2f} x that of one")
     return 0
+
+
+def typical(results: Sequence[Result]) -> Result:
+    """The median of each figure."""
+    return Result(*(median(getattr(it, field.name) for it in results) for field in fields(Result)))
 
 
 if __name__ == "__main__":

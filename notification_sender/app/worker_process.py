@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack, suppress
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,6 +27,10 @@ REPORT_WAITING_SECONDS = 5.0
 
 REPORTED_WAITING = 500
 """Destinations in one report, the latest: each costs Redis a command."""
+
+GIVE_WAY_SECONDS = 0.0005
+"""Seconds after which a thread that computes lets the event loop go on. With Python's default of 5 ms each answer of
+RabbitMQ would wait as long, and the worker connects in twenty."""
 
 _log = structlog.get_logger()
 
@@ -77,7 +83,8 @@ class App:
             opened.push_async_callback(parts.store.close)
             opened.push_async_callback(parts.broker.close)
             computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates))
-            await together(self._open_store(), parts.broker.connect(), *computing)
+            with _giving_way():
+                await together(self._open_store(), parts.broker.connect(), *computing)
             following = run_forever(partial(parts.clock.follow, parts.store.redis), "clock")
             opened.callback(following.cancel)
             reporting = run_forever(self._report_waiting, "waiting destinations")
@@ -173,3 +180,14 @@ class App:
     async def audit(self, batch_id: str) -> dict[str, Audit]:
         """The audit of a batch, by organization."""
         return await self._parts.store.audit(batch_id)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Threads that compute inside the block hardly delay the event loop."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(GIVE_WAY_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
