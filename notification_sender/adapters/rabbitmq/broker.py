@@ -18,7 +18,7 @@ from notification_sender.adapters.rabbitmq.publisher import ConfirmingPublisher
 from notification_sender.adapters.rabbitmq.subscription import Subscription
 from notification_sender.adapters.rabbitmq.topology import Address, Topology
 from notification_sender.adapters.rabbitmq.unroutable import Unroutable, finds_a_queue
-from notification_sender.fleet.background import LogOnChange, run_forever, together
+from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, TooLarge, Unready
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked
 from notification_sender.ports.clock import Clock
@@ -105,7 +105,8 @@ class RabbitMQ:
         Raises:
             ConfigurationFault: the broker refuses us, or a queue exists with other arguments.
         """
-        await together(self._consuming.open(), self._publishing.open())
+        await self._consuming.open()
+        await self._publishing.open()
         while not self._publisher.is_open:
             try:
                 by_argument = await self._declare()
