@@ -39,6 +39,8 @@ class Allowance:
         self._doubling = True
         self._taken = 2 * most
         self._turns: deque[tuple[float, float]] = deque(maxlen=LOOKS)
+        self._wall = self._cpu = 0.0
+        """Sums of the turns."""
         self._good = 0
 
     @property
@@ -67,7 +69,7 @@ class Allowance:
         A turn counts by its computing time, on the share of a processor that we get: a machine that stops us in the
         middle of a short turn does so however little we do.
         """
-        self._turns.append((wall, cpu))
+        self._add(wall, cpu)
         if 2 * used < self._size:
             self._good = 0
             return
@@ -75,19 +77,28 @@ class Allowance:
             self._size = max(self._least, self._size * DECREASE)
             self._doubling = False
             self._turns.clear()
+            self._wall = self._cpu = 0.0
             self._good = 0
             self._fit()
         elif cpu * self._slowness() <= TURN:
             self._grow()
 
+    def _add(self, wall: float, cpu: float) -> None:
+        if len(self._turns) == LOOKS:
+            first_wall, first_cpu = self._turns[0]
+            self._wall -= first_wall
+            self._cpu -= first_cpu
+        self._turns.append((wall, cpu))
+        self._wall += wall
+        self._cpu += cpu
+
     def _too_long(self) -> bool:
-        slowness = self._slowness()
-        return sum(cpu * slowness > TURN for _, cpu in self._turns) > 1
+        longest = TURN / self._slowness()
+        return self._cpu > longest and sum(cpu > longest for _, cpu in self._turns) > 1
 
     def _slowness(self) -> float:
         """How many times longer than its computing a turn takes."""
-        wall, cpu = (sum(part) for part in zip(*self._turns, strict=True))
-        return min(max(wall / cpu, 1.0), SLOWEST) if cpu > 0 else 1.0
+        return min(max(self._wall / self._cpu, 1.0), SLOWEST) if self._cpu > 0 else 1.0
 
     def _grow(self) -> None:
         self._good += 1

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -43,18 +44,37 @@ def units(unit: Make, hook: Make) -> Callable[[int], MADE]:
     return lambda count: [unit(destinations=[hook(f"to-{number}")]) for number in range(count)]
 
 
+@dataclass(frozen=True)
+class Busy:
+    """Two processes with eight of twenty units in hand, until their receivers are ``released``."""
+
+    sandbox: Sandbox
+    broker: Broker
+    units: MADE
+
+    @asynccontextmanager
+    async def of(self, environment: Mapping[str, str]) -> AsyncIterator[tuple[Worker, asyncio.Event]]:
+        released = hold(self.sandbox.inbox)
+        async with two_processes(environment) as parent:
+            await self.broker.publish(self.units)
+            async with patience(30):
+                await self.sandbox.inbox.receives(8)
+            yield parent, released
+
+
+@pytest.fixture
+def busy(sandbox: Sandbox, broker: Broker, units: Callable[[int], MADE]) -> Busy:
+    return Busy(sandbox, broker, units(20))
+
+
 async def test_a_killed_worker_is_started_again_and_nothing_is_lost(
-    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, units: Callable[[int], MADE]
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, busy: Busy
 ) -> None:
-    release = hold(sandbox.inbox)
-    async with two_processes(hasty) as parent:
-        await broker.publish(units(20))
-        async with patience(30):
-            await sandbox.inbox.receives(8)
+    async with busy.of(hasty) as (parent, released):
         os.kill(await pid_of(parent, 1), signal.SIGKILL)
         ended = await parent.says("process.ended", process=1)
         await parent.becomes(503)
-        release.set()
+        released.set()
         await parent.says("worker.ready", times=2, process=1)
         await parent.becomes(200)
         async with patience(60):
@@ -69,18 +89,14 @@ async def test_a_killed_worker_is_started_again_and_nothing_is_lost(
 
 
 async def test_a_stop_of_all_processes_at_once_lets_each_finish_what_it_has_in_hand(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, units: Callable[[int], MADE]
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, busy: Busy
 ) -> None:
     """As a service manager does that signals every process of a service."""
-    release = hold(sandbox.inbox)
-    async with two_processes(environment) as parent:
-        await broker.publish(units(20))
-        async with patience(30):
-            await sandbox.inbox.receives(8)
+    async with busy.of(environment) as (parent, released):
         for pid in (await pid_of(parent, 1), await pid_of(parent, 2), parent.process.pid):
             os.kill(pid, signal.SIGTERM)
         await parent.becomes(503)
-        release.set()
+        released.set()
         assert await parent.ended() == 0
     for process in (1, 2):
         await parent.says("worker.stopped", process=process)
@@ -89,14 +105,8 @@ async def test_a_stop_of_all_processes_at_once_lets_each_finish_what_it_has_in_h
     await broker.holds("units", 12)
 
 
-async def test_a_second_signal_cuts_all_of_them_off(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, units: Callable[[int], MADE]
-) -> None:
-    hold(sandbox.inbox)
-    async with two_processes(environment) as parent:
-        await broker.publish(units(20))
-        async with patience(30):
-            await sandbox.inbox.receives(8)
+async def test_a_second_signal_cuts_all_of_them_off(environment: dict[str, str], broker: Broker, busy: Busy) -> None:
+    async with busy.of(environment) as (parent, _):
         parent.process.send_signal(signal.SIGTERM)
         parent.process.send_signal(signal.SIGINT)
         assert await parent.ended() == 0
@@ -106,17 +116,13 @@ async def test_a_second_signal_cuts_all_of_them_off(
 
 
 async def test_workers_whose_parent_is_killed_finish_what_they_have_in_hand_and_end(
-    sandbox: Sandbox, environment: dict[str, str], broker: Broker, units: Callable[[int], MADE]
+    sandbox: Sandbox, environment: dict[str, str], broker: Broker, busy: Busy
 ) -> None:
-    release = hold(sandbox.inbox)
-    async with two_processes(environment) as parent:
-        await broker.publish(units(20))
-        async with patience(30):
-            await sandbox.inbox.receives(8)
+    async with busy.of(environment) as (parent, released):
         parent.kill()
         # Both have stopped to take more: with what they had in hand the rest is in the queue again.
         await broker.holds("units", 12)
-        release.set()
+        released.set()
         await parent.ended()  # the workers write to the same pipe, and hold it open until they end
     for process in (1, 2):
         await parent.says("worker.stopped", process=process)

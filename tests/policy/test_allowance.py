@@ -50,6 +50,15 @@ def test_a_machine_that_stops_us_in_short_turns_cuts_nothing() -> None:
     assert allowance.limit == MOST
 
 
+def test_only_the_last_hundred_turns_count() -> None:
+    new, old = Allowance(MOST), Allowance(MOST)
+    turn(old, TURN / 5, times=3 * LOOKS, share=0.05, used=0)
+    for allowance in (new, old):
+        turn(allowance, SHORT, times=LOOKS, used=0)
+        turn(allowance, 0.9 * TURN, times=3)
+    assert old.limit == new.limit == START
+
+
 def test_an_allowance_that_is_not_used_says_nothing() -> None:
     allowance = Allowance(MOST)
     turn(allowance, SHORT, times=1000, used=0)

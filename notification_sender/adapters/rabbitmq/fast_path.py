@@ -35,6 +35,9 @@ from notification_sender.adapters.rabbitmq.deliveries import (
 AT_ONCE = 16
 """Deliveries that are handed over in one turn of the event loop: each begins work, and headers may be slow to read."""
 
+FORMER = 16
+"""Cancelled consumers of a channel that may still get a delivery. Each change of a prefetch cancels one."""
+
 _ACK = Struct(">BHIHHQBB")
 """A whole frame (AMQP 0-9-1, 1.8.3.13): type, channel, size; class 60, method 80, delivery tag, multiple; the end."""
 
@@ -129,7 +132,7 @@ class DirectChannel(Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.takers: dict[bytes, Take] = {}
-        """Never less: deliveries in transit carry the tag of a consumer that was cancelled."""
+        """With the last that were cancelled: deliveries in transit carry their tags."""
         self.behind = 0
         """Deliveries that the library has begun to read. The next ones must not overtake them."""
         self._tags = count(1)
@@ -141,6 +144,9 @@ class DirectChannel(Channel):
         Returns the tag, which is in ``consumers`` for as long as the broker has not cancelled it.
         """
         tag = f"direct-{self.number}-{next(self._tags)}"
+        former = [it for it in self.takers if it.decode() not in self.consumers]
+        for it in former[:-FORMER]:
+            del self.takers[it]
         self.takers[tag.encode()] = take
         await self.basic_consume(queue, cast("Any", take), consumer_tag=tag)
         return tag

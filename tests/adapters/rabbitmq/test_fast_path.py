@@ -23,6 +23,7 @@ from notification_sender.adapters.rabbitmq.connection import BrokerConnection
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.fast_path import (
     AT_ONCE,
+    FORMER,
     DirectChannel,
     DirectConnection,
     WholeFrames,
@@ -253,6 +254,18 @@ async def consumed(channel: DirectChannel, take: Any, *bodies: bytes) -> str:
     for body in bodies:
         await channel.basic_publish(body, routing_key=queue)
     return queue
+
+
+async def test_the_last_cancelled_consumers_may_get_a_delivery_and_older_ones_are_forgotten(
+    channel: DirectChannel,
+) -> None:
+    queue = (await channel.queue_declare("", exclusive=True)).queue or ""
+    tags = []
+    for _ in range(FORMER + 5):
+        tags.append(await channel.consume(queue, lambda _: None))
+        await channel.basic_cancel(tags[-1])
+    tags.append(await channel.consume(queue, lambda _: None))
+    assert list(channel.takers) == [it.encode() for it in tags[-FORMER - 1 :]]
 
 
 async def test_a_consumer_that_fails_takes_nothing_from_the_next_delivery(channel: DirectChannel) -> None:
