@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import budget, report
 from bench.ceilings import judged
 from bench.figures import Figures, body_bytes, figures, typical
+from bench.options import RunOptions
 from bench.processes import FailedError
 from bench.race import Run, Runner, paced, run
 from bench.stage import FLOOR, UNITS, WORKER, Stage, stage
@@ -24,9 +25,6 @@ PACE = 200.0
 """Messages a second of the latency run: a worker that is far from busy."""
 
 WARM_UP = 300
-
-LEAST = 1000
-"""Messages of a run: fewer are over before they can be measured."""
 
 
 class Benchmark:
@@ -119,14 +117,9 @@ async def main(messages: int, rounds: int, *, budget_alone: bool = False) -> int
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--messages", type=int, default=6000, metavar="N", help="in each run (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="R", help="floor and full job (default: %(default)s)")
+    parser = RunOptions(prog="python -m bench", description=__doc__, messages=6000, rounds=5, of="floor and full job")
     parser.add_argument("--budget", action="store_true", help="only what each step of a message takes, as a table")
-    parsed = parser.parse_args(arguments)
-    if parsed.messages < LEAST or parsed.rounds < 1:
-        parser.error(f"at least {LEAST} messages and one round")
-    return parsed
+    return parser.parsed(arguments)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import cast
 
 from bench import report
-from bench.__main__ import IN_FLIGHT, LEAST, SLOW, WARM_UP
+from bench.__main__ import IN_FLIGHT, SLOW, WARM_UP
 from bench.figures import Figures, body_bytes, figures, typical
 from bench.load import Publisher
+from bench.options import RunOptions
 from bench.peers.drivers import DRIVERS, FEW, MANY, Driver, PeerPublisher, missing, runner
 from bench.peers.table import FLOOR as FLOOR_ROW
 from bench.peers.table import FULL, table
@@ -91,14 +92,10 @@ async def main(messages: int, rounds: int, drivers: Iterable[Driver]) -> int:
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--messages", type=int, default=3000, metavar="N", help="in each run (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="R", help="of everybody (default: %(default)s)")
+    parser = RunOptions(prog="python -m bench.peers", description=__doc__, messages=3000, rounds=3, of="of everybody")
     names = [driver.name for driver in DRIVERS]
     parser.add_argument("--only", nargs="*", choices=names, default=names, help="peers (default: all)")
-    parsed = parser.parse_args(arguments)
-    if parsed.messages < LEAST or parsed.rounds < 1:
-        parser.error(f"at least {LEAST} messages and one round")
+    parsed = parser.parsed(arguments)
     if fault := missing():
         parser.error(fault)
     return parsed
