@@ -32,11 +32,11 @@ Arguments = dict[str, Any]
 Open = Callable[[], AbstractAsyncContextManager[Channel]]
 """Opens a channel that a refusal may end."""
 
-Pace = Mapping[str, Any]
+Waits = Mapping[str, Any]
 """Whether a declaration waits for the broker's answer."""
 
-_AT_ONCE: Pace = MappingProxyType({"nowait": True})
-_ONE_BY_ONE: Pace = MappingProxyType({})
+_AT_ONCE: Waits = MappingProxyType({"nowait": True})
+_ONE_BY_ONE: Waits = MappingProxyType({})
 _ALTERNATE = "alternate-exchange"
 _QUORUM: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
 # No queue is behind the dead letters: at the delivery limit RabbitMQ would drop a letter that was read too often.
@@ -152,13 +152,13 @@ class Topology:
             await self._declare_all(opened, _ONE_BY_ONE)
         return way_out
 
-    async def _declare_all(self, opened: Open, pace: Pace) -> None:
+    async def _declare_all(self, opened: Open, waits: Waits) -> None:
         async with opened() as channel:
-            await self.declare_unroutable(channel, pace)
+            await self.declare_unroutable(channel, waits)
             for name in (self.events, *map(self.rung, range(RUNGS))):
                 with _explained("exchange", name):
-                    await channel.exchange_declare(name, exchange_type="topic", durable=True, **pace)
-            await self._declare_queues(channel, pace)
+                    await channel.exchange_declare(name, exchange_type="topic", durable=True, **waits)
+            await self._declare_queues(channel, waits)
             # Its answer comes after all others.
             await channel.queue_declare(self.rung(RUNGS - 1), passive=True)
 
@@ -190,29 +190,29 @@ class Topology:
                     return False
         return True
 
-    async def declare_unroutable(self, channel: Channel, pace: Pace = _ONE_BY_ONE) -> None:
+    async def declare_unroutable(self, channel: Channel, waits: Waits = _ONE_BY_ONE) -> None:
         with _explained("exchange", self.unroutable):
-            await channel.exchange_declare(self.unroutable, exchange_type="fanout", durable=True, **pace)
-        await _declare_queue(channel, self.unroutable, _DEAD, pace)
-        await channel.queue_bind(self.unroutable, self.unroutable, **pace)
+            await channel.exchange_declare(self.unroutable, exchange_type="fanout", durable=True, **waits)
+        await _declare_queue(channel, self.unroutable, _DEAD, waits)
+        await channel.queue_bind(self.unroutable, self.unroutable, **waits)
 
-    async def declare_lane(self, channel: Channel, lane: Lane, pace: Pace = _ONE_BY_ONE) -> None:
+    async def declare_lane(self, channel: Channel, lane: Lane, waits: Waits = _ONE_BY_ONE) -> None:
         """Declare the lane's queue and its binding to the delay ladder."""
-        await _declare_queue(channel, self.queue(lane), self.lane_arguments(), pace)
-        await channel.queue_bind(self.queue(lane), self.exit, self.lane_pattern(lane), **pace)
+        await _declare_queue(channel, self.queue(lane), self.lane_arguments(), waits)
+        await channel.queue_bind(self.queue(lane), self.exit, self.lane_pattern(lane), **waits)
 
-    async def _declare_queues(self, channel: Channel, pace: Pace) -> None:
-        await _declare_queue(channel, self.dead, _DEAD, pace)
+    async def _declare_queues(self, channel: Channel, waits: Waits) -> None:
+        await _declare_queue(channel, self.dead, _DEAD, waits)
         for lane in Lane:
-            await self.declare_lane(channel, lane, pace)
+            await self.declare_lane(channel, lane, waits)
         for number in range(RUNGS):
-            await _declare_queue(channel, self.rung(number), self.rung_arguments(number), pace)
-            await channel.queue_bind(self.rung(number), self.rung(number), binding(number, waits=True), **pace)
+            await _declare_queue(channel, self.rung(number), self.rung_arguments(number), waits)
+            await channel.queue_bind(self.rung(number), self.rung(number), binding(number, waits=True), **waits)
             await channel.exchange_bind(
                 destination=self.below(number),
                 source=self.rung(number),
                 routing_key=binding(number, waits=False),
-                **pace,
+                **waits,
             )
 
 
@@ -230,9 +230,9 @@ async def _there(opened: Open, what: str, name: str) -> str | None:
     return None
 
 
-async def _declare_queue(channel: Channel, name: str, arguments: Arguments, pace: Pace) -> None:
+async def _declare_queue(channel: Channel, name: str, arguments: Arguments, waits: Waits) -> None:
     with _explained("queue", name):
-        await channel.queue_declare(name, durable=True, arguments=arguments, **pace)
+        await channel.queue_declare(name, durable=True, arguments=arguments, **waits)
 
 
 @contextmanager
