@@ -20,6 +20,7 @@ from bench.load import Unit
 from bench.processes import Running, running
 from bench.race import Receiver, receiving
 from bench.stage import UNITS, WORKER, Stage, stage
+from tests.services.program import free_port
 
 CUSTOMERS, INCIDENTS = 50, 200
 NEVER = 3600.0
@@ -39,6 +40,8 @@ class Scene:
     well: Receiver
     ill: Receiver
     customers: Sequence[str]
+    ports: Sequence[int]
+    """Of the workers' health servers."""
 
     def units(self, customers: Sequence[str], number: int, receiver: Receiver) -> list[Unit]:
         """``number`` in all, of these customers by turns."""
@@ -80,14 +83,20 @@ async def scene(processes: int, *, ill: float, throttle: str) -> AsyncIterator[S
         prepared = await opened.enter_async_context(stage(folder, CUSTOMERS, INCIDENTS))
         receivers = [await opened.enter_async_context(receiving(prepared, delay)) for delay in (0.0, ill)]
         environment = prepared.environment | {"NS_THROTTLE_WEBHOOK": throttle}
+        ports = [free_port() for _ in range(processes)]
         cores = {prepared.cores.worker, prepared.cores.receiver, *prepared.cores.services}
         workers = [
             await opened.enter_async_context(
-                running([WORKER, "run"], cores=cores, log=folder / f"worker-{number}.log", environment=environment)
+                running(
+                    [WORKER, "run"],
+                    cores=cores,
+                    log=folder / f"worker-{port}.log",
+                    environment=environment | {"NS_HTTP_PORT": str(port)},
+                )
             )
-            for number in range(processes)
+            for port in ports
         ]
-        made = Scene(prepared, workers, *receivers, prepared.load.organizations())
+        made = Scene(prepared, workers, *receivers, prepared.load.organizations(), ports)
         warm = made.units(made.customers, 20 * CUSTOMERS, made.well)
         await made.publish(warm)
         await made.arrived(warm)

@@ -97,11 +97,13 @@ class Load:
         """By id, those that anything happens to."""
         return list(dict.fromkeys(it["organization_id"] for it in self._world.incidents.values()))
 
-    def units_of(self, organization: str, number: int, url: str) -> list[Unit]:
-        """As ``units``, of one organization alone."""
+    def units_of(self, organization: str, number: int, url: str, *, first: int = 0) -> list[Unit]:
+        """As ``units``, of one organization alone, for the destination ``first``."""
         records = self._world.work_units(len(self._world.incidents))
         own = [record for record in records if record["organization_id"] == organization]
-        return [self._unit(dict(record), next(self._batches), url) for record in islice(cycle(own), number)]
+        return [
+            self._unit(dict(record), next(self._batches), url, first=first) for record in islice(cycle(own), number)
+        ]
 
     def _shaped(self, record: dict[str, Any], batch: int, url: str, shape: Shape, place: int) -> Unit:
         if shape.assets is not None:
