@@ -1,5 +1,6 @@
 """One notification → its outcome: ask the ledger, then send."""
 
+from collections import OrderedDict
 from collections.abc import Container, Mapping
 
 from notification_sender.admission import Admissions, key_of, unclaimed
@@ -27,6 +28,9 @@ from notification_sender.ports.ledger import AdmissionRequest, AdmitReply, Attem
 
 CLAIM_LOST_SECONDS = 1.0
 """Delay before the next try where the claim turned out to be lost just before sending."""
+
+REMEMBERED = 4000
+"""Destinations whose host failed that are remembered: about 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Deliverer:
         self._leases = leases
         self._clock = clock
         self._dice = dice
+        self.failing: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
+        """By organization and destination: the channel, and the host that failed or was out."""
 
     def given_up(self, notification: Notification, age: float) -> Dead | None:
         """The end of a notification that is too old to be tried or deferred again, None while it is not."""
@@ -98,6 +104,7 @@ class Deliverer:
         except SetupFault as fault:
             return await self._unclaimed(notification, self._without_file(notification, fault, age), token=token)
         if permit.away and not again and not self._retry_policy.past_schedule(channel.name, age):
+            self._remember(notification, permit)
             return AttemptResult(notification, Deferred(permit.away, "host_out", permit.host))
         try:
             at_once = self._sends_at_once(channel, notification)
@@ -108,6 +115,27 @@ class Deliverer:
             return _not_sent(notification, reply)
         finally:
             self._hosts.release(permit)
+            if permit.well is False:
+                self._remember(notification, permit)
+
+    def away(self, organization: str, destination_id: str, first_seen: float) -> float:
+        """Seconds for which a notification for this destination, one of the ``failing``, would only be deferred because
+        its host is out; then it may be the probe. 0.0: it is to be tried.
+        """
+        name = (organization, destination_id)
+        channel, host = self.failing[name]
+        if self._retry_policy.past_schedule(channel, self._clock.now() - first_seen):
+            return 0.0
+        if not self._hosts.is_out(host, organization):
+            del self.failing[name]
+            return 0.0
+        return self._hosts.away(host, organization)
+
+    def _remember(self, notification: Notification, permit: SendPermit) -> None:
+        destination = notification.destination
+        self.failing[notification.organization_id, destination.destination_id] = destination.channel, permit.host
+        if len(self.failing) > REMEMBERED:
+            self.failing.popitem(last=False)
 
     def _sends_at_once(self, channel: Channel, notification: Notification) -> bool:
         """Where an unknown outcome is held, only what was really being sent may end as one."""

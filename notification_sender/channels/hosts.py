@@ -11,7 +11,7 @@ from typing import Any
 
 from notification_sender.channels.known_host import KnownHost, SendPermit
 from notification_sender.fleet.background import BackgroundTasks
-from notification_sender.fleet.circuit import Change, CircuitKind, FleetCircuit
+from notification_sender.fleet.circuit import BETWEEN_QUESTIONS, Change, CircuitKind, FleetCircuit
 from notification_sender.policy.breaker import HOST
 from notification_sender.policy.shared_host import SharedHost
 from notification_sender.ports.clock import Clock, Dice
@@ -23,6 +23,11 @@ TOPIC = "hosts"
 
 STEP = 0.02
 """Seconds between two notifications that come back to a host: the backlog must not overload it again."""
+
+PART_OF_AGE, LONGEST_PART = 1 / 2, 15.0
+"""A notification that is deferred comes back when the host has been out for half as long again, or in so many seconds.
+So it comes back a few times in the first minute, and four times a minute after that.
+"""
 
 WHOLE = "*"
 """In place of an organization: all of them. No organization may have this id."""
@@ -77,6 +82,32 @@ class Hosts:
             for (host, owner), circuit, since in islice(out, LISTED)
         ]
 
+    def is_out(self, host: str, organization: str) -> bool:
+        """Whether the circuit is open, for this organization or for all."""
+        return self._open(host, organization) is not None
+
+    def away(self, host: str, organization: str) -> float:
+        """Seconds until a probe is due, as far as this process knows; 0.0 if it is due, or the host is not out.
+
+        Only one caller a second learns that it is due: one is enough.
+        """
+        known = self._open(host, organization)
+        if known is None:
+            return 0.0
+        now = self._clock.monotonic()
+        if known.circuit.is_probing or (known.circuit.is_due and now - known.told_due < BETWEEN_QUESTIONS):
+            return BETWEEN_QUESTIONS
+        if known.circuit.is_due:
+            known.told_due = now
+        return known.circuit.probe_in
+
+    def _open(self, host: str, organization: str) -> KnownHost | None:
+        for owner in (WHOLE, organization):
+            known = self._hosts.get((host, owner))
+            if known is not None and known.circuit.is_open:
+                return known
+        return None
+
     async def acquire(self, host: str, organization: str) -> SendPermit:
         """Ask before anything is spent on a send. The caller releases the permit; if it is not ``away``, the caller
         writes down before how the send went.
@@ -92,7 +123,7 @@ class Hosts:
             if not probe_delay and await circuit.acquire_probe():
                 permit.probe, permit.circuit = owner, circuit
                 return permit
-            opens = now + max(circuit.probe_in, probe_delay)
+            opens = now + (probe_delay or max(circuit.probe_in, min(PART_OF_AGE * circuit.age, LONGEST_PART)))
             permit.away = known.returns.next_delay(STEP, now=now, dice=self._dice(), opens=opens)
             return permit
         return permit

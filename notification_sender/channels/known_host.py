@@ -1,5 +1,6 @@
 """What this process knows of a host with failures, and one notification on its way there."""
 
+import math
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -78,6 +79,8 @@ class KnownHost:
     """Since when the host does nothing but fail, monotonic, s."""
     failed_probes: dict[str, None] = field(default_factory=dict)
     """Organizations whose probe failed, the latest last."""
+    told_due: float = -math.inf
+    """When a notification learned before its work that a probe is due, monotonic, s."""
     first_asked: float | None = None
     """When the first organization asked for the probe that is due, monotonic, s."""
 

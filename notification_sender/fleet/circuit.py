@@ -71,6 +71,16 @@ class FleetCircuit:
         return self.since is not None
 
     @property
+    def age(self) -> float:
+        """Seconds for which the circuit has been open; 0.0 while it is closed."""
+        return 0.0 if self.since is None else max(0.0, self._kind.clock.now() - self.since)
+
+    @property
+    def is_probing(self) -> bool:
+        """A probe of this process is under way."""
+        return self._probing
+
+    @property
     def is_due(self) -> bool:
         """The pause is over, and a probe may run."""
         return self._breaker.state(self._kind.clock.monotonic()) == "due"

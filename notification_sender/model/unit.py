@@ -175,6 +175,19 @@ def subject_fields(unit: WorkUnit) -> dict[str, Any]:
     return unit.model_dump(mode="json", exclude_defaults=True, exclude=RECIPIENT_FIELDS)
 
 
+def only_destination(unit: WorkUnit) -> str | None:
+    """Return the id of the only destination that it names, None where it names several, or leaves it to the record of
+    its organization.
+    """
+    ids, given = unit.destination_ids, unit.destinations
+    if ids is not None:
+        return next(iter(ids)) if len(ids) == 1 else None
+    if not given or len(given) > 1:
+        return None
+    name = given[0].get("destination_id") if isinstance(given[0], dict) else None
+    return name if isinstance(name, str) else None
+
+
 def for_one(unit: WorkUnit, destination_id: str, record: Any) -> dict[str, Any]:
     """Return all that composing anew for one destination needs, as JSON that is a unit again.
 

@@ -24,8 +24,14 @@ BEHIND = 4
 1/``BEHIND`` of its own share: most of what it is given now would only be deferred, and that costs work too.
 """
 
+MOST_BEYOND = 1_000
+"""Slots beyond its share up to which a quick name grows: more than a process has."""
+
 FEW = 8
 """Slots that a name may always hold, as long as one is left to others: a fraction of a few slots would be none."""
+
+SOON = LONGEST / 2
+"""Seconds. A delivery whose turn comes later is deferred: another process may be able to work on it before."""
 
 WEIGHT = 1 / 8
 """Of the latest value in a mean."""
@@ -45,6 +51,10 @@ class FairShare:
         self._share = share
         self.divide(total)
         self._names: dict[str, _Holder] = {}
+        self._inside: dict[str, int] = {}
+        """Deliveries of each name that are worked on, whether they hold a slot of its share by now or not."""
+        self._largest: dict[str, _Holder] = {}
+        """By group, which is the part of a name before its slash: the name that holds most."""
         self._idle: OrderedDict[str, float] = OrderedDict()
         """Names that hold nothing, with the time since when: the longest first."""
         self._tickets = count()
@@ -54,20 +64,90 @@ class FairShare:
         """Share ``total`` slots from now on. A share of more than there are would let one slow name hold them all."""
         self._own = max(int(total * self._share), min(total - 1, FEW), 1)
 
-    def delay_for(self, name: str, *, now: float, dice: float) -> float:
-        """0.0: it may hold one more. Else the delay in seconds, so that deferred deliveries come back about as fast as
-        slots become free.
-        """
+    def largest(self, group: str) -> int:
+        """How many slots the name of this group holds that holds most."""
+        holder = self._largest.get(group)
+        return 0 if holder is None else len(holder.holds)
+
+    def enter(self, name: str) -> None:
+        """A delivery is worked on from now on that will hold a slot of ``name``. Ask before whether it may."""
+        self._inside[name] = self._inside.get(name, 0) + 1
+
+    def leave(self, name: str) -> bool:
+        """It is worked on no more. Returns whether that is to be recorded: its share is full, or has been."""
+        held = self._inside.pop(name)
+        if held > 1:
+            self._inside[name] = held - 1
+        if held >= self._own:
+            return True
         holder = self._names.get(name)
-        if holder is None or now <= self._ignored_before:
+        return holder is not None and holder.full_at > -math.inf
+
+    def record_return(self, name: str, *, now: float) -> None:
+        """One that has left held a slot of a share that is full, or has been."""
+        if holder := self._names.get(name):
+            holder.record_return(self._count(name) + 1, self._own, now)
+
+    def is_free(self, name: str) -> bool:
+        """Whether it holds so little that nothing can keep it out."""
+        holder, little = self._names.get(name), self._own / BEHIND
+        return self._inside.get(name, 0) < little and (holder is None or len(holder.holds) < little)
+
+    def is_inside(self, name: str) -> bool:
+        """Whether a delivery is worked on that will leave."""
+        return name in self._inside
+
+    def delay_for(
+        self, name: str, *, now: float, dice: float, part: int = 0, again: bool = False, begun: bool = False
+    ) -> float:
+        """0.0: it may hold one more. Else the delay in seconds, so that deferred deliveries come back about as fast as
+        slots become free. ``part``: how many of its slots one part of it holds that has a share of its own, and so
+        keeps nobody out. ``again``: the delivery has asked before and waits since then, so it takes no further turn.
+        ``begun``: work for it was done, so only a slow name is a reason to put it off.
+        """
+        holder = self._names.get(name) or _Holder()
+        if now <= self._ignored_before:
             return 0.0
         if (seconds_behind := holder.seconds_behind(now)) > 0 and len(holder.holds) >= self._own / BEHIND:
             return min(seconds_behind, LONGEST) * (1 + dice) / 2
-        if len(holder.holds) < self._own:
+        if (len(holder.holds) if begun else self._count(name)) < self._own:
             return 0.0
-        if (hold := holder.expected_hold(self._own, now, self._ignored_before)) is None:
-            return UNKNOWN
-        return 0.0 if hold <= QUICK else holder.returns.next_delay(hold / self._own, now=now, dice=dice)
+        hold = holder.expected_hold(self._half(part), now, self._ignored_before)
+        slow = hold is not None and hold > QUICK
+        if hold is not None and not slow:
+            own = self._own + self._half(part) - self._own // 2
+            if begun or not holder.is_full(self._count(name), own, now):
+                return 0.0
+        # Also where nobody knows how long a slot is held: those that come later come back after those that wait.
+        step = (hold if slow and hold else QUICK) / self._own
+        away = UNKNOWN if again else holder.returns.next_delay(step, now=now, dice=dice)
+        return away if slow else UNKNOWN
+
+    def awaits(self, name: str, *, now: float, away: float, part: int = 0) -> bool:
+        """Whether a delivery of ``name`` that would come back in ``away`` s may wait for the next free slot: it will be
+        its turn soon, or nobody knows when. Not so where a limit defers most of the work: no slot helps then.
+        """
+        holder = self._names.get(name) or _Holder()
+        if self._count(name) < self._own or holder.seconds_behind(now):
+            return False
+        return away < SOON or not holder.is_known(self._half(part), now, self._ignored_before)
+
+    def calls(self, name: str, *, now: float, part: int = 0) -> int:
+        """How many deliveries that wait go on for a slot that was given back: two as long as ``name`` may hold more."""
+        holder = self._names.get(name) or _Holder()
+        hold = holder.expected_hold(self._half(part), now, self._ignored_before)
+        limit = self._own + (holder.beyond(now) if hold is not None and hold <= QUICK else 0)
+        return 2 if self._count(name) < limit - 1 else 1
+
+    def _count(self, name: str) -> int:
+        holder = self._names.get(name)
+        return max(self._inside.get(name, 0), 0 if holder is None else len(holder.holds))
+
+    def _half(self, part: int) -> int:
+        """How many holds that hang are no reason to call a name slow: half of its share, or one part of it. ``part``
+        may hold more than that, since ``divide`` made all shares smaller.
+        """
+        return max(self._own // 2, part)
 
     def acquire(self, name: str, *, now: float) -> int:
         """It holds one more from now on. Returns the ticket for ``release``."""
@@ -79,14 +159,27 @@ class FairShare:
             del self._idle[name]
         ticket = next(self._tickets)
         holder.holds[ticket] = now
+        if len(holder.holds) >= FEW:
+            self._compare(name, holder)
         return ticket
 
-    def release(self, name: str, ticket: int, *, now: float) -> None:
-        """It gives one back."""
+    def _compare(self, name: str, holder: "_Holder") -> None:
+        """Whether it is the largest of its group now. Those that hold a few slots are not worth it."""
+        group, slash, _ = name.partition("/")
+        if slash and len(holder.holds) > self.largest(group):
+            self._largest[group] = holder
+
+    def release(self, name: str, ticket: int, *, now: float) -> float:
+        """It gives one back. Returns how long that was held, s."""
         holder = self._names[name]
-        holder.record_hold(now - max(holder.holds.pop(ticket), self._ignored_before))
+        held = len(holder.holds)
+        if name not in self._inside and (held >= self._own or holder.full_at > now - QUICK):
+            holder.record_return(held, self._own, now)
+        began = holder.holds.pop(ticket)
+        holder.record_hold(now - max(began, self._ignored_before))
         if not holder.holds:
             self._idle[name] = now
+        return now - began
 
     def record_deferral(self, name: str, *, put_off: float, now: float) -> None:
         """One notification of it was sent (0.0), or deferred for so many seconds by a limit or its receiver.
@@ -103,21 +196,49 @@ class FairShare:
     def _forget(self, now: float) -> None:
         while self._idle and (len(self._idle) >= MOST_KEPT or next(iter(self._idle.values())) < now - KEPT):
             name, _ = self._idle.popitem(last=False)
-            del self._names[name]
+            holder = self._names.pop(name)
+            group = name.partition("/")[0]
+            if self._largest.get(group) is holder:
+                del self._largest[group]
 
 
 class _Holder:
     """The slots of one name: since when each is held, by ticket, the oldest first."""
 
-    __slots__ = ("_mean", "_put_off", "_sent", "holds", "returns")
+    __slots__ = ("_mean", "_put_off", "_returned", "_sent", "full_at", "holds", "returns")
 
     def __init__(self) -> None:
         self.holds: dict[int, float] = {}
         self.returns = Pacer()
+        self.full_at = -math.inf
+        """When it last filled its share."""
+        self._returned = 0
+        """Slots that it has given back since then, or shortly after."""
         self._mean = math.nan
         """Duration of its holds that ended, s."""
         self._sent, self._put_off = 1.0, 0.0
         """The share that was sent lately; and until when the rest is deferred."""
+
+    def beyond(self, now: float) -> int:
+        """How many slots it may hold beyond its share while it is quick: as many as it has given back since its share
+        was full. So what was quick before and hangs now does not hold all slots before that shows.
+        """
+        if now - self.full_at > QUICK:
+            self._returned = 0
+        return self._returned
+
+    def is_full(self, held: int, own: int, now: float) -> bool:
+        """Whether the ``held`` slots are all that it may hold while it is quick."""
+        if held < own + self.beyond(now):
+            return False
+        self.full_at = now
+        return True
+
+    def record_return(self, held: int, own: int, now: float) -> None:
+        """One of the ``held`` slots is given back."""
+        if held >= own:
+            self.full_at = now
+        self._returned = min(self.beyond(now) + 1, MOST_BEYOND)
 
     def record_hold(self, seconds: float) -> None:
         self._mean = seconds if math.isnan(self._mean) else self._mean + WEIGHT * (seconds - self._mean)
@@ -131,12 +252,19 @@ class _Holder:
         wait = self._put_off - now
         return wait if self._sent < ARREARS and wait > QUICK else 0.0
 
-    def expected_hold(self, own: int, now: float, ignored_before: float) -> float | None:
+    def expected_hold(self, half: int, now: float, ignored_before: float) -> float | None:
         """How long it is expected to hold a slot, s; None: not known yet.
 
-        The mean only knows holds that ended. Work that hangs shows by its age, once it holds half a share.
+        The mean only knows holds that ended. Work that hangs shows by its age, once it holds more than ``half``.
         """
-        age = now - max(next(islice(self.holds.values(), own // 2, None), now), ignored_before)
+        age = self._age(half, now, ignored_before)
         if math.isnan(self._mean):
             return QUICK + age if age > UNTRIED else None
         return max(age, self._mean) if age > QUICK else self._mean
+
+    def is_known(self, half: int, now: float, ignored_before: float) -> bool:
+        """Whether ``expected_hold`` is the duration of holds that ended."""
+        return not math.isnan(self._mean) and self._age(half, now, ignored_before) <= max(QUICK, self._mean)
+
+    def _age(self, half: int, now: float, ignored_before: float) -> float:
+        return now - max(next(islice(self.holds.values(), half, None), now), ignored_before)

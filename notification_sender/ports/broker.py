@@ -59,6 +59,8 @@ class Envelope:
     """The broker's own handle."""
     fault: str = ""
     """Why the headers cannot be read; then ``state`` is that of a fresh message."""
+    waiting_since: float | None = None
+    """When it first waited in this process for a share that was full, monotonic, s."""
 
     def read(self, decode: Callable[[bytes], Content]) -> Content:
         """The decoded body.

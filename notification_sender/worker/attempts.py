@@ -9,7 +9,7 @@ from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppres
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.outcomes import OutcomeReporter
-from notification_sender.worker.bulkheads import Bulkhead
+from notification_sender.worker.bulkheads import Bulkhead, share_of
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.retry_unready import UnreadyRetry
 from notification_sender.worker.settle import Settler
@@ -64,8 +64,8 @@ class Attempts:
             return AttemptResult(notification, end)
         if end is not None:
             return await self._deliverer.refuse(notification, end, token=envelope.token)
-        destination = f"{notification.organization_id}/{notification.destination.destination_id}"
-        if not again and (away := self._destinations.delay_for(destination)):
+        destination = share_of(notification.organization_id, notification.destination.destination_id)
+        if not again and (away := self._destinations.delay_for(destination, begun=True)):
             full = Deferred(away, "destination_full", notification.destination.destination_id)
             return AttemptResult(notification, full)
         with self._destinations.held(destination):

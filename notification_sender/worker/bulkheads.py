@@ -11,6 +11,7 @@ from notification_sender.ports.fleet import IntakeGate
 from notification_sender.telemetry.lag import Deadline, blocked_until
 from notification_sender.turns import Turns
 from notification_sender.worker.retry_unready import UnreadyRetry
+from notification_sender.worker.waiting import WaitingRoom
 
 BACKED_UP = "slow_down"
 """The reason of a notification that is deferred because there was no place for it in time."""
@@ -43,6 +44,8 @@ class Slots:
     def __init__(self, total: int, intake_gate: IntakeGate) -> None:
         self.total = total
         """May change at any time; deliveries beyond it end as usual."""
+        self.room = WaitingRoom()
+        """Deliveries that wait for a share, and hold no slot meanwhile."""
         self._intake_gate = intake_gate
         self._held = dict.fromkeys(Lane, 0)
         self._used = 0
@@ -83,19 +86,63 @@ class Slots:
 class Bulkhead:
     """The share of the slots that one organization, or one destination, may hold."""
 
-    def __init__(self, shares: FairShare, *, retry: UnreadyRetry, clock: Clock, dice: Dice) -> None:
+    def __init__(
+        self,
+        shares: FairShare,
+        *,
+        retry: UnreadyRetry,
+        clock: Clock,
+        dice: Dice,
+        room: WaitingRoom | None = None,
+        parts: "Bulkhead | None" = None,
+    ) -> None:
+        """``room``: where deliveries wait for a slot of these shares. ``parts``: the bulkhead of the destinations, for
+        that of the organizations.
+        """
         self._shares = shares
         self._retry = retry
         self._clock = clock
         self._dice = dice
+        self._room = room
+        self._parts = parts
+        # Every message asks these, so they are not wrapped.
+        self.is_free, self.enter = shares.is_free, shares.enter
 
     def divide(self, total: int) -> None:
         """Share ``total`` slots from now on."""
         self._shares.divide(total)
 
-    def delay_for(self, name: str) -> float:
-        """Seconds to stay away for, 0.0 for none: asked before any work."""
-        return self._shares.delay_for(name, now=self._ignore_outages(), dice=self._dice())
+    def delay_for(self, name: str, *, again: bool = False, begun: bool = False) -> float:
+        """Seconds to stay away for, 0.0 for none. ``again``: for a delivery that has waited. ``begun``: for one for
+        which work was done already.
+        """
+        if self._shares.is_free(name):
+            return 0.0
+        now, part = self._ignore_outages(), self._part(name)
+        return self._shares.delay_for(name, now=now, dice=self._dice(), part=part, again=again, begun=begun)
+
+    def leave(self, name: str, *, seconds: float) -> None:
+        """A delivery that was entered is worked on no more, after so many seconds."""
+        if self._shares.leave(name):
+            self._shares.record_return(name, now=self._clock.monotonic())
+        if self._room is not None and name in self._room.names:
+            self._call(self._room, name, seconds)
+
+    def _call(self, room: WaitingRoom, name: str, seconds: float) -> None:
+        """Those go on that wait for a slot that was held for so many seconds."""
+        now = self._clock.monotonic()
+        room.call(name, self._shares.calls(name, now=now, part=self._part(name)), held=seconds, now=now)
+
+    def awaits(self, name: str, away: float) -> bool:
+        """Whether a delivery of ``name`` that would stay ``away`` for so long, s, may wait for the next free slot."""
+        return self._shares.awaits(name, now=self._clock.monotonic(), away=away, part=self._part(name))
+
+    def _part(self, name: str) -> int:
+        return 0 if self._parts is None else self._parts.largest(name)
+
+    def largest(self, organization: str) -> int:
+        """How many slots the destination of ``organization`` holds that holds most."""
+        return self._shares.largest(organization)
 
     def record_deferral(self, name: str, *, put_off: float) -> None:
         """A notification of ``name`` was sent (0.0), or deferred for so many seconds."""
@@ -118,9 +165,12 @@ class Bulkhead:
         """Begin to work for ``name``. Returns the ticket for ``give``."""
         return self._shares.acquire(name, now=self._clock.monotonic())
 
-    def give(self, name: str, ticket: int) -> None:
-        """The work for ``name`` has ended."""
-        self._shares.release(name, ticket, now=self._ignore_outages())
+    def give(self, name: str, ticket: int) -> float:
+        """The work for ``name`` has ended. Returns how long it took, s."""
+        seconds = self._shares.release(name, ticket, now=self._ignore_outages())
+        if self._room is not None and name in self._room.names and not self._shares.is_inside(name):
+            self._call(self._room, name, seconds)
+        return seconds
 
 
 class _Block:
@@ -137,6 +187,11 @@ class _Block:
 
     def __exit__(self, *_: object) -> None:
         self._bulkhead.give(self._name, self._ticket)
+
+
+def share_of(organization: str, destination_id: str) -> str:
+    """The name under which a destination has its share."""
+    return f"{organization}/{destination_id}"
 
 
 class ChannelBulkhead:

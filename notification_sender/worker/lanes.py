@@ -4,7 +4,7 @@ import asyncio
 import math
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,32 +13,15 @@ import structlog
 
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
 from notification_sender.model.errors import TooLarge, Unready
-from notification_sender.model.records import dataclass
 from notification_sender.policy.retry import MAX_BUGS
 from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain, Draining
+from notification_sender.worker.handled import AskAgain, Handler, Settled
 from notification_sender.worker.retry_unready import LONGEST_RETRY, UnreadyRetry
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The outcome of the delivery is durable: it may be acked."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskAgain:
-    """Nothing is settled. The delivery gives its slot back and is handled again in ``delay`` seconds."""
-
-    delay: float
-
-
-SETTLED = Settled()
-
-Handler = Callable[[Envelope], Awaitable[Settled | AskAgain]]
-"""Handles one delivery."""
+from notification_sender.worker.waiting import Crowd, Waiting
 
 RESCHEDULE_SECONDS = 30.0
 """Delay of a delivery that this process could not settle: Redis was away too long, or there is a bug."""
@@ -84,16 +67,19 @@ class Lanes:
         self._outbox = outbox
         self._handlers = handlers
         self._slots = slots
+        self._room = slots.room
+        self._room.open(self._called)
         self._retry = retry
         self._drain = drain
         self._clock = clock
         self._metrics = metrics
-        self._begun = False
+        self._begun = self._ending = False
         self._taken = 0
         self._prefetch = dict.fromkeys(Lane, 0)
         """The largest so far: a lane in which more deliveries wait holds some of a lost connection."""
         self._waiting: dict[Lane, deque[tuple[float, Envelope]]] = {lane: deque() for lane in Lane}
         """With the time at which each was taken, on the monotonic clock."""
+        self._crowd = Crowd()
         self._fitting: set[asyncio.Task[None]] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._resting: set[asyncio.Task[None]] = set()
@@ -102,7 +88,7 @@ class Lanes:
     @property
     def unsettled(self) -> int:
         """Deliveries taken and not yet settled."""
-        return len(self._working) + len(self._resting) + sum(map(len, self._waiting.values()))
+        return len(self._working) + len(self._resting) + len(self._room) + sum(map(len, self._waiting.values()))
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane, twice as many as there are slots, so that a freed slot finds work waiting."""
@@ -127,21 +113,25 @@ class Lanes:
         if limit != self._slots.total:
             self._slots.total = limit
             self.begin()
-        if self._begun and taken != self._taken and not self._fitting and not self._drain.begun:
+        if self._begun and taken != self._taken and not (self._fitting or self._ending):
             self._taken = taken
             self._start(self._fitting, self._fit(taken))
 
     async def _fit(self, taken: int) -> None:
         """While the broker is away, its adapter keeps the new figure and subscribes with it later."""
         for lane in Lane:
-            try:
-                await self._intake.consume(lane, _prefetch(lane, taken), self._take)
-            except Unready as fault:
-                _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
+            await self._subscribe(lane, taken)
             waiting = self._waiting[lane]
             while len(waiting) > taken:
                 self._start(self._resting, self._intake.give_back(waiting.pop()[1]))
         _log.info("lanes.fitted", taken=taken)
+
+    async def _subscribe(self, lane: Lane, taken: int) -> None:
+        self._crowd.subscribed(lane)
+        try:
+            await self._intake.consume(lane, _prefetch(lane, taken), self._take)
+        except Unready as fault:
+            _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
 
     def _take(self, envelope: Envelope) -> None:
         early = envelope.due - self._clock.now()
@@ -150,17 +140,24 @@ class Lanes:
         else:
             self._queue(envelope)
 
-    async def _rest(self, envelope: Envelope, seconds: float) -> None:
+    async def _rest(self, envelope: Envelope, seconds: float, *, first: bool = False) -> None:
         try:
             await self._clock.sleep(min(seconds, SLEEP_AT_MOST))
         except asyncio.CancelledError:
             await self._intake.give_back(envelope)
         else:
-            self._queue(envelope)
+            self._queue(envelope, first=first)
 
-    def _queue(self, envelope: Envelope) -> None:
+    def _called(self, envelope: Envelope, seconds: float) -> None:
+        """Before all others, because its share is not used until then."""
+        if seconds:
+            self._start(self._resting, self._rest(envelope, seconds, first=True))
+        else:
+            self._queue(envelope, first=True)
+
+    def _queue(self, envelope: Envelope, *, first: bool = False) -> None:
         waiting = self._waiting[envelope.lane]
-        waiting.append((self._clock.monotonic(), envelope))
+        (waiting.appendleft if first else waiting.append)((self._clock.monotonic(), envelope))
         if self._drain.begun or len(waiting) > self._prefetch[envelope.lane]:
             # More than the broker lets us hold: the oldest came by a lost connection, and is delivered again.
             self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
@@ -184,14 +181,20 @@ class Lanes:
         while self._begun and self._slots.free > 0:
             lane = self._slots.take([lane for lane, waiting in self._waiting.items() if waiting])
             if lane is None:
-                return
+                break
             # A task of our own: one of the connection would be cancelled with it, in the middle of a send.
             self._start(self._working, self._run(self._waiting[lane].popleft()[1]))
+        for lane in self._crowd.lanes:
+            if not (self._waiting[lane] or self._fitting or self._ending) and self._crowd.is_large(lane, self._taken):
+                self._start(self._fitting, self._subscribe(lane, self._taken))
 
     def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        if tasks is self._fitting:
+            # Meanwhile another lane may have become crowded, or the same one once more.
+            task.add_done_callback(lambda _: self.begin())
 
     async def _run(self, envelope: Envelope) -> None:
         try:
@@ -200,6 +203,8 @@ class Lanes:
                     await self._intake.ack(envelope)
                 case AskAgain(delay):
                     self._start(self._resting, self._rest(envelope, delay))
+                case Waiting() as place:
+                    await self._wait(place, envelope)
         except (asyncio.CancelledError, Draining):
             await self._intake.give_back(envelope)
         except Unready as fault:
@@ -214,6 +219,13 @@ class Lanes:
         finally:
             self._slots.give(envelope.lane)
             self.begin()
+
+    async def _wait(self, place: Waiting, envelope: Envelope) -> None:
+        if self._drain.begun:
+            await self._intake.give_back(envelope)
+            return
+        self._room.enter(place, envelope, now=self._clock.monotonic())
+        self._crowd.entered(envelope.lane)
 
     async def _put_off(self, envelope: Envelope, why: str, state: MessageState) -> None:
         """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""
@@ -242,6 +254,7 @@ class Lanes:
         Cancelled, it cuts off all work and requeues it at once.
         """
         deadline = self._clock.monotonic() + grace
+        self._ending = True
         if self._fitting:
             # Else a lane that was stopped could be subscribed again.
             await asyncio.wait(self._fitting, timeout=min(CANCEL_SECONDS, grace))
@@ -267,6 +280,8 @@ class Lanes:
     def _give_back_waiting(self) -> None:
         for task in self._resting:
             task.cancel()
+        for envelope in self._room.empty():
+            self._start(self._resting, self._intake.give_back(envelope))
         for waiting in self._waiting.values():
             while waiting:
                 self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))

@@ -17,9 +17,11 @@ from notification_sender.ports.ledger import UnitEnd
 from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, ChannelBulkhead
-from notification_sender.worker.lanes import SETTLED, AskAgain, Settled
+from notification_sender.worker.entrance import Entrance
+from notification_sender.worker.handled import SETTLED, AskAgain, Settled
 from notification_sender.worker.returned import Returned
 from notification_sender.worker.settle import Settlement, Settler
+from notification_sender.worker.waiting import Waiting
 
 SHORT_WAIT = 1.0
 """Seconds. A delivery that waits less is kept and gives its slot back; one that waits longer is parked."""
@@ -69,6 +71,7 @@ class Notifications:
         deliverer: Deliverer,
         returned: Returned,
         settler: Settler,
+        entrance: Entrance,
         organizations: Bulkhead,
         bulkheads: Mapping[str, ChannelBulkhead],
         clock: Clock,
@@ -78,11 +81,12 @@ class Notifications:
         self._deliverer = deliverer
         self._returned = returned
         self._settler = settler
+        self._entrance = entrance
         self._organizations = organizations
         self._bulkheads = bulkheads
         self._clock = clock
 
-    async def handle(self, envelope: Envelope) -> Settled | AskAgain:
+    async def handle(self, envelope: Envelope) -> Settled | AskAgain | Waiting:
         """A notification that has come due."""
         try:
             notification = _read(envelope)
@@ -94,11 +98,14 @@ class Notifications:
             return await self._end(await self._attempts.make(accepted, envelope), envelope)
         if end := self._deliverer.given_up(notification, self._clock.now() - envelope.state.first_seen):
             return await self._end(await self._attempts.make(Composed(notification, end), envelope), envelope)
-        if away := self._organizations.delay_for(notification.organization_id):
-            full = Deferred(away, "organization_full", notification.organization_id)
-            return await self._end(AttemptResult(notification, full), envelope)
-        organization, bulkhead = notification.organization_id, self._bulkheads.get(notification.destination.channel)
-        with self._organizations.held(organization):
+        organization, destination = notification.organization_id, notification.destination
+        place = self._entrance.ask(envelope, organization, destination.destination_id)
+        if isinstance(place, Waiting | AskAgain):
+            return place
+        if isinstance(place, Deferred):
+            return await self._end(AttemptResult(notification, place), envelope)
+        bulkhead = self._bulkheads.get(destination.channel)
+        with place:
             if bulkhead is None:
                 return await self._again(notification, envelope)
             # It is read again when there is a place: a waiting notification must not hold its content twice.

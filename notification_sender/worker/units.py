@@ -8,18 +8,20 @@ from notification_sender.admission import unclaimed
 from notification_sender.compose import Composer
 from notification_sender.model.errors import Permanent
 from notification_sender.model.outcome import Dead, Deferred, Outcome
-from notification_sender.model.unit import WorkUnit, decode
+from notification_sender.model.unit import WorkUnit, decode, only_destination
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import Claim, Claimed, ClaimReply, Crashed, Suspect
-from notification_sender.worker.bulkheads import Bulkhead, Quarantine, SliceBulkhead
+from notification_sender.worker.bulkheads import Quarantine, SliceBulkhead
 from notification_sender.worker.drain import Draining
-from notification_sender.worker.lanes import SETTLED, AskAgain, Settled
+from notification_sender.worker.entrance import Entrance, Inside
+from notification_sender.worker.handled import SETTLED, AskAgain, Settled
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.notifications import SHORT_WAIT
 from notification_sender.worker.retry_unready import RetryingLedger
 from notification_sender.worker.settle import Settler
 from notification_sender.worker.unit_work import UnitSettlement, UnitWork, key_of
+from notification_sender.worker.waiting import Waiting
 
 
 class Units:
@@ -32,7 +34,7 @@ class Units:
         ledger: RetryingLedger,
         settler: Settler,
         leases: LeaseKeeper,
-        organizations: Bulkhead,
+        entrance: Entrance,
         work: UnitWork,
         clock: Clock,
         dice: Dice,
@@ -41,28 +43,32 @@ class Units:
         self._ledger = ledger
         self._settler = settler
         self._leases = leases
-        self._organizations = organizations
+        self._entrance = entrance
         self._work = work
         self._clock = clock
         self._quarantine = Quarantine(dice=dice)
         self._slices = SliceBulkhead(clock=clock, dice=dice)
 
-    async def handle(self, envelope: Envelope) -> Settled | AskAgain:
+    async def handle(self, envelope: Envelope) -> Settled | AskAgain | Waiting:
         """Take a unit as far as it goes now."""
         try:
             unit = envelope.read(decode)
         except Permanent as fault:
             await self._settler.refuse(envelope, fault)
             return SETTLED
-        if unit.batch is not None:
+        if unit.batch is not None and envelope.waiting_since is None:
             # Before anything else: from now on the audit of its batch counts it, however it ends.
             await self._ledger.register(unit.batch.id, unit.batch.size, key_of(unit))
-        if outcome := self._premature(unit):
-            return await self._end(UnitSettlement.of(unit, envelope, stage="decode"), outcome)
-        with self._slices.place(unit.organization_id) if unit.slice else nullcontext(0.0) as away:
+        organization, destination = unit.organization_id, only_destination(unit)
+        place = self._premature(unit) or self._entrance.ask(envelope, organization, destination)
+        if isinstance(place, Waiting | AskAgain):
+            return place
+        if not isinstance(place, Inside):
+            return await self._end(UnitSettlement.of(unit, envelope, stage="decode"), place)
+        with self._slices.place(organization) if unit.slice else nullcontext(0.0) as away:
             if away:
-                return await self._put_off(unit, envelope, away, "organization_full", unit.organization_id)
-            with self._organizations.held(unit.organization_id):
+                return await self._put_off(unit, envelope, away, "organization_full", organization)
+            with place:
                 return await self._claim(unit, envelope)
 
     async def _put_off(
@@ -80,15 +86,14 @@ class Units:
         return SETTLED
 
     def _premature(self, unit: WorkUnit) -> Outcome | None:
-        """The outcome of a unit that need not be claimed: it is invalid, not due yet, or its organization is full."""
+        """The outcome of a unit that need not be claimed: it is invalid, or not due yet."""
         try:
             self._composer.check(unit)
         except Permanent as fault:
             return Dead.of(fault)
         if unit.not_before is not None and (early := unit.not_before.timestamp() - self._clock.now()) > 0:
             return Deferred(early, "not_yet_due", unit.not_before.isoformat())
-        away = self._organizations.delay_for(unit.organization_id)
-        return Deferred(away, "organization_full", unit.organization_id) if away else None
+        return None
 
     async def _claim(self, unit: WorkUnit, envelope: Envelope) -> Settled | AskAgain:
         if unit.not_before is not None:

@@ -1,7 +1,7 @@
 """The worker, put together from ports: the same in production, in the demo and under a virtual clock."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from notification_sender.telemetry.outcomes import OutcomeReporter
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import Bulkhead, ChannelBulkhead, Slots
 from notification_sender.worker.drain import Drain
+from notification_sender.worker.entrance import Entrance
 from notification_sender.worker.lanes import Lanes
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.notifications import Notifications
@@ -83,10 +84,11 @@ class Worker:
         self._drain = Drain(clock=ports.clock, send_timeout=limits.send_timeout)
         self._ledger = RetryingLedger(ports.ledger, ports.batches, retry=self._retry, drain=self._drain)
         self._reporter = OutcomeReporter(metrics, clock=ports.clock, events=ports.events)
-        self._organizations = self._build_bulkhead(limits.organization_share)
-        self._destinations = self._build_bulkhead(limits.destination_share)
-        self._settler = self._build_settler()
         self.slots = Slots(limits.concurrency, ports.intake_gate)
+        self._destinations = self._build_bulkhead(limits.destination_share)
+        self._organizations = self._build_bulkhead(limits.organization_share, self._destinations)
+        self._entrance = self._build_entrance(deliverer)
+        self._settler = self._build_settler()
         notifications = self._build_notifications(deliverer, relevance, composer)
         units = self._build_units(composer, notifications)
         self.lanes = Lanes(
@@ -106,9 +108,20 @@ class Worker:
         for lane in Lane:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
-    def _build_bulkhead(self, share: float) -> Bulkhead:
-        shares = FairShare(self._limits.concurrency, share)
-        return Bulkhead(shares, retry=self._retry, clock=self._ports.clock, dice=self._ports.dice)
+    def _build_bulkhead(self, share: float, parts: Bulkhead | None = None) -> Bulkhead:
+        shares, ports = FairShare(self._limits.concurrency, share), self._ports
+        return Bulkhead(
+            shares, retry=self._retry, clock=ports.clock, dice=ports.dice, room=self.slots.room, parts=parts
+        )
+
+    def _build_entrance(self, deliverer: Deliverer) -> Entrance:
+        return Entrance(
+            deliverer=deliverer,
+            organizations=self._organizations,
+            destinations=self._destinations,
+            room=self.slots.room,
+            clock=self._ports.clock,
+        )
 
     def _build_settler(self) -> Settler:
         return Settler(
@@ -139,6 +152,7 @@ class Worker:
                 dice=self._ports.dice,
             ),
             settler=self._settler,
+            entrance=self._entrance,
             organizations=self._organizations,
             bulkheads=self._bulkheads,
             clock=clock,
@@ -161,7 +175,7 @@ class Worker:
             ledger=self._ledger,
             settler=self._settler,
             leases=self._leases,
-            organizations=self._organizations,
+            entrance=self._entrance,
             work=work,
             clock=clock,
             dice=dice,
@@ -169,9 +183,10 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to take."""
-        background = {
+        background: dict[str, Callable[[], Awaitable[None]]] = {
             "renew": self._leases.renew_for_ever,
             "put off": self.lanes.put_off_late,
+            "waiting room": partial(self.slots.room.recheck_for_ever, self._ports.clock),
             "intake gate": self._follow_gate,
         }
         self._background = [run_forever(work, name) for name, work in background.items()]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notification_sender.adapters.memory.pubsub import MemoryPubSub
 from notification_sender.channels import hosts as hosts_module
 from notification_sender.channels import known_host
-from notification_sender.channels.hosts import LISTED, MOST, WHOLE, Hosts
+from notification_sender.channels.hosts import LISTED, LONGEST_PART, MOST, WHOLE, Hosts
 from notification_sender.channels.known_host import BEARABLE, LONGEST_TURN, SLOW, SendPermit
 from notification_sender.fleet.circuit import BETWEEN_QUESTIONS
 from notification_sender.policy.breaker import HOST
@@ -82,6 +82,42 @@ async def test_people_are_told_which_are_out_and_when_they_are_tried(hosts: Host
         "since": "2026-03-06T08:26:00+00:00",
         "probe_in": 1.0,
     }
+
+
+async def test_before_any_work_it_is_known_that_a_host_is_out_and_when_a_probe_is_due(
+    hosts: Hosts, clock: VirtualClock
+) -> None:
+    assert not hosts.is_out("host", "org")
+    permits = [await hosts.acquire("host", "org") for _ in range(HOST.failures)]
+    clock.jump(SLOW)
+    for permit in permits:
+        permit.well = False
+        hosts.release(permit)
+    assert (hosts.is_out("host", "org"), hosts.is_out("host", "other")) == (True, False)
+    assert hosts.away("host", "org") == pytest.approx(1.0, abs=0.2)
+    clock.jump(2.0)
+    assert [hosts.away("host", "org") for _ in range(3)] == [0.0, BETWEEN_QUESTIONS, BETWEEN_QUESTIONS]
+    probe = await hosts.acquire("host", "org")
+    assert probe.probe
+    clock.jump(15.0)
+    assert hosts.away("host", "org") == BETWEEN_QUESTIONS
+
+
+async def test_the_longer_a_host_is_out_the_longer_what_is_deferred_stays_away_but_not_for_long(
+    hosts: Hosts, clock: VirtualClock
+) -> None:
+    permits = [await hosts.acquire("host", "org") for _ in range(HOST.failures)]
+    clock.jump(SLOW)
+    for permit in permits:
+        permit.well = False
+        hosts.release(permit)
+    waits = []
+    for seconds in (0.5, 10.0, 100.0):
+        clock.jump(seconds)
+        if not hosts.away("host", "org"):
+            assert (await hosts.acquire("host", "org")).probe
+        waits.append((await hosts.acquire("host", "org")).away)
+    assert waits == pytest.approx([0.5, 5.25, LONGEST_PART], abs=0.3)
 
 
 # --- several organizations behind one host -----------------------------------------------------------------

@@ -173,6 +173,20 @@ async def test_prefetch_changes_while_it_is_consumed(stand: Stand) -> None:
     await stand.restart()
 
 
+async def test_what_a_former_consumer_has_taken_does_not_count_for_the_next(stand: Stand) -> None:
+    taker = await taking(stand, prefetch=2)
+    for number in range(5):
+        await stand.broker.publish(str(number).encode())
+    taken = [await taker.next() for _ in range(2)]
+    await stand.broker.consume(Lane.UNITS, 2, taker.put)
+    assert [(await taker.next()).body for _ in range(2)] == [b"2", b"3"]
+    for envelope in taken:
+        await stand.broker.ack(envelope)
+    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert taker.idle
+    await stand.restart()
+
+
 async def test_lanes_do_not_share_their_slots(stand: Stand) -> None:
     units, notifications = await taking(stand, prefetch=1), await taking(stand, Lane.NOTIFICATIONS, prefetch=1)
     await stand.broker.publish(b"unit")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.fair_share import FEW, KEPT, MOST_KEPT, QUICK, UNKNOWN, FairShare
+from notification_sender.policy.fair_share import FEW, KEPT, MOST_KEPT, QUICK, SOON, UNKNOWN, FairShare
 from notification_sender.policy.pacing import LONGEST, Pacer
 
 TOTAL = 20
@@ -68,6 +68,58 @@ def test_what_hangs_shows_before_it_ends_even_where_everything_was_quick_before(
         crowd.enter(0.02)
     assert len(crowd.inside) <= QUICK / 0.01 + OWN
     assert crowd.ask() > 0
+
+
+def test_what_was_quick_and_hangs_all_of_a_sudden_holds_its_share_and_not_all_slots() -> None:
+    crowd = Crowd()
+    for _ in crowd.ticks(100):
+        crowd.enter(0.02)
+    while len(crowd.inside) < TOTAL and not crowd.enter(15.0):
+        pass
+    assert len(crowd.inside) == OWN
+    assert crowd.ask() == UNKNOWN
+
+
+def test_those_under_way_count_before_they_hold_a_slot_and_a_slow_one_is_put_off_only_before_its_work_is_done() -> None:
+    shares = FairShare(TOTAL, SHARE)
+    for _ in range(OWN):
+        assert shares.delay_for("org/a", now=0.0, dice=0.5) == 0.0
+        shares.enter("org/a")
+    assert shares.delay_for("org/a", now=0.0, dice=0.5) == UNKNOWN
+    assert shares.awaits("org/a", now=0.0, away=UNKNOWN)
+    assert shares.delay_for("org/a", now=0.0, dice=0.5, begun=True) == 0.0
+    assert shares.leave("org/a")
+    assert shares.delay_for("org/a", now=0.0, dice=0.5) == 0.0
+
+
+def test_one_destination_that_hangs_does_not_make_its_organization_slow_when_there_are_fewer_slots() -> None:
+    organizations, destinations = FairShare(100, 0.5), FairShare(100, 0.25)
+    for number in range(50):
+        organizations.release("org", organizations.acquire("org", now=number / 100), now=number / 100 + 0.01)
+    for _ in range(25):
+        organizations.acquire("org", now=1.0)
+        destinations.acquire("org/hangs", now=1.0)
+    organizations.divide(50)
+    part = destinations.largest("org")
+    assert part == 25
+    assert organizations.delay_for("org", now=10.0, dice=0.5, part=part) == 0.0
+    assert organizations.delay_for("org", now=10.0, dice=0.5) > 0.0
+
+
+def test_whoever_is_told_to_stay_away_waits_for_a_slot_only_if_it_is_its_turn_soon_or_nobody_knows() -> None:
+    crowd = Crowd()
+    while not crowd.enter(2.0):
+        pass
+    assert crowd.shares.awaits("org", now=crowd.now, away=LONGEST)
+    for _ in crowd.ticks(201):
+        pass
+    while not crowd.enter(2.0):
+        pass
+    crowd.now += QUICK
+    assert crowd.shares.awaits("org", now=crowd.now, away=SOON - 1)
+    assert not crowd.shares.awaits("org", now=crowd.now, away=SOON)
+    crowd.now += 5.0
+    assert crowd.shares.awaits("org", now=crowd.now, away=SOON)
 
 
 def test_those_sent_away_come_back_about_as_fast_as_room_is_made() -> None:

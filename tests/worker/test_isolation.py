@@ -163,7 +163,7 @@ async def test_a_host_that_fails_is_left_alone_by_the_whole_fleet_but_for_one_pr
     await harness.clock.until(harness.idle)
     assert len({it.notification_id for _, it in harness.channel.sends}) == 200
     assert reasons(harness) == []
-    assert harness.clock.now() - START < 1000
+    assert max(at - START for at, it in harness.channel.sends if it.attempt == 1) < 700
     await other.close(0.0)
 
 
@@ -178,7 +178,7 @@ async def test_those_who_wait_for_a_host_use_no_attempt_and_do_not_come_back_in_
     came = [(at, it) for at, it in harness.channel.sends if at >= back]
     assert len([it for _, it in came if it.attempt == 1]) >= 150 - 55
     per_second = Counter(int(at) for at, _ in came)
-    assert max(per_second.values()) <= 51
+    assert max(per_second.values()) <= 53  # a probe and one by the schedule, beside 50 that waited
 
 
 async def test_a_host_that_refuses_every_first_try_at_once_keeps_nobody_longer_than_the_schedule_says(

@@ -5,7 +5,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
 from notification_sender.adapters.rabbitmq.delay_ladder import whole_seconds
@@ -32,7 +32,15 @@ class _Queue:
     waiting: deque[Message] = field(default_factory=deque)
     unsettled: dict[object, Message] = field(default_factory=dict)
     prefetch: int = 0
+    since: int = 0
+    """The tag of the first delivery that the present consumer may get: earlier ones do not count for its prefetch."""
     take: Callable[[Envelope], None] | None = None
+
+    @property
+    def in_hand(self) -> int:
+        """Unsettled deliveries of the present consumer."""
+        former = takewhile(lambda tag: isinstance(tag, int) and tag < self.since, self.unsettled)
+        return len(self.unsettled) - sum(1 for _ in former)
 
 
 class MemoryBroker:
@@ -81,8 +89,13 @@ class MemoryBroker:
     # --- intake -------------------------------------------------------------------------------------------
 
     async def consume(self, lane: Lane, prefetch: int, take: Callable[[Envelope], None]) -> None:
-        """Pass every delivery of ``lane`` to ``take``, with at most ``prefetch`` unsettled."""
+        """Pass every delivery of ``lane`` to ``take``, with at most ``prefetch`` unsettled.
+
+        A new consumer with the same ``prefetch`` does not count what its former one took, as in RabbitMQ.
+        """
         queue = self._queues[lane]
+        if prefetch == queue.prefetch:
+            queue.since = next(self._numbers)
         queue.prefetch, queue.take = prefetch, take
         self._hand_out_soon(lane)
 
@@ -154,7 +167,7 @@ class MemoryBroker:
 
     def _hand_out(self, lane: Lane) -> None:
         queue = self._queues[lane]
-        while queue.take is not None and queue.waiting and len(queue.unsettled) < queue.prefetch:
+        while queue.take is not None and queue.waiting and queue.in_hand < queue.prefetch:
             message, tag = queue.waiting.popleft(), next(self._numbers)
             queue.unsettled[tag] = message
             queue.take(envelope(lane, message.body, message.headers, tag, self._clock.now()))

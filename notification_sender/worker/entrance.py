@@ -1,0 +1,109 @@
+"""Asked before any work is done for a delivery: is there a slot in the shares of its organization and destination?"""
+
+from notification_sender.channels.hosts import STEP
+from notification_sender.deliver import Deliverer
+from notification_sender.model.outcome import Deferred
+from notification_sender.ports.broker import Envelope
+from notification_sender.ports.clock import Clock
+from notification_sender.worker.bulkheads import Bulkhead, share_of
+from notification_sender.worker.handled import AskAgain
+from notification_sender.worker.waiting import LONGEST_FOR_HOST, LONGEST_WAIT, LOOK_SECONDS, Waiting, WaitingRoom
+
+
+class Entrance:
+    """Sends into the waiting room what cannot be worked on now, as long as there is room. A parked message cannot be
+    called back, and at first nobody knows how long slots are held.
+    """
+
+    def __init__(
+        self,
+        *,
+        deliverer: Deliverer,
+        organizations: Bulkhead,
+        destinations: Bulkhead,
+        room: WaitingRoom,
+        clock: Clock,
+    ) -> None:
+        self._organizations = organizations
+        self._deliverer = deliverer
+        self._destinations = destinations
+        self._room = room
+        self._clock = clock
+        self._failing = deliverer.failing
+
+    def ask(
+        self, envelope: Envelope, organization: str, destination: str | None
+    ) -> "Deferred | Waiting | AskAgain | Inside":
+        """``Inside``: it may be worked on. ``destination``: the only one that it is for, if that is known."""
+        if destination is None:
+            return self._full(envelope, organization) or Inside(self._organizations, organization)
+        name = share_of(organization, destination)
+        if (organization, destination) in self._failing and (
+            place := self._of_host(envelope, name, organization, destination)
+        ):
+            self._pass_on(envelope, organization)
+            return place
+        full = None if self._organizations.is_free(organization) else self._full(envelope, organization)
+        if full is None and not self._destinations.is_free(name):
+            full = self._of_share(envelope, self._destinations, name, "destination_full", destination)
+            if full is not None:
+                self._pass_on(envelope, organization)
+        return full or Inside(self._organizations, organization, self._destinations, name)
+
+    def _full(self, envelope: Envelope, organization: str) -> Deferred | Waiting | None:
+        return self._of_share(envelope, self._organizations, organization, "organization_full", organization)
+
+    def _of_host(self, envelope: Envelope, name: str, organization: str, destination: str) -> Waiting | AskAgain | None:
+        """Without room it goes on to the host's circuit, which defers it: its address may be another one by now."""
+        away = self._deliverer.away(organization, destination, envelope.state.first_seen)
+        if not away or not self._takes(name, envelope, LONGEST_FOR_HOST):
+            return None
+        # One that was called, and finds that the probe is due before the next is called, may be the probe.
+        soon = envelope.waiting_since is not None and away < LOOK_SECONDS
+        return AskAgain(away) if soon else Waiting(name, STEP, LONGEST_FOR_HOST)
+
+    def _of_share(
+        self, envelope: Envelope, bulkhead: Bulkhead, name: str, reason: str, subject: str
+    ) -> Deferred | Waiting | None:
+        away = bulkhead.delay_for(name, again=envelope.waiting_since is not None)
+        if not away:
+            return None
+        if bulkhead.awaits(name, away) and self._takes(name, envelope):
+            return Waiting(name)
+        return Deferred(away, reason, subject)
+
+    def _takes(self, name: str, envelope: Envelope, longest: float = LONGEST_WAIT) -> bool:
+        return self._room.takes(Waiting(name, longest=longest), envelope, now=self._clock.monotonic())
+
+    def _pass_on(self, envelope: Envelope, organization: str) -> None:
+        """Where it was called for a slot of ``organization`` that it does not take now, the next one goes on."""
+        if envelope.waiting_since is not None:
+            self._room.call(organization, 1, now=self._clock.monotonic())
+
+
+class Inside:
+    """A block of work for one delivery. No generator: one of these is entered for every message."""
+
+    __slots__ = ("_destination", "_destinations", "_organization", "_organizations", "_ticket")
+
+    def __init__(
+        self,
+        organizations: Bulkhead,
+        organization: str,
+        destinations: Bulkhead | None = None,
+        destination: str = "",
+    ) -> None:
+        self._organizations = organizations
+        self._organization = organization
+        self._destinations = destinations
+        self._destination = destination
+
+    def __enter__(self) -> None:
+        self._ticket = self._organizations.take(self._organization)
+        if self._destinations is not None:
+            self._destinations.enter(self._destination)
+
+    def __exit__(self, *_: object) -> None:
+        seconds = self._organizations.give(self._organization, self._ticket)
+        if self._destinations is not None:
+            self._destinations.leave(self._destination, seconds=seconds)
