@@ -179,13 +179,13 @@ def only_destination(unit: WorkUnit) -> str | None:
     """Return the id of the only destination that it names, None where it names several, or leaves it to the record of
     its organization.
     """
-    ids, given = unit.destination_ids, unit.destinations
+    ids = unit.destination_ids
     if ids is not None:
         return next(iter(ids)) if len(ids) == 1 else None
-    if not given or len(given) > 1:
-        return None
-    name = given[0].get("destination_id") if isinstance(given[0], dict) else None
-    return name if isinstance(name, str) else None
+    match unit.destinations:
+        case [{"destination_id": str(name)}]:
+            return name
+    return None
 
 
 def for_one(unit: WorkUnit, destination_id: str, record: Any) -> dict[str, Any]:

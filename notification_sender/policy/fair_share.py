@@ -71,17 +71,16 @@ class FairShare:
 
     def enter(self, name: str) -> None:
         """A delivery is worked on from now on that will hold a slot of ``name``. Ask before whether it may."""
-        self._inside[name] = self._inside.get(name, 0) + 1
+        self._inside[name] = self._inside[name] + 1 if name in self._inside else 1
 
     def leave(self, name: str) -> bool:
         """It is worked on no more. Returns whether that is to be recorded: its share is full, or has been."""
-        held = self._inside.pop(name)
+        held = self._inside[name]
         if held > 1:
             self._inside[name] = held - 1
-        if held >= self._own:
-            return True
-        holder = self._names.get(name)
-        return holder is not None and holder.full_at > -math.inf
+        else:
+            del self._inside[name]
+        return held >= self._own or (name in self._names and self._names[name].full_at > -math.inf)
 
     def record_return(self, name: str, *, now: float) -> None:
         """One that has left held a slot of a share that is full, or has been."""
@@ -89,9 +88,11 @@ class FairShare:
             holder.record_return(self._count(name) + 1, self._own, now)
 
     def is_free(self, name: str) -> bool:
-        """Whether it holds so little that nothing can keep it out."""
-        holder, little = self._names.get(name), self._own / BEHIND
-        return self._inside.get(name, 0) < little and (holder is None or len(holder.holds) < little)
+        """Whether it holds so little that nothing can keep it out. Every message asks, so this calls nearly nothing."""
+        little = self._own / BEHIND
+        if name in self._inside and self._inside[name] >= little:
+            return False
+        return name not in self._names or len(self._names[name].holds) < little
 
     def is_inside(self, name: str) -> bool:
         """Whether a delivery is worked on that will leave."""

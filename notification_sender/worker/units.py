@@ -61,9 +61,9 @@ class Units:
             await self._ledger.register(unit.batch.id, unit.batch.size, key_of(unit))
         organization, destination = unit.organization_id, only_destination(unit)
         place = self._premature(unit) or self._entrance.ask(envelope, organization, destination)
-        if isinstance(place, Waiting | AskAgain):
-            return place
         if not isinstance(place, Inside):
+            if isinstance(place, Waiting | AskAgain):
+                return place
             return await self._end(UnitSettlement.of(unit, envelope, stage="decode"), place)
         with self._slices.place(organization) if unit.slice else nullcontext(0.0) as away:
             if away:
