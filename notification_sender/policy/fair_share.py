@@ -170,14 +170,20 @@ class FairShare:
         if slash and len(holder.holds) > self.largest(group):
             self._largest[group] = holder
 
-    def release(self, name: str, ticket: int, *, now: float) -> float:
-        """It gives one back. Returns how long that was held, s."""
+    def is_slow(self, name: str) -> bool:
+        """Whether its holds that ended took long, in the mean."""
+        return name in self._names and self._names[name].is_slow
+
+    def release(self, name: str, ticket: int, *, now: float, counts: bool = True) -> float:
+        """It gives one back. Returns how long that was held, s. ``counts``: a hold that was long speaks against it."""
         holder = self._names[name]
         held = len(holder.holds)
         if name not in self._inside and (held >= self._own or holder.full_at > now - QUICK):
             holder.record_return(held, self._own, now)
         began = holder.holds.pop(ticket)
-        holder.record_hold(now - max(began, self._ignored_before))
+        seconds = now - max(began, self._ignored_before)
+        if counts or seconds <= QUICK:
+            holder.record_hold(seconds)
         if not holder.holds:
             self._idle[name] = now
         return now - began
@@ -219,6 +225,10 @@ class _Holder:
         """Duration of its holds that ended, s."""
         self._sent, self._put_off = 1.0, 0.0
         """The share that was sent lately; and until when the rest is deferred."""
+
+    @property
+    def is_slow(self) -> bool:
+        return self._mean > QUICK
 
     def beyond(self, now: float) -> int:
         """How many slots it may hold beyond its share while it is quick: as many as it has given back since its share

@@ -106,7 +106,7 @@ class Bulkhead:
         self._room = room
         self._parts = parts
         # Every message asks these, so they are not wrapped.
-        self.is_free, self.enter = shares.is_free, shares.enter
+        self.is_free, self.is_slow, self.enter = shares.is_free, shares.is_slow, shares.enter
 
     def divide(self, total: int) -> None:
         """Share ``total`` slots from now on."""
@@ -165,9 +165,9 @@ class Bulkhead:
         """Begin to work for ``name``. Returns the ticket for ``give``."""
         return self._shares.acquire(name, now=self._clock.monotonic())
 
-    def give(self, name: str, ticket: int) -> float:
-        """The work for ``name`` has ended. Returns how long it took, s."""
-        seconds = self._shares.release(name, ticket, now=self._ignore_outages())
+    def give(self, name: str, ticket: int, *, counts: bool = True) -> float:
+        """The work for ``name`` has ended. Returns how long it took, s. ``counts``: as for ``release``."""
+        seconds = self._shares.release(name, ticket, now=self._ignore_outages(), counts=counts)
         if self._room is not None and name in self._room.names and not self._shares.is_inside(name):
             self._call(self._room, name, seconds)
         return seconds

@@ -104,6 +104,8 @@ class Inside:
             self._destinations.enter(self._destination)
 
     def __exit__(self, *_: object) -> None:
-        seconds = self._organizations.give(self._organization, self._ticket)
+        # What a slow destination may hold is bounded by its own share: its organization need not be slow as well.
+        counts = self._destinations is None or not self._destinations.is_slow(self._destination)
+        seconds = self._organizations.give(self._organization, self._ticket, counts=counts)
         if self._destinations is not None:
             self._destinations.leave(self._destination, seconds=seconds)
