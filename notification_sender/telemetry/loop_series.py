@@ -6,11 +6,11 @@ percent of its CPU. Prometheus reads the same from these.
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -77,3 +77,41 @@ class LoopHistogram(Collector):
     def describe(self) -> Iterator[Metric]:
         name, text, labels = self._family
         yield HistogramMetricFamily(name, text, labels=labels)
+
+
+class PolledSeries(Collector):
+    """Values that a function returns, for each value of one label. The function runs on the loop, at ``refresh``."""
+
+    def __init__(
+        self,
+        family: type[CounterMetricFamily] | type[GaugeMetricFamily],
+        name: str,
+        text: str,
+        label: str,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._family = (name, text, (label,))
+        self._kind = family
+        self._read: Callable[[], Mapping[str, float]] = dict
+        self._values: Mapping[str, float] = {}
+        registry.register(self)
+
+    def follow(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """``read`` returns the value for each value of the label."""
+        self._read = read
+
+    def refresh(self) -> None:
+        self._values = dict(self._read())
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._made()
+        for value, number in self._values.items():
+            family.add_metric((value,), number)
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        yield self._made()
+
+    def _made(self) -> CounterMetricFamily | GaugeMetricFamily:
+        name, text, labels = self._family
+        return self._kind(name, text, labels=labels)

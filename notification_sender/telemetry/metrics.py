@@ -1,15 +1,15 @@
-"""Metrics of one process, for Prometheus. No label has values for work units, destinations or organizations."""
+"""Metrics of one process, for Prometheus, built from the table in ``declared``."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from notification_sender.telemetry.loop_series import LoopCounter, LoopHistogram
-
-PREFIX = "notification_sender_"
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+from notification_sender.telemetry.declared import DECLARED
+from notification_sender.telemetry.loop_series import LoopCounter, LoopHistogram, PolledSeries
+from notification_sender.telemetry.top_organizations import TopOrganizations
 
 
 class _PolledGauge(Gauge):
@@ -24,73 +24,69 @@ class _PolledGauge(Gauge):
 
 
 class Metrics:
-    """One registry for each worker, so that two workers in one test count separately."""
+    """One registry for each worker, so that two workers in one test count separately.
 
-    def __init__(self) -> None:
+    Every attribute is built by its name in ``declared.DECLARED``, which has its labels and its meaning.
+    ``top_organizations``: how many organizations have series of their own.
+    """
+
+    def __init__(self, *, top_organizations: int = 20) -> None:
         self.registry = CollectorRegistry()
         self._functions: list[tuple[Gauge, Callable[[], float]]] = []
+        self._polled_series: list[PolledSeries | TopOrganizations] = []
         # Memory, CPU time and open files under the names that every dashboard knows (``process_…``, on Linux).
         ProcessCollector(registry=self.registry)
-        self.outcomes = self._loop_counter(
-            "outcomes", "Outcomes of work units and notifications, by reason", "what", "outcome", "reason"
-        )
-        self.stages = LoopHistogram(
-            f"{PREFIX}stage_seconds",
-            "Seconds of wall time for each stage of a delivery",
-            "stage",
-            SECONDS,
-            self.registry,
-        )
-        self.calls = self._histogram(
-            "api_call_seconds", "Seconds for each call of an internal API, by result", "api", "endpoint", "result"
-        )
-        self.phases = self._histogram("api_phase_seconds", "Seconds for each phase of an API call", "api", "phase")
-        self.servers = self._histogram(
-            "api_server_seconds", "Seconds that an API reports for its own work (Server-Timing)", "api", "name"
-        )
-        self._facts = self._counter(
-            "facts", "Facts that the local cache did not have, by the way they were found", "how", "fact"
-        )
-        self.admissions = self._loop_counter("admissions", "Admission decisions of the ledger, by result", "answer")
-        self.foreign = self._counter(
-            "foreign_records", "Records that were dropped because they belong to another organization", "source"
-        )
-        self.relevance_unknown = self._counter(
-            "relevance_unknown", "Notifications that were sent without knowing whether they are still relevant", "kind"
-        )
-        self.unrecorded = self._counter(
-            "unrecorded_acceptances", "Acceptances by recipients that the ledger did not record"
-        )
-        self.events_dropped = self._counter(
-            "events_dropped", "Events that were not published, or whose publication is unknown"
-        )
-        self.bugs = self._counter("unexpected_errors", "Unexpected errors, by stage", "stage")
+        self._of_the_work()
+        self.organizations = self._top(top_organizations)
+        self._of_the_context()
         self._of_the_process()
+        self._of_the_fleet()
+
+    def _of_the_work(self) -> None:
+        self.outcomes = self._loop_counter("outcomes_total")
+        self.stages = self._loop_histogram("stage_seconds")
+        self.slot_seconds = self._polled("slot_seconds_total")
+        self.slots = self._polled("slots")
+        self.in_hand = self._gauge("in_hand")
+        self.admissions = self._loop_counter("admissions_total")
+        self.relevance_unknown = self._counter("relevance_unknown_total")
+        self.unrecorded = self._counter("unrecorded_acceptances_total")
+        self.events_dropped = self._counter("events_dropped_total")
+        self.bugs = self._counter("unexpected_errors_total")
+        self.audit_missing = self._gauge("audit_missing")
+        self.hosts_out = self._gauge("hosts_out")
+        self.templates_failing = self._gauge("templates_failing")
+
+    def _of_the_context(self) -> None:
+        self.calls = self._histogram("api_call_seconds")
+        self.phases = self._histogram("api_phase_seconds")
+        self.servers = self._histogram("api_server_seconds")
+        self.api_state = self._gauge("api_state")
+        self._facts = self._counter("facts_total")
+        self.foreign = self._counter("foreign_records_total")
 
     def _of_the_process(self) -> None:
-        """Create the metrics of this process and of the services that it needs."""
-        self.lag = self._histogram("loop_lag_seconds", "Seconds by which the event loop woke up late")
-        self.stalls = self._counter(
-            "loop_stalls", "Times that the event loop was blocked for 250 ms or more, by cause", "cause"
-        )
-        self.api_state = self._gauge(
-            "api_state",
-            "State of an internal API (well, slow, out): 1 for the current state, 0 for the others",
-            "api",
-            "state",
-        )
-        self.hosts_out = self._gauge("hosts_out", "Recipient hosts whose circuit is open: nothing is sent to them")
-        self.templates_failing = self._gauge(
-            "templates_failing", "Templates that failed too often in a row; their notifications wait"
-        )
-        self.clock_offset = self._gauge(
-            "clock_offset_seconds",
-            "Seconds by which the clock of Redis is ahead of this machine's; 0 within the tolerance",
-        )
-        self.redis_used = self._gauge("redis_used_bytes", "Bytes of memory that Redis uses")
-        self.redis_max = self._gauge("redis_max_bytes", "Bytes of memory that Redis may use (maxmemory); 0: no limit")
-        self.tasks = self._gauge("tasks", "Tasks of the event loop; a rise without a rise of in_hand is a leak")
-        self.in_hand = self._gauge("in_hand", "Deliveries that hold a slot, as in_hand of /status", "lane")
+        self.build_info = self._gauge("build_info")
+        self.ready = self._gauge("ready")
+        self.tasks = self._gauge("tasks")
+        self.lag = self._histogram("loop_lag_seconds")
+        self.stalls = self._counter("loop_stalls_total")
+        self.clock_offset = self._gauge("clock_offset_seconds")
+        self.redis_used = self._gauge("redis_used_bytes")
+        self.redis_max = self._gauge("redis_max_bytes")
+        self.redis_evicted = self._gauge("redis_evicted_keys")
+
+    def _of_the_fleet(self) -> None:
+        """Create what the fleet's reports say. Every process that reads the reports sets them."""
+        self.backlog = self._gauge("fleet_backlog")
+        self.oldest_age = self._unknown("fleet_oldest_age_seconds")
+        self.eta = self._unknown("fleet_eta_seconds")
+        self.processes = self._unknown("fleet_processes")
+        self.reports_stale = self._unknown("fleet_reports_stale")
+        self.arrivals = self._unknown("fleet_arrivals_per_minute")
+        self.deliveries = self._unknown("fleet_deliveries_per_minute")
+        self.scale_hint = self._unknown("scale_hint")
+        self.limit = self._gauge("limit")
 
     def admission(self, answer: object) -> None:
         """Count an admission decision of the ledger."""
@@ -105,23 +101,53 @@ class Metrics:
         """Count a fact that the local cache did not have. ``how`` says how it was found."""
         self._facts.labels(how, kind.rpartition(":")[2]).inc()
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        whole = f"{PREFIX}{name}"
-        return _PolledGauge(whole, text, labels, registry=self.registry, polled=self._functions)
+    def _gauge(self, name: str) -> Gauge:
+        it = DECLARED[name]
+        return _PolledGauge(it.whole, it.text, tuple(it.labels), registry=self.registry, polled=self._functions)
 
-    def _loop_counter(self, name: str, text: str, *labels: str) -> LoopCounter:
-        return LoopCounter(f"{PREFIX}{name}", text, labels, self.registry)
+    def _unknown(self, name: str) -> Gauge:
+        """A gauge without a number until it is set: no alert compares with it."""
+        gauge = self._gauge(name)
+        gauge.set(math.nan)
+        return gauge
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}{name}", text, labels, registry=self.registry)
+    def _loop_counter(self, name: str) -> LoopCounter:
+        it = DECLARED[name]
+        return LoopCounter(it.whole, it.text, tuple(it.labels), self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"{PREFIX}{name}", text, labels, buckets=SECONDS, registry=self.registry)
+    def _loop_histogram(self, name: str) -> LoopHistogram:
+        it = DECLARED[name]
+        [label] = it.labels
+        return LoopHistogram(it.whole, it.text, label, it.bounds, self.registry)
+
+    def _polled(self, name: str) -> PolledSeries:
+        it = DECLARED[name]
+        [label] = it.labels
+        kind = CounterMetricFamily if it.kind == "counter" else GaugeMetricFamily
+        series = PolledSeries(kind, it.whole, it.text, label, self.registry)
+        self._polled_series.append(series)
+        return series
+
+    def _top(self, most: int) -> TopOrganizations:
+        it = DECLARED["organization_outcomes_total"]
+        top = TopOrganizations(it.whole, it.text, tuple(it.labels), most=most, registry=self.registry)
+        self._polled_series.append(top)
+        return top
+
+    def _counter(self, name: str) -> Counter:
+        it = DECLARED[name]
+        return Counter(it.whole, it.text, tuple(it.labels), registry=self.registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        it = DECLARED[name]
+        return Histogram(it.whole, it.text, tuple(it.labels), buckets=it.bounds, registry=self.registry)
 
     def refresh(self) -> None:
-        """Set the polled gauges. It runs on the worker's loop, where their values change."""
+        """Set the polled values. It runs on the worker's loop, where they change."""
         for gauge, ask in self._functions:
             gauge.set(ask())
+        for series in self._polled_series:
+            series.refresh()
 
     def expose(self) -> bytes:
         """The text that Prometheus reads, from any thread."""
