@@ -53,7 +53,7 @@ _STEPS: list[tuple[str, str]] = [
     (r"admission.py|worker/(attempts|bulkheads).py|policy/(fair_share|limits).py|channels/hosts.py", ADMIT),
     (r"channels/|adapters/http/", SEND),
     (r"worker/(settle|retry_unready).py", SETTLE),
-    (r"telemetry/(outcomes|attempt_record|events|log|metrics).py|policy/attempt_report.py", REPORT),
+    (r"telemetry/(outcomes|attempt_record|events|log|metrics|steps).py|policy/attempt_report.py", REPORT),
     (r"worker/|deliver.py", BETWEEN),
 ]
 _LIBRARIES: list[tuple[str, str]] = [

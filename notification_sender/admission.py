@@ -31,6 +31,7 @@ from notification_sender.ports.ledger import (
     Throttled,
     Unwanted,
 )
+from notification_sender.telemetry.steps import ADMIT, current
 
 FRESH = 0.1
 """Share of a lease for which a claim that begins the send is not checked again. A dial that takes longer, or a process
@@ -101,8 +102,12 @@ class Admissions:
         async def begin() -> None:
             if begun is not None and self._clock.monotonic() - begun < self._fresh:
                 return
+            steps = current()
+            sending = steps.step
+            steps.enter(ADMIT)
             if not await self._ledger.begin(claim):
                 raise ClaimLost
+            steps.enter(sending)
 
         return begin
 

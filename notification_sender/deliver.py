@@ -25,6 +25,7 @@ from notification_sender.policy.retry import RetryPolicy, has_expired
 from notification_sender.ports.channels import Channel, LeaseHolder
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import AdmissionRequest, AdmitReply, AttemptReport, Claim, Claimed, Crashed
+from notification_sender.telemetry.steps import SEND, current
 
 CLAIM_LOST_SECONDS = 1.0
 """Delay before the next try where the claim turned out to be lost just before sending."""
@@ -146,6 +147,7 @@ class Deliverer:
         self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: float
     ) -> AttemptResult:
         at, began = self._clock.now(), self._clock.monotonic()
+        current().enter(SEND + notification.destination.channel, began)
         self._leases.take(reply.claim)
         try:
             outcome = await self._send(notification, request, reply, permit, age)

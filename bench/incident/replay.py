@@ -7,8 +7,7 @@ import re
 import socket
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,8 @@ OURS = "ours"
 HEALTH = 30_100
 """Port of the first of our processes; the others follow."""
 
-BUCKET = re.compile(r'stage_seconds_bucket\{le="([\d.]+|\+Inf)",stage="unit"\} ([\d.]+)')
+WAITS = re.compile(r"_wait$|^deferred\.")
+"""Steps without a slot."""
 
 
 @dataclass(slots=True)
@@ -180,23 +180,16 @@ async def _spent(name: str, processes: Sequence[Running]) -> tuple[float, float]
         process.process.terminate()
         median, p99 = json.loads(await process.first_line())
         return median, p99
-    async with httpx.AsyncClient() as client:
-        texts = [(await client.get(f"http://127.0.0.1:{HEALTH + it}/metrics")).text for it in range(len(processes))]
-    counts: Counter[float] = Counter()
-    for bound, count in BUCKET.findall("\n".join(texts)):
-        counts[float(bound)] += float(count)
-    return quantile(counts, 0.5), quantile(counts, 0.99)
+    seconds = sorted(_worked_on(processes[0].log))
+    return seconds[len(seconds) // 2], seconds[len(seconds) * 99 // 100]
 
 
-def quantile(counts: Mapping[float, float], share: float) -> float:
-    """Of a cumulative histogram, evenly spread within a bucket, as Prometheus does it."""
-    below, under = 0.0, 0.0
-    wanted = share * max(counts.values(), default=0.0)
-    for bound, count in sorted(counts.items()):
-        if count >= wanted:
-            return below + (bound - below) * (wanted - under) / max(count - under, 1.0)
-        below, under = bound, count
-    return below
+def _worked_on(log: Path) -> Iterator[float]:
+    """Seconds in a slot, of each line about a unit or its notification: without the waits before."""
+    for line in log.read_bytes().splitlines():
+        steps: Mapping[str, float] = json.loads(line).get("steps_ms", {}) if line.startswith(b"{") else {}
+        if steps:
+            yield sum(took for step, took in steps.items() if not WAITS.search(step)) / 1000
 
 
 def free_ports() -> int:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.headers import PUBLISHED
 from notification_sender.adapters.redis.operators import Trouble
 from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
@@ -27,11 +28,12 @@ async def publish(settings: Settings, bodies: list[bytes], one_more: Callable[[]
         Unready: the broker is away; some units may be published, and publishing them again does no harm.
     """
     log.to_people()
-    rabbitmq = broker(settings, SystemClock())
+    clock = SystemClock()
+    rabbitmq = broker(settings, clock)
     try:
         await _soon(rabbitmq.connect, Place.of("NS_AMQP_URL", settings.amqp_url.get_secret_value()))
         for body in bodies:
-            await rabbitmq.publish(body)
+            await rabbitmq.publish(body, {PUBLISHED: int(1000 * clock.now())})
             one_more()
     finally:
         await rabbitmq.close()

@@ -31,6 +31,7 @@ from notification_sender.policy.retry import retry_after
 from notification_sender.ports.channels import Begin
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.lag import Deadline, lost_seconds
+from notification_sender.telemetry.steps import CONTEXT, current
 
 _TOKEN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _TRY_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
@@ -227,13 +228,17 @@ class Webhook:
     async def _token(self, notification: Notification, target: WebhookTarget, until: float, *, fresh: bool) -> str:
         """Fetched within the deadline of the send: the claim does not last much longer."""
         owner = (notification.organization_id, notification.destination.destination_id, origin(target.url))
-        progress = track_progress()
+        progress, steps = track_progress(), current()
+        sending = steps.step
+        steps.enter(f"{CONTEXT}token")
         try:
             async with Deadline(until + lost_seconds() - self._clock.monotonic()):
                 return await self._tokens.token(*owner, fresh=fresh)
         except TimeoutError:
             cause = replace(progress.at, source="token")
             raise ContextUnavailable("the token for this destination did not come in time", cause=cause) from None
+        finally:
+            steps.enter(sending)
 
     def _headers(self, notification: Notification, target: WebhookTarget, body: bytes) -> _Headers:
         id_, timestamp = notification.notification_id, int(self._clock.now())

@@ -1,6 +1,6 @@
 """One unit → its context: each source starts as soon as its needs are there, all under one deadline."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from notification_sender.model.records import dataclass
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.model.unit import WorkUnit, fingerprint_time
 from notification_sender.telemetry.lag import Deadline, responsive_time
+from notification_sender.telemetry.steps import CONTEXT, current
 
 PLANS = 1024
 """Plans that are kept: to make one costs as much as to gather facts that this process holds."""
@@ -191,14 +192,18 @@ class Session:
         degraded = degraded and sorted({it for it in degraded if it in values or it == FRESHNESS})
         return Context(values, degraded, self._subject, lineage_of(values, self._made_of, gathering.lineage))
 
-    async def _until(self, names: Iterable[str]) -> None:
+    async def _until(self, names: Sequence[str]) -> None:
         """Wait until these are there, within the time of the unit."""
-        gathering = self._gathering
+        gathering, steps = self._gathering, current()
         if self._deadline is None:
             self._deadline = responsive_time() + self._timeout
+        before = steps.step
         try:
             async with Deadline(self._deadline - responsive_time()):
                 while not gathering.has_all(names):
+                    steps.enter(CONTEXT + gathering.awaited(names))
                     await gathering.step()
         except TimeoutError:
             gathering.give_up(f"not there in {self._timeout:g} s")
+        finally:
+            steps.enter(before)

@@ -66,6 +66,11 @@ class Gathering:
         """Whether all of these are there."""
         return all(name in self.facts for name in names)
 
+    def awaited(self, names: Iterable[str]) -> str:
+        """Which source ``step`` waits for: the first of ``names`` that runs, else the first that runs at all."""
+        running = [source.name for source in self.running.values()]
+        return next((name for name in names if name in running), running[0])
+
     def advance(self) -> None:
         """Take or start every source whose needs are there."""
         absent = {source.name for source in self.running.values()}

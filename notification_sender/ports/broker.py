@@ -45,6 +45,16 @@ class MessageState:
         return replace(self, attempt=min(self.attempt + 1, COUNTED))
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a parked copy waits, and since when."""
+
+    step: str
+    """As ``telemetry/steps.py`` names it (``x-waits-for``)."""
+    since: float
+    """Epoch time (``x-waits-since``)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Envelope:
     """One delivery of one message. ``token`` is made for this delivery alone: claims are held under it."""
@@ -59,6 +69,10 @@ class Envelope:
     """The broker's own handle."""
     fault: str = ""
     """Why the headers cannot be read; then ``state`` is that of a fresh message."""
+    wait: Wait | None = None
+    """Of a parked copy, None where it does not say."""
+    waited: float = 0.0
+    """Without ``wait``: seconds from its first sight, or from when it was due, to its arrival."""
     waiting_since: float | None = None
     """When it first waited in this process for a share that was full, monotonic, s."""
 
@@ -82,6 +96,8 @@ class Parked:
     body: bytes
     delay: float
     state: MessageState
+    wait: Wait | None = None
+    """Why it waits, for whoever takes it next."""
 
 
 @dataclass(frozen=True, slots=True)

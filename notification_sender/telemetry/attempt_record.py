@@ -59,15 +59,19 @@ class AttemptRecord:
     end: End
     age_ms: float | None = None
     """Since the work unit was first seen."""
+    steps_ms: Mapping[str, float] | None = None
+    """By step: of this attempt, and of the waits since the last record."""
 
     def known(self) -> dict[str, Any]:
         """The fields that are known, flat, by their names in log and event."""
         values = zip(_NAMES, (*self.facts, *self.end), strict=True)
-        known = {name: value for name, value in values if value is not None}
+        known: dict[str, Any] = {name: value for name, value in values if value is not None}
         if self.end.cause is not None:
             known["cause"] = self.end.cause.known()
         if self.age_ms is not None:
             known["age_ms"] = self.age_ms
+        if self.steps_ms:
+            known["steps_ms"] = self.steps_ms
         return known
 
 

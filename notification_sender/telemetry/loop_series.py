@@ -65,6 +65,18 @@ class LoopHistogram(Collector):
         buckets[bisect_left(self._bounds, seconds)] += 1
         self._sums[value] += seconds
 
+    def observe_all(self, values: Mapping[str, float]) -> None:
+        """As ``observe`` for each of ``values``: s, by value of the label. The first bucket costs no call."""
+        known, sums, bounds = self._buckets, self._sums, self._bounds
+        first = bounds[0]
+        for value in values:
+            seconds = values[value]
+            if value in known:
+                known[value][0 if seconds <= first else bisect_left(bounds, seconds)] += 1
+                sums[value] += seconds
+            else:
+                self.observe(value, seconds)
+
     def collect(self) -> Iterable[Metric]:
         name, text, labels = self._family
         family = HistogramMetricFamily(name, text, labels=labels)

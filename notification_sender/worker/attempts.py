@@ -8,7 +8,7 @@ from notification_sender.model.errors import Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
-from notification_sender.telemetry.outcomes import OutcomeReporter
+from notification_sender.telemetry.steps import ADMIT, current
 from notification_sender.worker.bulkheads import Bulkhead, share_of
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.retry_unready import UnreadyRetry
@@ -26,7 +26,6 @@ class Attempts:
         destinations: Bulkhead,
         retry: UnreadyRetry,
         drain: Drain,
-        reporter: OutcomeReporter,
         clock: Clock,
     ) -> None:
         """``settler`` knows which acceptances of this process could not be recorded."""
@@ -35,7 +34,6 @@ class Attempts:
         self._destinations = destinations
         self._retry = retry
         self._drain = drain
-        self._reporter = reporter
         self._clock = clock
 
     async def make(self, composed: Composed, envelope: Envelope) -> AttemptResult:
@@ -45,17 +43,16 @@ class Attempts:
             Draining: the process stops too soon for it.
             Unready: Redis stayed away too long; nothing was sent.
         """
-        began = self._clock.monotonic()
         try:
-            attempt = await self._make(composed, envelope, again=False)
+            return await self._make(composed, envelope, again=False)
         except Unready as fault:
+            current().enter(ADMIT)
             # As a whole: a claim whose lease ran out while Redis was away has to be asked for again.
-            attempt = await self._retry.repeat(partial(self._make, composed, envelope, again=True), fault)
-        self._reporter.observe_stage("deliver", self._clock.monotonic() - began)
-        return attempt
+            return await self._retry.repeat(partial(self._make, composed, envelope, again=True), fault)
 
     async def _make(self, composed: Composed, envelope: Envelope, *, again: bool) -> AttemptResult:
         """``again``: Redis was away meanwhile. It may hold a claim of ours, so the attempt is not put off any more."""
+        current().enter(ADMIT)
         # At each try: when Redis is back there may be no time left to send.
         self._drain.check()
         notification = composed.notification

@@ -5,9 +5,12 @@ from notification_sender.deliver import Deliverer
 from notification_sender.model.outcome import Deferred
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.steps import DEFERRED
 from notification_sender.worker.bulkheads import Bulkhead, share_of
 from notification_sender.worker.handled import AskAgain
-from notification_sender.worker.waiting import LONGEST_FOR_HOST, LONGEST_WAIT, LOOK_SECONDS, Waiting, WaitingRoom
+from notification_sender.worker.waiting import LONGEST_FOR_HOST, LOOK_SECONDS, Waiting, WaitingRoom
+
+HOST_OUT = f"{DEFERRED}host_out"
 
 
 class Entrance:
@@ -56,11 +59,11 @@ class Entrance:
     def _of_host(self, envelope: Envelope, name: str, organization: str, destination: str) -> Waiting | AskAgain | None:
         """Without room it goes on to the host's circuit, which defers it: its address may be another one by now."""
         away = self._deliverer.away(organization, destination, envelope.state.first_seen)
-        if not away or not self._takes(name, envelope, LONGEST_FOR_HOST):
+        if not away or not self._takes(Waiting(name, HOST_OUT, longest=LONGEST_FOR_HOST), envelope):
             return None
         # One that was called, and finds that the probe is due before the next is called, may be the probe.
         soon = envelope.waiting_since is not None and away < LOOK_SECONDS
-        return AskAgain(away) if soon else Waiting(name, STEP, LONGEST_FOR_HOST)
+        return AskAgain(away, HOST_OUT) if soon else Waiting(name, HOST_OUT, STEP, LONGEST_FOR_HOST)
 
     def _of_share(
         self, envelope: Envelope, bulkhead: Bulkhead, name: str, reason: str, subject: str
@@ -68,12 +71,13 @@ class Entrance:
         away = bulkhead.delay_for(name, again=envelope.waiting_since is not None)
         if not away:
             return None
-        if bulkhead.awaits(name, away) and self._takes(name, envelope):
-            return Waiting(name)
+        place = Waiting(name, DEFERRED + reason)
+        if bulkhead.awaits(name, away) and self._takes(place, envelope):
+            return place
         return Deferred(away, reason, subject)
 
-    def _takes(self, name: str, envelope: Envelope, longest: float = LONGEST_WAIT) -> bool:
-        return self._room.takes(Waiting(name, longest=longest), envelope, now=self._clock.monotonic())
+    def _takes(self, place: Waiting, envelope: Envelope) -> bool:
+        return self._room.takes(place, envelope, now=self._clock.monotonic())
 
     def _pass_on(self, envelope: Envelope, organization: str) -> None:
         """Where it was called for a slot of ``organization`` that it does not take now, the next one goes on."""

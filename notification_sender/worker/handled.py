@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from notification_sender.model.records import dataclass
 from notification_sender.ports.broker import Envelope
+from notification_sender.telemetry.steps import QUEUE_WAIT
 from notification_sender.worker.waiting import Waiting
 
 
@@ -17,6 +18,8 @@ class AskAgain:
     """Nothing is settled. The delivery gives its slot back and is handled again in ``delay`` seconds."""
 
     delay: float
+    step: str = QUEUE_WAIT
+    """In which it waits."""
 
 
 SETTLED = Settled()

@@ -14,9 +14,10 @@ import structlog
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
 from notification_sender.model.errors import TooLarge, Unready
 from notification_sender.policy.retry import MAX_BUGS
-from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked
+from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked, Wait
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.steps import QUEUE_WAIT, UNEXPECTED, UNREADY, SlotSteps, StepClock
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain, Draining
 from notification_sender.worker.handled import AskAgain, Handler, Settled
@@ -73,12 +74,16 @@ class Lanes:
         self._drain = drain
         self._clock = clock
         self._metrics = metrics
+        self.steps = StepClock(clock)
+        """Where the time of the slots goes."""
+        metrics.slot_seconds.follow(self.steps.slot_seconds)
+        metrics.slots.follow(self.steps.slots)
         self._begun = self._ending = False
         self._taken = 0
         self._prefetch = dict.fromkeys(Lane, 0)
         """The largest so far: a lane in which more deliveries wait holds some of a lost connection."""
-        self._waiting: dict[Lane, deque[tuple[float, Envelope]]] = {lane: deque() for lane in Lane}
-        """With the time at which each was taken, on the monotonic clock."""
+        self._waiting: dict[Lane, deque[tuple[float, Envelope, SlotSteps | None]]] = {lane: deque() for lane in Lane}
+        """With the time at which each was taken, on the monotonic clock, and its steps if it had a slot before."""
         self._crowd = Crowd()
         self._fitting: set[asyncio.Task[None]] = set()
         self._working: set[asyncio.Task[None]] = set()
@@ -140,24 +145,28 @@ class Lanes:
         else:
             self._queue(envelope)
 
-    async def _rest(self, envelope: Envelope, seconds: float, *, first: bool = False) -> None:
+    async def _rest(
+        self, envelope: Envelope, seconds: float, steps: SlotSteps | None = None, *, first: bool = False
+    ) -> None:
         try:
             await self._clock.sleep(min(seconds, SLEEP_AT_MOST))
         except asyncio.CancelledError:
             await self._intake.give_back(envelope)
         else:
-            self._queue(envelope, first=first)
+            self._queue(envelope, steps, first=first)
 
-    def _called(self, envelope: Envelope, seconds: float) -> None:
+    def _called(self, envelope: Envelope, steps: SlotSteps, seconds: float) -> None:
         """Before all others, because its share is not used until then."""
         if seconds:
-            self._start(self._resting, self._rest(envelope, seconds, first=True))
+            self._start(self._resting, self._rest(envelope, seconds, steps, first=True))
         else:
-            self._queue(envelope, first=True)
+            self._queue(envelope, steps, first=True)
 
-    def _queue(self, envelope: Envelope, *, first: bool = False) -> None:
+    def _queue(self, envelope: Envelope, steps: SlotSteps | None = None, *, first: bool = False) -> None:
+        if steps is not None:
+            steps.enter(QUEUE_WAIT)
         waiting = self._waiting[envelope.lane]
-        (waiting.appendleft if first else waiting.append)((self._clock.monotonic(), envelope))
+        (waiting.appendleft if first else waiting.append)((self._clock.monotonic(), envelope, steps))
         if self._drain.begun or len(waiting) > self._prefetch[envelope.lane]:
             # More than the broker lets us hold: the oldest came by a lost connection, and is delivered again.
             self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
@@ -173,8 +182,9 @@ class Lanes:
             late = self._clock.monotonic() - LONGEST_RETRY
             for waiting in self._waiting.values():
                 while waiting and waiting[0][0] < late:
-                    _, envelope = waiting.popleft()
-                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.state))
+                    taken, envelope, steps = waiting.popleft()
+                    wait = steps.unreported(QUEUE_WAIT) if steps else self.steps.unreported(envelope, taken)
+                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.state, wait))
 
     def begin(self) -> None:
         """Work on waiting deliveries while there are slots."""
@@ -183,7 +193,7 @@ class Lanes:
             if lane is None:
                 break
             # A task of our own: one of the connection would be cancelled with it, in the middle of a send.
-            self._start(self._working, self._run(self._waiting[lane].popleft()[1]))
+            self._start(self._working, self._run(*self._waiting[lane].popleft()))
         for lane in self._crowd.lanes:
             if not (self._waiting[lane] or self._fitting or self._ending) and self._crowd.is_large(lane, self._taken):
                 self._start(self._fitting, self._subscribe(lane, self._taken))
@@ -196,44 +206,46 @@ class Lanes:
             # Meanwhile another lane may have become crowded, or the same one once more.
             task.add_done_callback(lambda _: self.begin())
 
-    async def _run(self, envelope: Envelope) -> None:
+    async def _run(self, taken: float, envelope: Envelope, steps: SlotSteps | None) -> None:
+        steps, wait = self.steps.take(envelope, taken, steps), QUEUE_WAIT
         try:
             match await self._handlers[envelope.lane](envelope):
                 case Settled():
                     await self._intake.ack(envelope)
-                case AskAgain(delay):
-                    self._start(self._resting, self._rest(envelope, delay))
-                case Waiting() as place:
-                    await self._wait(place, envelope)
+                case AskAgain(delay, wait):
+                    self._start(self._resting, self._rest(envelope, delay, steps))
+                case Waiting(step=wait) as place:
+                    await self._wait(place, envelope, steps)
         except (asyncio.CancelledError, Draining):
             await self._intake.give_back(envelope)
         except Unready as fault:
-            await self._put_off(envelope, f"still unready: {fault}", envelope.state)
+            await self._put_off(envelope, f"still unready: {fault}", envelope.state, steps.unreported(UNREADY))
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
             # Without its message, which may contain content of the notification.
             where = "".join(traceback.format_tb(fault.__traceback__))
             _log.error("delivery.unexpected", lane=envelope.lane.value, error=type(fault).__name__, where=where)
             state = replace(envelope.state, bugs=envelope.state.bugs + 1)
-            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", state)
+            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", state, steps.unreported(UNEXPECTED))
         finally:
+            self.steps.give(steps, wait)
             self._slots.give(envelope.lane)
             self.begin()
 
-    async def _wait(self, place: Waiting, envelope: Envelope) -> None:
+    async def _wait(self, place: Waiting, envelope: Envelope, steps: SlotSteps) -> None:
         if self._drain.begun:
             await self._intake.give_back(envelope)
             return
-        self._room.enter(place, envelope, now=self._clock.monotonic())
+        self._room.enter(place, envelope, steps, now=self._clock.monotonic())
         self._crowd.entered(envelope.lane)
 
-    async def _put_off(self, envelope: Envelope, why: str, state: MessageState) -> None:
+    async def _put_off(self, envelope: Envelope, why: str, state: MessageState, wait: Wait) -> None:
         """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""
         try:
             if state.bugs >= MAX_BUGS:
                 await self._outbox.bury(_letter(envelope, why))
             else:
-                await self._park(envelope, state)
+                await self._park(envelope, state, wait)
         except Unready as fault:
             _log.warning("delivery.requeued", lane=envelope.lane.value, error=str(fault))
             await self._intake.give_back(envelope)
@@ -241,9 +253,9 @@ class Lanes:
             _log.warning("delivery.put_off", lane=envelope.lane.value, why=why, bugs=state.bugs)
             await self._intake.ack(envelope)
 
-    async def _park(self, envelope: Envelope, state: MessageState) -> None:
+    async def _park(self, envelope: Envelope, state: MessageState, wait: Wait) -> None:
         try:
-            await self._outbox.park(Parked(envelope.lane, envelope.body, RESCHEDULE_SECONDS, state))
+            await self._outbox.park(Parked(envelope.lane, envelope.body, RESCHEDULE_SECONDS, state, wait))
         except TooLarge as fault:
             # The broker took it once; its limit is lower by now.
             await self._outbox.bury(_letter(envelope, str(fault)))

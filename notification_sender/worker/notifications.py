@@ -15,6 +15,7 @@ from notification_sender.ports.broker import Envelope, Lane, MessageState
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import UnitEnd
 from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
+from notification_sender.telemetry.steps import ADMIT, SEND, current, wait_of
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, ChannelBulkhead
 from notification_sender.worker.entrance import Entrance
@@ -104,20 +105,26 @@ class Notifications:
             return place
         if isinstance(place, Deferred):
             return await self._end(AttemptResult(notification, place), envelope)
-        bulkhead = self._bulkheads.get(destination.channel)
+        channel = destination.channel
+        bulkhead = self._bulkheads.get(channel)
         with place:
             if bulkhead is None:
                 return await self._again(notification, envelope)
             # It is read again when there is a place: a waiting notification must not hold its content twice.
             del notification
-            return await self._again_in(bulkhead, organization, envelope)
+            return await self._again_in(bulkhead, organization, channel, envelope)
 
-    async def _again_in(self, bulkhead: ChannelBulkhead, organization: str, envelope: Envelope) -> Settled | AskAgain:
+    async def _again_in(
+        self, bulkhead: ChannelBulkhead, organization: str, channel: str, envelope: Envelope
+    ) -> Settled | AskAgain:
+        steps = current()
+        steps.enter(SEND + channel)
         async with bulkhead.place(organization) as away:
+            steps.enter(ADMIT)
             notification = _read(envelope)
             if not away:
                 return await self._again(notification, envelope)
-            full = Deferred(away, BACKED_UP, notification.destination.channel)
+            full = Deferred(away, BACKED_UP, channel)
             return await self._end(AttemptResult(notification, full), envelope)
 
     async def _again(self, notification: Notification, envelope: Envelope) -> Settled | AskAgain:
@@ -128,7 +135,7 @@ class Notifications:
         self, attempt: AttemptResult, envelope: Envelope, compose: float | None = None
     ) -> Settled | AskAgain:
         if isinstance(attempt.outcome, Deferred) and attempt.claim is None and attempt.outcome.delay < SHORT_WAIT:
-            return AskAgain(attempt.outcome.delay)
+            return AskAgain(attempt.outcome.delay, wait_of(attempt.outcome))
         await self._settle(attempt, envelope, compose)
         return SETTLED
 

@@ -19,6 +19,7 @@ from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Message
 from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, UnitEnd, WriteResult
 from notification_sender.telemetry.attempt_record import AttemptFacts
 from notification_sender.telemetry.outcomes import OutcomeReporter
+from notification_sender.telemetry.steps import RECORD, UNREADY, current, wait_of
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.retry_unready import RetryingLedger, RetryingOutbox
 
@@ -105,6 +106,7 @@ class Settler:
         Raises:
             Unready: as ``settle``.
         """
+        current().enter(RECORD)
         took = self._leases.take(work.claim)
         try:
             await self._make_durable(work, outcome)
@@ -142,6 +144,7 @@ class Settler:
 
     async def refuse(self, envelope: Envelope, fault: Permanent) -> None:
         """A message that cannot be read has no record: it becomes a dead letter as it came."""
+        current().enter(RECORD)
         letter = DeadLetter(envelope.body, fault.reason, str(fault), "decode", envelope.state)
         await self._outbox.bury(letter)
         what, subject = envelope.lane.value.removesuffix("s"), hashlib.sha256(envelope.body).hexdigest()
@@ -157,10 +160,10 @@ class Settler:
                 if not recorded:
                     await self._record(work, TerminalState("suppressed", _words(work, str(outcome.because))))
             case Deferred(delay):
-                await self._park(work, delay, work.same(), work.state)
+                await self._park(work, delay, work.same(), work.state, wait_of(outcome))
             case Failed(delay):
                 state = replace(work.state, attempt=work.state.attempt + 1)
-                await self._park(work, delay, work.next_attempt(outcome), state)
+                await self._park(work, delay, work.next_attempt(outcome), state, wait_of(outcome))
             case Dead(reason, detail, error):
                 stub = work.stub()
                 body = stub if isinstance(error, TooLarge) else work.same()
@@ -169,8 +172,8 @@ class Settler:
             case _:
                 assert_never(outcome)
 
-    async def _park(self, work: Settlement, delay: float, body: bytes, state: MessageState) -> None:
-        await self.hand_on(Parked(work.lane, body, delay, state))
+    async def _park(self, work: Settlement, delay: float, body: bytes, state: MessageState, step: str) -> None:
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
@@ -217,7 +220,7 @@ class Settler:
     async def _recorded_later(self, work: Settlement, receipt: Receipt) -> bool:
         """Whether a message was parked by which any worker records it when Redis is back."""
         body = work.acceptance(receipt)
-        parked = Parked(work.lane, body, RECORD_AGAIN_SECONDS, work.state)
+        parked = Parked(work.lane, body, RECORD_AGAIN_SECONDS, work.state, current().unreported(UNREADY))
         try:
             await self._outbox_for_acceptances.park(parked)
         except Unready as fault:

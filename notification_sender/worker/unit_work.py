@@ -27,7 +27,7 @@ from notification_sender.ports.ledger import Claim, Key, UnitEnd
 from notification_sender.slices import cut
 from notification_sender.targets import Target
 from notification_sender.telemetry.attempt_record import AttemptFacts
-from notification_sender.telemetry.outcomes import OutcomeReporter
+from notification_sender.telemetry.steps import QUEUE_WAIT, RECORD, RENDER, SEND, SideBySide, current
 from notification_sender.worker.bulkheads import BACKED_UP, ChannelBulkhead
 from notification_sender.worker.notifications import Notifications
 from notification_sender.worker.settle import Settlement, Settler
@@ -125,10 +125,11 @@ class FanOut:
         if not targets:
             return ()
         names = []
-        checkpoint = Checkpoint(self._clock)
+        checkpoint, steps = Checkpoint(self._clock), current()
+        steps.enter(RECORD)
         state = MessageState(envelope.state.first_seen, replays=envelope.state.replays)
         for name, body in cut(unit, targets, size=OWN, replays=state.replays):
-            await self._settler.hand_on(Parked(Lane.UNITS, body, 0.0, state))
+            await self._settler.hand_on(Parked(Lane.UNITS, body, 0.0, state, steps.unreported(QUEUE_WAIT)))
             names.append(name)
             await checkpoint()
         return tuple(names)
@@ -138,12 +139,14 @@ class FanOut:
     ) -> tuple[str, ...]:
         """The ids of the notifications, in the order of ``targets``."""
         ids, left = [""] * len(targets), iter(enumerate(targets))
+        side_by_side = SideBySide(self._clock)
 
         async def send() -> None:
             checkpoint = Checkpoint(self._clock)
             for place, target in left:
                 await checkpoint()
-                ids[place] = await self._first(unit, target, composition, envelope)
+                with side_by_side.notification():
+                    ids[place] = await self._first(unit, target, composition, envelope)
 
         # A fault of one must not cut off the sends of the others: their outcomes would be unknown.
         ends = await asyncio.gather(*(send() for _ in targets[:AT_ONCE]), return_exceptions=True)
@@ -164,7 +167,10 @@ class FanOut:
         bulkhead = self._bulkheads.get(target.channel)
         if bulkhead is None:
             return await self._notifications.first(composition.compose(target), envelope, unit_end)
+        steps = current()
+        steps.enter(SEND + target.channel)
         async with bulkhead.place(unit.organization_id) as away:
+            steps.enter(RENDER)
             composed = _deferred(composition.compose(target), away)
             return await self._notifications.first(composed, envelope, unit_end)
 
@@ -180,7 +186,6 @@ class UnitWork:
         settler: Settler,
         retry_policy: RetryPolicy,
         intake_gate: IntakeGate,
-        reporter: OutcomeReporter,
         clock: Clock,
         dice: Dice,
     ) -> None:
@@ -189,27 +194,21 @@ class UnitWork:
         self._settler = settler
         self._retry_policy = retry_policy
         self._intake_gate = intake_gate
-        self._reporter = reporter
         self._clock = clock
         self._dice = dice
 
     async def run(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
         """Settle the unit and every notification of it."""
         work = UnitSettlement.of(unit, envelope, claim)
-        began = self._clock.monotonic()
-        try:
-            if unit.expires_at is not None and has_expired(unit.expires_at, self._clock.now()):
-                await self._settler.settle(work, expired_unit(envelope.state.attempt))
-            else:
-                await self._compose(unit, envelope, work)
-        finally:
-            self._reporter.observe_stage("unit", self._clock.monotonic() - began)
+        if unit.expires_at is not None and has_expired(unit.expires_at, self._clock.now()):
+            await self._settler.settle(work, expired_unit(envelope.state.attempt))
+        else:
+            await self._compose(unit, envelope, work)
 
     async def _compose(self, unit: WorkUnit, envelope: Envelope, work: UnitSettlement) -> None:
-        began = self._clock.monotonic()
+        current().enter(RENDER)
         try:
             composition = await self._composer.compose(unit)
-            self._reporter.observe_stage("compose", self._clock.monotonic() - began)
         except ContextUnavailable as fault:
             self._intake_gate.record_failure(fault)
             await self._settler.settle(work.deferred(), self._unavailable(unit, envelope, fault))

@@ -12,6 +12,7 @@ from notification_sender.model.unit import WorkUnit, decode, only_destination
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import Claim, Claimed, ClaimReply, Crashed, Suspect
+from notification_sender.telemetry.steps import wait_of
 from notification_sender.worker.bulkheads import Quarantine, SliceBulkhead
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.entrance import Entrance, Inside
@@ -81,7 +82,7 @@ class Units:
         at once, again and again, as fast as the broker can.
         """
         if isinstance(outcome, Deferred) and outcome.delay < SHORT_WAIT:
-            return AskAgain(outcome.delay)
+            return AskAgain(outcome.delay, wait_of(outcome))
         await self._settler.settle(work, outcome)
         return SETTLED
 

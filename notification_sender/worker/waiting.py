@@ -11,6 +11,7 @@ from itertools import islice
 
 from notification_sender.ports.broker import Envelope, Lane
 from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.steps import SlotSteps
 
 CAPACITY = 8 * 1024 * 1024
 """Bytes of the bodies that wait in one process."""
@@ -59,6 +60,8 @@ class Waiting:
     """
 
     name: str
+    step: str
+    """In which it waits."""
     pace: float = 0.0
     longest: float = LONGEST_WAIT
     """Seconds for which it waits in this process at most, since it first did."""
@@ -68,13 +71,16 @@ class Waiting:
 class _Queue:
     """Of one name."""
 
-    waiting: deque[Envelope] = field(default_factory=deque)
+    waiting: deque[tuple[Envelope, SlotSteps]] = field(default_factory=deque)
     size: int = 0
     pace: float = 0.0
     longest: float = 0.0
     """Of all that have waited here, for all of them: some have come before their host was out."""
     last: float = -math.inf
     """When the last one that was called goes on."""
+
+
+Go = Callable[[Envelope, SlotSteps, float], None]
 
 
 class WaitingRoom:
@@ -85,13 +91,13 @@ class WaitingRoom:
         self.names: dict[str, _Queue] = {}
         """Of which deliveries wait."""
         self._number = 0
-        self._go: Callable[[Envelope, float], None] = lambda *_: None
+        self._go: Go = lambda *_: None
 
     def __len__(self) -> int:
         return self._number
 
-    def open(self, go: Callable[[Envelope, float], None]) -> None:
-        """From now on ``go`` gets each delivery that is called, and the seconds after which it goes on."""
+    def open(self, go: Go) -> None:
+        """From now on ``go`` gets each delivery that is called, its steps, and the seconds after which it goes on."""
         self._go = go
 
     def takes(self, place: Waiting, envelope: Envelope, *, now: float) -> bool:
@@ -103,24 +109,24 @@ class WaitingRoom:
         held = queue.size if queue is not None else 0
         return held + size <= OF_THE_REST * (CAPACITY - self._size - size)
 
-    def enter(self, place: Waiting, envelope: Envelope, *, now: float) -> None:
+    def enter(self, place: Waiting, envelope: Envelope, steps: SlotSteps, *, now: float) -> None:
         """Let it wait: first of all where it has waited before."""
         queue = self.names.setdefault(place.name, _Queue())
         queue.pace, queue.longest = max(queue.pace, place.pace), max(queue.longest, place.longest)
         if envelope.waiting_since is None:
-            queue.waiting.append(replace(envelope, waiting_since=now))
+            queue.waiting.append((replace(envelope, waiting_since=now), steps))
         else:
-            queue.waiting.appendleft(envelope)
+            queue.waiting.appendleft((envelope, steps))
         self._count(queue, envelope, 1)
 
     def call(self, name: str, number: int, *, now: float, held: float = 0.0) -> None:
         """``name`` gave a slot back that was held for so long: so many deliveries go on."""
         queue = self.names.get(name)
         while number > 0 and queue is not None and queue.waiting and queue.last - now <= AHEAD:
-            envelope = self._first(name, queue)
+            first = self._first(name, queue)
             queue.last = max(now + min(BREATH, PART_OF_HOLD * held), queue.last + queue.pace)
             seconds = queue.last - now
-            self._go(envelope, seconds if seconds >= AT_ONCE else 0.0)
+            self._go(*first, seconds if seconds >= AT_ONCE else 0.0)
             number -= 1
 
     async def recheck_for_ever(self, clock: Clock) -> None:
@@ -134,21 +140,21 @@ class WaitingRoom:
         for name, queue in [*islice(self.names.items(), LOOKED_AT)]:
             self.names[name] = self.names.pop(name)  # behind those that were not looked at
             self.call(name, 1, now=now)
-            while queue.waiting and _is_late(queue.waiting[0], queue.longest, now):
-                self._go(self._first(name, queue), 0.0)
+            while queue.waiting and _is_late(queue.waiting[0][0], queue.longest, now):
+                self._go(*self._first(name, queue), 0.0)
 
     def empty(self) -> Iterator[Envelope]:
         """Take all of them out."""
         for name, queue in [*self.names.items()]:
             while queue.waiting:
-                yield self._first(name, queue)
+                yield self._first(name, queue)[0]
 
-    def _first(self, name: str, queue: _Queue) -> Envelope:
-        envelope = queue.waiting.popleft()
+    def _first(self, name: str, queue: _Queue) -> tuple[Envelope, SlotSteps]:
+        envelope, steps = queue.waiting.popleft()
         self._count(queue, envelope, -1)
         if not queue.waiting:
             del self.names[name]
-        return envelope
+        return envelope, steps
 
     def _count(self, queue: _Queue, envelope: Envelope, sign: int) -> None:
         size = sign * _size(envelope)

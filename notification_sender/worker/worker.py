@@ -140,7 +140,6 @@ class Worker:
                 destinations=self._destinations,
                 retry=self._retry,
                 drain=self._drain,
-                reporter=self._reporter,
                 clock=clock,
             ),
             deliverer=deliverer,
@@ -166,7 +165,6 @@ class Worker:
             settler=self._settler,
             retry_policy=self._limits.retry_policy,
             intake_gate=self._ports.intake_gate,
-            reporter=self._reporter,
             clock=clock,
             dice=dice,
         )

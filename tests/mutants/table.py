@@ -77,12 +77,12 @@ MUTANTS = (
             match await self._handlers[envelope.lane](envelope):
                 case Settled():
                     await self._intake.ack(envelope)
-                case AskAgain(delay):
+                case AskAgain(delay, wait):
 """,
         """\
             await self._intake.ack(envelope)
             match await self._handlers[envelope.lane](envelope):
-                case AskAgain(delay):
+                case AskAgain(delay, wait):
 """,
         ("tests/worker/test_worker.py",),
     ),
@@ -90,7 +90,7 @@ MUTANTS = (
         "the parked copy before the record",
         "notification_sender/worker/settle.py",
         """\
-        await self.hand_on(Parked(work.lane, body, delay, state))
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
         claim = work.claim
         if claim is not None:
             # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
@@ -106,7 +106,7 @@ MUTANTS = (
                 work,
                 await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
             )
-        await self.hand_on(Parked(work.lane, body, delay, state))
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
 """,
         (SIMULATION,),
     ),

@@ -102,7 +102,7 @@ async def test_a_fast_backlog_of_one_organization_is_never_parked_and_may_use_ev
     await harness.clock.until(harness.idle)
     assert harness.channel.most_in_flight == 200
     assert harness.clock.now() - START < 2000 * 0.2 / 200 + 0.5
-    assert "organization_full" not in harness.metrics.expose().decode()
+    assert 'reason="organization_full"' not in harness.metrics.expose().decode()
 
 
 async def test_one_destination_that_hangs_leaves_the_others_of_its_organization_alone(harness: WorkerHarness) -> None:

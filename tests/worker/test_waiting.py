@@ -16,6 +16,7 @@ from notification_sender.model.unit import WorkUnit, only_destination
 from notification_sender.policy.limits import Limit
 from notification_sender.ports.broker import Envelope, Intake, Lane, MessageState
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.steps import current
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.handled import SETTLED, Settled
@@ -48,14 +49,14 @@ class Room:
     def __init__(self) -> None:
         self.room = WaitingRoom()
         self.left: list[tuple[Envelope, float]] = []
-        self.room.open(lambda envelope, seconds: self.left.append((envelope, seconds)))
+        self.room.open(lambda envelope, _, seconds: self.left.append((envelope, seconds)))
         self._numbers: Iterator[int] = iter(range(1_000_000))
 
     def enter(self, name: str, *, size: int = 1, now: float = 0.0, pace: float = 0.0) -> bool:
         number = next(self._numbers)
         envelope = Envelope(Lane.UNITS, b"." * size, str(number), MessageState(START), 0.0, number)
-        if taken := self.room.takes(Waiting(name), envelope, now=now):
-            self.room.enter(Waiting(name, pace), envelope, now=now)
+        if taken := self.room.takes(Waiting(name, "deferred.full"), envelope, now=now):
+            self.room.enter(Waiting(name, "deferred.full", pace), envelope, current(), now=now)
         return taken
 
     @property
@@ -77,7 +78,7 @@ def test_one_that_has_waited_before_waits_in_front_and_since_then() -> None:
     for _ in range(2):
         it.enter("a")
     it.room.call("a", 1, now=1.0)
-    it.room.enter(Waiting("a"), it.left[0][0], now=2.0)
+    it.room.enter(Waiting("a", "deferred.full"), it.left[0][0], current(), now=2.0)
     it.room.call("a", 1, now=2.0)
     assert it.tags == [0, 0]
     assert it.left[1][0].waiting_since == 0.0
@@ -117,8 +118,8 @@ def test_at_each_look_one_of_each_name_goes_on_and_all_that_have_waited_too_long
     it.enter("b", now=LONGEST_WAIT)
     it.room.recheck(LONGEST_WAIT)
     assert it.tags == [0, 1, 2, 5]
-    assert not it.room.takes(Waiting("a"), it.left[1][0], now=LONGEST_WAIT)
-    assert it.room.takes(Waiting("a"), it.left[3][0], now=LONGEST_WAIT)
+    assert not it.room.takes(Waiting("a", "deferred.full"), it.left[1][0], now=LONGEST_WAIT)
+    assert it.room.takes(Waiting("a", "deferred.full"), it.left[3][0], now=LONGEST_WAIT)
 
 
 def test_those_that_wait_for_a_host_go_on_one_after_the_other_and_are_not_called_far_ahead() -> None:
@@ -183,7 +184,7 @@ async def _all_but_those_that_wait(waits: list[bool], taken: int, slots: int, fi
         nonlocal settled
         await asyncio.sleep(0)
         if envelope.body == b"waits":
-            return Waiting("name")
+            return Waiting("name", "deferred.full")
         settled += 1
         return SETTLED
 

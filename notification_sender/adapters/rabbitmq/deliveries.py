@@ -13,7 +13,7 @@ from typing import Any
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Basic
 
-from notification_sender.adapters.rabbitmq.frames import MAX_VALUES, Header, header
+from notification_sender.adapters.rabbitmq.frames import MAX_SECONDS, MAX_VALUES, Header, header
 
 FRAME = Struct(">BHI")
 """Stands before the payload of a frame (AMQP 0-9-1, 2.3.5): its type, channel and size. One byte ends the frame."""
@@ -56,14 +56,18 @@ class Delivery:
     body: bytes
     fault: str = ""
     """Why the properties cannot be read; then there are no headers."""
+    published: float = 0.0
+    """Epoch time by the property ``timestamp``, which has whole seconds; 0 where there is none."""
 
     @classmethod
     def of(cls, message: DeliveredMessage) -> "Delivery":
         """The same from a delivery that the library has read."""
         read = message.header
         fault = read.fault if isinstance(read, Header) else ""
-        key = message.routing_key or ""
-        return cls(message.channel, message.delivery_tag or 0, key, read.properties.headers, message.body, fault)
+        key, said = message.routing_key or "", read.properties.timestamp
+        published = said.timestamp() if said else 0.0
+        headers = read.properties.headers
+        return cls(message.channel, message.delivery_tag or 0, key, headers, message.body, fault, published)
 
 
 Take = Callable[[Delivery], None]
@@ -121,38 +125,45 @@ def delivery(
             return None
     except IndexError:
         return None
-    headers, fault = _headers(data, method_end + FRAME.size, header_end - 1)
+    headers, fault, published = _headers(data, method_end + FRAME.size, header_end - 1)
     body = data[header_end + FRAME.size : -1] if header_end < len(data) else b""
     routing_key = str(data[key : method_end - 1], "utf-8", "replace")
-    return take, Delivery(channel, _TAG.unpack_from(data, number)[0], routing_key, headers, body, fault)
+    return take, Delivery(channel, _TAG.unpack_from(data, number)[0], routing_key, headers, body, fault, published)
 
 
-def _headers(data: bytes, start: int, end: int) -> tuple[Mapping[str, Any] | None, str]:
-    """The headers among the properties in ``data[start:end]``, and why they cannot be read if so."""
+def _headers(data: bytes, start: int, end: int) -> tuple[Mapping[str, Any] | None, str, float]:
+    """The headers among the properties in ``data[start:end]``, why they cannot be read if so, and the timestamp."""
     try:
-        return usual_headers(data, start, end), ""
+        headers, published = usual_headers(data, start, end)
     except (ValueError, IndexError, error):
         read = header(data[start:end])
-        return read.properties.headers, read.fault
+        said = read.properties.timestamp
+        return read.properties.headers, read.fault, said.timestamp() if said else 0.0
+    return headers, "", float(published)
 
 
-def usual_headers(data: bytes, start: int, end: int) -> dict[str, Any] | None:
-    """The headers among the properties in ``data[start:end]``, from texts, numbers and booleans alone.
+def usual_headers(data: bytes, start: int, end: int) -> tuple[dict[str, Any] | None, int]:
+    """The headers among the properties in ``data[start:end]``, from texts, numbers and booleans alone, and the
+    timestamp; 0 where there is none.
 
     Raises:
         ValueError, IndexError, struct.error: it takes ``frames.header`` to read them, or to say why nobody can.
     """
-    before, table, after = _layout(_CONTENT.unpack_from(data, start)[3])
-    at, headers = start + _CONTENT.size, None
+    before, table, between, dated, after = _layout(_CONTENT.unpack_from(data, start)[3])
+    at, headers, published = start + _CONTENT.size, None, 0
     for width in before:
         at += width or 1 + data[at]
     if table:
         headers, at = _table(data, at)
+    for width in between:
+        at += width or 1 + data[at]
+    if dated:
+        published, at = _seconds(_TAG.unpack_from(data, at)[0]), at + _TAG.size
     for width in after:
         at += width or 1 + data[at]
     if at > end:
         raise ValueError("they end too early")
-    return headers
+    return headers, published
 
 
 def _table(data: bytes, at: int) -> tuple[dict[str, Any], int]:
@@ -183,16 +194,24 @@ def _unusual(kind: int) -> Struct:
     raise ValueError(f"a value of type {kind}")
 
 
+def _seconds(number: int) -> int:
+    if number > MAX_SECONDS:
+        raise ValueError("these are no seconds")
+    return number
+
+
 @lru_cache(maxsize=64)
-def _layout(flags: int) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
-    """Widths of the properties before the headers, whether there are headers, and widths after them; 0: a text."""
+def _layout(flags: int) -> tuple[tuple[int, ...], bool, tuple[int, ...], bool, tuple[int, ...]]:
+    """Widths of the properties before the headers, whether there are headers, widths before the timestamp, whether
+    there is one, and widths after it; 0: a text.
+    """
     there = [name for name, flag in Basic.Properties.flags.items() if flags & flag]
-    widths = {"shortstr": 0, "octet": 1, "timestamp": 8}
-    table = "headers" in there
-    place = there.index("headers") if table else len(there)
-    before, after = there[:place], there[place + table :]
-    return (
-        tuple(widths[Basic.Properties.amqp_type(it)] for it in before),
-        table,
-        tuple(widths[Basic.Properties.amqp_type(it)] for it in after),
-    )
+    names = [*Basic.Properties.flags]
+    headers, dated = names.index("headers"), names.index("timestamp")
+    parts = (names[:headers], names[headers + 1 : dated], names[dated + 1 :])
+    before, between, after = (tuple(_width(it) for it in part if it in there) for part in parts)
+    return before, "headers" in there, between, "timestamp" in there, after
+
+
+def _width(name: str) -> int:
+    return {"shortstr": 0, "octet": 1}[Basic.Properties.amqp_type(name)]

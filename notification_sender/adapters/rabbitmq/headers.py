@@ -2,13 +2,14 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
-from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked
+from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked, Wait
 
 REASON = "x-reason"
 DETAIL = "x-detail"
@@ -19,12 +20,25 @@ MISSES = "x-misses"
 DUE = "x-due"
 REPLAYED = "x-replayed"
 BUGS = "x-bugs"
+WAITS_FOR = "x-waits-for"
+WAITS_SINCE = "x-waits-since"
+PUBLISHED = "timestamp_in_ms"
+"""As RabbitMQ adds it where its interceptor of incoming messages is on."""
 
 MAX_DETAIL_BYTES = 1024
 """Bytes of ``x-detail``. It is for the reader of a dead letter, and the broker keeps all headers in memory."""
 
 MAX_DUE_MS = 2**52
 """Milliseconds since 1970 at most: Lua scripts compute in doubles, which hold integers up to 2**53."""
+
+MAX_WAITS_SINCE = 2**53
+"""Microseconds since 1970 at most: exact in a double."""
+
+MAX_WAIT_STEPS = 64
+"""Steps that headers may name: each is a series of a metric, and anybody may write headers."""
+
+_WAIT_STEP = re.compile(r"(?:queue|throttle|retry)_wait|deferred\.[a-z_]{1,40}")
+_wait_steps: set[str] = set()
 
 Headers = dict[str, Any]
 
@@ -42,6 +56,8 @@ def parked_headers(parked: Parked, now: float) -> Headers:
         headers[REPLAYED] = state.replays
     if state.bugs:
         headers[BUGS] = state.bugs
+    if parked.wait is not None:
+        headers[WAITS_FOR], headers[WAITS_SINCE] = parked.wait.step, round(parked.wait.since * 1_000_000)
     return headers
 
 
@@ -60,19 +76,27 @@ def letter_headers(letter: DeadLetter) -> Headers:
 
 def delivered(lane: Lane, delivery: Delivery, now: float) -> Envelope:
     """The envelope of a delivery of RabbitMQ. The delivery itself is the tag."""
-    return envelope(lane, delivery.body, delivery.headers, delivery, now, delivery.fault)
+    return envelope(lane, delivery.body, delivery.headers, delivery, now, delivery.fault, delivery.published)
 
 
 def envelope(  # noqa: PLR0917 - the parts of a delivery
-    lane: Lane, body: bytes, headers: Mapping[str, Any] | None, tag: object, now: float, fault: str = ""
+    lane: Lane,
+    body: bytes,
+    headers: Mapping[str, Any] | None,
+    tag: object,
+    now: float,
+    fault: str = "",
+    published: float = 0.0,
 ) -> Envelope:
     """The envelope of one delivery. An invalid header counts as missing. ``fault``: why no header can be read.
+    ``published``: when the message says that it was published, epoch time; 0 where it does not.
 
     A replay starts from the beginning: many letters are dead because of their age since ``x-first-seen``.
     """
     token = os.urandom(8).hex()
     if not headers:
-        return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault)
+        waited = now - published if 0 < published < now else 0.0
+        return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault, waited=waited)
     replays = _count(headers.get(REPLAYED), least=0)
     if REASON in headers:
         return Envelope(lane, body, token, MessageState(now, replays=min(replays + 1, COUNTED)), 0.0, tag)
@@ -83,7 +107,20 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
         replays=replays,
         bugs=_count(headers.get(BUGS), least=0),
     )
-    return Envelope(lane, body, token, state, _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000, tag)
+    due = _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000
+    published = _count(headers.get(PUBLISHED), least=0, most=MAX_DUE_MS) / 1000 or published
+    sight = due or (state.first_seen if FIRST_SEEN in headers else published) or now
+    return Envelope(lane, body, token, state, due, tag, wait=_wait(headers), waited=max(now - sight, 0.0))
+
+
+def _wait(headers: Mapping[str, Any]) -> Wait | None:
+    step, since = headers.get(WAITS_FOR), _count(headers.get(WAITS_SINCE), least=0, most=MAX_WAITS_SINCE)
+    if not isinstance(step, str) or not since or not _WAIT_STEP.fullmatch(step):
+        return None
+    if len(_wait_steps) < MAX_WAIT_STEPS:
+        _wait_steps.add(step)
+    known = step in _wait_steps or not step.startswith("deferred.")
+    return Wait(step if known else "deferred.other", since / 1_000_000)
 
 
 def one_line(text: str) -> str:

@@ -30,6 +30,9 @@ TRIES = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds: pauses between tries are spread evenly from nothing to a cap that doubles from the first of these."""
 
+_UNDER_WAY = (Phase.CONNECT, Phase.FIRST_BYTE, Phase.BODY)
+"""A call that ends in one of these phases took its time there."""
+
 Observe = Callable[[Call], None]
 """Called after every try."""
 
@@ -215,6 +218,8 @@ class Upstream:
             raise
         finally:
             call.seconds = clock() - begun
+            if ask.cause.phase in _UNDER_WAY:
+                call.phases.setdefault(ask.cause.phase, call.seconds)
             self._observe(call)
 
     async def _exchange(

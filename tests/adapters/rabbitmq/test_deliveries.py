@@ -7,12 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notification_sender.adapters.rabbitmq import deliveries
-from notification_sender.adapters.rabbitmq.frames import header
+from notification_sender.adapters.rabbitmq.frames import Header, header
 from tests.adapters.rabbitmq.publishers import PROPERTIES, USUAL, mutated
 from tests.faults.raw import long, properties, short, table
 
 
-def at_once(beside: bytes, before: bytes, after: bytes) -> tuple[object, str]:
+def published(read: Header) -> float:
+    said = read.properties.timestamp
+    return said.timestamp() if said else 0.0
+
+
+def at_once(beside: bytes, before: bytes, after: bytes) -> tuple[object, str, float]:
     payload = pack(">HHQ", 60, 0, 3) + beside
     return deliveries._headers(before + payload + after, len(before), len(before) + len(payload))
 
@@ -26,14 +31,14 @@ def at_once(beside: bytes, before: bytes, after: bytes) -> tuple[object, str]:
 @example(properties(headers=table(*[(b"", b"t\x01")] * 1000)), b"", b"")
 def test_headers_are_the_same_as_those_of_the_whole_decoder(beside: bytes, before: bytes, after: bytes) -> None:
     read = header(pack(">HHQ", 60, 0, 3) + beside)
-    assert repr(at_once(beside, before, after)) == repr((read.properties.headers, read.fault))
+    assert repr(at_once(beside, before, after)) == repr((read.properties.headers, read.fault, published(read)))
 
 
 @given(PROPERTIES)
 def test_what_a_library_writes_is_read_alike(written: object) -> None:
     beside = written.marshal()  # type: ignore[attr-defined]
     read = header(pack(">HHQ", 60, 0, 3) + beside)
-    assert repr(at_once(beside, b"", b"")) == repr((read.properties.headers, ""))
+    assert repr(at_once(beside, b"", b"")) == repr((read.properties.headers, "", published(read)))
 
 
 USUALLY = [
@@ -51,4 +56,5 @@ USUALLY = [
 @pytest.mark.parametrize("beside", USUALLY, ids=["none", "without headers", "with headers"])
 def test_usual_properties_do_not_take_the_whole_decoder(beside: bytes) -> None:
     payload = pack(">HHQ", 60, 0, 3) + beside
-    assert deliveries.usual_headers(payload, 0, len(payload)) == header(payload).properties.headers
+    read = header(payload)
+    assert deliveries.usual_headers(payload, 0, len(payload)) == (read.properties.headers, published(read))

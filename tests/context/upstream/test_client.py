@@ -11,6 +11,7 @@ from notification_sender.context.upstream.client import BadAnswer, NotFound, Ups
 from notification_sender.context.upstream.requesting_organization import requesting_organization
 from notification_sender.context.upstream.responses import Call
 from notification_sender.fleet.circuit import Change
+from notification_sender.model.cause import Phase
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, Sent, TransportError
 from notification_sender.ports.clock import Clock
 from tests.context.fakes import LoopClock, guard_of, run_timeless, until
@@ -158,6 +159,24 @@ def test_an_api_that_never_answers_is_left_at_the_deadline() -> None:
 
     assert run_timeless(main()) == pytest.approx(10.0)
     assert service.observed == [("incidents", "GET /incidents/{}", "timeout")]
+
+
+def test_the_time_of_a_call_that_does_not_end_counts_for_the_phase_that_it_had_reached() -> None:
+    service, calls = Service(), list[Call]()
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        request.extensions["reach"](Phase.FIRST_BYTE)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def main() -> None:
+        client = service.client(answer=hang)
+        client._observe = calls.append
+        with pytest.raises(ContextUnavailable):
+            await client.get("/incidents/{}", "inc")
+
+    run_timeless(main())
+    assert calls[0].phases == {"wait": 0.0, "first_byte": pytest.approx(10.0)}
 
 
 def test_a_second_try_has_what_is_left_of_the_deadline() -> None:
