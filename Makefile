@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Left out of `make unit`: the trees that need RabbitMQ or Redis, and the simulation, which takes a minute by itself.
-NOT_UNIT := e2e faults strangers contract adapters/rabbitmq adapters/redis simulation
+# Left out of `make unit`: the trees that need RabbitMQ, Redis or promtool, and the simulation, which takes a minute.
+NOT_UNIT := alerts e2e faults strangers contract adapters/rabbitmq adapters/redis simulation
 # Without tests that compute for seconds, and a fifth of the examples of each property: `make test` runs all of them.
 UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(NOT_UNIT))
 
@@ -29,7 +29,7 @@ $(READY): pyproject.toml requirements/development.lock
 demo: $(READY) ## the whole job on the embedded default: 400 work units, a simulated platform, an inbox: KEEP=1 leaves its page up
 	$(BIN)/notification-sender demo $(if $(KEEP),--keep)
 
-services: ## RabbitMQ and Redis from Debian's packages, for the tests (started privately by them): BROKER=4.0 or 4.3
+services: ## RabbitMQ, Redis and promtool from Debian's packages, for the tests (started privately by them): BROKER=4.0 or 4.3
 	@deploy/install-services
 	@$(if $(BROKER),deploy/rabbitmq-versions $(BROKER))
 
@@ -59,7 +59,7 @@ overload: $(READY) services ## three times the capacity for five minutes, then u
 
 PAGES := $(wildcard *.md) docs
 # Pages and docstrings whose sentences `make check` reads. Not yet: decisions, and pages that commands write.
-WRITTEN_BY_COMMANDS := faults mutants performance settings strangers
+WRITTEN_BY_COMMANDS := faults log-events metrics mutants performance settings strangers
 PROSE := README.md $(wildcard CONTRIBUTING.md SECURITY.md) $(filter-out $(WRITTEN_BY_COMMANDS:%=docs/reference/%.md) docs/decisions/%,$(wildcard docs/*.md docs/*/*.md)) notification_sender
 
 check: $(READY) ## formatting, lint, types, layers, prose, links
@@ -96,8 +96,9 @@ site: $(READY) ## the pages as a site, in build/site
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.lock
 	$(BIN)/zensical build --strict --clean
 
-docs: $(READY) ## the reference pages that are generated from the code
+docs: $(READY) ## the pages, rules and dashboard that are generated from the code
 	$(BIN)/notification-sender settings --markdown > docs/reference/settings.md
+	$(BIN)/python -m tools.pages
 
 lock: ## versions and hashes of everything, from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/runtime.lock pyproject.toml

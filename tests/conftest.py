@@ -17,7 +17,7 @@ from tests import patience
 from tests.faults.rows import pytest_addoption, pytest_collection_modifyitems, pytest_runtest_makereport
 from tests.patience import patient
 from tests.services.chromium import Chromium
-from tests.services.program import MissingProgramError
+from tests.services.program import MissingProgramError, find
 from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.services.redis import Redis, running_redis
 from tests.side_by_side import pytest_configure
@@ -42,6 +42,13 @@ def _missing_programs_reported() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus's program that tests rules."""
+    with _missing_programs_reported():
+        return find("promtool")
 
 
 @pytest.fixture(scope="session")

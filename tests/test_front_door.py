@@ -12,7 +12,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 from trove_classifiers import classifiers
 
-from tests.plain_yaml import read
+from tools.plain_yaml import read
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.plain_yaml import read
+from tools.plain_yaml import read
 
 
 def test_blocks_lists_and_scalars_are_read_and_comments_are_not() -> None:

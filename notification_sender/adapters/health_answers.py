@@ -7,21 +7,42 @@ from typing import Any
 
 import orjson
 
-from notification_sender.adapters.health_port import Answer
+from notification_sender.adapters.health_port import Answer, Request
 
 JSON = "application/json"
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """The type of Prometheus's text."""
 
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""The type of metrics with exemplars."""
 
-async def route(paths: Mapping[str, Callable[[str], Awaitable[Answer]]], method: str, path: str, peer: str) -> Answer:
-    """The answer of the function of that path, which gets the client's address."""
-    answer = paths.get(path)
+
+async def route(paths: Mapping[str, Callable[[Request], Awaitable[Answer]]], request: Request) -> Answer:
+    """The answer of the function of that path."""
+    answer = paths.get(request.path)
     if answer is None:
         return Answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
-    if method not in {"GET", "HEAD"}:
+    if request.method not in {"GET", "HEAD"}:
         return Answer(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"", "Allow: GET, HEAD\r\n")
-    return await answer(peer)
+    return await answer(request)
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether a client that accepts this likes OpenMetrics at least as well as Prometheus's own text."""
+    wishes = {"text/plain": 0.0} | dict(_wish(it) for it in accept.lower().split(","))
+    return wishes.get("application/openmetrics-text", 0.0) > 0.0 and (
+        wishes["application/openmetrics-text"] >= wishes["text/plain"]
+    )
+
+
+def _wish(accepted: str) -> tuple[str, float]:
+    """A media type and how much it is wished for. Of several versions the last one listed counts."""
+    kind, *parameters = (it.strip() for it in accepted.split(";"))
+    texts = [it[2:] for it in parameters if it.startswith("q=")]
+    try:
+        return kind, float(texts[0]) if texts else 1.0
+    except ValueError:
+        return kind, 0.0
 
 
 def as_json(value: Mapping[str, Any], *, well: bool) -> Answer:

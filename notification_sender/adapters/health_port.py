@@ -34,6 +34,16 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """``peer``: the client's address. ``accept``: what the client can read, as in its header; may be empty."""
+
+    method: str
+    path: str
+    peer: str
+    accept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """``also``: further header lines."""
 
@@ -61,9 +71,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class HealthPort:
-    """``answer`` gets the method, the path and the client's address."""
+    """The server of one listening socket."""
 
-    def __init__(self, listener: socket.socket, answer: Callable[[str, str, str], Awaitable[Answer]]) -> None:
+    def __init__(self, listener: socket.socket, answer: Callable[[Request], Awaitable[Answer]]) -> None:
         self._listener = listener
         self._answer = answer
         self._open: dict[asyncio.Task[None], None] = {}
@@ -132,7 +142,7 @@ class HealthPort:
         if len(words) != len(("method", "target", "version")) or not words[2].startswith(b"HTTP/1."):
             return Answer(HTTPStatus.BAD_REQUEST, "text/plain", b"")
         method, target = (word.decode("latin-1") for word in words[:2])
-        return await self._answer(method, target.partition("?")[0], peer)
+        return await self._answer(Request(method, target.partition("?")[0], peer, _accepted(head)))
 
 
 async def _head(connection: socket.socket) -> bytes | None:
@@ -146,6 +156,11 @@ async def _head(connection: socket.socket) -> bytes | None:
         if b"\r\n\r\n" in head:
             return head.partition(b"\r\n\r\n")[0]
     return head
+
+
+def _accepted(head: bytes) -> str:
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return ",".join(value.decode("latin-1").strip() for name, _, value in lines if name.lower() == b"accept")
 
 
 def _written(answer: Answer, head: bytes) -> bytes:

@@ -3,7 +3,7 @@
 =========  =====================================================================================
 /livez     200 while the worker's loop makes progress, else 503: the process should be killed
 /readyz    200 while RabbitMQ and Redis are connected and the worker consumes, else 503; names each
-/metrics   Prometheus text
+/metrics   Prometheus text, or OpenMetrics with exemplars for clients that ask for it
 /status    JSON for people and ``jq``; for clients on this machine, unless NS_STATUS=open
 =========  =====================================================================================
 """
@@ -18,9 +18,16 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
-from notification_sender.adapters.health_answers import METRICS, as_json, route, status_refused
-from notification_sender.adapters.health_port import Answer, HealthPort, listen
-from notification_sender.adapters.process_link import FACTS, ParentConnection, Reply
+from notification_sender.adapters.health_answers import (
+    OPENMETRICS,
+    PROMETHEUS,
+    as_json,
+    route,
+    status_refused,
+    wants_openmetrics,
+)
+from notification_sender.adapters.health_port import Answer, HealthPort, Request, listen
+from notification_sender.adapters.process_link import EXEMPLARS, FACTS, ParentConnection, Reply
 from notification_sender.fleet.background import run_forever
 
 LOOP_TIMEOUT = 2.0
@@ -38,6 +45,9 @@ STOP_TIMEOUT = 1.0
 PARENT = "127.0.0.1"
 """The parent asks from this machine. It decides by itself who else may read the status."""
 
+FOR_PARENT = {EXEMPLARS: Request("GET", "/metrics", PARENT, OPENMETRICS)}
+"""Questions of the parent that differ from those of a client."""
+
 Result = TypeVar("Result")
 
 
@@ -47,8 +57,8 @@ class Figures(Protocol):
     def refresh(self) -> None:
         """Read the values that are only known on reading, on the worker's loop."""
 
-    def expose(self) -> bytes:
-        """Render the text; may be called from any thread."""
+    def expose(self, *, openmetrics: bool) -> bytes:
+        """Render the text of either format; may be called from any thread."""
 
 
 class Health:
@@ -77,7 +87,8 @@ class Health:
         self._work: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[], object] = bool
         self._ended = asyncio.Event()
-        self._made = (-math.inf, b"")
+        self._made: dict[str, tuple[float, bytes]] = {}
+        """When the text of each type was made, and the text."""
         self._making = asyncio.Lock()
         self._paths = {
             "/livez": self._livez,
@@ -107,7 +118,8 @@ class Health:
         """
 
         async def answer(path: str) -> Reply:
-            reply = as_json(facts, well=True) if path == FACTS else await self._answer("GET", path, PARENT)
+            request = FOR_PARENT.get(path) or Request("GET", path, PARENT)
+            reply = as_json(facts, well=True) if path == FACTS else await self._answer(request)
             return Reply(reply.status, reply.body)
 
         await self._start(connection, ParentConnection(connection, answer, grace).serve)
@@ -144,10 +156,10 @@ class Health:
         with suppress(RuntimeError):  # the worker's loop has ended already
             (self._work or asyncio.get_running_loop()).call_soon_threadsafe(event.set)
 
-    async def _answer(self, method: str, path: str, peer: str) -> Answer:
-        return await route(self._paths, method, path, peer)
+    async def _answer(self, request: Request) -> Answer:
+        return await route(self._paths, request)
 
-    async def _livez(self, _: str) -> Answer:
+    async def _livez(self, _: Request) -> Answer:
         if self._stuck() >= self._dead:
             # After SIGSTOP of the whole process the watchdog has not run yet: give it a turn.
             await asyncio.sleep(RECHECK_SECONDS)
@@ -155,7 +167,7 @@ class Health:
         live = stuck < self._dead
         return as_json({"live": live} if live else {"live": False, "stuck_seconds": round(stuck, 1)}, well=live)
 
-    async def _readyz(self, _: str) -> Answer:
+    async def _readyz(self, _: Request) -> Answer:
         try:
             parts = dict(await self._asked(self._ready))
         except TimeoutError:
@@ -163,18 +175,20 @@ class Health:
         ready = all(parts.values())
         return as_json({"ready": ready, **parts}, well=ready)
 
-    async def _scrape(self, _: str) -> Answer:
-        loop = asyncio.get_running_loop()
+    async def _scrape(self, request: Request) -> Answer:
+        kind = OPENMETRICS if wants_openmetrics(request.accept) else PROMETHEUS
+        clock = asyncio.get_running_loop().time
         async with self._making:
-            if loop.time() - self._made[0] >= METRICS_TTL:
+            if clock() - self._made.get(kind, (-math.inf, b""))[0] >= METRICS_TTL:
                 with suppress(TimeoutError):
                     # Values that cannot be refreshed stay as they were. The loop's lag is readable all the same.
                     await self._asked(self._metrics.refresh)
-                self._made = (loop.time(), await asyncio.to_thread(self._metrics.expose))
-        return Answer(HTTPStatus.OK, METRICS, self._made[1])
+                text = await asyncio.to_thread(self._metrics.expose, openmetrics=kind is OPENMETRICS)
+                self._made[kind] = (clock(), text)
+        return Answer(HTTPStatus.OK, kind, self._made[kind][1])
 
-    async def _show_status(self, peer: str) -> Answer:
-        refusal = status_refused(peer, open_status=self._open_status)
+    async def _show_status(self, request: Request) -> Answer:
+        refusal = status_refused(request.peer, open_status=self._open_status)
         if refusal is not None:
             return refusal
         try:

@@ -21,6 +21,9 @@ from itertools import count
 FACTS = "/facts"
 """The question for what the parent must know to answer for its workers. No health port serves it."""
 
+EXEMPLARS = "/metrics/exemplars"
+"""The question for the metrics in OpenMetrics. A client asks for these by the header of its request."""
+
 EXIT_MARGIN = 5.0
 """Seconds beyond its own grace after which a worker without a parent ends, finished or not."""
 

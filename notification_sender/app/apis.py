@@ -153,7 +153,9 @@ class Upstreams:
         return await self._tokens.token(fresh=fresh)
 
     def _observe(self, call: Call) -> None:
-        self._calls.observe(call.api, call.endpoint, call.result, call.seconds, call.phases, call.server)
+        self._calls.observe(
+            call.api, call.endpoint, call.result, call.seconds, call.phases, call.server, trace_id=call.trace_id
+        )
 
     def _count_foreign(self, source: str) -> None:
         self._metrics.foreign.labels(source).inc()

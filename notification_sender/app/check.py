@@ -164,7 +164,7 @@ async def _redis(settings: Settings) -> str:
     if use is None:
         return "connected; runs scripts; does not report its memory use"
     limits = [getattr(settings, f"throttle_{it}") for it in _recipients(settings).configured]
-    return f"connected; runs scripts; {fits(*use, retention(settings), limits)}"
+    return f"connected; runs scripts; {fits(*use[:2], retention(settings), limits)}"
 
 
 async def _aaa(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+from notification_sender import __version__
 from notification_sender.adapters.clock import FleetClock
 from notification_sender.adapters.http.idle_connections import IdleConnections
 from notification_sender.admission import Admissions
@@ -24,6 +25,7 @@ from notification_sender.telemetry.lag import LoopMonitor
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.stalls import Watchdog
 from notification_sender.worker.leases import LeaseKeeper
+from notification_sender.worker.watched_batches import WatchedBatches
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
 
 
@@ -38,12 +40,13 @@ class WorkerParts:
         """
         self.settings = settings
         self.clock = FleetClock()
-        self.metrics = Metrics()
+        self.metrics = Metrics(top_organizations=settings.metrics_top_organizations)
         self.broker = broker(settings, self.clock, lost=self.metrics.events_dropped.inc)
         self.store = store(settings)
         idle = IdleConnections.within(open_files())
         self.upstreams = Upstreams(settings, store=self.store, clock=self.clock, metrics=self.metrics, idle=idle)
         self.cache = self._shared_cache()
+        self.batches = WatchedBatches(self.store.ledger, self.clock)
         tokens = self.upstreams.outbound_tokens
         self.recipients = Recipients(settings, tokens=tokens, clock=self.clock, idle=idle)
         self.hosts = hosts(settings, self.store, self.clock)
@@ -86,6 +89,8 @@ class WorkerParts:
 
     def _show(self) -> None:
         """Gauges that are computed when they are read."""
+        self.metrics.build_info.labels(__version__).set(1)
+        self.metrics.audit_missing.set_function(lambda: self.batches.missing)
         self.metrics.hosts_out.set_function(lambda: self.hosts.out)
         self.metrics.clock_offset.set_function(lambda: self.clock.apart)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
@@ -101,7 +106,7 @@ class WorkerParts:
             intake=self.broker,
             outbox=self.broker,
             ledger=self.store.ledger,
-            batches=self.store.ledger,
+            batches=self.batches,
             intake_gate=self.upstreams.intake_gate,
             clock=self.clock,
             dice=random.random,

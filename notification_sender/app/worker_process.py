@@ -20,7 +20,6 @@ from notification_sender.fleet.background import run_forever, together
 from notification_sender.model.errors import Unready
 from notification_sender.policy.audit import Audit
 from notification_sender.settings import Settings
-from notification_sender.telemetry.stalls import STUCK_SECONDS
 
 REPORT_WAITING_SECONDS = 5.0
 """Interval of the reports to Redis about destinations that wait for a file. Redis forgets a report after three."""
@@ -47,6 +46,7 @@ class App:
             ConfigurationFault: a recipe or a script cannot work.
         """
         self._parts = WorkerParts(settings)
+        self._parts.metrics.ready.set_function(lambda: all(self.ready().values()))
         self._parent = parent
         self._health = self._health_port()
         self._consuming = False
@@ -56,7 +56,7 @@ class App:
         return Health(
             ready=self.ready,
             stuck=lambda: self._parts.watchdog.stuck,
-            dead=STUCK_SECONDS,
+            dead=self._parts.settings.liveness,
             status=self.status,
             metrics=self._parts.metrics,
             open_status=self._parts.settings.status == "open",
@@ -91,6 +91,8 @@ class App:
             opened.callback(reporting.cancel)
             memory = run_forever(partial(watch_memory, parts.store.redis, parts.metrics.redis_memory), "store memory")
             opened.callback(memory.cancel)
+            batches = run_forever(parts.batches.watch, "batches")
+            opened.callback(batches.cancel)
             opened.push_async_callback(parts.cache.close)
             opened.push_async_callback(parts.hosts.close)
             parts.upstreams.start()

@@ -223,3 +223,6 @@ class BatchTracker(Protocol):
 
     async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[RecordedOutcome]]:
         """By the ledger id of every unit seen: the outcomes of its notifications, or its own if it has none."""
+
+    async def unseen(self, batch_id: str, organization_id: str) -> int:
+        """How many units of the batch were announced and not seen. Cheap, however large the batch is."""

@@ -1,10 +1,17 @@
-"""The metrics of several processes as one text of Prometheus."""
+"""The metrics of several processes as one text, of Prometheus or OpenMetrics."""
 
 from collections.abc import Iterable, Mapping
 
+from notification_sender.telemetry.declared import Declared
+
+END = "# EOF"
+"""The last line of OpenMetrics."""
+
 
 def merged(texts: Mapping[int, str]) -> str:
-    """One text from the text of each process. Every series gets the label ``process`` with the number of its process.
+    """One text from the text of each process, without the last line of OpenMetrics, ``END``.
+
+    Every series gets the label ``process`` with the number of its process.
 
     The label and not a sum: the counters of a process begin at zero when it is started again. ``rate`` understands
     this of a series that falls to zero. A sum that only becomes smaller would count all that is left as new.
@@ -17,21 +24,21 @@ def merged(texts: Mapping[int, str]) -> str:
                 lines = families.setdefault(line.split(" ", 3)[2], [])
             if not line.startswith("#"):
                 lines.append(_labelled(line, process))
-            elif line not in lines:
+            elif line not in lines and line != END:
                 lines.append(line)
     return "".join(f"{line}\n" for lines in families.values() for line in lines)
 
 
 def _labelled(line: str, process: int) -> str:
-    name, brace, rest = line.partition("{")
-    # Without labels a brace may stand nowhere in the line: the value is a number.
-    if brace:
-        return f'{name}{{process="{process}",{rest}'
     name, _, value = line.partition(" ")
-    return f'{name}{{process="{process}"}} {value}'
+    if "{" not in name:  # a later brace is of an exemplar
+        return f'{name}{{process="{process}"}} {value}'
+    name, _, rest = line.partition("{")
+    return f'{name}{{process="{process}",{rest}'
 
 
-def family(name: str, kind: str, text: str, values: Iterable[tuple[int, int]]) -> str:
+def family(it: Declared, values: Iterable[tuple[int, int]], *, openmetrics: bool) -> str:
     """One metric of the parent's own, with a value for each process."""
-    samples = "".join(f'{name}{{process="{process}"}} {int(value)}\n' for process, value in values)
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{samples}"
+    samples = "".join(f'{it.whole}{{process="{process}"}} {int(value)}\n' for process, value in values)
+    title = it.whole.removesuffix("_total") if openmetrics else it.whole
+    return f"# HELP {title} {it.text}\n# TYPE {title} {it.kind}\n{samples}"

@@ -3,7 +3,7 @@
 =========  ==============================================================================================
 /livez     200: the parent kills a stuck worker by itself. 503 for as long as a killed worker does not end
 /readyz    200 while every worker is ready, else 503; names each
-/metrics   Prometheus text: the series of each worker with the label ``process``, and those of the parent
+/metrics   Prometheus text, or OpenMetrics: the series of each worker with its number as ``process``, and ours
 /status    JSON: the status of each worker, and their sums
 =========  ==============================================================================================
 """
@@ -11,18 +11,27 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 import structlog
 
-from notification_sender.adapters.health_answers import METRICS, as_json, route, status_refused
-from notification_sender.adapters.health_port import Answer, HealthPort, listen
+from notification_sender.adapters.health_answers import (
+    OPENMETRICS,
+    PROMETHEUS,
+    as_json,
+    route,
+    status_refused,
+    wants_openmetrics,
+)
+from notification_sender.adapters.health_port import Answer, HealthPort, Request, listen
+from notification_sender.adapters.process_link import EXEMPLARS
 from notification_sender.fleet.background import run_forever
-from notification_sender.processes.exposition import family, merged
+from notification_sender.processes.exposition import END, family, merged
 from notification_sender.processes.worker import WorkerProcess
+from notification_sender.telemetry.declared import DECLARED
 
 METRICS_TTL = 1.0
 """Seconds for which the merged text is reused, however many clients scrape."""
@@ -40,7 +49,8 @@ class ParentHealth:
         self._workers = workers
         self._serving: asyncio.Task[None] | None = None
         self._open_status = False
-        self._made = (-math.inf, b"")
+        self._made: dict[str, tuple[float, bytes]] = {}
+        """When the text of each type was made, and the text."""
         self._making = asyncio.Lock()
         self._paths = {
             "/livez": self._livez,
@@ -67,14 +77,14 @@ class ParentHealth:
             self._serving.cancel()
             await asyncio.wait({self._serving})
 
-    async def _answer(self, method: str, path: str, peer: str) -> Answer:
-        return await route(self._paths, method, path, peer)
+    async def _answer(self, request: Request) -> Answer:
+        return await route(self._paths, request)
 
-    async def _livez(self, _: str) -> Answer:
+    async def _livez(self, _: Request) -> Answer:
         immortal = [worker.number for worker in self._workers if worker.outlived_kill]
         return as_json({"live": not immortal} | ({"not_ended": immortal} if immortal else {}), well=not immortal)
 
-    async def _readyz(self, _: str) -> Answer:
+    async def _readyz(self, _: Request) -> Answer:
         parts = await self._ready()
         return as_json(parts, well=parts["ready"])
 
@@ -85,34 +95,29 @@ class ParentHealth:
         by_number = {str(worker.number): it for worker, it in zip(self._workers, each, strict=True)}
         return {name: all(it.get(name, False) for it in each) for name in names} | {"processes": by_number}
 
-    async def _scrape(self, _: str) -> Answer:
+    async def _scrape(self, request: Request) -> Answer:
+        kind = OPENMETRICS if wants_openmetrics(request.accept) else PROMETHEUS
         async with self._making:
-            if time.monotonic() - self._made[0] >= METRICS_TTL:
-                text = await self._metrics()
-                self._made = (time.monotonic(), text.encode())
-        return Answer(HTTPStatus.OK, METRICS, self._made[1])
+            if time.monotonic() - self._made.get(kind, (-math.inf, b""))[0] >= METRICS_TTL:
+                text = await self._metrics(openmetrics=kind is OPENMETRICS)
+                self._made[kind] = (time.monotonic(), text.encode())
+        return Answer(HTTPStatus.OK, kind, self._made[kind][1])
 
-    async def _metrics(self) -> str:
+    async def _metrics(self, *, openmetrics: bool) -> str:
         workers = self._workers
-        replies = await asyncio.gather(*(worker.ask("/metrics") for worker in workers))
+        path = EXEMPLARS if openmetrics else "/metrics"
+        replies = await asyncio.gather(*(worker.ask(path) for worker in workers))
         texts = {it.number: reply.body.decode() for it, reply in zip(workers, replies, strict=True) if reply}
-        prefix = "notification_sender_process"
-        return merged(texts) + "".join(
-            family(f"{prefix}_{name}", kind, text, values)
-            for name, kind, text, values in (
-                (
-                    "starts_total",
-                    "counter",
-                    "Starts of this worker process",
-                    [(it.number, it.starts) for it in workers],
-                ),
-                ("kills_total", "counter", "Times that it was stuck", [(it.number, it.killed) for it in workers]),
-                ("up", "gauge", "Whether it answers: 1 or 0", [(it.number, it.number in texts) for it in workers]),
-            )
-        )
+        values: Mapping[str, Sequence[tuple[int, int]]] = {
+            "process_starts_total": [(it.number, it.starts) for it in workers],
+            "process_kills_total": [(it.number, it.killed) for it in workers],
+            "process_up": [(it.number, it.number in texts) for it in workers],
+        }
+        own = (family(DECLARED[name], numbers, openmetrics=openmetrics) for name, numbers in values.items())
+        return "".join((merged(texts), *own, f"{END}\n" if openmetrics else ""))
 
-    async def _status(self, peer: str) -> Answer:
-        refusal = status_refused(peer, open_status=self._open_status)
+    async def _status(self, request: Request) -> Answer:
+        refusal = status_refused(request.peer, open_status=self._open_status)
         if refusal is not None:
             return refusal
         each = await asyncio.gather(*(self._status_of(worker) for worker in self._workers))

@@ -21,9 +21,6 @@ _COMMAND = (sys.executable, "-P", "-m", "notification_sender", "run")
 REPLY_SECONDS = 3.0
 """Seconds that a worker may take for an answer. Its loop may take 2 s for its own part."""
 
-STUCK_SECONDS = 30.0
-"""A worker whose loop makes no progress for so long is killed: Kubernetes would do it after three probes of 10 s."""
-
 KILLED_SECONDS = 10.0
 """Seconds after which a killed worker that has not ended is reported by ``/livez``."""
 
@@ -142,7 +139,7 @@ class WorkerProcess:
         live = _content(await self.ask("/livez"))
         self._unanswered = 0 if live is not None else self._unanswered + 1
         if live is not None:
-            return float(live.get("stuck_seconds", 0.0)) >= STUCK_SECONDS
+            return not live["live"]  # it decides by NS_LIVENESS
         return self._unanswered >= (UNANSWERED if self._answered else UNANSWERED_AT_START)
 
 

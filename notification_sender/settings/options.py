@@ -247,6 +247,19 @@ class Options(BaseModel):
     http_port: int = _option(
         "8080", "Port of `/livez`, `/readyz`, `/metrics` and `/status`; 0: any free port.", ge=0, le=65_535
     )
+    liveness: Duration = _option(
+        "30s",
+        "Time without progress of the event loop after which `/livez` answers 503; `5s` or more. A parent of several "
+        "workers kills such a worker.",
+        ge=5,
+    )
+    metrics_top_organizations: int = _option(
+        "20",
+        "How many organizations have series of their own in `notification_sender_organization_outcomes_total`: the "
+        "busiest. All others share one. 0 names none: `/metrics` then shows no id of an organization.",
+        ge=0,
+        le=500,
+    )
     status: Literal["loopback", "open"] = _option(
         "loopback",
         "Which clients may read `/status`, which names APIs and recipients' hosts: `loopback`, only clients on the "

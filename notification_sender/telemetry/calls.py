@@ -28,8 +28,11 @@ class Calls:
         seconds: float,
         phases: Mapping[str, float],
         server: Mapping[str, float],
+        trace_id: str = "",
     ) -> None:
-        self._metrics.calls.labels(api, endpoint, result).observe(seconds)
+        """``trace_id``: of the ``traceparent`` that the API got; empty: it got none."""
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._metrics.calls.labels(api, endpoint, result).observe(seconds, exemplar)
         for phase, spent in phases.items():
             self._metrics.phases.labels(api, phase).observe(spent)
             self._mean(api, phase, spent)

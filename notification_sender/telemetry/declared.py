@@ -41,6 +41,10 @@ _API = "internal API, such as `assets`"
 _LANE = "`units` or `notifications`"
 _OUTCOME = "`delivered`, `suppressed`, `deferred`, `failed`, `dead`; of a unit also `done`"
 _SLOT_STEP = "step that a slot is in, as `stage` of `notification_sender_stage_seconds`"
+_HOW = (
+    "`fetched`: from the API; `shelf`: in the shared cache; `revalidating`: there, and fetched again beside; "
+    "`waited`: another process fetched it; `stale`: past its time to live"
+)
 
 _WORK = (
     Declared(
@@ -109,7 +113,7 @@ _CONTEXT = (
         "api_phase_seconds",
         "histogram",
         "Seconds for each phase of an API call",
-        {"api": _API, "phase": "`slot`, `connect`, `first_byte` or `body`"},
+        {"api": _API, "phase": "`wait` (for a permit), `connect`, `first_byte` or `body`"},
         unit="s",
     ),
     Declared(
@@ -129,7 +133,7 @@ _CONTEXT = (
         "facts_total",
         "counter",
         "Facts that the local cache did not have, by the way they were found",
-        {"how": "such as `shared`, `fetched` or `stale`", "fact": "source of the recipe"},
+        {"how": _HOW, "fact": "source of the recipe"},
     ),
     Declared(
         "foreign_records_total",

@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics import exposition
 
 from notification_sender.telemetry.declared import DECLARED
 from notification_sender.telemetry.loop_series import LoopCounter, LoopHistogram, PolledSeries
@@ -92,10 +94,11 @@ class Metrics:
         """Count an admission decision of the ledger."""
         self.admissions.count(type(answer).__name__.lower())
 
-    def redis_memory(self, used: int, most: int) -> None:
-        """Record how many bytes Redis uses, and may use."""
+    def redis_memory(self, used: int, most: int, evicted: int) -> None:
+        """Record how many bytes Redis uses and may use, and how many keys it has evicted."""
         self.redis_used.set(used)
         self.redis_max.set(most)
+        self.redis_evicted.set(evicted)
 
     def fact(self, kind: str, how: str) -> None:
         """Count a fact that the local cache did not have. ``how`` says how it was found."""
@@ -149,6 +152,7 @@ class Metrics:
         for series in self._polled_series:
             series.refresh()
 
-    def expose(self) -> bytes:
-        """The text that Prometheus reads, from any thread."""
-        return generate_latest(self.registry)
+    def expose(self, *, openmetrics: bool = False) -> bytes:
+        """The text that Prometheus reads, from any thread. OpenMetrics has the exemplars as well."""
+        text: bytes = (exposition if openmetrics else prometheus_client).generate_latest(self.registry)
+        return text

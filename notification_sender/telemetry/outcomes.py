@@ -31,6 +31,7 @@ class OutcomeReporter:
         self._log = structlog.get_logger().bind()
         self._outcomes = metrics.outcomes
         self._stages = metrics.stages
+        self._organizations = metrics.organizations
 
     def report(self, what: str, outcome: Outcome, facts: AttemptFacts, *, subject: str, first_seen: float) -> None:
         """``what`` is ``unit`` or ``notification``, ``subject`` which one, ``first_seen`` epoch time."""
@@ -41,9 +42,11 @@ class OutcomeReporter:
         steps, age = current().elapsed(), now - first_seen
         steps_ms, whole = _milliseconds(steps)
         record = AttemptRecord(facts=facts, end=end, age_ms=round(1000 * age, 1), steps_ms=steps_ms)
-        if what == "notification" and word not in _NOT_ENDED:
-            # The steps may have begun before a worker saw it: when it was published.
-            steps[END_TO_END] = whole if whole > age else age  # noqa: FURB136 - a call for every message
+        if what == "notification":
+            self._organizations.count(facts.organization_id or "", word)
+            if word not in _NOT_ENDED:
+                # The steps may have begun before a worker saw it: when it was published.
+                steps[END_TO_END] = whole if whole > age else age  # noqa: FURB136 - a call for every message
         self._stages.observe_all(steps)
         known = record.known()
         if self._events is not None and word != "deferred":

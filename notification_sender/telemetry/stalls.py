@@ -17,7 +17,7 @@ CHECK_SECONDS = 0.1
 """Seconds between two checks of the thread."""
 
 STUCK_SECONDS = 5.0
-"""Without progress for so long the process should be killed. Such a stall is reported before its end."""
+"""A stall of so long is reported before its end: from ``NS_LIVENESS`` on the process may be killed in it."""
 
 MAX_FRAMES = 24
 """The innermost frames of the loop's stack that a report names, at most."""

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from notification_sender.adapters import health_port
 from notification_sender.adapters import health_server as adapter
-from notification_sender.adapters.health_port import MAX_CONNECTIONS, HealthPort
+from notification_sender.adapters.health_port import MAX_CONNECTIONS, HealthPort, Request
 from notification_sender.adapters.health_server import Health
 from notification_sender.model.errors import ConfigurationFault
 from tests.patience import patient
@@ -29,6 +29,7 @@ class Worker:
         self.stuck = 0.0
         self.loop = asyncio.get_running_loop()
         self.made = 0
+        self.texts: set[bool] = set()
 
     def ready(self) -> dict[str, bool]:
         assert asyncio.get_running_loop() is self.loop
@@ -41,9 +42,10 @@ class Worker:
     def refresh(self) -> None:
         assert asyncio.get_running_loop() is self.loop
 
-    def expose(self) -> bytes:
+    def expose(self, *, openmetrics: bool) -> bytes:
         assert threading.current_thread() is not threading.main_thread()
         self.made += 1
+        self.texts = self.texts | {openmetrics}
         return b"# TYPE attempts_total counter\nattempts_total 7.0\n"
 
 
@@ -104,6 +106,28 @@ async def test_prometheus_reads_the_metrics(http: aiohttp.ClientSession) -> None
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     [family] = text_string_to_metric_families(await answer.text())
     assert family.samples[0].value == 7
+
+
+OPEN = "application/openmetrics-text"
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain;version=0.0.4, application/openmetrics-text;q=0.5", False),
+        (f"{OPEN};q=0, text/plain;q=0", False),
+        (f"{OPEN};q=much", False),
+        (OPEN, True),
+        (f"{OPEN};version=1.0.0,{OPEN};version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", True),
+    ],
+)
+async def test_who_asks_for_openmetrics_gets_it(
+    http: aiohttp.ClientSession, worker: Worker, accept: str, *, openmetrics: bool
+) -> None:
+    answer = await http.get("/metrics", headers={"accept": accept})
+    assert (answer.content_type, worker.texts) == (OPEN if openmetrics else "text/plain", {openmetrics})
 
 
 async def test_nothing_else_is_served(http: aiohttp.ClientSession) -> None:
@@ -227,7 +251,7 @@ async def test_the_status_is_for_who_asks_from_this_machine_unless_it_is_open(
     worker: Worker, peer: str, *, own: bool, open_status: bool
 ) -> None:
     health = made(worker, open_status=open_status)
-    answer = await health._answer("GET", "/status", peer)
+    answer = await health._answer(Request("GET", "/status", peer))
     assert answer.status == (200 if own or open_status else 403)
     assert own or open_status or b"NS_STATUS=open" in answer.body
 
@@ -266,7 +290,7 @@ async def test_who_does_not_take_its_answer_is_hung_up_on(
     connect: Connect, http: aiohttp.ClientSession, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than all buffers of a connection hold."""
-    monkeypatch.setattr(worker, "expose", lambda: b"x" * 2**25)
+    monkeypatch.setattr(worker, "expose", lambda **_: b"x" * 2**25)
     slow = await connect()
     slow._writer.transport.pause_reading()  # type: ignore[attr-defined]
     slow._writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")

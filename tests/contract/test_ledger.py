@@ -567,6 +567,14 @@ async def test_a_batch_is_one_organizations_whoever_else_uses_its_id(stand: Stan
         assert await stand.ledger.unit_states("b-1", organization) == outcomes
 
 
+async def test_what_was_announced_and_not_seen_is_counted(stand: Stand) -> None:
+    assert await stand.ledger.unseen("b-1", "org-1") == 0
+    for number in (1, 2, 2):
+        await stand.ledger.register("b-1", 7, Key("org-1", "unit", f"wu-{number}"))
+    assert await stand.ledger.unseen("b-1", "org-1") == 5
+    assert await stand.ledger.unseen("b-1", "org-2") == 0
+
+
 async def test_a_unit_that_was_cut_is_what_became_of_it_and_of_its_slices(stand: Stand) -> None:
     unit = Key("org-1", "unit", "wu-1@f")
     slices = {name: Key("org-1", "unit", f"wu-1@f/{name}") for name in ("told", "dead", "expired", "in-hand", "waits")}

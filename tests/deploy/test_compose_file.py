@@ -13,7 +13,7 @@ import pytest
 from notification_sender.sandbox import __main__ as command
 from notification_sender.sandbox.sandbox import Sandbox
 from notification_sender.settings import Settings
-from tests.plain_yaml import read
+from tools.plain_yaml import read
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "compose.schema.json").read_text())

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +193,57 @@ async def test_a_number_of_processes_that_is_none_is_refused(environment: dict[s
     assert ended.code == 78
     assert f"NS_PROCESSES: '{number}' is not a number from 1 to 64, nor auto" in ended.err
     assert (await command(environment, "run", f"--processes={number}")).code == 2
+
+
+HOLDING = """\
+import os
+
+from notification_sender.recipes.authoring import Recipe
+
+holding = Recipe("holding", subject=lambda unit: "fact")
+
+
+@holding.fetched(name="fact", ttl="1s")
+async def ponder(unit):
+    while not os.path.exists(os.environ["ENOUGH"]):
+        pass
+    return "it is over"
+"""
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> dict[str, str]:
+    """The variables of a worker with a recipe that holds its loop until there is a file."""
+    for name, text in {
+        "site/holding.py": HOLDING,
+        "site/holding-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: holding\nVersion: 1.0\n",
+        "site/holding-1.0.dist-info/entry_points.txt": "[notification_sender.recipes]\nholding = holding:holding\n",
+        "templates/holding/webhook.json.j2": '{"fact": {{ fact | tojson }}}\n',
+        "templates/holding/email.none": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    shutil.copytree(Path(__file__).parents[2] / "templates" / "intel", tmp_path / "templates" / "intel")
+    variables = {"PYTHONPATH": "site", "NS_TEMPLATES_DIR": "templates", "ENOUGH": "enough"}
+    return {name: str(tmp_path / place) for name, place in variables.items()}
+
+
+def let_go(variables: dict[str, str]) -> None:
+    Path(variables["ENOUGH"]).touch()
+
+
+@pytest.mark.stalls
+async def test_a_worker_whose_loop_is_held_for_longer_than_allowed_is_killed_and_its_unit_goes_on(
+    sandbox: Sandbox, hasty: dict[str, str], broker: Broker, units: Callable[[int], MADE], holding: dict[str, str]
+) -> None:
+    [held] = units(1)
+    held["destinations"][0]["template"] = "holding"
+    async with fleet(hasty | TWO | holding | {"NS_LIVENESS": "5s"}) as (parent,):
+        await parent.says("worker.ready", process=2)
+        await broker.publish([held | {"kind": "holding", "occurred_at": "2026-03-06T08:26:00Z"}])
+        stuck = await parent.says("process.stuck")
+        let_go(holding)
+        assert (await parent.says("process.ended", process=stuck["process"]))["end"] == "SIGKILL"
+        async with patience(90):
+            await sandbox.inbox.receives(1)
+        assert (await parent.get("/livez")).status_code == 200

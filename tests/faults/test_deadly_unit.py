@@ -111,7 +111,8 @@ async def test_whose_loop_is_held_is_not_alive_says_where_and_goes_on(
     enough = tmp_path / "enough"
     hook = rig.hook(template="computing")
     computing = rig.unit(kind="computing", occurred_at="2026-03-06T08:26:00Z", destinations=[hook])
-    async with rig.workers(1, NS_LEASE="30s", NS_SEND_TIMEOUT="15s", ENOUGH=str(enough), **installed) as (worker,):
+    limits = {"NS_LEASE": "30s", "NS_SEND_TIMEOUT": "15s", "NS_LIVENESS": "5s"}
+    async with rig.workers(1, ENOUGH=str(enough), **limits, **installed) as (worker,):
         await rig.publish([computing])
         await worker.becomes(503, "/livez", within=60)
         enough.touch()

@@ -151,6 +151,10 @@ class MemoryLedger:
         units = [it for it in self._batches[batch_id] if it.organization_id == organization_id]
         return {key.id: self._outcomes(key) for key in units}
 
+    async def unseen(self, batch_id: str, organization_id: str) -> int:
+        seen = [it for it in self._batches[batch_id] if it.organization_id == organization_id]
+        return max(0, self._sizes.get((batch_id, organization_id), 0) - len(seen))
+
     def _outcomes(self, key: Key) -> Sequence[RecordedOutcome]:
         record = self._record(key)
         if record.state != "done" or not record.notifications:

@@ -1,7 +1,10 @@
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from notification_sender.processes.exposition import family, merged
+from notification_sender.processes.exposition import END, family, merged
+from notification_sender.telemetry.declared import Declared
 
 
 def text(count: int) -> str:
@@ -30,8 +33,29 @@ def test_the_series_of_a_process_that_does_not_answer_are_left_out() -> None:
 
 
 def test_a_family_of_the_parent_itself_can_be_read() -> None:
-    [one] = text_string_to_metric_families(family("x_total", "counter", "Words", [(1, 2), (2, False)]))
+    it = Declared("x_total", "counter", "Words")
+    [one] = text_string_to_metric_families(family(it, [(1, 2), (2, False)], openmetrics=False))
     assert [(it.labels, it.value) for it in one.samples] == [({"process": "1"}, 2), ({"process": "2"}, 0)]
+
+
+def test_exemplars_stay_with_their_series_and_the_end_is_there_once() -> None:
+    def exposed() -> str:
+        registry = CollectorRegistry()
+        Counter("plain", "Words", registry=registry).inc(1, {"trace_id": "ab{12"})
+        Histogram("seconds", "Words", ["name"], buckets=(1,), registry=registry).labels("x").observe(
+            2, {"trace_id": "cd"}
+        )
+        return exposition.generate_latest(registry).decode()
+
+    own = family(Declared("x_total", "counter", "Words"), [(1, 2)], openmetrics=True)
+    text = f"{merged({1: exposed(), 2: exposed()})}{own}{END}\n"
+    samples = [it for one in openmetrics_families(text) for it in one.samples]
+    traced = [(it.name, it.labels["process"], it.exemplar.labels["trace_id"]) for it in samples if it.exemplar]
+    assert sorted(traced) == [
+        (name, number, trace)
+        for name, trace in (("plain_total", "ab{12"), ("seconds_bucket", "cd"))
+        for number in ("1", "2")
+    ]
 
 
 def test_a_label_may_hold_what_others_take_for_the_end_of_a_line() -> None:

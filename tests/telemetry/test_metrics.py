@@ -5,7 +5,9 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from notification_sender.telemetry.calls import Calls
 from notification_sender.telemetry.declared import DECLARED, PREFIX, Declared
 from notification_sender.telemetry.loop_series import PolledSeries
 from notification_sender.telemetry.metrics import Metrics
@@ -39,6 +41,20 @@ def test_a_value_of_the_fleet_is_no_number_until_it_is_set() -> None:
     assert math.isnan(value(f"{PREFIX}fleet_eta_seconds") or 0.0)
     metrics.eta.set(math.inf)
     assert value(f"{PREFIX}fleet_eta_seconds") == math.inf
+
+
+def test_openmetrics_has_the_trace_of_a_call_and_the_plain_text_has_not() -> None:
+    metrics = Metrics()
+    Calls(metrics).observe("assets", "POST /assets/bulk", "200", 0.3, {"body": 0.1}, {}, trace_id="ab12")
+    metrics.stages.observe("claim", 0.1)
+    metrics.outcomes.count("unit", "done", "")
+    metrics.organizations.count("org", "delivered")
+    metrics.slot_seconds.follow(lambda: {"claim": 1.5})
+    metrics.refresh()
+    families = text_string_to_metric_families(metrics.expose(openmetrics=True).decode())
+    exemplars = [it.exemplar for family in families for it in family.samples if it.exemplar]
+    assert [it.labels for it in exemplars] == [{"trace_id": "ab12"}]
+    assert b"ab12" not in metrics.expose()
 
 
 @pytest.mark.parametrize("kind", [CounterMetricFamily, GaugeMetricFamily])

@@ -6,15 +6,19 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from notification_sender.adapters.health_server import Health
 from notification_sender.telemetry import stalls
 from notification_sender.telemetry.lag import LoopMonitor, Stall
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.stalls import CHECK_SECONDS, STUCK_SECONDS, Watchdog
+from tests.patience import patient
 
 HELD = 0.8
 
@@ -124,6 +128,31 @@ def test_a_loop_that_never_goes_on_is_reported_once_and_is_stuck(monkeypatch: py
     monitor.ends(Stall(2 * STUCK_SECONDS, 0.01))
     dog.check()
     assert (causes, dog.stuck) == (["blocked"], 0)
+
+
+async def test_a_blocked_loop_is_not_alive_until_it_goes_on() -> None:
+    """Asked over HTTP by another thread. The loop of this test is blocked until that thread has its answer."""
+    async with watched() as it:
+        health = Health(ready=dict, stuck=lambda: it.dog.stuck, dead=3 * CHECK_SECONDS, status=dict, metrics=Metrics())
+        await health.start("127.0.0.1", 0)
+        answers, enough = asyncio.Queue[int](), threading.Event()
+
+        def ask() -> None:
+            status = 200
+            while status == HTTPStatus.OK:
+                status = httpx.get(f"http://127.0.0.1:{health.port}/livez", timeout=patient(15)).status_code
+            answers.put_nowait(status)
+            enough.set()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert enough.wait(patient(60))
+        asking.join()
+        assert answers.get_nowait() == HTTPStatus.SERVICE_UNAVAILABLE
+        async with httpx.AsyncClient() as http:
+            while (await http.get(f"http://127.0.0.1:{health.port}/livez")).status_code != HTTPStatus.OK:  # noqa: ASYNC110
+                await asyncio.sleep(CHECK_SECONDS)
+        await health.stop()
 
 
 def test_a_watchdog_that_checks_no_more_is_stuck_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,25 +62,24 @@ def _advice(policy: str) -> str:
     )
 
 
-async def memory_use(store: Store) -> tuple[int, int] | None:
-    """Read the bytes in use and the limit (0: no maxmemory). None: the server does not report them.
+async def memory_use(store: Store) -> tuple[int, int, int] | None:
+    """Read the bytes in use, the limit (0: no maxmemory) and how many keys were evicted. None: it does not say.
 
     Raises:
         Unready: Redis cannot be reached.
 
     """
+    lines: dict[str, str] = {}
     try:
-        info = await store.execute("INFO", "memory")
-    except RuntimeError:
+        for section in ("memory", "stats"):
+            info = bytes(await store.execute("INFO", section)).decode(errors="replace")
+            lines |= dict(line.split(":", 1) for line in info.split() if ":" in line)
+        return int(lines["used_memory"]), int(lines.get("maxmemory", 0)), int(lines.get("evicted_keys", 0))
+    except (RuntimeError, KeyError, ValueError):
         return None  # this user may not run INFO, or it is the embedded Redis
-    lines = dict(line.split(":", 1) for line in bytes(info).decode(errors="replace").split() if ":" in line)
-    try:
-        return int(lines["used_memory"]), int(lines.get("maxmemory", 0))
-    except (KeyError, ValueError):
-        return None
 
 
-async def watch_memory(store: Store, report: Callable[[int, int], None]) -> None:
+async def watch_memory(store: Store, report: Callable[[int, int, int], None]) -> None:
     """Report the memory use every ``MEMORY_PERIOD``. While Redis cannot be reached the last report stands."""
     while True:
         try:

@@ -154,6 +154,11 @@ class RedisLedger:
         outcomes = await self._notification_outcomes(organization_id, list(dict.fromkeys(notifications)))
         return {_id(name): _outcomes(name, parts, outcomes) for name in names}
 
+    async def unseen(self, batch_id: str, organization_id: str) -> int:
+        key = self._batch(organization_id, batch_id)
+        size, fields = await asyncio.gather(self._redis.execute("HGET", key, SIZE), self._redis.execute("HLEN", key))
+        return 0 if size is None else max(0, int(size) - (int(fields) - 1))  # one field is the size itself
+
     async def _parts(self, names: Sequence[str]) -> dict[str, list[str | RecordedOutcome]]:
         """For each unit or slice: the ids of its notifications and its slices, or its own outcome."""
         keys = [f"{self._start}{name}" for name in names]

@@ -198,7 +198,8 @@ class Upstream:
         begun = clock()
         if not ask.time.begun:
             ask.time.begin(self._deadline)
-        call = Call(self.api, ask.endpoint, phases={"wait": begun - asked})
+        trace_id = request.headers.get("traceparent", "")[3:35]
+        call = Call(self.api, ask.endpoint, phases={"wait": begun - asked}, trace_id=trace_id)
         try:
             return await self._exchange(request, ask, permit, call, fresh=fresh)
         except TransportError as error:

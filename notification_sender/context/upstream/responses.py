@@ -43,6 +43,8 @@ class Call:
     """``wait`` for a slot, ``connect``, ``first_byte``, ``body``, as far as the call came."""
     server: dict[str, float] = field(default_factory=dict)
     """The server's own figures, by its own names (Server-Timing)."""
+    trace_id: str = ""
+    """By which the API's own traces know the call; empty: the API is not ours."""
 
 
 async def parsed(body: bytes, shape: type) -> Any:
