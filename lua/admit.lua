@@ -9,14 +9,15 @@
 --          ahead of the server's. The key expires once `booked` has passed
 -- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
 --          6 1: the first byte follows at once, so this also does the work of begin.lua; else 0
---          7 horizon, µs · 8 tolerated lateness, µs · then for each limit: name · interval, µs · tolerance, µs
+--          7 horizon, µs · 8 tolerated lateness, µs · then for each limit: name · interval, µs · tolerance, µs ·
+--          at last the work unit · process · TTL of the story, ms
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
 --          {'unsubscribed'}            its recipient is on the suppression list
 --          {'throttled', µs, limit}    try again after this time, because of a limit or a Retry-After
 
 local reply = answer(unpack(ARGV, 1, 6))
-if reply then return reply end
+if reply then return refuse(reply) end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
 local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
 if tonumber(place[1] or 0) > now then return {'disabled'} end
@@ -29,11 +30,13 @@ local function wait(delay, limit, slot)
   note(ARGV[2])
   if not claimed then
     redis.call('HSET', KEYS[1], 'state', 'waiting')
-    redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt')
+    redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'holder')
   end
   redis.call('HDEL', KEYS[1], 'limit', 'slot', 'text', 'notifications')
   if slot then redis.call('HSET', KEYS[1], 'limit', limit, 'slot', integer(slot)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  local why = '{"step":"admit","outcome":"deferred","reason":"throttled","limit":"%s","attempt":%s,"work_unit_id":"%s"'
+  append(KEYS[1], string.format(why, limit, ARGV[3], ARGV[#ARGV - 2]), now + delay, true)
   return {'throttled', delay, limit}
 end
 

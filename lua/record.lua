@@ -8,6 +8,9 @@
 --                  attempt, is stale
 --   fence          how often it was claimed
 --   token          the delivery that claimed it last
+--   holder         the process of that delivery; only while claimed
+--   first          µs since the epoch, and the process: its first claim by claim.lua. It is not in the story, because
+--                  most units are claimed once, and have none
 --   lease          µs since the epoch: the end of that claim; only while claimed
 --   takeovers      claims in a row that ran out without an outcome
 --   doubt          exists if one of these ran out while it was transmitting
@@ -15,6 +18,10 @@
 --   limit, slot    its booking: on which limit, and for when, by that limit's own clock (see admit.lua)
 --   text           the receipt, or the reason; only after the end
 --   notifications  ids separated by spaces, and slices of the unit, as /name; only of a unit that has ended
+-- KEYS[1]:story    list, its story: JSON objects, oldest first; it expires before the record. Beside the facts of an
+--                  event, each has `process` and `t`, µs since the epoch; `until`, of what waits; `times` and `since`, µs,
+--                  of a repetition
+-- ARGV[#-1]        this process, in all scripts that append · ARGV[#] TTL of the story, ms
 --
 -- Times are integer µs of this server's clock. They are written with '%.0f': tostring() would round them.
 -- Names in capitals are constants: notification_sender/adapters/redis/constants.py.
@@ -23,7 +30,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * SECOND + clock[2]
 
 local stored = redis.call('HMGET', KEYS[1],
-  'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot', 'replays')
+  'state', 'attempt', 'fence', 'token', 'lease', 'takeovers', 'doubt', 'limit', 'slot', 'replays', 'holder')
 local record = {
   state = stored[1] or nil,
   attempt = tonumber(stored[2] or 0),
@@ -35,6 +42,7 @@ local record = {
   limit = stored[8] or nil,
   slot = tonumber(stored[9] or 0),
   replays = tonumber(stored[10] or 0),
+  holder = stored[11] or '',
 }
 local claimed = record.state == 'claimed' or record.state == 'transmitting'
 local waiting = record.state == 'waiting'
@@ -42,6 +50,26 @@ local over = record.state ~= nil and not claimed and not waiting
 
 local function integer(number)
   return string.format('%.0f', number)
+end
+
+-- Append an event to the story of the record at `key`. `head` is JSON without its closing brace. With `counted`, an event
+-- with the head of the last one is counted in that: a copy may be put off a thousand times for one reason.
+local function append(key, head, till, counted)
+  local story = key .. ':story'
+  local last = counted and redis.call('LINDEX', story, -1)
+  local tail = string.format(',"process":"%s","t":%.0f', ARGV[#ARGV - 1], now)
+  if till then tail = string.format('%s,"until":%.0f', tail, till) end
+  local start = head .. ',"process":"'
+  if last and string.sub(last, 1, #start) == start then
+    local rest = string.sub(last, #head + 1)
+    local times = tonumber(string.match(rest, '"times":(%d+)') or 1) + 1
+    local since = string.match(rest, '"since":(%d+)') or string.match(rest, '"t":(%d+)')
+    redis.call('LSET', story, -1, string.format('%s%s,"times":%d,"since":%s}', head, tail, times, since))
+  else
+    redis.call('RPUSH', story, head .. tail .. '}')
+    redis.call('LTRIM', story, -STORY_ATTEMPTS, -1)
+  end
+  redis.call('PEXPIRE', story, ARGV[#ARGV])
 end
 
 local function owned(token, fence)
@@ -69,11 +97,15 @@ local function take(token, replays, attempt, lease, ttl, begun)
   local doubt = record.doubt or taken and record.state == 'transmitting'
   local state = begun == '1' and 'transmitting' or again and record.state or 'claimed'
   redis.call('HSET', KEYS[1], 'state', state, 'attempt', attempt, 'fence', integer(fence), 'token', token,
-    'lease', integer(now + lease), 'takeovers', takeovers)
+    'holder', ARGV[#ARGV - 1], 'lease', integer(now + lease), 'takeovers', takeovers)
   note(replays)
   if record.state then redis.call('HDEL', KEYS[1], 'doubt', 'due', 'limit', 'slot', 'text', 'notifications') end
   if doubt then redis.call('HSET', KEYS[1], 'doubt', 1) end
   redis.call('PEXPIRE', KEYS[1], ttl)
+  if taken then
+    local from = '{"step":"claim","outcome":"taken_over","attempt":%s,"from":"%s"'
+    append(KEYS[1], string.format(from, attempt, record.holder))
+  end
   return {'mine', fence, takeovers, doubt and 1 or 0}
 end
 
@@ -81,6 +113,7 @@ end
 local function open(replays, attempt)
   redis.call('HSET', KEYS[1], 'state', 'waiting', 'replays', replays, 'attempt', attempt)
   redis.call('HDEL', KEYS[1], 'text', 'notifications')
+  append(KEYS[1], string.format('{"step":"replay","outcome":"reopened","replays":%s', replays))
 end
 
 -- The reply that a claim gets because of the record's state, checked in this order; nil: the record is free.
@@ -100,4 +133,16 @@ local function answer(token, replays, attempt, lease, ttl, begun)
   -- A claim longer than any lease was written before this server's clock was set back: try again after one lease.
   if claimed and record.lease > now then return {'busy', math.min(record.lease - now, tonumber(lease))} end
   return nil
+end
+
+-- Append a reply after which nothing else is recorded.
+local function refuse(reply)
+  if reply[1] == 'settled' then
+    append(KEYS[1], string.format('{"step":"claim","outcome":"deduplicated","reason":"already_%s"', reply[2]), nil, true)
+  elseif reply[1] == 'stale' then
+    append(KEYS[1], '{"step":"claim","outcome":"deduplicated","reason":"stale"', nil, true)
+  elseif reply[1] == 'busy' then
+    append(KEYS[1], '{"step":"claim","outcome":"deferred","reason":"claimed_elsewhere"', now + reply[2], true)
+  end
+  return reply
 end

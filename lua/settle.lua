@@ -6,13 +6,13 @@
 --            off      why it was switched off: gone or failing. Deleted by the next acceptance
 --            until    µs since the epoch: the end of the time for which it is off
 --            hold     µs since the epoch: the destination asked for no delivery before this time
--- KEYS[3]  after an attempt: list, the story of the attempts, oldest first; it expires before the record
 -- KEYS[#]  the last key, for the only notification of its unit: the record of the unit, which is done with it
 -- ARGV     1 token · 2 fence; 0 without a claim: written only if the record is neither claimed nor ended
 --          3 new state · 4 attempt to wait for · 5 delay until it comes back, µs · 6 text · 7 notifications
 --          8 TTL of the record, ms · 9 token, 10 fence and 11 notification of the unit, or three empty strings
---          with KEYS[3]: 12 accepted, failed, gone or neither · 13 hold, µs, or 0 · 14 the attempt, for the story
---          15 µs of failing after which it is switched off · 16 for how many µs · 17 TTL of the story, ms
+--          12 the end, for the story: JSON, or empty · 13 after an attempt: accepted, failed, gone or neither, else empty
+--          14 hold, µs, or 0 · 15 µs of failing after which it is switched off · 16 for how many µs · 17 process
+--          18 TTL of the story, ms
 -- reply    {ok, unit}; {lost, 0}: another process took the claim, and nothing was written; {disabled, unit} or
 --          {recovered, unit}: ok, and the state of the destination changed. unit: 1 if the unit's end is recorded
 
@@ -23,7 +23,7 @@ local function finish_unit(key, unit_token, unit_fence, notification)
   local unit = redis.call('HMGET', key, 'state', 'token', 'fence')
   if unit[2] ~= unit_token or unit[3] ~= unit_fence then return 0 end
   if unit[1] == 'claimed' or unit[1] == 'transmitting' then
-    redis.call('HDEL', key, 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot')
+    redis.call('HDEL', key, 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot', 'holder')
     redis.call('HSET', key, 'state', 'done', 'text', '', 'notifications', notification)
     redis.call('PEXPIRE', key, ttl)
     return 1
@@ -40,7 +40,7 @@ local function settle()
   end
 
   -- First a command that takes no memory: after it, Redis lets a script continue even if Redis is full.
-  redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot')
+  redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot', 'holder')
   redis.call('HSET', KEYS[1], 'state', state)
   if state == 'waiting' then
     redis.call('HSET', KEYS[1], 'attempt', attempt, 'due', integer(now + delay))
@@ -49,12 +49,13 @@ local function settle()
   end
   if notifications ~= '' then redis.call('HSET', KEYS[1], 'notifications', notifications) end
   redis.call('PEXPIRE', KEYS[1], ttl)
-  if not KEYS[3] then return 'ok' end
 
-  local verdict, hold, entry, disable_after, off, story_ttl = unpack(ARGV, 12, 17)
-  redis.call('RPUSH', KEYS[3], entry)
-  redis.call('LTRIM', KEYS[3], -STORY_ATTEMPTS, -1)
-  redis.call('PEXPIRE', KEYS[3], story_ttl)
+  local entry, verdict, hold, disable_after, off = unpack(ARGV, 12, 16)
+  if entry ~= '' then
+    local waits = state == 'waiting' and now + delay
+    append(KEYS[1], string.sub(entry, 1, -2), waits, waits and verdict == '')
+  end
+  if verdict == '' then return 'ok' end
 
   local function switch_off(why)
     redis.call('HSET', KEYS[2], 'off', why, 'until', integer(now + off))

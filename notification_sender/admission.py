@@ -79,6 +79,7 @@ class Admissions:
             destination=Key(organization, "destination", f"{notification.destination.destination_id}:{address_hash}"),
             recipient=Key(organization, "recipient", recipient),
             limits=self._limits(notification),
+            work_unit_id=notification.work_unit_id,
             begun=self._clock.monotonic() if at_once else None,
         )
 
@@ -123,9 +124,9 @@ def unclaimed(reply: AdmitReply, key: Key) -> Outcome:
             return Dead("crashed", "its workers died with it, five in a row")
         case Busy(delay):
             # It is parked at least until the claim runs out, because its holder may die with it.
-            return Deferred(delay, "claimed_elsewhere", f"{key.kind} {key.id}")
+            return Deferred(delay, "claimed_elsewhere", f"{key.kind} {key.id}", recorded=True)
         case Throttled(delay, limit):
-            return Deferred(delay, "throttled", limit)
+            return Deferred(delay, "throttled", limit, recorded=True)
         case Unwanted(reason):
             return Suppressed(reason)
         case Settled(state):

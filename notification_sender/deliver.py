@@ -158,7 +158,9 @@ class Deliverer:
         finally:
             self._leases.drop(reply.claim)
         seconds = self._clock.monotonic() - began
-        line = attempt_report.history_entry(outcome, attempt=notification.attempt, at=at, seconds=seconds)
+        # Once: the facts stay those of the first attempt.
+        facts = attempt_report.origin(notification) if notification.attempt == 1 else None
+        line = attempt_report.history_entry(outcome, attempt=notification.attempt, at=at, seconds=seconds, facts=facts)
         report = AttemptReport(
             request.destination, attempt_report.verdict(outcome), line, attempt_report.retry_hold(outcome)
         )

@@ -16,7 +16,7 @@ from tests.virtual import VirtualClock
 
 T = TypeVar("T")
 SERVER_TIME = "redis.call('TIME')"
-GIVEN_TIME = "{ARGV[#ARGV - 1], ARGV[#ARGV]}"
+GIVEN_TIME = "{table.remove(ARGV, #ARGV - 1), table.remove(ARGV)}"
 
 
 class Steered:

@@ -68,6 +68,7 @@ EVENTS = {
     "redis.returned": "Redis is connected again.",
     "redis.unreachable": "Redis does not take a connection; tried again until it does.",
     "relevance.unknown": "A notification was sent without knowing whether it is still relevant.",
+    "story.gap": "A deferral is missing in a story, because Redis was away. Nothing is decided by it.",
     "task.failed": "A bug: work in the background failed, and was started again.",
     "template.failing": "A template failed 20 times in a row; its notifications wait.",
     "template.left_out": "Templates that a file leaves out: nothing is sent for them.",

@@ -11,7 +11,6 @@ from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
 from notification_sender.model.destination import Suppression
 from notification_sender.model.errors import Unready
-from notification_sender.policy.audit import Audit
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -53,16 +52,6 @@ async def declare(settings: Settings) -> list[str]:
         await rabbitmq.close()
     names = topology(settings)
     return [*(names.queue(lane) for lane in Lane), names.dead, names.events]
-
-
-async def audit(settings: Settings, batch_id: str, organization_id: str | None) -> dict[str, Audit]:
-    """Audit a batch, by organization (None: every organization that has it). Empty: no unit of it was seen.
-
-    Raises:
-        Unready: Redis is away.
-    """
-    async with connected_store(settings) as opened:
-        return await opened.audit(batch_id, organization_id)
 
 
 async def enable(settings: Settings, organization_id: str, destination_id: str) -> int:

@@ -1,5 +1,8 @@
 """The worker's backends, chosen by URL: RabbitMQ and Redis, or the embedded ones."""
 
+import os
+import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from notification_sender.adapters.memory.redis import EmbeddedRedis
 
     Broker = RabbitMQ | MemoryBroker
+
+LONGEST_HOST = 40
+"""Characters of a host's name in a story. Redis keeps a record small while no value has more than 64."""
+
+_STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 
 STORY_SECONDS = 2 * 86_400.0
 """Seconds for which the attempts of a notification are kept by default."""
@@ -101,6 +109,7 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         story_ttl=retention(settings).stories,
         horizon=settings.throttle_horizon,
         disable_after=settings.disable_after,
+        process=process_name(),
     )
     prefix = settings.topology_prefix
     pubsub = _pubsub(redis, prefix)
@@ -115,6 +124,11 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         destinations=RedisDestinations(redis=redis, prefix=prefix),
         eviction=Eviction(accepted=settings.accept_eviction, strict=settings.environment == "production"),
     )
+
+
+def process_name() -> str:
+    """Name this process in stories: its host or pod, and its process id."""
+    return f"{_STRANGE.sub('-', socket.gethostname())[:LONGEST_HOST]}:{os.getpid()}"
 
 
 def _pubsub(redis: "Redis | EmbeddedRedis", prefix: str) -> "RedisPubSub | MemoryPubSub":

@@ -1,7 +1,7 @@
 """Checks every service and folder that the settings name, all at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq import inspection
 from notification_sender.adapters.rabbitmq.broker import WayOut
 from notification_sender.adapters.redis import scripts
-from notification_sender.adapters.redis.eviction import memory_use
+from notification_sender.adapters.redis.eviction import memory_use, policy_in_use
 from notification_sender.adapters.smtp.client import Smtp
 from notification_sender.adapters.smtp.server import Server
 from notification_sender.app import secrets_layout
@@ -19,7 +19,10 @@ from notification_sender.app.backends import retention, store, topology
 from notification_sender.app.channels import Recipients
 from notification_sender.app.reach import Place
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError, Unready
+from notification_sender.policy import fleet_size
+from notification_sender.policy.fleet_size import FleetSize
 from notification_sender.policy.sizing import fits
+from notification_sender.processes.number import processes
 from notification_sender.recipes import recipes
 from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
@@ -45,6 +48,20 @@ class CheckResult:
     name: str
     ok: bool
     detail: str
+
+
+def fleet_checks(settings: Settings, *, pods: int, pools: Mapping[str, int]) -> list[CheckResult]:
+    """Whether ``pods`` pods fit the budgets, and the ``pools`` behind the APIs (connections, by API).
+
+    Raises:
+        ConfigurationFault: there is no API of that name.
+    """
+    if unknown := pools.keys() - apis().keys():
+        raise ConfigurationFault(f"--pool: there is no API {', '.join(sorted(unknown))}, only {', '.join(apis())}")
+    size = FleetSize(pods, processes(str(settings.processes)), settings.concurrency)
+    budgets = {api: getattr(settings, f"{api}_budget") for api in apis()}
+    each = [CheckResult(f"budget {it.api}", it.ok, it.detail) for it in fleet_size.fits(size, budgets, pools)]
+    return [CheckResult("fleet", ok=True, detail=str(size)), *each]
 
 
 async def run_checks(settings: Settings, organizations: Sequence[str] = ()) -> list[CheckResult]:
@@ -119,6 +136,9 @@ async def _rabbitmq(settings: Settings) -> str:
     await place.reach()
     with _named(place):
         state = await inspection.inspect(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
+    if state.differing:
+        advice = "empty and delete it (rabbitmqctl delete_queue), or choose other names (NS_TOPOLOGY_PREFIX)"
+        raise ConfigurationFault(f"{place}: {_some(state.differing)}; {advice}")
     if not state.missing:
         return f"connected; all queues and exchanges exist; {_way_out(state)}"
     missing = f"missing: {_some(state.missing)}; run `notification-sender topology`"
@@ -158,13 +178,14 @@ async def _redis(settings: Settings) -> str:
         with _named(place):
             await opened.connect(once=True)
     try:
-        use = await memory_use(opened.redis)
+        use, policy = await memory_use(opened.redis), await policy_in_use(opened.redis)
     finally:
         await opened.redis.close()
     if use is None:
         return "connected; runs scripts; does not report its memory use"
     limits = [getattr(settings, f"throttle_{it}") for it in _recipients(settings).configured]
-    return f"connected; runs scripts; {fits(*use[:2], retention(settings), limits)}"
+    evicts = f"; evicts by {policy}" if policy else ""
+    return f"connected; runs scripts; {fits(*use[:2], retention(settings), limits)}{evicts}"
 
 
 async def _aaa(settings: Settings) -> str:
@@ -213,7 +234,7 @@ async def _templates(settings: Settings) -> str:
 
 
 async def _lua(_: Settings) -> str:
-    ledger = ("record", "claim", "admit", "begin", "settle", "renew", "enroll")
+    ledger = ("record", "claim", "admit", "begin", "settle", "note_deferral", "renew", "enroll")
     for name in (*ledger, "fact", "lookup", "store", "renew_leases", "allocate"):
         scripts.load(name)
     return "all scripts found"

@@ -1,21 +1,21 @@
-"""The operators' commands for dead letters: list them, and replay those that can be sent."""
+"""The dead letters as operators see them: counted by reason and destination, or each by itself."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, Letter, dead_queue
-from notification_sender.admission import key_of
-from notification_sender.app.admin import connected_store
-from notification_sender.app.backends import Store, topology
+from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
+from notification_sender.channels.redaction import REDACTED
 from notification_sender.model.destination import recipient_hash
 from notification_sender.model.errors import ConfigurationFault, Permanent, Unready
 from notification_sender.model.notification import Notification, decode
 from notification_sender.model.strict_json import read_json
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -31,6 +31,10 @@ class LetterFilter:
     reason: str | None = None
     organization_id: str | None = None
     destination_id: str | None = None
+    id: str | None = None
+    """Of a notification, or of a work unit: that matches the letters of its notifications, too."""
+    recipient: str | None = None
+    """The hash of a mail address: the letters to it."""
 
 
 @dataclass(slots=True)
@@ -49,26 +53,22 @@ class LetterGroup:
     """The ``x-detail`` of that oldest letter."""
 
 
-@dataclass(slots=True)
-class ReplayResult:
-    """The result of a replay. Each letter counts once."""
-
-    matched: int = 0
-    would_send: int = 0
-    """Letters moved back, or to be moved back. Includes work units: their notifications are unknown until composed."""
-    skipped_delivered: int = 0
-    """Letters of delivered notifications: the letter is removed, and nothing is sent."""
-    skipped_unwanted: Counter[str] = field(default_factory=Counter)
-    """Letters that stay, by reason: their notification would be suppressed, and the letter lost."""
-
-
 @dataclass(frozen=True, slots=True)
 class Read:
     """A letter with its parsed content."""
 
     letter: Letter
     notification: Notification | None
-    organization_id: str | None
+    unit: Mapping[str, Any]
+    """The fields of a work unit, as far as they could be read."""
+
+    @property
+    def organization_id(self) -> str | None:
+        return self._text("organization_id") if self.notification is None else self.notification.organization_id
+
+    @property
+    def work_unit_id(self) -> str | None:
+        return self._text("work_unit_id") if self.notification is None else self.notification.work_unit_id
 
     @property
     def destination_id(self) -> str | None:
@@ -83,7 +83,21 @@ class Read:
     def is_wanted(self, wanted: LetterFilter) -> bool:
         asked = (wanted.reason, wanted.organization_id, wanted.destination_id)
         own = (self.letter.reason, self.organization_id, self.destination_id)
-        return all(it is None or it == mine for it, mine in zip(asked, own, strict=True))
+        ids = (self.work_unit_id, None if self.notification is None else self.notification.notification_id)
+        if wanted.recipient not in {None, self._recipient}:
+            return False
+        return (wanted.id is None or wanted.id in ids) and all(
+            it is None or it == mine for it, mine in zip(asked, own, strict=True)
+        )
+
+    @property
+    def _recipient(self) -> str | None:
+        to = None if self.notification is None else self.notification.destination.extra.get("to")
+        return recipient_hash(to) if isinstance(to, str) else None
+
+    def _text(self, field: str) -> str | None:
+        value = self.unit.get(field)
+        return value if isinstance(value, str) else None
 
 
 async def list_dead(settings: Settings, wanted: LetterFilter) -> list[LetterGroup]:
@@ -93,8 +107,8 @@ async def list_dead(settings: Settings, wanted: LetterFilter) -> list[LetterGrou
         Unready: the broker is away.
     """
     groups: dict[tuple[str | None, ...], LetterGroup] = {}
-    async with _connected_queue(settings) as queue:
-        async for it in _read(queue, wanted):
+    async with connected_queue(settings) as queue:
+        async for it in read_letters(queue, wanted):
             about = (it.letter.reason, it.organization_id, it.destination_id)
             group = groups.setdefault(about, LetterGroup(*about))
             if not group.count or it.letter.first_seen < group.oldest:
@@ -103,69 +117,68 @@ async def list_dead(settings: Settings, wanted: LetterFilter) -> list[LetterGrou
     return sorted(groups.values(), key=lambda group: -group.count)
 
 
-async def replay(settings: Settings, wanted: LetterFilter, *, dry_run: bool) -> ReplayResult:
-    """Move back the letters that would be sent; with ``dry_run`` only count them.
+async def show_dead(settings: Settings, wanted: LetterFilter, *, most: int, content: bool) -> list[dict[str, Any]]:
+    """The first ``most`` letters, each with all that it says; with ``content`` also what it would send.
 
     Raises:
-        Unready: RabbitMQ or Redis is away. Some letters may be moved already, and a repetition does no harm.
+        Unready: the broker is away.
     """
-    counted = ReplayResult()
-    async with AsyncExitStack() as opened:
-        store = await opened.enter_async_context(connected_store(settings))
-        queue = await opened.enter_async_context(_connected_queue(settings))
-        judge = await Judge.of(store, SystemClock().now())
-        async for it in _read(queue, wanted):
-            counted.matched += 1
-            if await judge.is_delivered(it):
-                counted.skipped_delivered += 1
-                if not dry_run:
-                    await queue.take_away(it.letter)
-            elif why := await judge.unwanted(it):
-                counted.skipped_unwanted[why] += 1
-            else:
-                counted.would_send += 1
-                if not dry_run:
-                    await queue.move(it.letter, it.lane)
-    return counted
+    shown: list[dict[str, Any]] = []
+    async with connected_queue(settings) as queue:
+        async for it in read_letters(queue, wanted):
+            shown.append(_described(it) | (_content(it) if content else {}))
+            if len(shown) == most:
+                break
+    return shown
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Predicts what a worker would do with a replayed letter. For a work unit that is unknown before composition."""
+def _described(read: Read) -> dict[str, Any]:
+    letter = read.letter
+    known = {
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "stage": letter.stage,
+        "first_seen": format_rfc3339(letter.first_seen, "seconds"),
+        "organization_id": read.organization_id,
+        "work_unit_id": read.work_unit_id,
+        "bytes": len(letter.body),
+    }
+    if (it := read.notification) is None:
+        return known
+    return known | {
+        "notification_id": it.notification_id,
+        "destination_id": it.destination.destination_id,
+        "channel": it.destination.channel,
+        "address": _address(it.destination.extra),
+        "template": it.destination.template or it.kind,
+        "template_version": it.template_version,
+        "replays": it.replays,
+        "attempts": [
+            {"attempt": one.attempt, "at": format_rfc3339(one.at, "seconds"), "sent": one.sent, "error": one.error}
+            for one in it.tries
+        ],
+    }
 
-    store: Store
-    now: float
-    off: Collection[tuple[str, str]]
-    """Pairs of organization and destination that are off at any address."""
 
-    @classmethod
-    async def of(cls, store: Store, now: float) -> "Judge":
-        troubled = await store.destinations.troubled()
-        return cls(store, now, {(it.organization_id, it.destination_id) for it in troubled if it.until > now})
-
-    async def is_delivered(self, read: Read) -> bool:
-        return read.notification is not None and await self.store.ledger.is_delivered(key_of(read.notification))
-
-    async def unwanted(self, read: Read) -> str:
-        """The reason for which it would be suppressed; empty: it would be sent."""
-        it = read.notification
-        if it is None:
-            return ""
-        if it.expires_at is not None and it.expires_at.timestamp() <= self.now:
-            return "expired"
-        destination, to = it.destination.destination_id, it.destination.extra.get("to")
-        if (it.organization_id, destination) in self.off:
-            return f"its destination is off; run: notification-sender destinations enable {_options(it)}"
-        if isinstance(to, str) and await self.store.suppressions.is_suppressed(it.organization_id, recipient_hash(to)):
-            return "unsubscribed"
+def _address(destination: Mapping[str, Any]) -> str:
+    """Host of a webhook, domain of an email: the rest may be a secret, or names a person."""
+    url, to = destination.get("url"), destination.get("to")
+    if isinstance(to, str):
+        return f"{REDACTED}@{to.rpartition('@')[2]}"
+    try:
+        return urlsplit(url).hostname or "" if isinstance(url, str) else ""
+    except ValueError:
         return ""
 
 
-def _options(notification: Notification) -> str:
-    return f"--organization {notification.organization_id} --destination {notification.destination.destination_id}"
+def _content(read: Read) -> dict[str, Any]:
+    if read.notification is not None:
+        return {"content": read.notification.content}
+    return {"content": read.letter.body.decode(errors="replace")}
 
 
-async def _read(queue: DeadQueue, wanted: LetterFilter) -> AsyncIterator[Read]:
+async def read_letters(queue: DeadQueue, wanted: LetterFilter) -> AsyncIterator[Read]:
+    """The wanted letters, the oldest first."""
     async for letter in queue.letters():
         read = _about(letter)
         if read.is_wanted(wanted):
@@ -174,23 +187,26 @@ async def _read(queue: DeadQueue, wanted: LetterFilter) -> AsyncIterator[Read]:
 
 def _about(letter: Letter) -> Read:
     try:
-        notification = decode(letter.body)
+        return Read(letter, decode(letter.body), {})
     except Permanent:
-        return Read(letter, None, _organization(letter.body))
-    return Read(letter, notification, notification.organization_id)
+        return Read(letter, None, _unit(letter.body))
 
 
-def _organization(body: bytes) -> str | None:
+def _unit(body: bytes) -> Mapping[str, Any]:
     try:
         unit: Any = read_json(body)
     except Permanent:
-        return None
-    named = unit.get("organization_id") if isinstance(unit, dict) else None
-    return named if isinstance(named, str) else None
+        return {}
+    return unit if isinstance(unit, dict) else {}
 
 
 @asynccontextmanager
-async def _connected_queue(settings: Settings) -> AsyncIterator[DeadQueue]:
+async def connected_queue(settings: Settings) -> AsyncIterator[DeadQueue]:
+    """Connect to RabbitMQ for one command.
+
+    Raises:
+        Unready: the broker is away, or has no such queue.
+    """
     log.to_people()
     url = settings.amqp_url.get_secret_value()
     if settings.amqp_url.scheme == "memory":

@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +15,23 @@ import typer
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
+    from notification_sender.model.unit import WorkUnit
     from notification_sender.policy.audit import Audit, Ends, RecordedOutcome
 
 
 def audit(
     *,
-    batch: Annotated[str, typer.Option(metavar="ID", help="The batch id, as its work units have it in `batch`.")],
+    batch: Annotated[
+        str | None, typer.Option(metavar="ID", help="The batch id, as its work units have it in `batch`.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Without a batch: units first taken since then, RFC 3339 or 2h.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="With --since: and before then.")] = None,
+    expect: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(metavar="FILE", help="Work units as for `publish`: audit these, and name the missing ones."),
+    ] = None,
     organization: Annotated[
         str | None, typer.Option(metavar="ID", help="Only this organization; default: all that have such a batch.")
     ] = None,
@@ -28,24 +40,77 @@ def audit(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
 ) -> None:
-    """Account for every work unit of a batch.
+    """Account for the work units of a batch, time or file.
 
     Exit code 1 if any is missing, dead, or suppressed because its destination is off.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
-    found = asyncio.run(app.audit(Settings.load(os.environ), batch, organization))
+    if not (batch or since or expect) or (batch and since):
+        raise typer.BadParameter("give --batch or --since, or --expect")
+    missing: Mapping[str, Sequence[str]] = {}
+    settings = Settings.load(os.environ)
+    if expect is not None:
+        units = [it for it in _units(expect.read()) if _chosen(it, batch, organization)]
+        found, missing = asyncio.run(app.audit_expected(settings, units))
+    elif since is not None:
+        begin, end = _moment(since), _moment(until) if until else time.time()
+        found = asyncio.run(app.audit_time(settings, begin, end, organization))
+    else:
+        found = asyncio.run(app.audit(settings, batch or "", organization))
     if found or as_json:
-        print(_json(batch, found) if as_json else _lines(found, listed=failed))
+        print(_json(batch, found, missing) if as_json else _lines(found, missing, listed=failed))
     if not found:
-        print(f"batch {batch} is unknown: no worker has taken a work unit of it yet", file=sys.stderr)
+        print(_unknown(batch), file=sys.stderr)
     elif not (failed or as_json) and any(it.failed for it in found.values()):
-        print(f"to list them: notification-sender audit --batch {batch} --failed", file=sys.stderr)
+        again = f"--batch {batch} " if batch and not expect else ""
+        print(f"to list them: notification-sender audit {again}--failed", file=sys.stderr)
     raise typer.Exit(0 if found and all(it.well for it in found.values()) else PROBLEM_FOUND)
 
 
-def _lines(found: Mapping[str, "Audit"], *, listed: bool) -> str:
+def _unknown(batch: str | None) -> str:
+    if batch is None:
+        return "no work unit is known: none was taken in this time, or its record has expired"
+    return f"batch {batch} is unknown: no worker has taken a work unit of it yet"
+
+
+def _units(source: bytes) -> "list[WorkUnit]":
+    """The work units of a file, as ``publish`` reads it."""
+    from notification_sender.cli.publish import pieces_of  # noqa: PLC0415 - not paid by --help
+    from notification_sender.model.errors import Permanent  # noqa: PLC0415 - as above
+    from notification_sender.model.unit import decode  # noqa: PLC0415 - as above
+
+    units = []
+    for piece in pieces_of(source):
+        try:
+            units.append(decode(piece.body))
+        except Permanent as fault:
+            raise typer.BadParameter(f"{piece.where}: {piece.fault or fault}", param_hint="--expect") from None
+    return units
+
+
+def _chosen(unit: "WorkUnit", batch: str | None, organization: str | None) -> bool:
+    of_batch = batch is None or (unit.batch is not None and unit.batch.id == batch)
+    return of_batch and organization in {None, unit.organization_id}
+
+
+def _moment(text: str) -> float:
+    """Epoch seconds of an RFC 3339 time, or of a duration before now."""
+    from notification_sender.model.durations import duration  # noqa: PLC0415 - not paid by --help
+    from notification_sender.model.timestamps import parse_rfc3339  # noqa: PLC0415 - as above
+
+    if moment := parse_rfc3339(text, zoned=True):
+        return moment.timestamp()
+    try:
+        return time.time() - duration(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a time like 2026-03-06T08:00:00Z nor a duration like 2h"
+        ) from None
+
+
+def _lines(found: Mapping[str, "Audit"], missing: Mapping[str, Sequence[str]], *, listed: bool) -> str:
     """The lines for people. If several organizations use the id, each line names its organization."""
     lines: list[str] = []
     for owner, it in found.items():
@@ -55,6 +120,7 @@ def _lines(found: Mapping[str, "Audit"], *, listed: bool) -> str:
             lines += _ends("units without notifications", it.units)
         if listed:
             lines += _failed(it)
+        lines += [f"  missing  {id_}" for id_ in missing.get(owner, ())]
     return "\n".join(lines)
 
 
@@ -83,13 +149,17 @@ def _work_unit(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _json(batch: str, found: Mapping[str, "Audit"]) -> str:
+def _json(batch: str | None, found: Mapping[str, "Audit"], named: Mapping[str, Sequence[str]]) -> str:
     if not found:
         return json.dumps({"batch": batch, "seen": False})
-    each = [{"organization_id": owner, **_numbers(it)} for owner, it in found.items()]
+    each = [{"organization_id": owner, **_numbers(it), **_named(named, owner)} for owner, it in found.items()]
     missing = sum(it.missing for it in found.values())
-    together = _numbers(reduce(add, found.values())) | {"missing": missing}
+    together = _numbers(reduce(add, found.values())) | {"missing": missing} | _named(named, *named)
     return json.dumps({"batch": batch, "seen": True, **together, "organizations": each})
+
+
+def _named(missing: Mapping[str, Sequence[str]], *owners: str) -> dict[str, Any]:
+    return {"missing_ids": [id_ for owner in owners for id_ in missing.get(owner, ())]} if missing else {}
 
 
 def _numbers(audit: "Audit") -> dict[str, Any]:

@@ -18,11 +18,26 @@ if TYPE_CHECKING:
     from notification_sender.app.commands import CheckResult
 
 
+def _pools(given: list[str] | None) -> list[str]:
+    for text in given or ():
+        name, _, number = text.partition("=")
+        if not (name.isidentifier() and number.isascii() and number.isdecimal() and int(number)):
+            raise typer.BadParameter(f"write an API and a number, such as incidents=50, not {text!r}")
+    return given or []
+
+
 def check(
     *,
     organization: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", callback=identifiers, help="Check its destinations as well; may be repeated."),
+    ] = None,
+    pods: Annotated[
+        int | None, typer.Option(min=1, help="Check the budgets for so many pods, each started as configured.")
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="API=NUMBER", callback=_pools, help="Connections behind an API; may be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -33,7 +48,9 @@ def check(
     try:
         settings = Settings.load(os.environ)
         complete = app.CheckResult("configuration", ok=True, detail="complete")
-        results = [complete, *asyncio.run(app.run_checks(settings, organization or ()))]
+        pools = {name: int(number) for name, _, number in (it.partition("=") for it in pool or ())}
+        fleet = app.fleet_checks(settings, pods=pods or 1, pools=pools) if pods or pools else []
+        results = [complete, *fleet, *asyncio.run(app.run_checks(settings, organization or ()))]
         code = 0 if all(result.ok for result in results) else PROBLEM_FOUND
     except ConfigurationFault as fault:
         results, code = [app.CheckResult("configuration", ok=False, detail=str(fault))], MISCONFIGURED

@@ -1,4 +1,4 @@
-"""Dead letters: lists them with their reasons, and replays those that can be delivered now."""
+"""Dead letters: lists them with their reasons, and shows each with all that it says."""
 
 import asyncio
 import json
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notification_sender.cli.conventions import optional_identifier, utc_text
+from notification_sender.cli.conventions import identifier, optional_identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
-    from notification_sender.app.commands import LetterGroup, ReplayResult
+    from notification_sender.app.commands import LetterGroup
 
-dead = typer.Typer(help="List and replay dead letters.", no_args_is_help=True)
+dead = typer.Typer(help="List, show, replay and drop dead letters.", no_args_is_help=True)
 
 Reason = Annotated[str | None, typer.Option(metavar="REASON", help="Only letters with this reason, as in `dead list`.")]
 Organization = Annotated[
@@ -23,12 +23,16 @@ Organization = Annotated[
 Target = Annotated[
     str | None, typer.Option(metavar="ID", callback=optional_identifier, help="Only letters for this `destination_id`.")
 ]
+Id = Annotated[
+    str | None,
+    typer.Option("--id", metavar="ID", callback=optional_identifier, help="Only of this notification or work unit."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dead.callback()
 def group() -> None:
-    """List and replay dead letters."""
+    """List, show, replay and drop dead letters."""
 
 
 @dead.command(name="list")
@@ -55,42 +59,41 @@ def _group(group: "LetterGroup") -> str:
 
 
 @dead.command()
-def replay(
+def show(
+    id_: Annotated[
+        str | None, typer.Argument(metavar="[ID]", callback=lambda it: it and identifier(it), hidden=True)
+    ] = None,
     *,
     reason: Reason = None,
     organization: Organization = None,
     destination: Target = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the letters, and move none.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show so many letters at most, the oldest first.")] = 10,
+    content: Annotated[bool, typer.Option("--content", help="Also what it would send: it may be personal.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move dead letters back to their queues.
+    """Show dead letters with all that they say.
 
-    A notification keeps its id, and is not sent again if it was delivered. A letter stays if its destination is off.
-    Exit code 1 if no letter matched, or one had to stay.
+    With ID only those of this notification or work unit. Nothing is changed. Exit code 1 if none matched.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
-    wanted = app.LetterFilter(reason, organization, destination)
-    counted = asyncio.run(app.replay(Settings.load(os.environ), wanted, dry_run=dry_run))
-    print(json.dumps(_numbers(counted)) if as_json else _text(counted, dry_run=dry_run))
-    raise typer.Exit(0 if counted.matched and not counted.skipped_unwanted else PROBLEM_FOUND)
+    wanted = app.LetterFilter(reason, organization, destination, id_)
+    letters = asyncio.run(app.show_dead(Settings.load(os.environ), wanted, most=limit, content=content))
+    if as_json:
+        print(json.dumps(letters))
+    else:
+        print("\n\n".join(map(_letter, letters)) or "no dead letter matches")
+    raise typer.Exit(0 if letters else PROBLEM_FOUND)
 
 
-def _numbers(counted: "ReplayResult") -> dict[str, Any]:
-    return {
-        "matched": counted.matched,
-        "would_send": counted.would_send,
-        "skipped_delivered": counted.skipped_delivered,
-        "skipped_unwanted": counted.skipped_unwanted.total(),
-    }
-
-
-def _text(counted: "ReplayResult", *, dry_run: bool) -> str:
-    if not counted.matched:
-        return "no dead letter matches"
-    lines = [f"{'to be moved' if dry_run else 'moved'} back: {counted.would_send} of {counted.matched}"]
-    if counted.skipped_delivered:
-        lines.append(f"already delivered, not sent again: {counted.skipped_delivered}")
-    lines += [f"stays: {number}, {why}" for why, number in counted.skipped_unwanted.most_common()]
-    return "\n".join(lines)
+def _letter(letter: dict[str, Any]) -> str:
+    """The reason as the heading, below it a field a line, then the attempts."""
+    left = {name: value for name, value in letter.items() if value not in (None, "", [], 0)}
+    heading = f"{left.pop('reason', '-')}: {left.pop('detail', '')}"
+    attempts, content = left.pop("attempts", []), left.pop("content", None)
+    lines = [f"  {name.replace('_', ' '):<17}{value}" for name, value in left.items()]
+    lines += [f"  attempt {it['attempt']:<9}{it['at']}  {it['error']} (sent: {it['sent']})" for it in attempts]
+    parts = content if isinstance(content, dict) else {"body": content} if content else {}
+    lines += [f"  --- {name}\n{text}" for name, text in parts.items()]
+    return "\n".join([heading, *lines])

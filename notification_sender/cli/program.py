@@ -7,15 +7,23 @@ import typer
 
 from notification_sender.cli import NAME
 from notification_sender.cli.audit import audit
+from notification_sender.cli.cache import cache
+from notification_sender.cli.canary import canary
 from notification_sender.cli.check import check
 from notification_sender.cli.dead import dead
+from notification_sender.cli.dead_moves import drop, replay
 from notification_sender.cli.demo import demo
 from notification_sender.cli.destinations import destinations
+from notification_sender.cli.erase import erase
+from notification_sender.cli.explain import explain
 from notification_sender.cli.explain_plan import explain_plan
+from notification_sender.cli.orgs import orgs
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
+from notification_sender.cli.replay_context import replay_context
 from notification_sender.cli.run import run
 from notification_sender.cli.settings import settings
+from notification_sender.cli.snapshot import snapshot
 from notification_sender.cli.suppressions import suppressions
 from notification_sender.cli.topology import topology
 
@@ -29,9 +37,28 @@ program = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, demo, check, settings, topology, publish, render, explain_plan, audit):
+for command in (
+    run,
+    demo,
+    check,
+    settings,
+    topology,
+    publish,
+    render,
+    explain_plan,
+    explain,
+    audit,
+    orgs,
+    erase,
+    canary,
+    snapshot,
+    replay_context,
+):
     program.command()(command)
+for command in (replay, drop):
+    dead.command()(command)
 program.add_typer(dead, name="dead")
+program.add_typer(cache, name="cache")
 program.add_typer(destinations, name="destinations")
 program.add_typer(suppressions, name="suppressions")
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
+from notification_sender.cli.progress import Progress
 from notification_sender.model.errors import NotificationSenderError
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ NEWLINE = b"\n"
 
 REPUBLISH_ADVICE = "Publish the whole file again: publishing a unit twice does no harm."
 
-PROGRESS_PERIOD = 0.2
-"""Seconds between two updates of the progress line."""
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -36,28 +33,6 @@ class Piece:
     where: str
     body: bytes = b""
     fault: str | None = None
-
-
-class Progress:
-    """The number of published units, shown while publishing, on a terminal only."""
-
-    def __init__(self, total: int, every: float = PROGRESS_PERIOD) -> None:
-        self.done = 0
-        self._total = total
-        self._every = every
-        self._shown = time.monotonic()
-        self._open = False
-
-    def one_more(self) -> None:
-        self.done += 1
-        if sys.stderr.isatty() and time.monotonic() - self._shown >= self._every:
-            self._shown, self._open = time.monotonic(), True
-            print(f"\rpublished {self.done} of {self._total}", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """End the progress line."""
-        if self._open:
-            print(file=sys.stderr)
 
 
 def publish(
@@ -94,7 +69,7 @@ def publish(
 def _publish(settings: "Settings", pieces: Sequence[Piece]) -> None:
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
 
-    progress = Progress(len(pieces))
+    progress = Progress("published", len(pieces))
     try:
         asyncio.run(app.publish(settings, [piece.body for piece in pieces], progress.one_more))
     except NotificationSenderError as fault:

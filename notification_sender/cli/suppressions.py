@@ -43,7 +43,7 @@ def add(
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
-    recipients, seconds = _recipients(address), _seconds(lasting)
+    recipients, seconds = recipients_of(address), _seconds(lasting)
     asyncio.run(app.suppress(Settings.load(os.environ), organization, recipients, seconds=seconds, reason=reason))
     print(f"{organization}: {len(recipients)} suppressed for {lasting}")
 
@@ -57,7 +57,7 @@ def remove(address: Address, *, organization: Organization) -> None:
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
-    recipients = _recipients(address)
+    recipients = recipients_of(address)
     removed = asyncio.run(app.unsuppress(Settings.load(os.environ), organization, recipients))
     print(f"{organization}: {removed} of {len(recipients)} removed")
     raise typer.Exit(0 if removed else PROBLEM_FOUND)
@@ -85,7 +85,7 @@ def show(
         print(f"{row['recipient']}  {row['until']}  {row['reason']}".rstrip())
 
 
-def _recipients(address: str) -> list[str]:
+def recipients_of(address: str) -> list[str]:
     """The hash of each address. No error repeats an address: terminal output often ends in logs."""
     from notification_sender.channels.email import is_address  # noqa: PLC0415 - not paid by --help
     from notification_sender.model.destination import recipient_hash  # noqa: PLC0415 - as above

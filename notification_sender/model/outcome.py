@@ -65,6 +65,8 @@ class Deferred:
     cause: Cause | None = None
     """Set where one of our own APIs is the reason."""
     detail: str = ""
+    recorded: bool = False
+    """The ledger has told the story of this outcome already."""
 
     @property
     def because(self) -> Reason:

@@ -1,10 +1,11 @@
-"""The report of an attempt: its entry in the history of the notification, and its verdict on the destination."""
+"""The report of an attempt: its entry in the story of the notification, and its verdict on the destination."""
 
 from typing import Any, Literal
 
 import orjson
 
 from notification_sender.model.errors import ForbiddenAddress, Gone, Permanent, Rejected, SendFailed, Sent
+from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
 
 Verdict = Literal["accepted", "failed", "gone", "neither"]
@@ -40,30 +41,63 @@ def retry_hold(outcome: Outcome) -> float:
     return 0.0
 
 
-def history_entry(outcome: Outcome, *, attempt: int, at: float, seconds: float) -> str:
+def origin(notification: Notification) -> dict[str, Any]:
+    """The facts that the first attempt tells: which unit it is of, where it goes, and of what it was made.
+
+    ``sources``: how the worker got each fact, and its age. Facts that came with others are left out.
+    """
+    return {
+        "work_unit_id": notification.work_unit_id,
+        "destination_id": notification.destination.destination_id,
+        "template_version": notification.template_version,
+        "sources": {
+            name: f"{it.how} {it.age:.0f}s" if it.age >= 1.0 else it.how
+            for name, it in notification.sources.items()
+            if it.how != "given"
+        },
+    }
+
+
+def history_entry(
+    outcome: Outcome, *, attempt: int, at: float, seconds: float, facts: dict[str, Any] | None = None
+) -> str:
     """JSON: when it was made (epoch s), how it ended, after how many ms, and the recipient's answer, redacted.
 
     The answer of an acceptance is not kept: nobody reads it, and the recipient would decide how much space it takes.
     """
-    entry = {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
+    entry: dict[str, Any] = {"step": "send"}
     entry |= {name: value for name, value in _end(outcome).items() if value}
-    return orjson.dumps(entry).decode()
+    entry |= {"attempt": attempt, "at": round(at, 3), "ms": round(1000 * seconds, 1)}
+    return orjson.dumps(entry | (facts or {})).decode()
+
+
+def end_entry(outcome: Outcome, *, step: str, attempt: int, facts: dict[str, str | None]) -> str:
+    """JSON: what ended or waits without an attempt, at which step, and why."""
+    entry = {"step": step} | _end(outcome) | {"attempt": attempt} | facts
+    return orjson.dumps({name: value for name, value in entry.items() if value}).decode()
 
 
 def _end(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Delivered(receipt):
-            return {"class": "delivered", "receipt": receipt.text}
+            return {"outcome": "delivered", "receipt": receipt.text}
         case Failed(_, error):
-            return {"class": "failed"} | _fault(error)
+            return {"outcome": "failed", "reason": f"sent_{error.sent}"} | _fault(error)
         case Dead(reason, detail, error):
-            return {"class": reason, "error": detail[:LONGEST_ERROR]} | (_fault(error) if error else {})
+            return {"outcome": "dead", "reason": reason, "error": detail[:LONGEST_ERROR]} | (
+                _fault(error) if error else {}
+            )
         case Deferred():
-            return {"class": "deferred", "error": str(outcome.because)}
+            return {"outcome": "deferred", "reason": outcome.reason} | _because(outcome)
         case Suppressed():
-            return {"class": "suppressed", "error": str(outcome.because)}
+            return {"outcome": "suppressed", "reason": outcome.reason} | _because(outcome)
+
+
+def _because(outcome: Deferred | Suppressed) -> dict[str, str]:
+    """The reason with its subject, where it has one."""
+    because = str(outcome.because)
+    return {} if because == outcome.reason else {"because": because[:LONGEST_ERROR]}
 
 
 def _fault(error: SendFailed | Permanent) -> dict[str, Any]:
-    sent = error.sent if isinstance(error, SendFailed) else ""
-    return {"error": str(error)[:LONGEST_ERROR], "sent": sent, "answer": error.answer}
+    return {"error": str(error)[:LONGEST_ERROR], "answer": error.answer}

@@ -8,7 +8,7 @@ from notification_sender.policy.limits import SECOND, Limit
 RECORD = 320
 """Bytes of the record of a notification that is over, its key and all: none of it is decided by the recipient."""
 
-STORY = 370
+STORY = 710
 """Bytes of the story of one that was accepted at its first attempt."""
 
 DAY = 86_400

@@ -108,6 +108,8 @@ class AdmissionRequest:
     """Where the first byte follows at once: now, on the monotonic clock. The claim begins the send as well, like
     ``Ledger.begin``.
     """
+    work_unit_id: str = ""
+    """For its story: the unit that it is of."""
 
 
 SLICE = "/"
@@ -127,6 +129,8 @@ class TerminalState:
     """Of a unit: the ids of its notifications, for the audit."""
     slices: Sequence[str] = ()
     """Of a unit with many destinations: the names of its slices, each with a record of its own."""
+    entry: str = ""
+    """The end as JSON, for the story, where there was no attempt: a report has its own."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -202,10 +206,14 @@ class Ledger(Protocol):
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
+        entry: str = "",
     ) -> WriteResult:
         """Give the claim up. ``attempt`` is that of the parked copy, this one or the next; it comes back in ``delay``
-        seconds. Its ``unit`` ends all the same: the parked copy goes on by itself.
+        seconds. Its ``unit`` ends all the same: the parked copy goes on by itself. ``entry``: as of ``TerminalState``.
         """
+
+    async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
+        """Add a deferral without a claim to the story: JSON. Nothing else is recorded of it."""
 
     async def renew(self, claim: Claim) -> bool: ...
     async def note(self, key: Key, final: TerminalState) -> None:

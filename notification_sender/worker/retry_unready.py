@@ -181,13 +181,18 @@ class RetryingLedger:
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
+        entry: str = "",
     ) -> WriteResult:
         """As ``Ledger.release``."""
+        release = partial(self._ledger.release, claim, attempt, delay=delay, report=report, unit=unit, entry=entry)
+        return await self._retry.run(release, self._longest)
+
+    async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
+        """As ``Ledger.note_deferral``, once: its message is parked already, and nothing is decided by a story."""
         try:
-            return await self._ledger.release(claim, attempt, delay=delay, report=report, unit=unit)
+            await self._ledger.note_deferral(key, entry, delay=delay)
         except Unready as fault:
-            release = partial(self._ledger.release, claim, attempt, delay=delay, report=report, unit=unit)
-            return await self._retry.repeat(release, fault, self._longest)
+            _log.debug("story.gap", id=key.id, error=str(fault))
 
     async def note(self, key: Key, final: TerminalState) -> None:
         """As ``Ledger.note``."""

@@ -14,6 +14,7 @@ from notification_sender.model.errors import Permanent, TooLarge, Unready
 from notification_sender.model.notification import MAX_READ
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt, Suppressed
 from notification_sender.model.records import dataclass
+from notification_sender.policy.attempt_report import end_entry
 from notification_sender.policy.audit import words
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
 from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, UnitEnd, WriteResult
@@ -29,6 +30,9 @@ REMEMBERED = 10_000
 ACCEPTANCE_SECONDS = 2.0
 """Time to record an acceptance. After that the worker parks a message that records it later, for as long again. If that
 fails too, the delivery is acked all the same: a second send would be worse than a gap that is counted."""
+
+DONE = '{"step":"end","outcome":"done"}'
+"""The entry of a unit in its story."""
 
 RECORD_AGAIN_SECONDS = 5.0
 """Delay of that message."""
@@ -129,7 +133,7 @@ class Settler:
         may have been recorded with its only notification.
         """
         if unit_end is None or not unit_end.recorded:
-            await self._record(work, TerminalState("done", "", notifications, slices))
+            await self._record(work, TerminalState("done", "", notifications, slices, DONE))
         self._reporter.done(work.what, work.facts, notifications=len(notifications))
 
     async def hand_on(self, parked: Parked) -> None:
@@ -158,29 +162,37 @@ class Settler:
                 await self._record_acceptance(work, receipt)
             case Suppressed(recorded=recorded):
                 if not recorded:
-                    await self._record(work, TerminalState("suppressed", _words(work, str(outcome.because))))
-            case Deferred(delay):
-                await self._park(work, delay, work.same(), work.state, wait_of(outcome))
-            case Failed(delay):
+                    text = _words(work, str(outcome.because))
+                    await self._record(work, TerminalState("suppressed", text, entry=_entry(work, outcome)))
+            case Deferred():
+                entry = "" if outcome.recorded else _entry(work, outcome)
+                await self._park(work, outcome, work.same(), work.state, entry)
+            case Failed():
                 state = replace(work.state, attempt=work.state.attempt + 1)
-                await self._park(work, delay, work.next_attempt(outcome), state, wait_of(outcome))
+                await self._park(work, outcome, work.next_attempt(outcome), state)
             case Dead(reason, detail, error):
                 stub = work.stub()
                 body = stub if isinstance(error, TooLarge) else work.same()
                 await self._outbox.bury(DeadLetter(body, reason, detail, work.stage, work.state, stub))
-                await self._record(work, TerminalState("dead", _words(work, reason)))
+                await self._record(work, TerminalState("dead", _words(work, reason), entry=_entry(work, outcome)))
             case _:
                 assert_never(outcome)
 
-    async def _park(self, work: Settlement, delay: float, body: bytes, state: MessageState, step: str) -> None:
-        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
+    async def _park(
+        self, work: Settlement, outcome: Deferred | Failed, body: bytes, state: MessageState, entry: str = ""
+    ) -> None:
+        delay = outcome.delay
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(wait_of(outcome))))
         claim = work.claim
-        if claim is not None:
-            # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(
-                work,
-                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
-            )
+        if claim is None:
+            if entry:
+                await self._ledger.note_deferral(work.key, entry, delay=delay)
+            return
+        # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
+        released = self._ledger.release(
+            claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end, entry=entry
+        )
+        self._written(work, await released)
 
     async def _record(self, work: Settlement, final: TerminalState, ledger: RetryingLedger | None = None) -> bool:
         """Whether the claim was still ours."""
@@ -212,7 +224,9 @@ class Settler:
     async def _recorded(self, work: Settlement, receipt: Receipt) -> bool:
         """False: Redis is away, or has lost the claim meanwhile."""
         try:
-            return await self._record(work, TerminalState("delivered", receipt.text), self._ledger_for_acceptances)
+            entry = _entry(work, Delivered(receipt)) if work.report is None else ""
+            final = TerminalState("delivered", receipt.text, entry=entry)
+            return await self._record(work, final, self._ledger_for_acceptances)
         except Unready as fault:
             _log.warning("acceptance.unrecorded", notification_id=work.key.id, error=str(fault))
             return False
@@ -232,6 +246,14 @@ class Settler:
         self._remembered[notification_id] = None
         while len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def _entry(work: Settlement, outcome: Outcome) -> str:
+    """For the story. Empty after an attempt, whose report has an entry."""
+    if work.report is not None:
+        return ""
+    facts = {"work_unit_id": work.facts.work_unit_id, "destination_id": work.facts.destination_id}
+    return end_entry(outcome, step=work.stage, attempt=work.state.attempt, facts=facts)
 
 
 def _words(work: Settlement, reason: str) -> str:

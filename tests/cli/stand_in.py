@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notification_sender.app.dead_letters import LetterFilter
+from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.app.preview import review_units
+from notification_sender.telemetry.change_event import Change
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class App:
     asked: list[Any] = field(default_factory=list)
     CheckResult: type[CheckResult] = CheckResult
     LetterFilter: type[LetterFilter] = LetterFilter
+    ReplayResult: type[ReplayResult] = ReplayResult
+    Change: type[Change] = Change
+    announced: list[Change] = field(default_factory=list)
+    unannounced: str = ""
+    dropped: LetterFilter | None = None
     confirmed: int | None = None
 
     def run(self, _settings: object) -> Any:
@@ -33,6 +40,10 @@ class App:
 
     async def run_checks(self, _settings: object, organizations: Any = ()) -> Any:
         return self._say("probe", *organizations)
+
+    def fleet_checks(self, _settings: object, **how: object) -> Any:
+        self.asked.append(how)
+        return [CheckResult("fleet", ok=True, detail="2 pods")]
 
     async def declare(self, _settings: object) -> Any:
         return self._say("declare")
@@ -49,11 +60,60 @@ class App:
     async def audit(self, _settings: object, batch: str, organization: str | None) -> Any:
         return self._say(batch, organization)
 
+    async def explain(self, _settings: object, *question: object) -> Any:
+        return self._say(*question)
+
+    async def cache_use(self, _settings: object, organization: str | None) -> Any:
+        return self._say(organization)
+
+    async def purge(self, _settings: object, organization: str) -> Any:
+        return self._say(organization)
+
+    async def organizations(self, _settings: object, organization: str | None) -> Any:
+        return self._say(organization)
+
+    async def erase(self, _settings: object, *question: object) -> Any:
+        return self._say(*question)
+
+    async def audit_time(self, _settings: object, since: float, until: float, organization: str | None) -> Any:
+        return self._say(since, until, organization)
+
+    async def audit_expected(self, _settings: object, units: Any) -> Any:
+        return self._say([it.work_unit_id for it in units])
+
+    async def canary(self, _settings: object, *question: object, **how: object) -> Any:
+        return self._say(*question, how)
+
+    async def snapshot(self, _settings: object) -> Any:
+        return self._say("snapshot")
+
     async def list_dead(self, _settings: object, wanted: LetterFilter) -> Any:
         return self._say(wanted)
 
-    async def replay(self, _settings: object, wanted: LetterFilter, **how: object) -> Any:
+    async def show_dead(self, _settings: object, wanted: LetterFilter, **how: object) -> Any:
         return self._say(wanted, how)
+
+    async def replay(
+        self, _settings: object, wanted: LetterFilter, counted: ReplayResult, *, step: Callable[[], None], **how: object
+    ) -> None:
+        """Counts what ``answer`` says, a step for each letter."""
+        self._count(counted, step, self._say(wanted, how))
+
+    async def drop(
+        self, _settings: object, wanted: LetterFilter, counted: ReplayResult, *, step: Callable[[], None]
+    ) -> None:
+        self._count(counted, step, ReplayResult(matched=2, dropped=2, in_queue=2))
+        self.dropped = wanted
+
+    async def announce(self, _settings: object, change: Change) -> str:
+        self.announced.append(change)
+        return self.unannounced
+
+    def _count(self, counted: ReplayResult, step: Callable[[], None], answer: ReplayResult) -> None:
+        for name in ReplayResult.__dataclass_fields__:
+            setattr(counted, name, getattr(answer, name))
+        for _ in range(counted.matched):
+            step()
 
     async def enable(self, _settings: object, organization: str, destination: str) -> Any:
         return self._say(organization, destination)

@@ -27,6 +27,13 @@ COMMANDS = (
     "publish",
     "render",
     "explain-plan",
+    "explain",
+    "cache",
+    "orgs",
+    "erase",
+    "canary",
+    "snapshot",
+    "replay-context",
     "audit",
 )
 CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
@@ -42,7 +49,7 @@ def test_every_command_is_offered_and_documented(command: Command) -> None:
     assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)
 
 
-@pytest.mark.parametrize("line", ["", "dead", "destinations", "suppressions"])
+@pytest.mark.parametrize("line", ["", "dead", "destinations", "suppressions", "cache"])
 def test_no_line_of_a_list_of_commands_is_cut_off(command: Command, line: str) -> None:
     assert "..." not in command(*line.split(), "--help").out.partition("Commands:")[2]
 
@@ -359,3 +366,14 @@ def test_effective_settings_are_shown_without_secrets(command: Command) -> None:
 
 def test_the_reference_page_needs_no_configuration(command: Command) -> None:
     assert command("settings", "--markdown").out.startswith("# Settings")
+
+
+def test_the_size_of_a_fleet_is_checked_where_it_is_given(command: Command, app: App) -> None:
+    app.answer = []
+    assert command("check", "--pods", "4", "--pool", "aaa=50").out.splitlines() == [
+        "ok     configuration  complete",
+        "ok     fleet          2 pods",
+    ]
+    assert app.asked[0] == {"pods": 4, "pools": {"aaa": 50}}
+    assert command("check", "--pool", "aaa=many").code == 2
+    assert command("check", "--pods", "0").code == 2

@@ -5,7 +5,10 @@ from collections import Counter
 
 import pytest
 
-from notification_sender.app.dead_letters import LetterFilter, LetterGroup, ReplayResult
+from notification_sender.app.dead_letters import LetterFilter, LetterGroup
+from notification_sender.app.dead_replay import ReplayResult
+from notification_sender.model.errors import Unready
+from notification_sender.policy.limits import Limit
 from tests.cli.stand_in import App, Command
 
 MOMENT = 1_772_785_560.0
@@ -46,7 +49,15 @@ def test_where_there_is_none_it_is_said(command: Command, app: App) -> None:
     [
         (ReplayResult(), 1, ["no dead letter matches"]),
         (ReplayResult(3, 3), 0, ["moved back: 3 of 3"]),
-        (ReplayResult(3, 2, 1), 0, ["moved back: 2 of 3", "already delivered, not sent again: 1"]),
+        (
+            ReplayResult(3, 2, 1, delivered=Counter({"webhook": 2})),
+            0,
+            [
+                "moved back: 2 of 3",
+                "already delivered, not sent again: 1",
+                "notifications delivered before: 2 by webhook",
+            ],
+        ),
         (ReplayResult(3, 0, 0, Counter({"expired": 3})), 1, ["moved back: 0 of 3", "stays: 3, expired"]),
     ],
 )
@@ -56,7 +67,7 @@ def test_a_replay_ends_well_where_there_was_a_letter_and_none_had_to_stay(
     app.answer = answer
     ended = command("dead", "replay", *ONE)
     assert (ended.code, ended.out.splitlines()) == (code, said)
-    assert app.asked == [(LetterFilter("gone", "org-1", "noc"), {"dry_run": False})]
+    assert app.asked == [(LetterFilter("gone", "org-1", "noc"), {"dry_run": False, "rate": None})]
 
 
 def test_a_dry_run_says_that_it_is_one(command: Command, app: App) -> None:
@@ -68,4 +79,69 @@ def test_a_dry_run_says_that_it_is_one(command: Command, app: App) -> None:
         "skipped_delivered": 1,
         "skipped_unwanted": 2,
     }
-    assert app.asked[0] == (LetterFilter(), {"dry_run": True})
+    assert app.asked[0] == (LetterFilter(), {"dry_run": True, "rate": None})
+
+
+def test_a_replay_is_announced_and_keeps_to_its_rate(command: Command, app: App) -> None:
+    app.answer = ReplayResult(3, 3)
+    assert command("dead", "replay", *ONE, "--rate", "600/minute", "--by", "anna").code == 0
+    assert app.asked[0][1]["rate"] == Limit.per("rate", 600, 60, 1)
+    [event] = app.announced
+    assert event.data() == {
+        "change": "replayed",
+        "by": "anna",
+        "subject": "dead-letters",
+        "organization_id": "org-1",
+        "destination_id": "noc",
+        "reason": "gone",
+        "count": 3,
+    }
+    assert command("dead", "replay", "--rate", "fast").code == 2
+    app.answer = ReplayResult(3, 0, 3)
+    command("dead", "replay")
+    assert len(app.announced) == 1
+
+
+def test_a_replay_that_is_cut_off_says_how_far_it_came(
+    command: Command, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(_settings: object, _wanted: object, counted: ReplayResult, **_: object) -> None:
+        counted.in_queue, counted.looked_at, counted.matched, counted.would_send = 9, 4, 3, 3
+        raise Unready("RabbitMQ is away")
+
+    monkeypatch.setattr(app, "replay", cut_off)
+    ended = command("dead", "replay")
+    assert (ended.code, ended.out) == (1, "moved back: 3 of 3\n")
+    assert ended.err.startswith("RabbitMQ is away, after 4 of 9 letters; run the command again")
+
+
+def test_letters_are_dropped_only_where_it_is_said_which_and_yes(command: Command, app: App) -> None:
+    app.answer = [LetterGroup("render", "org-1", "noc", 2, MOMENT, "line 28")]
+    assert command("dead", "drop", "--yes").code == 2
+    refused = command("dead", "drop", "--reason", "render")
+    assert refused.code == 2
+    assert "2 render noc" in refused.err
+    assert command("dead", "drop", "--reason", "render", "--dry-run").out == "to be dropped: 2\n"
+    assert app.dropped is None
+    dropped = command("dead", "drop", "--reason", "render", "--yes", "--json")
+    assert (dropped.code, json.loads(dropped.out)) == (0, {"matched": 2, "dropped": 2})
+    assert [it.change for it in app.announced] == ["dropped"]
+    app.answer = []
+    assert command("dead", "drop", "--all", "--yes").code == 1
+
+
+def test_a_letter_is_shown_with_its_attempts_below_its_reason(command: Command, app: App) -> None:
+    attempt = {"attempt": 1, "at": "2026-03-06T08:26:00Z", "error": "answered 503", "sent": "answered"}
+    app.answer = [{"reason": "exhausted", "detail": "answered 503", "work_unit_id": "wu-1", "attempts": [attempt]}]
+    ended = command("dead", "show", "wu-1", "--limit", "3")
+    assert (ended.code, ended.out.splitlines()) == (
+        0,
+        [
+            "exhausted: answered 503",
+            "  work unit id     wu-1",
+            "  attempt 1        2026-03-06T08:26:00Z  answered 503 (sent: answered)",
+        ],
+    )
+    assert app.asked == [(LetterFilter(id="wu-1"), {"most": 3, "content": False})]
+    app.answer = []
+    assert command("dead", "show").code == 1

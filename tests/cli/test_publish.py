@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notification_sender.app.preview import review_units
-from notification_sender.cli.publish import Progress
+from notification_sender.cli.progress import WIDTH, Progress
 from notification_sender.model.errors import Permanent, Unready
 from notification_sender.model.unit import WorkUnit, decode
 from notification_sender.settings import Settings
@@ -156,9 +156,10 @@ def test_progress_is_shown_to_people_alone(
     lines = "\n".join([json.dumps(UNIT)] * 50).encode()
     assert publish(command, tmp_path, lines).err == ""
     assert app.asked
-    for screen, shown in ((io.StringIO(), ""), (Terminal(), "\rpublished 1 of 2\rpublished 2 of 2\n")):
+    half, full = "━" * (WIDTH // 2) + "╌" * (WIDTH // 2), "━" * WIDTH
+    for screen, shown in ((io.StringIO(), ""), (Terminal(), f"\r{half}  published 1 of 2\r{full}  published 2 of 2\n")):
         monkeypatch.setattr(sys, "stderr", screen)
-        progress = Progress(2, every=0.0)
+        progress = Progress("published", 2, every=0.0)
         progress.one_more()
         progress.one_more()
         progress.end()

@@ -222,3 +222,22 @@ async def far(host: str, port: int, delay: float) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
         for task in over:
             task.cancel()
+
+
+async def test_a_queue_with_other_arguments_and_a_fleet_beyond_its_pools_are_faults(
+    environment: dict[str, str], amqp_url: str, topology_prefix: str
+) -> None:
+    await command(environment, "topology")
+    assert faults(await command(environment, "check", "--pods", "2")) == {}
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(f"{topology_prefix}.units")
+        await channel.declare_queue(f"{topology_prefix}.units", durable=True)
+    beyond = environment | {"NS_INCIDENTS_BUDGET": "1"}
+    checked = await command(beyond, "check", "--pods", "2", "--pool", "assets=10")
+    found = faults(checked)
+    assert checked.code == 1
+    assert found.keys() == {"rabbitmq", "budget incidents", "budget assets"}
+    assert f"queue {topology_prefix}.units: PRECONDITION_FAILED" in found["rabbitmq"]
+    assert "set NS_ASSETS_BUDGET=10 or less" in found["budget assets"]
+    assert (await command(environment, "check", "--pool", "assests=10")).code == 78

@@ -90,23 +90,26 @@ MUTANTS = (
         "the parked copy before the record",
         "notification_sender/worker/settle.py",
         """\
-        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(wait_of(outcome))))
         claim = work.claim
-        if claim is not None:
-            # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
-            self._written(
-                work,
-                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
-            )
+        if claim is None:
+            if entry:
+                await self._ledger.note_deferral(work.key, entry, delay=delay)
+            return
+        # Only after the copy is parked: a ledger ahead of its message would drop the message as stale.
+        released = self._ledger.release(
+            claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end, entry=entry
+        )
+        self._written(work, await released)
 """,
         """\
         claim = work.claim
         if claim is not None:
-            self._written(
-                work,
-                await self._ledger.release(claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end),
+            released = self._ledger.release(
+                claim, state.attempt, delay=delay, report=work.report, unit=work.unit_end, entry=entry
             )
-        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(step)))
+            self._written(work, await released)
+        await self.hand_on(Parked(work.lane, body, delay, state, current().wait(wait_of(outcome))))
 """,
         (SIMULATION,),
     ),

@@ -1,10 +1,12 @@
 """The ledger in plain Python, on a clock that may jump: what the scripts are held against, and a store for tests."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from notification_sender.adapters.redis.constants import STORY_ATTEMPTS, TAKEOVER_LIMIT
+from notification_sender.adapters.redis.constants import TAKEOVER_LIMIT
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
 from notification_sender.ports.clock import Clock
@@ -32,6 +34,7 @@ from notification_sender.ports.ledger import (
 )
 from tests.oracles.places import Places
 from tests.oracles.record import Number, Record
+from tests.oracles.story import Stories
 
 LOST = WriteResult(ours=False)
 
@@ -49,17 +52,16 @@ class MemoryLedger:
         horizon: float,
         disable_after: float,
         takeover_limit: int = TAKEOVER_LIMIT,
+        process: str = "",
     ) -> None:
         self._clock = clock
         self._lease = round(lease * SECOND)
         self._ttl = round(ledger_ttl * SECOND)
-        self._story_ttl = round(story_ttl * SECOND)
         self._horizon = round(horizon * SECOND)
         self._takeover_limit = takeover_limit
         self.records: dict[Key, Record] = {}
         self.arrivals: dict[tuple[str, str], Arrivals] = {}
-        self.stories: dict[Key, list[str]] = {}
-        self._stories_end: dict[Key, int] = {}
+        self.stories = Stories(process, round(story_ttl * SECOND))
         self.places = Places(disable_after=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
         self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
@@ -69,16 +71,20 @@ class MemoryLedger:
         record, number = self._record(key), (replays, attempt)
         reply = self._answer(key, record, token, number)
         if reply is not None:
-            return reply
+            return self._refuse(key, reply)
         if not alone and record.claimed and record.takeovers + 1 >= SUSPECT:
             return Suspect()
+        if not record.ends:
+            record.first = f"{self._now} {self.stories.process}"
+        elif not record.claimed:
+            self._append(key, {"step": "claim", "outcome": "claimed", "attempt": attempt})
         return self._take(key, record, token, number)
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
         record, number = self._record(ask.key), (ask.replays, ask.attempt)
         reply = self._answer(ask.key, record, ask.token, number, begun=ask.begun is not None)
         if reply is not None:
-            return reply
+            return self._refuse(ask.key, reply)
         if ask.recipient in self.unsubscribed:
             return Unwanted("unsubscribed")
         if self.places.off(ask.destination, self._now):
@@ -105,7 +111,8 @@ class MemoryLedger:
         if not record.held_by(claim):
             return self._with_unit(_said_before(record, claim, final.state), unit)
         self._end(claim.key, record, final)
-        return self._with_unit(self._judge(claim.key, report), unit)
+        self._append_end(claim.key, final.entry, report)
+        return self._with_unit(self._judge(report), unit)
 
     async def release(
         self,
@@ -115,6 +122,7 @@ class MemoryLedger:
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
+        entry: str = "",
     ) -> WriteResult:
         record = self._record(claim.key)
         if not record.held_by(claim):
@@ -122,7 +130,11 @@ class MemoryLedger:
         record.free()
         record.state, record.attempt, record.due = "waiting", attempt, self._now + round(delay * SECOND)
         self._keep(claim.key, record)
-        return self._with_unit(self._judge(claim.key, report), unit)
+        self._append_end(claim.key, entry, report, until=record.due)
+        return self._with_unit(self._judge(report), unit)
+
+    async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
+        self._append(key, json.loads(entry), until=self._now + round(delay * SECOND), counted=True)
 
     def _with_unit(self, written: WriteResult, unit: UnitEnd | None) -> WriteResult:
         """The unit ends with its only notification, in the same step."""
@@ -138,6 +150,7 @@ class MemoryLedger:
         record = self._record(key)
         if not record.over and not record.held(self._now):
             self._end(key, record, final)
+            self._append_end(key, final.entry, None)
 
     async def register(self, batch_id: str, size: int, key: Key) -> None:
         self._batches[batch_id][key] = None
@@ -212,6 +225,7 @@ class MemoryLedger:
         """A dead letter was moved back: it is as anything that waits, and another copy of that letter opens nothing."""
         record.state, record.number, record.text, record.notifications = "waiting", number, "", ()
         self.records[key] = record
+        self._append(key, {"step": "replay", "outcome": "reopened", "replays": number[0]})
 
     def _take(self, key: Key, record: Record, token: str, number: Number, *, begun: bool = False) -> Claimed | Crashed:
         """Ours. Under the same token nothing was taken over: the reply to it was lost. One that is late and comes twice
@@ -222,10 +236,12 @@ class MemoryLedger:
             if record.claimed:
                 record.takeovers += 1
                 record.doubt = record.doubt or record.state == "transmitting"
+                event = {"step": "claim", "outcome": "taken_over", "attempt": number[1], "from": record.holder}
+                self._append(key, event)
             record.state = "claimed"
         if begun:
             record.state = "transmitting"
-        record.number, record.token = number, token
+        record.number, record.token, record.holder = number, token, self.stories.process
         record.lease = self._now + self._lease
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)
@@ -240,6 +256,10 @@ class MemoryLedger:
         record.booking, record.text, record.notifications = refused.booking, "", ()
         record.due = self._now + refused.delay
         self._keep(ask.key, record)
+        why = {"outcome": "deferred", "reason": "throttled", "limit": refused.limit, "attempt": ask.attempt}
+        self._append(
+            ask.key, {"step": "admit"} | why | {"work_unit_id": ask.work_unit_id}, until=record.due, counted=True
+        )
         return Throttled(refused.delay / SECOND, refused.limit)
 
     def _spend(self, ask: AdmissionRequest, record: Record) -> Wait | None:
@@ -255,14 +275,22 @@ class MemoryLedger:
         record.state, record.text, record.notifications = final.state, final.text, final.parts
         self._keep(key, record)
 
-    def _judge(self, key: Key, report: AttemptReport | None) -> WriteResult:
-        if report is None:
-            return WriteResult(ours=True)
-        ended = self._stories_end.get(key, 0) <= self._now
-        story = [*([] if ended else self.stories.get(key, [])), report.history_entry]
-        self.stories[key] = story[-STORY_ATTEMPTS:]
-        self._stories_end[key] = self._now + self._story_ttl
-        return WriteResult(ours=True, transition=self.places.judge(report, self._now))
+    def _judge(self, report: AttemptReport | None) -> WriteResult:
+        transition = None if report is None else self.places.judge(report, self._now)
+        return WriteResult(ours=True, transition=transition)
+
+    def _refuse(self, key: Key, reply: ClaimReply) -> ClaimReply:
+        until = self._now + round(reply.delay * SECOND) if isinstance(reply, Busy) else 0
+        self.stories.refuse(key, self._now, reply, until)
+        return reply
+
+    def _append_end(self, key: Key, entry: str, report: AttemptReport | None, until: int | None = None) -> None:
+        entry = entry if report is None else report.history_entry
+        if entry:
+            self._append(key, json.loads(entry), until=until, counted=report is None and until is not None)
+
+    def _append(self, key: Key, event: dict[str, Any], *, until: int | None = None, counted: bool = False) -> None:
+        self.stories.append(key, self._now, event, until=until, counted=counted)
 
 
 def _said_before(record: Record, claim: Claim, state: str) -> WriteResult:

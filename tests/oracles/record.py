@@ -20,6 +20,8 @@ class Record:
     attempt: int = 0
     fence: int = 0
     token: str = ""
+    holder: str = ""
+    first: str = ""
     lease: int = 0
     takeovers: int = 0
     doubt: bool = False
@@ -56,3 +58,4 @@ class Record:
     def free(self) -> None:
         """Nobody holds it any more, and what it waited for is over."""
         self.lease, self.takeovers, self.doubt, self.due, self.booking = 0, 0, False, 0, None
+        self.holder = ""

@@ -35,7 +35,8 @@ def test_only_what_its_recipient_did_is_held_against_a_destination(outcome: Outc
 
 def test_of_an_acceptance_its_recipient_decides_nothing_that_is_kept() -> None:
     kept = history_entry(Delivered(Receipt("200", status=200)), attempt=1, at=1e9, seconds=0.5)
-    assert kept == '{"attempt":1,"at":1000000000.0,"ms":500.0,"class":"delivered","receipt":"200"}'
+    told = '{"step":"send","outcome":"delivered","receipt":"200","attempt":1,"at":1000000000.0,"ms":500.0}'
+    assert kept == told
     assert {it.name for it in fields(Receipt)} == {"text", "status"}
 
 

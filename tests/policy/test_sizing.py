@@ -6,7 +6,7 @@ from notification_sender.policy.limits import Limit
 from notification_sender.policy.sizing import DAY, MIB, RECORD, STORY, Retention, fits, most_a_day
 
 SHIPPED = Limit.parse("webhook", "600/minute burst 60")
-AT_ITS_LIMITS = "one organization at its limits (1,728,000 a day) takes 4,911 MiB"
+AT_ITS_LIMITS = "one organization at its limits (1,728,000 a day) takes 6,031 MiB"
 WEEK = Retention(7 * DAY, 2 * DAY)
 
 
@@ -27,19 +27,19 @@ def test_one_notification_a_day_takes_its_record_for_a_week_and_its_story_for_tw
             100 * MIB,
             4096 * MIB,
             [SHIPPED, SHIPPED],
-            f"100 MiB used of 4,096, room for 1,441,264 notifications a day; {AT_ITS_LIMITS}",
+            f"100 MiB used of 4,096, room for 1,173,488 notifications a day; {AT_ITS_LIMITS}",
         ),
         (
             100 * MIB,
             0,
             [SHIPPED],
-            "100 MiB used, no maxmemory; one organization at its limits (864,000 a day) takes 2,455 MiB",
+            "100 MiB used, no maxmemory; one organization at its limits (864,000 a day) takes 3,016 MiB",
         ),
         (
             0,
             1024 * MIB,
             [None],
-            "0 MiB used of 1,024, room for 360,316 notifications a day; an organization without a limit may fill it",
+            "0 MiB used of 1,024, room for 293,372 notifications a day; an organization without a limit may fill it",
         ),
     ],
 )

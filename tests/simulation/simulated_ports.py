@@ -135,9 +135,12 @@ class Store:
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
+        entry: str = "",
     ) -> WriteResult:
         async def step() -> WriteResult:
-            written = await self._world.ledger.release(claim, attempt, delay=delay, report=report, unit=unit)
+            written = await self._world.ledger.release(
+                claim, attempt, delay=delay, report=report, unit=unit, entry=entry
+            )
             self._ends_unit(written, unit)
             if written.ours:
                 self._observer.settles(claim, None, self._world.loop.time())
@@ -150,6 +153,9 @@ class Store:
             done = TerminalState("done", "", (unit.notification_id,))
             self._observer.settles(unit.claim, done, self._world.loop.time())
             self._observer.records(self._pod, unit.claim.key.id)
+
+    async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
+        await self._ask("note_deferral", key.id, lambda: self._world.ledger.note_deferral(key, entry, delay=delay))
 
     async def note(self, key: Key, final: TerminalState) -> None:
         async def step() -> None:
@@ -174,7 +180,7 @@ class PubSub:
     async def publish(self, _: str, text: str) -> None:
         world = self._pod.world
         await self._pod.awake()
-        world.tell(self._pod.name, "tells", "", text)
+        world.note_deferral(self._pod.name, "tells", "", text)
         for pod in world.pods:
             if world.dice.random() >= 0.1:
                 world.loop.call_later(world.faults.delay(), pod.hear, text)

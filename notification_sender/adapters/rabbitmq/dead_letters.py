@@ -55,7 +55,7 @@ class DeadQueue:
         Raises:
             Unready: the broker is away, or has no such queue.
         """
-        for _ in range(await self._count()):
+        for _ in range(await self.count()):
             async with within(STEP_TIMEOUT):
                 message = await self._channel.basic_get(self._topology.dead)
             if isinstance(message.delivery, Basic.GetEmpty):
@@ -93,7 +93,12 @@ class DeadQueue:
         async with within(STEP_TIMEOUT):
             await self._channel.basic_ack(letter.message.delivery_tag or 0)
 
-    async def _count(self) -> int:
+    async def count(self) -> int:
+        """The letters that nobody else has read and holds.
+
+        Raises:
+            Unready: the broker is away, or has no such queue.
+        """
         async with within(STEP_TIMEOUT):
             try:
                 declared = await self._channel.queue_declare(self._topology.dead, passive=True)

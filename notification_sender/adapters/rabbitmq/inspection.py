@@ -1,5 +1,6 @@
 """Inspects RabbitMQ without changing anything, for ``notification-sender check``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notification_sender.adapters.rabbitmq.broker import WayOut
@@ -22,6 +23,8 @@ class BrokerState:
     """How the ladder gets rid of an unroutable message; None: unknown."""
     policy: str
     """The command that gives an older ladder its way out."""
+    differing: Sequence[str] = ()
+    """Queues with other arguments than ours, and what RabbitMQ says of each."""
 
 
 async def inspect(url: str, topology: Topology, clock: Clock) -> BrokerState:
@@ -43,9 +46,11 @@ async def inspect(url: str, topology: Topology, clock: Clock) -> BrokerState:
             by_argument = await topology.declare_exit(link.spare_channel)
         except ConfigurationFault:
             return BrokerState(missing, may_declare=False, way_out=None, policy=policy)
+        differing = await topology.differing(link.spare_channel, missing)
         if by_argument:
-            return BrokerState(missing, may_declare=True, way_out=WayOut.ARGUMENT, policy=policy)
-        way_out = WayOut.POLICY if await finds_a_queue(link, topology.exit) else WayOut.NONE
-        return BrokerState(missing, may_declare=True, way_out=way_out, policy=policy)
+            way_out = WayOut.ARGUMENT
+        else:
+            way_out = WayOut.POLICY if await finds_a_queue(link, topology.exit) else WayOut.NONE
+        return BrokerState(missing, may_declare=True, way_out=way_out, policy=policy, differing=differing)
     finally:
         await link.close()

@@ -9,7 +9,7 @@ RabbitMQ 4 (20) would dead-letter a message that was only requeued often.
 import asyncio
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -174,6 +174,20 @@ class Topology:
         checks = [_there(opened, "queue", it) for it in queues] + [_there(opened, "exchange", it) for it in exchanges]
         return [name for name in await asyncio.gather(*checks) if name]
 
+    async def differing(self, opened: Open, missing: Sequence[str]) -> list[str]:
+        """The faults of queues that exist with other arguments than ours. Declaring what exists changes nothing, and
+        is the only way to compare.
+
+        Raises:
+            ConfigurationFault: this user may not declare.
+        """
+        arguments = {self.queue(lane): self.lane_arguments() for lane in Lane}
+        arguments |= {self.dead: _DEAD, self.unroutable: _DEAD}
+        arguments |= {self.rung(number): self.rung_arguments(number) for number in range(RUNGS)}
+        there = [(name, own) for name, own in arguments.items() if f"queue {name}" not in missing]
+        faults = await asyncio.gather(*(_differs(opened, *it) for it in there))
+        return [fault for fault in faults if fault]
+
     async def declare_exit(self, opened: Open) -> bool:
         """Declare the exit. Only the exit gets a way out: a message for a missing rung must return to the publisher,
         who then declares the rung again.
@@ -228,6 +242,17 @@ async def _there(opened: Open, what: str, name: str) -> str | None:
         except ChannelNotFoundEntity:
             return f"{what} {name}"
     return None
+
+
+async def _differs(opened: Open, name: str, arguments: Arguments) -> str:
+    async with opened() as channel:
+        try:
+            await channel.queue_declare(name, durable=True, arguments=arguments)
+        except ChannelPreconditionFailed as fault:
+            return f"queue {name}: {said(fault)}"
+        except ChannelAccessRefused as fault:
+            raise ConfigurationFault(f"the queue {name!r} cannot be compared: {said(fault)}") from None
+    return ""
 
 
 async def _declare_queue(channel: Channel, name: str, arguments: Arguments, waits: Waits) -> None:

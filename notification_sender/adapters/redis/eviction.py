@@ -79,6 +79,21 @@ async def memory_use(store: Store) -> tuple[int, int, int] | None:
         return None  # this user may not run INFO, or it is the embedded Redis
 
 
+async def policy_in_use(store: Store) -> str | None:
+    """Read the eviction policy. None: the server does not report it.
+
+    Raises:
+        Unready: Redis cannot be reached.
+
+    """
+    try:
+        info = await store.execute("INFO", "memory")
+    except RuntimeError:
+        return None
+    _, found, rest = bytes(info).decode(errors="replace").partition("maxmemory_policy:")
+    return rest.split()[0] if found else None
+
+
 async def watch_memory(store: Store, report: Callable[[int, int, int], None]) -> None:
     """Report the memory use every ``MEMORY_PERIOD``. While Redis cannot be reached the last report stands."""
     while True:

@@ -7,10 +7,10 @@ from typing import Any, cast
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.constants import DISABLED_SECONDS, TAKEOVER_LIMIT
 from notification_sender.adapters.redis.scripts import Script, load
+from notification_sender.adapters.redis.unit_parts import decoded, is_slice, outcomes_of, own_parts
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import LATE, SECOND
 from notification_sender.ports.ledger import (
-    SLICE,
     SUSPECT,
     AdmissionRequest,
     AdmitReply,
@@ -45,6 +45,7 @@ _TRANSITIONS: Mapping[bytes, Transition] = {b"disabled": "disabled", b"recovered
 CLAIM = load("record", "claim")
 ADMIT = load("record", "admit")
 SETTLE = load("record", "settle")
+NOTE_DEFERRAL = load("record", "note_deferral")
 BEGIN = load("record", "begin")
 RENEW = load("record", "renew")
 ENROLL = load("enroll")
@@ -67,6 +68,7 @@ class RedisLedger:
         horizon: float,
         disable_after: float,
         takeover_limit: int = TAKEOVER_LIMIT,
+        process: str = "",
     ) -> None:
         self._redis = redis
         self._start = f"{prefix}:1:"
@@ -74,11 +76,11 @@ class RedisLedger:
         self._ttl = round(ledger_ttl * 1000)
         self._horizon = round(horizon * SECOND)
         self._disabling = (round(disable_after * SECOND), DISABLED_SECONDS * SECOND)
-        self._story_ttl = round(story_ttl * 1000)
+        self._author = (process, round(story_ttl * 1000))
         self._takeover_limit = takeover_limit
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
-        arguments = (token, replays, attempt, self._lease, self._ttl, 0 if alone else SUSPECT)
+        arguments = (token, replays, attempt, self._lease, self._ttl, 0 if alone else SUSPECT, *self._author)
         return self._parse_claim_reply(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
@@ -96,6 +98,7 @@ class RedisLedger:
         for limit in ask.limits:
             keys.append(f"{self._start}{{{ask.key.organization_id}}}:limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)
+        arguments += (ask.work_unit_id, *self._author)
         match await self._redis.run(ADMIT, keys, arguments):
             case [b"throttled", delay, name]:
                 return Throttled(delay / SECOND, name.decode())
@@ -116,7 +119,7 @@ class RedisLedger:
         self, claim: Claim, final: TerminalState, report: AttemptReport | None = None, unit: UnitEnd | None = None
     ) -> Coroutine[Any, Any, WriteResult]:
         parts = " ".join(final.parts) if final.notifications or final.slices else ""
-        return self._settle(claim, (final.state, 0, 0, final.text, parts), report, unit)
+        return self._settle(claim, (final.state, 0, 0, final.text, parts), report, unit, final.entry)
 
     def release(
         self,
@@ -126,15 +129,19 @@ class RedisLedger:
         delay: float = 0.0,
         report: AttemptReport | None = None,
         unit: UnitEnd | None = None,
+        entry: str = "",
     ) -> Coroutine[Any, Any, WriteResult]:
-        return self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), report, unit)
+        return self._settle(claim, ("waiting", attempt, round(delay * SECOND), "", ""), report, unit, entry)
+
+    async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
+        await self._redis.run(NOTE_DEFERRAL, (self._at(key),), (entry, round(delay * SECOND), *self._author))
 
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
 
-    async def is_delivered(self, key: Key) -> bool:
-        """Whether the record says ``delivered``."""
-        return bool(await self._redis.execute("HGET", self._at(key), "state") == b"delivered")
+    async def state(self, key: Key) -> str | None:
+        """The state of a record; None: there is none."""
+        return decoded(await self._redis.execute("HGET", self._at(key), "state"))
 
     async def register(self, batch_id: str, size: int, key: Key) -> None:
         await self._redis.run(ENROLL, (self._batch(key.organization_id, batch_id),), (_name(key), size, self._ttl))
@@ -145,14 +152,18 @@ class RedisLedger:
         return {owner: int(size) for owner, size in sorted(sizes.items()) if size is not None}
 
     async def unit_states(self, batch_id: str, organization_id: str) -> Mapping[str, Sequence[RecordedOutcome]]:
-        names = [it.decode() for it in await self._enrolled(batch_id, organization_id) if it != SIZE]
+        enrolled = await self._enrolled(batch_id, organization_id)
+        return await self.outcomes(organization_id, [it.decode() for it in enrolled if it != SIZE])
+
+    async def outcomes(self, organization_id: str, names: Sequence[str]) -> dict[str, Sequence[RecordedOutcome]]:
+        """By the ledger id of each unit of an organization, as ``unit_states``. ``names``: as in the tracker."""
         parts = await self._parts(names)
         # A unit that was sliced names its slices, and a slice names its own slices.
-        slices = [f"{name}{it}" for name in names for it in parts[name] if _is_slice(it)]
+        slices = [f"{name}{it}" for name in names for it in parts[name] if is_slice(it)]
         parts |= await self._parts(slices)
-        notifications = (it for its in parts.values() for it in its if isinstance(it, str) and not _is_slice(it))
+        notifications = (it for its in parts.values() for it in its if isinstance(it, str) and not is_slice(it))
         outcomes = await self._notification_outcomes(organization_id, list(dict.fromkeys(notifications)))
-        return {_id(name): _outcomes(name, parts, outcomes) for name in names}
+        return {_id(name): outcomes_of(name, parts, outcomes) for name in names}
 
     async def unseen(self, batch_id: str, organization_id: str) -> int:
         key = self._batch(organization_id, batch_id)
@@ -163,14 +174,15 @@ class RedisLedger:
         """For each unit or slice: the ids of its notifications and its slices, or its own outcome."""
         keys = [f"{self._start}{name}" for name in names]
         ended = await self._each("HMGET", keys, "state", "text", "notifications")
-        return {name: _own_parts(*it) for name, it in zip(names, ended, strict=True)}
+        return {name: own_parts(*it) for name, it in zip(names, ended, strict=True)}
 
     async def _notification_outcomes(self, organization_id: str, ids: Sequence[str]) -> dict[str, RecordedOutcome]:
         """The outcomes of notifications, by id."""
         keys = [self._at(Key(organization_id, "notification", it)) for it in ids]
         ended = await self._each("HMGET", keys, "state", "text")
         return {
-            id_: recorded_outcome(_text(state), _text(text), id_) for id_, (state, text) in zip(ids, ended, strict=True)
+            id_: recorded_outcome(decoded(state), decoded(text), id_)
+            for id_, (state, text) in zip(ids, ended, strict=True)
         }
 
     async def _each(self, command: str, keys: Sequence[str], *fields: str) -> list[Any]:
@@ -219,15 +231,22 @@ class RedisLedger:
         return cast("int", await self._redis.run(script, (self._at(claim.key),), arguments)) == 1
 
     async def _settle(
-        self, claim: Claim, end: tuple[str, int, int, str, str], report: AttemptReport | None, unit: UnitEnd | None
+        self,
+        claim: Claim,
+        end: tuple[str, int, int, str, str],
+        report: AttemptReport | None,
+        unit: UnitEnd | None,
+        entry: str,
     ) -> WriteResult:
         keys = [self._at(claim.key)]
         arguments = [claim.token, claim.fence, *end, self._ttl]
         arguments += ("", "", "") if unit is None else (unit.claim.token, unit.claim.fence, unit.notification_id)
-        if report is not None:
-            keys += (self._at(report.destination), f"{keys[0]}:story")
+        if report is None:
+            arguments += (entry, "", 0, 0, 0, *self._author)
+        else:
+            keys.append(self._at(report.destination))
             hold = min(round(report.hold * SECOND), self._horizon)
-            arguments += (report.verdict, hold, report.history_entry, *self._disabling, self._story_ttl)
+            arguments += (report.history_entry, report.verdict, hold, *self._disabling, *self._author)
         if unit is not None:
             keys.append(self._at(unit.claim.key))
         said, unit_ended = await self._redis.run(SETTLE, keys, arguments)
@@ -270,31 +289,3 @@ def _name(key: Key) -> str:
 
 def _id(name: str) -> str:
     return name.partition("}:")[2].partition(":")[2]
-
-
-def _own_parts(state: bytes | None, text: bytes | None, notifications: bytes | None) -> list[str | RecordedOutcome]:
-    if state == b"done" and notifications:
-        return [*notifications.decode().split(" ")]
-    return [recorded_outcome(_text(state), _text(text))]
-
-
-def _is_slice(part: str | RecordedOutcome) -> bool:
-    return isinstance(part, str) and part.startswith(SLICE)
-
-
-def _outcomes(
-    name: str, parts: Mapping[str, Sequence[str | RecordedOutcome]], notifications: Mapping[str, RecordedOutcome]
-) -> list[RecordedOutcome]:
-    outcomes: list[RecordedOutcome] = []
-    for part in parts[name]:
-        if isinstance(part, RecordedOutcome):
-            outcomes.append(part)
-        elif _is_slice(part):
-            outcomes += _outcomes(f"{name}{part}", parts, notifications)
-        else:
-            outcomes.append(notifications[part])
-    return outcomes
-
-
-def _text(stored: bytes | None) -> str | None:
-    return None if stored is None else stored.decode()

@@ -1,5 +1,6 @@
 """The scripts of the ledger do what the plain Python does: step by step the same replies, at last the same records."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -43,11 +44,13 @@ keys, places, recipients = st.sampled_from(KEYS), st.sampled_from(PLACES), st.sa
 tokens = st.sampled_from(["t-1", "t-2", "t-3"])
 attempts = st.sampled_from([1, 1, 1, 2, 3])
 replays = st.sampled_from([0, 0, 0, 1, 1, 2])
+entries = st.sampled_from(['{"outcome":"deferred","reason":"a"}', '{"outcome":"deferred","reason":"a","host":"b"}'])
 finals = st.builds(
     TerminalState,
     st.sampled_from(["delivered", "suppressed", "dead", "dead", "done"]),
     st.sampled_from(["", "200 OK\r\nüñ"]),
     st.sampled_from([(), ("n-0",), ("n-0", "n-1")]),
+    entry=st.just("") | entries,
 )
 # Slow enough that no key expires in the server's own time while a history runs.
 limits = st.lists(
@@ -66,7 +69,13 @@ asks = st.builds(
     AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits, st.sampled_from([None, 1.0])
 )
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
-report = st.builds(AttemptReport, places, verdicts, st.just("{}"), st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]))
+report = st.builds(
+    AttemptReport,
+    places,
+    verdicts,
+    st.sampled_from(['{"outcome":"failed"}', '{"outcome":"failed","at":1}']),
+    st.sampled_from([0.0, 0.0, 5.0, 2 * HORIZON]),
+)
 delays = st.sampled_from([0.0, 7.5])
 latest = st.sampled_from([-1, -1, -1, -2, -3, 0])
 pauses = st.sampled_from([0.25, 7.0, 11.000_001, LEASE, LEASE, HORIZON, 300.0, 8 * DAY, -5.0, -DAY])
@@ -86,8 +95,10 @@ class Ledgers(RuleBasedStateMachine):
             "horizon": HORIZON,
             "disable_after": PATIENCE,
         }
-        self.plain = MemoryLedger(clock=self.clock, **times)
-        self.scripts = RedisLedger(redis=Steered(bench.store, self.clock), prefix=self.prefix, **times)
+        self.plain = MemoryLedger(clock=self.clock, process="worker:1", **times)
+        self.scripts = RedisLedger(
+            redis=Steered(bench.store, self.clock), prefix=self.prefix, process="worker:1", **times
+        )
         self.given = [Claim(KEYS[0], "t-9", 7)]
         """Claims; this one never was."""
         self.fences: dict[Key, int] = {}
@@ -162,16 +173,29 @@ class Ledgers(RuleBasedStateMachine):
         claim, unit = self.held(which), self.unit_end(of)
         self.both(lambda it: it.finish(claim, final, report, unit))
 
-    @rule(which=latest, attempt=attempts, delay=delays, report=st.none() | report, of=st.none() | latest)
-    def release(self, which: int, attempt: int, delay: float, report: AttemptReport | None, of: int | None) -> None:
+    @rule(
+        which=latest,
+        attempt=attempts,
+        delay=delays,
+        report=st.none() | report,
+        of=st.none() | latest,
+        entry=st.just("") | entries,
+    )
+    def release(  # noqa: PLR0917 - drawn
+        self, which: int, attempt: int, delay: float, report: AttemptReport | None, of: int | None, entry: str = ""
+    ) -> None:
         claim, unit = self.held(which), self.unit_end(of)
-        self.both(lambda it: it.release(claim, attempt, delay=delay, report=report, unit=unit))
+        self.both(lambda it: it.release(claim, attempt, delay=delay, report=report, unit=unit, entry=entry))
 
     def unit_end(self, which: int | None) -> UnitEnd | None:
         return None if which is None else UnitEnd(self.held(which), "n-1")
 
     def held(self, which: int) -> Claim:
         return self.given[which % len(self.given)]
+
+    @rule(key=keys, entry=entries, delay=delays)
+    def note_deferral(self, key: Key, entry: str, delay: float) -> None:
+        self.both(lambda it: it.note_deferral(key, entry, delay=delay))
 
     @rule(key=keys, final=finals)
     def note(self, key: Key, final: TerminalState) -> None:
@@ -204,7 +228,7 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
-        known = (self.plain.records, self.plain.arrivals, self.plain.stories, self.plain.places.places)
+        known = (self.plain.records, self.plain.arrivals, self.plain.stories.told, self.plain.places.places)
         mine = (self.fences, self.waiting)
         for each in (*known, self.plain.unsubscribed, self.plain._batches, self.plain._sizes, *mine):
             each.clear()
@@ -219,7 +243,9 @@ class Ledgers(RuleBasedStateMachine):
         plain, at = self.plain, self.scripts._at
         for key, record in plain.records.items():
             assert await self._hash(at(key)) == fields(record)
-            assert await self.bench.store.execute("LLEN", f"{at(key)}:story") == len(plain.stories.get(key, []))
+        for key, told in plain.stories.told.items():
+            stored = await self.bench.store.execute("LRANGE", f"{at(key)}:story", 0, -1)
+            assert [json.loads(it) for it in stored] == told
         for key, place in plain.places.places.items():
             assert await self._hash(at(key)) == place_fields(place)
         for (organization, name), known in plain.arrivals.items():
@@ -241,6 +267,8 @@ def fields(record: Record) -> dict[str, str]:
         "attempt": record.attempt,
         "fence": record.fence,
         "token": record.token,
+        "holder": record.holder,
+        "first": record.first,
         "lease": record.lease,
         "takeovers": record.takeovers,
         "doubt": int(record.doubt),

@@ -1,0 +1,194 @@
+"""What Redis keeps of each organization: its cached facts, what waits, its limits. For operators: it scans all keys."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.keys import BATCH, each, found, in_batches
+from notification_sender.policy.limits import SECOND
+
+CLAIMED = (b"claimed", b"transmitting")
+LEASE = ":lease"
+ADDRESS = 16
+"""Characters of an address's hash that name the record of a destination."""
+
+
+@dataclass(slots=True)
+class CacheUse:
+    """The cached facts of one kind."""
+
+    kind: str
+    facts: int = 0
+    fresh: int = 0
+    """Facts that are served without a fetch."""
+    bytes: int = 0
+    fetching: int = 0
+    """Facts that a process fetches now."""
+
+
+@dataclass(slots=True)
+class OrganizationState:
+    """What an organization has in the ledger now."""
+
+    organization_id: str
+    in_hand: int = 0
+    """Units and notifications that a process has claimed."""
+    waiting: int = 0
+    """Those whose parked copies come back later."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """Of the waiting, by the limit whose slot they have booked."""
+    next_due: float = 0.0
+    """When the first of them comes back, epoch seconds; 0: nothing waits."""
+    booked_until: dict[str, float] = field(default_factory=dict)
+    """By limit: until when all its slots are taken, epoch seconds."""
+
+
+class RedisRecords:
+    """All keys of an organization begin with ``<prefix>:1:{organization}:``."""
+
+    def __init__(self, *, redis: Store, prefix: str) -> None:
+        self._redis = redis
+        self._start = f"{prefix}:1:{{"
+
+    async def now(self) -> float:
+        """The time of Redis, epoch seconds: all times in its records are by that clock."""
+        seconds, micros = await self._redis.execute("TIME")
+        return int(seconds) + int(micros) / SECOND
+
+    async def seen(self, organization_id: str | None, since: float, until: float) -> dict[str, list[str]]:
+        """The ledger ids of the units that were first claimed in this time (epoch seconds), by organization."""
+        seen: dict[str, set[str]] = defaultdict(set)
+
+        async def pick(keys: Sequence[str]) -> None:
+            # A slice ends its unit's name with its own.
+            units = [it for it in keys if not it.endswith(":story") and "/" not in it.partition("}:")[2]]
+            for key, first in zip(units, await each(self._redis, "HGET", units, "first"), strict=True):
+                if first and since <= int(first.split()[0]) / SECOND < until:
+                    seen[self._owner(key)].add(key.partition("}:unit:")[2])
+
+        await in_batches(self._keys(organization_id, "unit:*"), pick)
+        return {owner: sorted(ids) for owner, ids in sorted(seen.items())}
+
+    async def existing(self, organization_id: str, ids: Sequence[str]) -> list[str]:
+        """Those of these units (ledger ids) that have a record."""
+        there: list[str] = []
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            keys = [f"{self._start}{organization_id}}}:unit:{it}" for it in batch]
+            found_ = await each(self._redis, "EXISTS", keys)
+            there += [it for it, exists in zip(batch, found_, strict=True) if exists]
+        return there
+
+    async def cached(self, organization_id: str | None, now: float) -> list[CacheUse]:
+        """The use of the shared cache by kind, the largest first; None: of all organizations."""
+        uses: dict[str, CacheUse] = {}
+
+        async def count(keys: Sequence[str]) -> None:
+            facts = [it for it in keys if not it.endswith(LEASE)]
+            sizes = await each(self._redis, "HSTRLEN", facts, "body")
+            soft = await each(self._redis, "HGET", facts, "soft")
+            for key, size, until in zip(facts, sizes, soft, strict=True):
+                use = _use(uses, key)
+                use.facts, use.bytes = use.facts + 1, use.bytes + int(size)
+                use.fresh += int(until or 0) / SECOND > now
+            for key in keys:
+                if key.endswith(LEASE):
+                    _use(uses, key).fetching += 1
+
+        await in_batches(self._keys(organization_id, "fact:*"), count)
+        return sorted(uses.values(), key=lambda it: -it.bytes)
+
+    async def purge(self, organization_id: str) -> int:
+        """Delete the cached facts of an organization; returns how many. A fetch that is under way may store its own."""
+        return await self._delete(self._keys(organization_id, "fact:*"), counted=lambda key: not key.endswith(LEASE))
+
+    async def organizations(self, organization_id: str | None, now: float) -> list[OrganizationState]:
+        """What each organization has in hand and waiting, the one with the most waiting first."""
+        states: dict[str, OrganizationState] = {}
+
+        async def count(keys: Sequence[str]) -> None:
+            records = [it for it in keys if not it.endswith(":story")]
+            for key, record in zip(
+                records, await each(self._redis, "HMGET", records, "state", "due", "limit"), strict=True
+            ):
+                _count(states.setdefault(self._owner(key), OrganizationState(self._owner(key))), record)
+
+        async def bookings(keys: Sequence[str]) -> None:
+            for key, value in zip(keys, await each(self._redis, "GET", keys), strict=True):
+                owner, name = self._owner(key), key.partition("}:limit:")[2]
+                booked, skew = (int(it) / SECOND for it in (value or b"0 0 0").split()[::2])
+                if booked - skew > now:
+                    state = states.setdefault(owner, OrganizationState(owner))
+                    state.booked_until[name] = booked - skew
+
+        for kind in ("unit", "notification"):
+            await in_batches(self._keys(organization_id, f"{kind}:*"), count)
+        await in_batches(self._keys(organization_id, "limit:*"), bookings)
+        busy = [it for it in states.values() if it.in_hand or it.waiting or it.booked_until]
+        return sorted(busy, key=lambda it: (-it.waiting, -it.in_hand, it.organization_id))
+
+    async def erase(self, organization_id: str) -> dict[str, int]:
+        """Delete every record of an organization; returns how many, by kind. The suppression list stays."""
+        erased: dict[str, int] = defaultdict(int)
+
+        async def delete(keys: Sequence[str]) -> None:
+            mine = [(key, _kind(key)) for key in keys]
+            gone = [(key, kind) for key, kind in mine if kind != "recipient"]
+            for (_, kind), number in zip(
+                gone, await each(self._redis, "UNLINK", [key for key, _ in gone]), strict=True
+            ):
+                erased[kind] += int(number)
+
+        await in_batches(self._keys(organization_id, "*"), delete)
+        return dict(erased)
+
+    async def erase_recipient(
+        self, organization_id: str, recipient: str, notifications: Sequence[str]
+    ) -> dict[str, int]:
+        """Delete what is known of one recipient (hash): the records of its destinations, and the stories of these
+        notifications, which may repeat its answers. The suppression list stays.
+        """
+        start = f"{self._start}{organization_id}}}:"
+        places = self._keys(organization_id, f"destination:*:{recipient[:ADDRESS]}")
+        stories = await each(self._redis, "UNLINK", [f"{start}notification:{it}:story" for it in notifications])
+        return {"destination": await self._delete(places, counted=lambda _: True), "story": sum(map(int, stories))}
+
+    async def _delete(self, keys: AsyncIterator[str], *, counted: Callable[[str], bool]) -> int:
+        total = 0
+
+        async def delete(batch: Sequence[str]) -> None:
+            nonlocal total
+            for key, number in zip(batch, await each(self._redis, "UNLINK", batch), strict=True):
+                total += int(number) * counted(key)
+
+        await in_batches(keys, delete)
+        return total
+
+    def _keys(self, organization_id: str | None, name: str) -> AsyncIterator[str]:
+        return found(self._redis, f"{self._start}{organization_id or '*'}}}:{name}")
+
+    def _owner(self, key: str) -> str:
+        return key.removeprefix(self._start).partition("}:")[0]
+
+
+def _kind(key: str) -> str:
+    return "story" if key.endswith(":story") else key.partition("}:")[2].partition(":")[0]
+
+
+def _use(uses: dict[str, CacheUse], key: str) -> CacheUse:
+    kind = key.partition("}:fact:")[2].partition(":")[0]
+    return uses.setdefault(kind, CacheUse(kind))
+
+
+def _count(state: OrganizationState, record: Sequence[bytes | None]) -> None:
+    what, due, limit = record
+    if what in CLAIMED:
+        state.in_hand += 1
+    elif what == b"waiting":
+        state.waiting += 1
+        comes = int(due or 0) / SECOND
+        state.next_due = min(state.next_due or comes, comes)
+        if limit:
+            name = limit.decode()
+            state.limits[name] = state.limits.get(name, 0) + 1

@@ -1,0 +1,92 @@
+"""What operators see and erase of the records of an organization, on real and on embedded Redis."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from notification_sender.adapters.memory.redis import EmbeddedRedis
+from notification_sender.adapters.redis.client import Redis, Store
+from notification_sender.adapters.redis.ledger import RedisLedger
+from notification_sender.adapters.redis.records import CacheUse, RedisRecords
+from notification_sender.policy.limits import SECOND, Limit
+from notification_sender.ports.ledger import AdmissionRequest, Claimed, Key, TerminalState, Throttled
+
+TIMES = {"lease": 30.0, "ledger_ttl": 3600.0, "story_ttl": 600.0, "horizon": 3600.0, "disable_after": 60.0}
+SLOW = Limit("webhook", 10 * SECOND, 1)
+
+
+@pytest.fixture(params=["embedded", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    store: Any = EmbeddedRedis() if request.param == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
+    await store.connect()
+    yield store
+    await store.close()
+
+
+async def admitted(ledger: RedisLedger, name: str, organization: str = "org-1") -> object:
+    at = (Key(organization, kind, "x") for kind in ("destination", "recipient"))  # type: ignore[arg-type]
+    return await ledger.admit(AdmissionRequest(Key(organization, "notification", name), name, 0, 1, *at, [SLOW]))
+
+
+async def test_what_an_organization_has_in_hand_and_waiting_is_counted(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    assert isinstance(await admitted(ledger, "n-1"), Claimed)
+    assert isinstance(await admitted(ledger, "n-2"), Throttled)
+    assert isinstance(await admitted(ledger, "n-3"), Throttled)
+    done = await admitted(ledger, "n-1", "org-2")
+    assert isinstance(done, Claimed)
+    await ledger.finish(done.claim, TerminalState("delivered", "200"))
+    now = await records.now()
+    first, second = await records.organizations(None, now)
+    assert (first.organization_id, first.in_hand, first.waiting, first.limits) == ("org-1", 1, 2, {"webhook": 2})
+    assert first.next_due == pytest.approx(now + 10, abs=5)
+    assert first.booked_until["webhook"] == pytest.approx(now + 30, abs=5)
+    assert (second.organization_id, second.in_hand, second.waiting) == ("org-2", 0, 0)
+    assert [it.organization_id for it in await records.organizations("org-2", now)] == ["org-2"]
+    assert await records.organizations("org-2", now + 60) == []
+
+
+async def test_cached_facts_are_counted_by_kind_and_purged_by_organization(store: Store) -> None:
+    records = RedisRecords(redis=store, prefix="ns")
+    now = await records.now()
+    for organization, name, soft in (("org-1", "inc-1", 9), ("org-1", "inc-2", -9), ("org-2", "inc-1", 9)):
+        key = f"ns:1:{{{organization}}}:fact:incident:{name}"
+        await store.execute("HSET", key, "body", "12345", "soft", round((now + soft) * SECOND))
+    await store.execute("HSET", "ns:1:{org-1}:fact:asset:a:lease", "token", "t")
+    incidents = CacheUse("incident", facts=2, fresh=1, bytes=10)
+    assert await records.cached("org-1", now) == [incidents, CacheUse("asset", fetching=1)]
+    assert await records.purge("org-1") == 2
+    assert await records.cached(None, now) == [CacheUse("incident", facts=1, fresh=1, bytes=5)]
+
+
+async def test_all_records_of_an_organization_are_erased_but_not_who_wants_no_emails(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    for organization in ("org-1", "org-2"):
+        for name in ("n-1", "n-2"):
+            await admitted(ledger, name, organization)
+    await store.execute("SET", "ns:1:{org-1}:recipient:0a", "")
+    assert await records.erase("org-1") == {"notification": 2, "story": 1, "limit": 1}
+    left = sorted(await store.execute("KEYS", "ns:1:{org-1}*"))
+    assert left == [b"ns:1:{org-1}:recipient:0a"]
+    assert len(await store.execute("KEYS", "ns:1:{org-2}*")) == 4
+
+
+async def test_of_one_recipient_its_destinations_and_the_stories_of_its_dead_letters_are_erased(store: Store) -> None:
+    records = RedisRecords(redis=store, prefix="ns")
+    hash_ = "0123456789abcdef0123456789abcdef"
+    await store.execute("HSET", f"ns:1:{{org-1}}:destination:noc:{hash_[:16]}", "failing", 1)
+    await store.execute("HSET", "ns:1:{org-1}:destination:noc:ffff", "failing", 1)
+    await store.execute("RPUSH", "ns:1:{org-1}:notification:n-1:story", "{}")
+    assert await records.erase_recipient("org-1", hash_, ["n-1", "n-2"]) == {"destination": 1, "story": 1}
+    assert await store.execute("KEYS", "*") == [b"ns:1:{org-1}:destination:noc:ffff"]
+
+
+async def test_the_units_of_a_time_are_those_that_were_first_claimed_in_it(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    for name in ("wu-1@0a", "wu-1@0a/slice", "wu-2"):
+        await ledger.claim(Key("org-1", "unit", name), "t", 1, replays=0)
+    now = await records.now()
+    assert await records.seen(None, now - 60, now + 60) == {"org-1": ["wu-1@0a", "wu-2"]}
+    assert await records.seen("org-1", now - 60, now - 30) == {}
+    assert await records.existing("org-1", ["wu-2", "wu-3"]) == ["wu-2"]
