@@ -30,7 +30,7 @@ _STEPS: list[tuple[str, str]] = [
     (r"worker/bulkheads.py:\d+:Bulkhead.divide|policy/fair_share.py:\d+:FairShare.divide", BESIDE),
     (r"worker/lanes.py:\d+:Lanes.allow|worker/bulkheads.py:\d+:Slots.held", BESIDE),
     (r"telemetry/stalls.py|adapters/health_\w+.py|app/worker_process.py", BESIDE),
-    (r"adapters/redis/(eviction|pubsub|operators).py", BESIDE),
+    (r"adapters/redis/(eviction|pubsub|operators|overrides|fleet).py|fleet/overrides.py", BESIDE),
     (r"policy/(adaptive_limit|sizing|allowance).py|fleet/background.py", BESIDE),
     (r"context/cache/(fleet_fetch|single_flight|leases).py", FACTS),
     (r"context/upstream/|adapters/redis/shared_cache.py", FACTS),

@@ -4,21 +4,26 @@
 -- KEYS[1]  the record
 -- KEYS[2]  the record of the destination: see settle.lua
 -- KEYS[3]  exists while its recipient is on the suppression list
--- KEYS[4…] string, one for each limit: three integers, µs by the limit's own clock. `booked` is the theoretical arrival
+-- KEYS[4]  hash, exists while something of the organization is paused or off, each µs since the epoch: the end of the
+--          pause of organization, channel/<name> and destination/<id>; the end of the time for which off/<id> is off
+-- KEYS[5…] string, one for each limit: three integers, µs by the limit's own clock. `booked` is the theoretical arrival
 --          time after all spent and booked slots, `sent` that after all sends. `skew` says how far the limit's clock is
 --          ahead of the server's. The key expires once `booked` has passed
 -- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
 --          6 1: the first byte follows at once, so this also does the work of begin.lua; else 0
---          7 horizon, µs · 8 tolerated lateness, µs · then for each limit: name · interval, µs · tolerance, µs ·
+--          7 horizon, µs · 8 tolerated lateness, µs · 9 channel · 10 destination, its id
+--          then for each limit: name · interval, µs · tolerance, µs
 --          at last the work unit · process · TTL of the story, ms
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
 --          {'unsubscribed'}            its recipient is on the suppression list
---          {'throttled', µs, limit}    try again after this time, because of a limit or a Retry-After
+--          {'throttled', µs, limit}    try again after this time, because of a limit, a Retry-After or a pause
 
 local reply = answer(unpack(ARGV, 1, 6))
 if reply then return refuse(reply) end
-if redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
+-- In one call, because usually there is neither.
+local marked = redis.call('EXISTS', KEYS[3], KEYS[4]) > 0
+if marked and redis.call('EXISTS', KEYS[3]) == 1 then return {'unsubscribed'} end
 local place = redis.call('HMGET', KEYS[2], 'until', 'hold')
 if tonumber(place[1] or 0) > now then return {'disabled'} end
 
@@ -35,9 +40,24 @@ local function wait(delay, limit, slot)
   redis.call('HDEL', KEYS[1], 'limit', 'slot', 'text', 'notifications')
   if slot then redis.call('HSET', KEYS[1], 'limit', limit, 'slot', integer(slot)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  local why = '{"step":"admit","outcome":"deferred","reason":"throttled","limit":"%s","attempt":%s,"work_unit_id":"%s"'
-  append(KEYS[1], string.format(why, limit, ARGV[3], ARGV[#ARGV - 2]), now + delay, true)
+  local reason = limit == PAUSED and 'paused' or 'throttled'
+  local why = '{"step":"admit","outcome":"deferred","reason":"%s","limit":"%s","attempt":%s,"work_unit_id":"%s"'
+  append(KEYS[1], string.format(why, reason, limit, ARGV[3], ARGV[#ARGV - 2]), now + delay, true)
   return {'throttled', delay, limit}
+end
+
+-- An end that is later than any was written before this server's clock was set back: it is ignored.
+local function left(value)
+  local time = tonumber(value or 0) - now
+  return time <= LONGEST_OVERRIDE * SECOND and time or 0
+end
+
+if marked then
+  local ends = redis.call('HMGET', KEYS[4],
+    'off/' .. ARGV[10], 'organization', 'channel/' .. ARGV[9], 'destination/' .. ARGV[10])
+  if left(ends[1]) > 0 then return {'disabled'} end
+  local paused = math.max(left(ends[2]), left(ends[3]), left(ends[4]))
+  if paused > 0 then return wait(paused, PAUSED) end
 end
 
 -- A hold longer than the horizon was written before this server's clock was set back: it is ignored.
@@ -50,7 +70,7 @@ local function write(limit)
 end
 
 local function read(number)
-  local at = 9 + (number - 4) * 3
+  local at = 3 * number - 4
   local name, interval, tolerance = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local booked, sent, skew = string.match(redis.call('GET', KEYS[number]) or '', '^(%d+) (%d+) (%d+)$')
   local limit = {key = KEYS[number], name = name, interval = interval, tolerance = tolerance, known = booked and true}
@@ -66,7 +86,7 @@ local function read(number)
 end
 
 local limits, slowest, longest = {}, nil, 0
-for number = 4, #KEYS do
+for number = 5, #KEYS do
   limits[#limits + 1] = read(number)
 end
 for _, limit in ipairs(limits) do

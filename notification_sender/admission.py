@@ -11,11 +11,13 @@ from notification_sender.model.errors import ClaimLost
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Outcome, Suppressed
 from notification_sender.policy.limits import Limit
+from notification_sender.policy.pauses import SHORTEST
 from notification_sender.policy.retry import JITTER
 from notification_sender.ports.channels import Begin
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import (
     HOLD,
+    PAUSED,
     AdmissionRequest,
     AdmitReply,
     Busy,
@@ -25,6 +27,7 @@ from notification_sender.ports.ledger import (
     Crashed,
     Key,
     Ledger,
+    Paused,
     Settled,
     Stale,
     Suspect,
@@ -80,6 +83,8 @@ class Admissions:
             recipient=Key(organization, "recipient", recipient),
             limits=self._limits(notification),
             work_unit_id=notification.work_unit_id,
+            channel=notification.destination.channel,
+            destination_id=notification.destination.destination_id,
             begun=self._clock.monotonic() if at_once else None,
         )
 
@@ -122,11 +127,8 @@ def unclaimed(reply: AdmitReply, key: Key) -> Outcome:
     match reply:
         case Crashed():
             return Dead("crashed", "its workers died with it, five in a row")
-        case Busy(delay):
-            # It is parked at least until the claim runs out, because its holder may die with it.
-            return Deferred(delay, "claimed_elsewhere", f"{key.kind} {key.id}", recorded=True)
-        case Throttled(delay, limit):
-            return Deferred(delay, "throttled", limit, recorded=True)
+        case Busy() | Throttled() | Paused():
+            return _deferred(reply, key)
         case Unwanted(reason):
             return Suppressed(reason)
         case Settled(state):
@@ -137,6 +139,18 @@ def unclaimed(reply: AdmitReply, key: Key) -> Outcome:
             raise TypeError("it is ours, or may be asked for once more")
         case _:
             assert_never(reply)
+
+
+def _deferred(reply: Busy | Throttled | Paused, key: Key) -> Deferred:
+    match reply:
+        case Busy(delay):
+            # It is parked at least until the claim runs out, because its holder may die with it.
+            return Deferred(delay, "claimed_elsewhere", f"{key.kind} {key.id}", recorded=True)
+        case Throttled(delay, limit):
+            return Deferred(delay, "throttled", limit, recorded=True)
+        case Paused(delay):
+            # The script knows of the pause, and this process does not yet.
+            return Deferred(min(delay, SHORTEST), PAUSED, key.organization_id, recorded=True)
 
 
 @lru_cache(maxsize=4096)

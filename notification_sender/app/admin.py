@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.headers import PUBLISHED
-from notification_sender.adapters.redis.operators import Trouble
 from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
 from notification_sender.model.destination import Suppression
@@ -54,16 +53,6 @@ async def declare(settings: Settings) -> list[str]:
     return [*(names.queue(lane) for lane in Lane), names.dead, names.events]
 
 
-async def enable(settings: Settings, organization_id: str, destination_id: str) -> int:
-    """Enable a destination; returns at how many of its addresses it was off.
-
-    Raises:
-        Unready: Redis is away.
-    """
-    async with connected_store(settings) as opened:
-        return await opened.destinations.enable(organization_id, destination_id)
-
-
 async def suppress(
     settings: Settings, organization_id: str, recipients: Sequence[str], *, seconds: float, reason: str
 ) -> None:
@@ -94,16 +83,6 @@ async def suppressed(settings: Settings, organization_id: str) -> list[Suppressi
     """
     async with connected_store(settings) as opened:
         return await opened.suppressions.suppressed(organization_id)
-
-
-async def troubled(settings: Settings, organization_id: str | None) -> list[Trouble]:
-    """The destinations that are off, failing, held or waiting; None: of all organizations.
-
-    Raises:
-        Unready: Redis is away.
-    """
-    async with connected_store(settings) as opened:
-        return await opened.destinations.troubled(organization_id)
 
 
 @asynccontextmanager

@@ -65,6 +65,7 @@ class Upstreams:
         for api, guard in self._guards.by_api.items():
             for state in STATES:
                 metrics.api_state.labels(api, state).set_function(partial(_in_state, guard, state))
+        self.force, self.open_circuits = self._guards.force, self._guards.open_circuits
         self.intake_gate = UpstreamIntakeGate(self._guards, clock=clock)
         self._tokens = Tokens(
             aaa=self._client(replace(AAA, trusted=False)),  # the token call proves itself by its own credentials

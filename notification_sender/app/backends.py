@@ -13,11 +13,13 @@ from notification_sender.adapters.redis.client import CONNECT_TIMEOUT, Redis, st
 from notification_sender.adapters.redis.eviction import Eviction
 from notification_sender.adapters.redis.fleet import RedisFleet
 from notification_sender.adapters.redis.ledger import RedisLedger
-from notification_sender.adapters.redis.operators import RedisDestinations, RedisSuppressions
+from notification_sender.adapters.redis.operators import RedisDestinations, RedisLimits, RedisSuppressions, Trouble
+from notification_sender.adapters.redis.overrides import RedisOverrides
 from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
 from notification_sender.adapters.redis.shared_cache import RedisSharedCache
 from notification_sender.context.cache.read_through import TOPIC
 from notification_sender.context.upstream.guards import PERIOD
+from notification_sender.model.override import PauseScope
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
 from notification_sender.policy.sizing import Retention
@@ -35,6 +37,8 @@ LONGEST_HOST = 40
 """Characters of a host's name in a story. Redis keeps a record small while no value has more than 64."""
 
 _STRANGE = re.compile(r"[^A-Za-z0-9._-]")
+OPERATOR = "operator"
+"""Why a destination is off that an operator switched off."""
 
 STORY_SECONDS = 2 * 86_400.0
 """Seconds for which the attempts of a notification are kept by default."""
@@ -71,6 +75,8 @@ class Store:
     fleet: RedisFleet
     suppressions: RedisSuppressions
     destinations: RedisDestinations
+    limits: RedisLimits
+    overrides: RedisOverrides
     eviction: Eviction
 
     async def open(self) -> None:
@@ -91,6 +97,15 @@ class Store:
         """Close all connections."""
         await self.pubsub.stop()
         await self.redis.close()
+
+    async def troubled(self, organization_id: str | None = None) -> list[Trouble]:
+        """The destinations that are off, failing, held or waiting, also those that an operator switched off."""
+        found = await self.destinations.troubled(organization_id)
+        for it in await self.overrides.active():
+            scope = PauseScope.of(it.subject)
+            if it.kind == "off" and organization_id in {None, scope.organization_id}:
+                found.append(Trouble(scope.organization_id, scope.destination_id, "", OPERATOR, it.until, 0.0, 0.0))
+        return sorted(found, key=lambda it: (it.organization_id, it.destination_id, it.address))
 
     async def audit(self, batch_id: str, organization_id: str | None = None) -> dict[str, Audit]:
         """Audit a batch, by organization (None: every organization that has it). Empty: no unit of it was seen."""
@@ -122,6 +137,8 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         fleet=RedisFleet(redis=redis, prefix=prefix, period=PERIOD),
         suppressions=RedisSuppressions(redis=redis, prefix=prefix),
         destinations=RedisDestinations(redis=redis, prefix=prefix),
+        limits=RedisLimits(redis=redis, prefix=prefix),
+        overrides=RedisOverrides(redis=redis, prefix=prefix, pubsub=pubsub),
         eviction=Eviction(accepted=settings.accept_eviction, strict=settings.environment == "production"),
     )
 

@@ -1,6 +1,7 @@
 """The channels that this worker sends on, and the limits of what they send."""
 
 import random
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from notification_sender.channels.signing import Secrets
 from notification_sender.channels.trust_store import TrustStore
 from notification_sender.channels.webhook import Tokens
 from notification_sender.model.notification import Notification
+from notification_sender.model.override import Override
 from notification_sender.policy.limits import Limit
 from notification_sender.policy.retry import Schedule
 from notification_sender.ports.channels import Channel
@@ -49,6 +51,8 @@ class Recipients:
         self.configured = [name for name, it in self._types.items() if it.configured(given[name])]
         """The channels that this worker can send on: emails need a mail server."""
         self.throttles: dict[str, Limit | None] = {it: getattr(settings, f"throttle_{it}") for it in self._types}
+        self.rates: Mapping[tuple[str, str], Limit | None] = {}
+        """Of operators, in place of ``throttles``: by organization and channel."""
         self.schedules: dict[str, Schedule] = {
             name: getattr(settings, f"retry_schedule_{name}") or settings.retry_schedule for name in self._types
         }
@@ -111,14 +115,30 @@ class Recipients:
         """The limits that one send counts against: of its organization and channel, and of its destination."""
         destination = notification.destination
         limits = [self.throttles.get(destination.channel)]
+        if self.rates:
+            limits[0] = self.rates.get((notification.organization_id, destination.channel), limits[0])
         if destination.rate is not None:
             name = f"destination:{destination.destination_id}"
             limits.append(Limit.per(name, destination.rate.per_minute, MINUTE, destination.rate.burst))
         return [limit for limit in limits if limit is not None]
 
+    def replace_rates(self, overrides: Sequence[Override]) -> None:
+        """Use the rates of these overrides from now on, and no others."""
+        self.rates = rates(overrides)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._closing.aclose()
+
+
+def rates(overrides: Sequence[Override]) -> dict[tuple[str, str], Limit | None]:
+    """The limits of these overrides, by organization and channel. None: there is no limit."""
+    found = {}
+    for it in overrides:
+        organization, _, channel = it.subject.partition("/")
+        if it.kind == "rate":
+            found[organization, channel] = Limit.parse(channel, it.value)
+    return found
 
 
 def _options(settings: Settings, channel: ChannelType) -> dict[str, str | None]:

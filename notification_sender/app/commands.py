@@ -3,23 +3,41 @@
 from notification_sender.adapters.redis.records import OrganizationState
 from notification_sender.app.admin import (
     declare,
-    enable,
     publish,
     suppress,
     suppressed,
-    troubled,
     unsuppress,
 )
 from notification_sender.app.audits import audit, audit_expected, audit_time
 from notification_sender.app.canary import CanaryResult, canary
 from notification_sender.app.changes import Change, announce
 from notification_sender.app.check import CheckResult, fleet_checks, run_checks
+from notification_sender.app.circuits import Circuits, ForceResult, circuits, force_circuit, reset_circuit
+from notification_sender.app.circuits import subject as circuit_subject
 from notification_sender.app.dead_letters import LetterFilter, LetterGroup, list_dead, show_dead
 from notification_sender.app.dead_replay import ReplayResult, drop, replay
+from notification_sender.app.destinations import (
+    DestinationState,
+    SwitchResult,
+    disable,
+    enable,
+    show_destination,
+    troubled,
+)
 from notification_sender.app.explain import explain
+from notification_sender.app.pauses import PauseResult, ResumeResult, pause, paused, resume
 from notification_sender.app.preview import UnitReview, plan, preview, review_units
 from notification_sender.app.records import Erased, cache_use, erase, organizations, purge
 from notification_sender.app.snapshot import snapshot
+from notification_sender.app.throttles import (
+    Throttle,
+    ThrottleResult,
+    channels,
+    reset_throttle,
+    set_throttle,
+    throttles,
+)
+from notification_sender.app.waiting import RetryResult, WaitingFilter, retry
 from notification_sender.policy.story import Story
 from notification_sender.recipes import sample
 
@@ -27,39 +45,63 @@ __all__ = [
     "CanaryResult",
     "Change",
     "CheckResult",
+    "Circuits",
+    "DestinationState",
     "Erased",
+    "ForceResult",
     "LetterFilter",
     "LetterGroup",
     "OrganizationState",
+    "PauseResult",
     "ReplayResult",
+    "ResumeResult",
+    "RetryResult",
     "Story",
+    "SwitchResult",
+    "Throttle",
+    "ThrottleResult",
     "UnitReview",
+    "WaitingFilter",
     "announce",
     "audit",
     "audit_expected",
     "audit_time",
     "cache_use",
     "canary",
+    "channels",
+    "circuit_subject",
+    "circuits",
     "declare",
+    "disable",
     "drop",
     "enable",
     "erase",
     "explain",
     "fleet_checks",
+    "force_circuit",
     "list_dead",
     "organizations",
+    "pause",
+    "paused",
     "plan",
     "preview",
     "publish",
     "purge",
     "replay",
+    "reset_circuit",
+    "reset_throttle",
+    "resume",
+    "retry",
     "review_units",
     "run_checks",
     "sample",
+    "set_throttle",
     "show_dead",
+    "show_destination",
     "snapshot",
     "suppress",
     "suppressed",
+    "throttles",
     "troubled",
     "unsuppress",
 ]

@@ -137,7 +137,7 @@ class Judge:
 
     @classmethod
     async def of(cls, store: Store, now: float) -> "Judge":
-        troubled = await store.destinations.troubled()
+        troubled = await store.troubled()
         return cls(store, now, {(it.organization_id, it.destination_id) for it in troubled if it.until > now})
 
     async def already(self, read: Read) -> Already:

@@ -11,9 +11,9 @@ import orjson
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.redis.operators import Trouble
-from notification_sender.app.admin import troubled
 from notification_sender.app.check import run_checks
 from notification_sender.app.dead_letters import LetterFilter, list_dead
+from notification_sender.app.destinations import troubled
 from notification_sender.app.records import cache_use, organizations
 from notification_sender.channels.redaction import excerpt
 from notification_sender.model.errors import NotificationSenderError

@@ -14,6 +14,8 @@ from notification_sender.app.open_files import open_files
 from notification_sender.compose import Composer
 from notification_sender.context.cache.read_through import Cache
 from notification_sender.deliver import Deliverer
+from notification_sender.fleet.overrides import OverrideWatch
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.policy.allowance import Allowance
 from notification_sender.policy.retry import RetryPolicy
 from notification_sender.relevance import Relevance
@@ -57,6 +59,8 @@ class WorkerParts:
         self._renderer = self._templates()
         self.failing = FailingTemplates(clock=self.clock, dice=random.random)
         self._retry_policy = self._delays()
+        self._pauses = Pauses(clock=self.clock, dice=random.random)
+        self.overrides = self._override_watch()
         self._leases = LeaseKeeper(ledger=self.store.ledger, clock=self.clock, lease=settings.lease)
         self.worker = Worker(
             ports=self._ports(),
@@ -69,6 +73,11 @@ class WorkerParts:
             bulkheads=self.recipients.bulkheads(settings),
         )
         self._show()
+
+    def _override_watch(self) -> OverrideWatch:
+        store = self.store
+        listeners = (self._pauses.replace, self.recipients.replace_rates, self.upstreams.force, self.hosts.force)
+        return OverrideWatch(overrides=store.overrides, pubsub=store.pubsub, clock=self.clock, listeners=listeners)
 
     def _delays(self) -> RetryPolicy:
         settings = self.settings
@@ -111,6 +120,7 @@ class WorkerParts:
             clock=self.clock,
             dice=random.random,
             events=self._events(),
+            pauses=self._pauses,
         )
 
     def _events(self) -> CloudEvents | None:

@@ -21,11 +21,12 @@ from notification_sender.model.errors import Unready
 from notification_sender.policy.audit import Audit
 from notification_sender.settings import Settings
 
-REPORT_WAITING_SECONDS = 5.0
-"""Interval of the reports to Redis about destinations that wait for a file. Redis forgets a report after three."""
+REPORT_SECONDS = 5.0
+"""Interval of the reports to Redis about destinations that wait for a file, and about open circuits. Redis forgets a
+report after three."""
 
-REPORTED_WAITING = 500
-"""Destinations in one report, the latest: each costs Redis a command."""
+REPORTED = 500
+"""Destinations and circuits in one report at most: each costs Redis a command."""
 
 GIVE_WAY_SECONDS = 0.0005
 """Seconds after which a thread that computes lets the event loop go on. With Python's default of 5 ms each answer of
@@ -85,9 +86,11 @@ class App:
             computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates))
             with _giving_way():
                 await together(self._open_store(), parts.broker.connect(), *computing)
+            watching = run_forever(parts.overrides.follow, "overrides")
+            opened.callback(watching.cancel)
             following = run_forever(partial(parts.clock.follow, parts.store.redis), "clock")
             opened.callback(following.cancel)
-            reporting = run_forever(self._report_waiting, "waiting destinations")
+            reporting = run_forever(self._report_trouble, "report trouble")
             opened.callback(reporting.cancel)
             memory = run_forever(partial(watch_memory, parts.store.redis, parts.metrics.redis_memory), "store memory")
             opened.callback(memory.cancel)
@@ -117,15 +120,19 @@ class App:
         await self._parts.store.open()
         # Before the first delivery: its clock decides what has expired.
         await self._parts.clock.compare(self._parts.store.redis)
+        with suppress(Unready):
+            await self._parts.overrides.refresh()
 
-    async def _report_waiting(self) -> None:
-        """Report, for ``destinations list``, which destinations wait for a file of the operator."""
+    async def _report_trouble(self) -> None:
+        """Report what operators' commands read: which destinations wait for a file, and which circuits are open."""
         while True:
-            await self._parts.clock.sleep(REPORT_WAITING_SECONDS)
-            waiting = self._parts.recipients.notices.waiting()[-REPORTED_WAITING:]
+            await self._parts.clock.sleep(REPORT_SECONDS)
+            waiting = self._parts.recipients.notices.waiting()[-REPORTED:]
             missing = [Missing(it.organization_id, it.destination_id, it.cause) for it in waiting]
             with suppress(Unready):
-                await self._parts.store.destinations.record_missing(missing, 3 * REPORT_WAITING_SECONDS)
+                await self._parts.store.destinations.record_missing(missing, 3 * REPORT_SECONDS)
+                circuits = [*self._parts.upstreams.open_circuits(), *self._parts.hosts.open_circuits()]
+                await self._parts.store.fleet.report_circuits(circuits[:REPORTED], 3 * REPORT_SECONDS)
 
     def _compile_templates(self) -> None:
         if left_out := self._parts.compile_templates():
@@ -172,6 +179,7 @@ class App:
             "apis": apis,
             "hosts_out": self._parts.hosts.summary(),
             "templates_failing": self._parts.failing.out,
+            "overrides": self._parts.overrides.summary(),
         }
 
     async def publish(self, bodies: list[bytes]) -> None:

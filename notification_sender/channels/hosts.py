@@ -5,17 +5,19 @@ opens where several fail at the host and no send goes well.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from notification_sender.channels.known_host import KnownHost, SendPermit
+from notification_sender.channels.known_host import LONGEST_AWAY, KnownHost, SendPermit
 from notification_sender.fleet.background import BackgroundTasks
 from notification_sender.fleet.circuit import BETWEEN_QUESTIONS, Change, CircuitKind, FleetCircuit
+from notification_sender.model.override import OPEN, Override
 from notification_sender.policy.breaker import HOST
 from notification_sender.policy.shared_host import SharedHost
 from notification_sender.ports.clock import Clock, Dice
-from notification_sender.ports.fleet import Fleet, PubSub
+from notification_sender.ports.fleet import Fleet, OpenCircuit, PubSub
 from notification_sender.telemetry.lag import lost_seconds
 
 TOPIC = "hosts"
@@ -60,6 +62,7 @@ class Hosts:
         self._kind = CircuitKind("host", HOST, fleet, clock, dice, probe_timeout=timeout)
         self._hosts: OrderedDict[Key, KnownHost] = OrderedDict()
         self._shared: OrderedDict[str, SharedHost] = OrderedDict()
+        self._forced: dict[Key, Override] = {}
         self._background = BackgroundTasks()
         """Tells the fleet. Between a send and its record nothing may be awaited."""
         pubsub.subscribe(TOPIC, self._on_message)
@@ -108,6 +111,22 @@ class Hosts:
                 return known
         return None
 
+    def force(self, overrides: Sequence[Override]) -> None:
+        """Keep circuits open or closed as these overrides say, and no others. Sends are judged all the same: their
+        judgement holds again afterwards.
+        """
+        subjects = ((it.subject.split("/"), it) for it in overrides if it.kind == "circuit")
+        self._forced = {(words[2], words[1]): it for words, it in subjects if words[0] == "host"}
+
+    def open_circuits(self) -> list[OpenCircuit]:
+        """The circuits that opened by themselves."""
+        known = ((key, it.circuit, it.circuit.since) for key, it in self._hosts.items())
+        return [
+            OpenCircuit(f"host/{owner}/{host}", since, circuit.probe_in)
+            for (host, owner), circuit, since in known
+            if since is not None
+        ]
+
     async def acquire(self, host: str, organization: str) -> SendPermit:
         """Ask before anything is spent on a send. The caller releases the permit; if it is not ``away``, the caller
         writes down before how the send went.
@@ -116,6 +135,11 @@ class Hosts:
         permit = SendPermit(host, organization, begun=now - lost_seconds())
         for owner in (WHOLE, organization):
             known = self._hosts.get((host, owner))
+            if self._forced and (forced := self._forced.get((host, owner))):
+                if forced.value == OPEN:
+                    permit.away = min(max(forced.until - self._clock.now(), STEP), LONGEST_AWAY)
+                    return permit
+                continue
             if known is None or not known.circuit.is_open:
                 continue
             circuit = known.circuit

@@ -10,6 +10,7 @@ from notification_sender.cli.audit import audit
 from notification_sender.cli.cache import cache
 from notification_sender.cli.canary import canary
 from notification_sender.cli.check import check
+from notification_sender.cli.circuits import circuits
 from notification_sender.cli.dead import dead
 from notification_sender.cli.dead_moves import drop, replay
 from notification_sender.cli.demo import demo
@@ -18,13 +19,16 @@ from notification_sender.cli.erase import erase
 from notification_sender.cli.explain import explain
 from notification_sender.cli.explain_plan import explain_plan
 from notification_sender.cli.orgs import orgs
+from notification_sender.cli.pause import pause, resume
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
 from notification_sender.cli.replay_context import replay_context
+from notification_sender.cli.retry import retry
 from notification_sender.cli.run import run
 from notification_sender.cli.settings import settings
 from notification_sender.cli.snapshot import snapshot
 from notification_sender.cli.suppressions import suppressions
+from notification_sender.cli.throttle import throttle
 from notification_sender.cli.topology import topology
 
 # Without typer's tracebacks: they print local variables, and some of these hold secrets.
@@ -48,6 +52,9 @@ for command in (
     explain_plan,
     explain,
     audit,
+    retry,
+    pause,
+    resume,
     orgs,
     erase,
     canary,
@@ -57,10 +64,12 @@ for command in (
     program.command()(command)
 for command in (replay, drop):
     dead.command()(command)
+program.add_typer(circuits, name="circuits")
 program.add_typer(dead, name="dead")
 program.add_typer(cache, name="cache")
 program.add_typer(destinations, name="destinations")
 program.add_typer(suppressions, name="suppressions")
+program.add_typer(throttle, name="throttle")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature is typer's

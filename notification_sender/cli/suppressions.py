@@ -5,13 +5,17 @@ import json
 import os
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notification_sender.cli.changing import By, name_of_operator, warn_unannounced
 from notification_sender.cli.conventions import identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.model.durations import duration
+
+if TYPE_CHECKING:
+    from notification_sender.settings import Settings
 
 suppressions = typer.Typer(help="Suppress emails of an organization to recipients.", no_args_is_help=True)
 
@@ -35,6 +39,7 @@ def add(
         str, typer.Option("--for", metavar="DURATION", help="For how long, such as 12h or 365d.")
     ] = "365d",
     reason: Annotated[str, typer.Option(metavar="TEXT", help="A note that `list` shows.")] = "",
+    by: By = None,
 ) -> None:
     """Send no email of the organization to this address.
 
@@ -44,12 +49,14 @@ def add(
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     recipients, seconds = recipients_of(address), _seconds(lasting)
-    asyncio.run(app.suppress(Settings.load(os.environ), organization, recipients, seconds=seconds, reason=reason))
+    settings = Settings.load(os.environ)
+    asyncio.run(app.suppress(settings, organization, recipients, seconds=seconds, reason=reason))
     print(f"{organization}: {len(recipients)} suppressed for {lasting}")
+    _announce(settings, "suppressed", organization, len(recipients), until=time.time() + seconds, by=by)
 
 
 @suppressions.command()
-def remove(address: Address, *, organization: Organization) -> None:
+def remove(address: Address, *, organization: Organization, by: By = None) -> None:
     """Send emails to this address again.
 
     With - as ADDRESS the command reads one address a line. Exit code 1 if none was on the list.
@@ -58,8 +65,11 @@ def remove(address: Address, *, organization: Organization) -> None:
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     recipients = recipients_of(address)
-    removed = asyncio.run(app.unsuppress(Settings.load(os.environ), organization, recipients))
+    settings = Settings.load(os.environ)
+    removed = asyncio.run(app.unsuppress(settings, organization, recipients))
     print(f"{organization}: {removed} of {len(recipients)} removed")
+    if removed:
+        _announce(settings, "unsuppressed", organization, removed, until=None, by=by)
     raise typer.Exit(0 if removed else PROBLEM_FOUND)
 
 
@@ -83,6 +93,24 @@ def show(
         print("the list is empty")
     for row in rows:
         print(f"{row['recipient']}  {row['until']}  {row['reason']}".rstrip())
+
+
+def _announce(
+    settings: "Settings", change: str, organization: str, count: int, *, until: float | None, by: str | None
+) -> None:
+    """Without the addresses, and without the note: it may name a person."""
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
+
+    made = app.Change(
+        change=change,
+        by=name_of_operator(by),
+        subject=f"organization/{organization}",
+        until=until,
+        organization_id=organization,
+        channel="email",
+        count=count,
+    )
+    warn_unannounced(asyncio.run(app.announce(settings, made)))
 
 
 def recipients_of(address: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import structlog
 
 from notification_sender.model.errors import Unready
+from notification_sender.model.override import OPEN, Override
 from notification_sender.policy.breaker import LONGEST_WISH, Breaker, Rules
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import Fleet
@@ -52,7 +53,7 @@ class FleetCircuit:
     A probe that fails opens the circuit for twice the last pause, whichever process made that pause.
     """
 
-    __slots__ = ("_breaker", "_fields", "_kind", "_name", "_probing", "asked", "since")
+    __slots__ = ("_breaker", "_fields", "_forced", "_kind", "_name", "_probing", "asked", "since")
 
     def __init__(self, name: str, kind: CircuitKind, fields: Mapping[str, str]) -> None:
         """``name`` identifies the circuit in the fleet, ``fields`` in the log."""
@@ -61,6 +62,7 @@ class FleetCircuit:
         self._fields = fields
         self._breaker = Breaker(kind.rules)
         self._probing = False
+        self._forced: Override | None = None
         self.since: float | None = None
         """Epoch time at which the circuit opened; None while it is closed."""
         self.asked = False
@@ -68,6 +70,8 @@ class FleetCircuit:
 
     @property
     def is_open(self) -> bool:
+        if self._forced is not None:
+            return self._forced.value == OPEN
         return self.since is not None
 
     @property
@@ -83,7 +87,7 @@ class FleetCircuit:
     @property
     def is_due(self) -> bool:
         """The pause is over, and a probe may run."""
-        return self._breaker.state(self._kind.clock.monotonic()) == "due"
+        return self._forced is None and self._breaker.state(self._kind.clock.monotonic()) == "due"
 
     @property
     def has_no_failures(self) -> bool:
@@ -93,6 +97,8 @@ class FleetCircuit:
     @property
     def probe_in(self) -> float:
         """Seconds until a probe may run."""
+        if self._forced is not None:
+            return max(0.0, self._forced.until - self._kind.clock.now())
         return self._breaker.left(self._kind.clock.monotonic())
 
     async def acquire_probe(self) -> bool:
@@ -145,6 +151,14 @@ class FleetCircuit:
             self.since = self._kind.clock.now()
             seconds = round(min(change.seconds, LONGEST_WISH), 1)
             _log.warning(f"{self._kind.name}.circuit_opened", **self._fields, seconds=seconds)
+
+    def force(self, override: Override | None) -> bool:
+        """Be open or closed as an operator decided, whatever calls say, until this is called with None. Whether that
+        is new. Calls are judged all the same: their judgement holds again afterwards.
+        """
+        new = override != self._forced
+        self._forced = override
+        return new
 
     def make_probe_due(self) -> None:
         """Let a probe run now: something else says that the other side may be well again."""

@@ -53,6 +53,13 @@ class Limit:
         return limit
 
     @property
+    def text(self) -> str:
+        """As ``parse`` reads it."""
+        periods = [it for it in PERIODS if it != "second"]
+        period = next((it for it in periods if PERIODS[it] * SECOND >= self.interval), periods[-1])
+        return f"{PERIODS[period] * SECOND / self.interval:.10g}/{period} burst {self.burst}"
+
+    @property
     def tolerance(self) -> int:
         """How far ahead of an even schedule a request may come, µs."""
         return (self.burst - 1) * self.interval
@@ -69,6 +76,27 @@ class Arrivals:
     booked: int
     sent: int
     skew: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a limit allows at a moment."""
+
+    tokens: int
+    """Sends that it would let pass at once."""
+    delay: int
+    """µs until it lets one pass."""
+    booked: int
+    """Slots that are booked and not sent yet."""
+
+
+def standing(limit: Limit, arrivals: Arrivals, now: int) -> Standing:
+    """What ``limit`` allows at ``now``, µs by the store's clock."""
+    at = now + arrivals.skew
+    ahead = max(arrivals.booked, at) - at
+    tokens = max(0, min(limit.burst, (limit.tolerance - ahead) // limit.interval + 1))
+    waiting = max(0, arrivals.booked - max(arrivals.sent, at))
+    return Standing(tokens, max(0, ahead - limit.tolerance), -(-waiting // limit.interval))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,18 @@ class AllocationRequest:
     """Calls in flight, and calls that wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenCircuit:
+    """A circuit that opened by itself, as one process knows it."""
+
+    subject: str
+    """``api/<name>``, or ``host/<organization>/<host>`` with ``*`` for all organizations."""
+    since: float
+    """Epoch seconds."""
+    probe_in: float
+    """Seconds until the next probe."""
+
+
 class Fleet(Protocol):
     """Decides between the processes of a fleet about the APIs they call and the hosts they send to
     (``host:<organization>/<host>``). All methods raise Unready.

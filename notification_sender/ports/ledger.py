@@ -62,6 +62,17 @@ HOLD = "retry_after"
 """In place of a limit's name: the destination itself asked for time."""
 
 
+PAUSED = "paused"
+"""In place of a limit's name: an operator paused its organization, its channel or its destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """An operator holds it back for ``delay`` more seconds, or until it is resumed."""
+
+    delay: float
+
+
 @dataclass(frozen=True, slots=True)
 class Throttled:
     """The limit called ``limit`` allows it after ``delay`` seconds."""
@@ -90,7 +101,7 @@ class Unwanted:
 
 
 ClaimReply = Claimed | Crashed | Suspect | Busy | Settled | Stale
-AdmitReply = ClaimReply | Throttled | Unwanted
+AdmitReply = ClaimReply | Throttled | Paused | Unwanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,8 @@ class AdmissionRequest:
     destination: Key
     recipient: Key
     limits: Sequence[Limit]
+    channel: str = ""
+    destination_id: str = ""
     begun: float | None = None
     """Where the first byte follows at once: now, on the monotonic clock. The claim begins the send as well, like
     ``Ledger.begin``.

@@ -26,6 +26,8 @@ class Change:
     organization_id: str | None = None
     destination_id: str | None = None
     channel: str | None = None
+    value: str | None = None
+    """What was set in place of the configured value, such as a rate."""
     reason: str | None = None
     """By which messages were chosen."""
     note: str | None = None

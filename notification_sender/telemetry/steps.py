@@ -35,6 +35,12 @@ def wait_of(outcome: Deferred | Failed) -> str:
     return THROTTLE_WAIT if outcome.reason == "throttled" else DEFERRED + outcome.reason
 
 
+def reason_of(step: str) -> str:
+    """Why a message waits in this step: the reason of its deferral, or ``failed``. Empty: for a slot."""
+    reasons = {RETRY_WAIT: "failed", THROTTLE_WAIT: "throttled"}
+    return reasons.get(step) or (step.removeprefix(DEFERRED) if step.startswith(DEFERRED) else "")
+
+
 class SlotSteps:
     """The steps of one message from first sight on. While it holds a slot, this is the step of the slot as well."""
 
@@ -191,7 +197,8 @@ class StepClock:
         whole = max(self._clock.now() - wait.since, 0.0)
         if wait.step == QUEUE_WAIT:
             return {QUEUE_WAIT: whole}
-        waited = min(max(envelope.due - wait.since, 0.0), whole)
+        # Without a time at which it is due an operator has moved it before that: all of it was its wait.
+        waited = min(max(envelope.due - wait.since, 0.0), whole) if envelope.due else whole
         return {wait.step: waited, QUEUE_WAIT: whole - waited}
 
     def slot_seconds(self) -> Mapping[str, float]:

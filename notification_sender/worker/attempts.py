@@ -4,6 +4,7 @@ from functools import partial
 
 from notification_sender.compose import Composed
 from notification_sender.deliver import AttemptResult, Deliverer
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.model.errors import Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
 from notification_sender.ports.broker import Envelope
@@ -26,6 +27,7 @@ class Attempts:
         destinations: Bulkhead,
         retry: UnreadyRetry,
         drain: Drain,
+        pauses: Pauses,
         clock: Clock,
     ) -> None:
         """``settler`` knows which acceptances of this process could not be recorded."""
@@ -34,6 +36,7 @@ class Attempts:
         self._destinations = destinations
         self._retry = retry
         self._drain = drain
+        self._pauses = pauses
         self._clock = clock
 
     async def make(self, composed: Composed, envelope: Envelope) -> AttemptResult:
@@ -61,6 +64,8 @@ class Attempts:
             return AttemptResult(notification, end)
         if end is not None:
             return await self._deliverer.refuse(notification, end, token=envelope.token)
+        if self._pauses.active and not again and (paused := self._pauses.of(notification)):
+            return AttemptResult(notification, paused)
         destination = share_of(notification.organization_id, notification.destination.destination_id)
         if not again and (away := self._destinations.delay_for(destination, begun=True)):
             full = Deferred(away, "destination_full", notification.destination.destination_id)

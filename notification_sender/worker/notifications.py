@@ -6,6 +6,7 @@ from dataclasses import replace
 from notification_sender.admission import key_of
 from notification_sender.compose import Composed
 from notification_sender.deliver import AttemptResult, Deliverer
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import FailedAttempt, Notification, decode
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
@@ -75,6 +76,7 @@ class Notifications:
         entrance: Entrance,
         organizations: Bulkhead,
         bulkheads: Mapping[str, ChannelBulkhead],
+        pauses: Pauses,
         clock: Clock,
     ) -> None:
         """``bulkheads``: by channel, as for ``FanOut``."""
@@ -85,6 +87,7 @@ class Notifications:
         self._entrance = entrance
         self._organizations = organizations
         self._bulkheads = bulkheads
+        self._pauses = pauses
         self._clock = clock
 
     async def handle(self, envelope: Envelope) -> Settled | AskAgain | Waiting:
@@ -97,6 +100,9 @@ class Notifications:
         if notification.accepted is not None:
             accepted = Composed(notification, Delivered(Receipt(notification.accepted)))
             return await self._end(await self._attempts.make(accepted, envelope), envelope)
+        if self._pauses.active and (paused := self._pauses.of(notification)):
+            # Before anything ends it: what is paused beyond its age is given up only after that.
+            return await self._end(AttemptResult(notification, paused), envelope)
         if end := self._deliverer.given_up(notification, self._clock.now() - envelope.state.first_seen):
             return await self._end(await self._attempts.make(Composed(notification, end), envelope), envelope)
         organization, destination = notification.organization_id, notification.destination

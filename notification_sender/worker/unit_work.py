@@ -189,7 +189,7 @@ class UnitWork:
         clock: Clock,
         dice: Dice,
     ) -> None:
-        self._composer = composer
+        self.composer = composer
         self._fan_out = fan_out
         self._settler = settler
         self._retry_policy = retry_policy
@@ -208,7 +208,7 @@ class UnitWork:
     async def _compose(self, unit: WorkUnit, envelope: Envelope, work: UnitSettlement) -> None:
         current().enter(RENDER)
         try:
-            composition = await self._composer.compose(unit)
+            composition = await self.composer.compose(unit)
         except ContextUnavailable as fault:
             self._intake_gate.record_failure(fault)
             await self._settler.settle(work.deferred(), self._unavailable(unit, envelope, fault))

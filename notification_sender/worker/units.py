@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from notification_sender.admission import unclaimed
-from notification_sender.compose import Composer
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.model.errors import Permanent
 from notification_sender.model.outcome import Dead, Deferred, Outcome
 from notification_sender.model.unit import WorkUnit, decode, only_destination
@@ -31,21 +31,21 @@ class Units:
     def __init__(
         self,
         *,
-        composer: Composer,
         ledger: RetryingLedger,
         settler: Settler,
         leases: LeaseKeeper,
         entrance: Entrance,
         work: UnitWork,
+        pauses: Pauses,
         clock: Clock,
         dice: Dice,
     ) -> None:
-        self._composer = composer
         self._ledger = ledger
         self._settler = settler
         self._leases = leases
         self._entrance = entrance
         self._work = work
+        self._pauses = pauses
         self._clock = clock
         self._quarantine = Quarantine(dice=dice)
         self._slices = SliceBulkhead(clock=clock, dice=dice)
@@ -87,13 +87,15 @@ class Units:
         return SETTLED
 
     def _premature(self, unit: WorkUnit) -> Outcome | None:
-        """The outcome of a unit that need not be claimed: it is invalid, or not due yet."""
+        """The outcome of a unit that need not be claimed: it is invalid, not due yet, or its organization is paused."""
         try:
-            self._composer.check(unit)
+            self._work.composer.check(unit)
         except Permanent as fault:
             return Dead.of(fault)
         if unit.not_before is not None and (early := unit.not_before.timestamp() - self._clock.now()) > 0:
             return Deferred(early, "not_yet_due", unit.not_before.isoformat())
+        if self._pauses.active and (paused := self._pauses.of_unit(unit.organization_id)):
+            return paused
         return None
 
     async def _claim(self, unit: WorkUnit, envelope: Envelope) -> Settled | AskAgain:

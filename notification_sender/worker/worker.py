@@ -8,6 +8,7 @@ from functools import partial
 from notification_sender.compose import Composer
 from notification_sender.deliver import Deliverer
 from notification_sender.fleet.background import run_forever
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.policy.fair_share import FairShare
 from notification_sender.policy.retry import RetryPolicy
 from notification_sender.ports.broker import Intake, Lane, Outbox
@@ -47,6 +48,8 @@ class WorkerPorts:
     clock: Clock
     dice: Dice
     events: CloudEvents | None = None
+    pauses: Pauses | None = None
+    """None: nobody can pause anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ class Worker:
         self._drain = Drain(clock=ports.clock, send_timeout=limits.send_timeout)
         self._ledger = RetryingLedger(ports.ledger, ports.batches, retry=self._retry, drain=self._drain)
         self._reporter = OutcomeReporter(metrics, clock=ports.clock, events=ports.events)
+        self._pauses = ports.pauses or Pauses(clock=ports.clock, dice=ports.dice)
         self.slots = Slots(limits.concurrency, ports.intake_gate)
         self._destinations = self._build_bulkhead(limits.destination_share)
         self._organizations = self._build_bulkhead(limits.organization_share, self._destinations)
@@ -140,6 +144,7 @@ class Worker:
                 destinations=self._destinations,
                 retry=self._retry,
                 drain=self._drain,
+                pauses=self._pauses,
                 clock=clock,
             ),
             deliverer=deliverer,
@@ -154,6 +159,7 @@ class Worker:
             entrance=self._entrance,
             organizations=self._organizations,
             bulkheads=self._bulkheads,
+            pauses=self._pauses,
             clock=clock,
         )
 
@@ -169,12 +175,12 @@ class Worker:
             dice=dice,
         )
         return Units(
-            composer=composer,
             ledger=self._ledger,
             settler=self._settler,
             leases=self._leases,
             entrance=self._entrance,
             work=work,
+            pauses=self._pauses,
             clock=clock,
             dice=dice,
         )

@@ -13,6 +13,7 @@ from notification_sender.channels import known_host
 from notification_sender.channels.hosts import LISTED, LONGEST_PART, MOST, WHOLE, Hosts
 from notification_sender.channels.known_host import BEARABLE, LONGEST_TURN, SLOW, SendPermit
 from notification_sender.fleet.circuit import BETWEEN_QUESTIONS
+from notification_sender.model.override import Override
 from notification_sender.policy.breaker import HOST
 from tests.oracles.fleet import MemoryFleet
 from tests.virtual import VirtualClock
@@ -292,3 +293,31 @@ async def test_what_our_own_loop_lost_makes_no_host_slow(
         permit.well = False
         hosts.release(permit)
     assert hosts.out == 0
+
+
+@pytest.mark.parametrize(("owner", "others"), [("*", True), ("org", False)])
+async def test_a_host_that_an_operator_holds_open_gets_nothing_until_he_ends_that(
+    hosts: Hosts, clock: VirtualClock, owner: str, *, others: bool
+) -> None:
+    now = clock.now()
+    hosts.force([Override("circuit", f"host/{owner}/host:8443", now, now + 60.0, "anna", "open")])
+    assert (await hosts.acquire("host:8443", "org")).away == 60.0
+    assert bool((await hosts.acquire("host:8443", "other")).away) is others
+    assert not (await hosts.acquire("another", "org")).away
+    hosts.force([])
+    assert not (await hosts.acquire("host:8443", "org")).away
+
+
+async def test_a_host_that_an_operator_holds_closed_is_sent_to_whatever_fails_there(
+    hosts: Hosts, clock: VirtualClock
+) -> None:
+    for _ in range(HOST.last):
+        await end(hosts, "host", well=False)
+    assert (await hosts.acquire("host", "org")).away
+    now = clock.now()
+    hosts.force([Override("circuit", "host/org/host", now, now + 60.0, "anna", "closed")])
+    assert not (await hosts.acquire("host", "org")).away
+    [opened] = hosts.open_circuits()
+    assert (opened.subject, opened.since) == ("host/org/host", now)
+    hosts.force([])
+    assert (await hosts.acquire("host", "org")).away

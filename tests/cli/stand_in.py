@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from notification_sender.app.changes import Change
 from notification_sender.app.dead_letters import LetterFilter
 from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.app.preview import review_units
-from notification_sender.telemetry.change_event import Change
+from notification_sender.app.waiting import WaitingFilter
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class App:
     LetterFilter: type[LetterFilter] = LetterFilter
     ReplayResult: type[ReplayResult] = ReplayResult
     Change: type[Change] = Change
-    announced: list[Change] = field(default_factory=list)
+    WaitingFilter: type[WaitingFilter] = WaitingFilter
     unannounced: str = ""
     dropped: LetterFilter | None = None
     confirmed: int | None = None
+    announced: list[Change] = field(default_factory=list)
 
     def run(self, _settings: object) -> Any:
         return self._say("run")
@@ -115,8 +117,26 @@ class App:
         for _ in range(counted.matched):
             step()
 
-    async def enable(self, _settings: object, organization: str, destination: str) -> Any:
+    async def enable(self, _settings: object, organization: str, destination: str, **_: object) -> Any:
         return self._say(organization, destination)
+
+    async def paused(self, _settings: object) -> Any:
+        return self._say("paused")
+
+    async def pause(self, _settings: object, scope: object, **how: object) -> Any:
+        return self._say(scope, how)
+
+    async def resume(self, _settings: object, scope: object, **how: object) -> Any:
+        return self._say(scope, how)
+
+    async def retry(self, _settings: object, wanted: object, **how: object) -> Any:
+        return self._say(wanted, how)
+
+    async def show_destination(self, _settings: object, *question: object) -> Any:
+        return self._say(*question)
+
+    async def disable(self, _settings: object, *question: object, **how: object) -> Any:
+        return self._say(*question, how)
 
     async def troubled(self, _settings: object, organization: str | None) -> Any:
         return self._say(organization)

@@ -8,6 +8,7 @@ import pytest
 
 from notification_sender import sandbox
 from notification_sender.adapters.redis.operators import Trouble
+from notification_sender.app.destinations import SwitchResult
 from notification_sender.cli.check import _table
 from notification_sender.cli.program import program
 from notification_sender.model.errors import ConfigurationFault, RenderFault, Unready
@@ -35,6 +36,11 @@ COMMANDS = (
     "snapshot",
     "replay-context",
     "audit",
+    "pause",
+    "resume",
+    "throttle",
+    "circuits",
+    "retry",
 )
 CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
 HEAVY = {"pydantic", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
@@ -49,7 +55,7 @@ def test_every_command_is_offered_and_documented(command: Command) -> None:
     assert all(f"  {name} " in said and f"## {name}\n" in page for name in COMMANDS)
 
 
-@pytest.mark.parametrize("line", ["", "dead", "destinations", "suppressions", "cache"])
+@pytest.mark.parametrize("line", ["", "dead", "destinations", "suppressions", "cache", "throttle", "circuits"])
 def test_no_line_of_a_list_of_commands_is_cut_off(command: Command, line: str) -> None:
     assert "..." not in command(*line.split(), "--help").out.partition("Commands:")[2]
 
@@ -129,7 +135,7 @@ def test_the_demo_without_its_extra_says_what_to_install(command: Command, monke
 
 @pytest.mark.parametrize(("addresses", "code"), [(2, 0), (0, 1)])
 def test_a_destination_is_switched_on_again(command: Command, app: App, addresses: int, code: int) -> None:
-    app.answer = addresses
+    app.answer = SwitchResult(addresses, 0.0, "")
     ended = command("destinations", "enable", "--organization", "org-1", "--destination", "noc")
     assert ended.code == code
     assert app.asked == [("org-1", "noc")]

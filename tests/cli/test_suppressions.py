@@ -25,6 +25,9 @@ def test_an_address_is_suppressed_by_its_hash(command: Command, app: App) -> Non
     assert ended.code == 0
     assert app.asked == [("org-1", [NOC], {"seconds": 30 * 86_400, "reason": "asked"})]
     assert "noc" not in f"{ended.out}{ended.err}".lower()
+    [change] = app.announced
+    assert (change.change, change.count, change.note) == ("suppressed", 1, None)
+    assert "noc@example.com" not in str(change).lower()
 
 
 def test_addresses_are_read_one_a_line_and_each_once(command: Command, app: App, standard_input: io.BytesIO) -> None:

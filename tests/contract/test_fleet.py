@@ -13,7 +13,7 @@ from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.fleet import RedisFleet
 from notification_sender.context.upstream.guard import Guard, Health
 from notification_sender.context.upstream.guards import Guards
-from notification_sender.ports.fleet import AllocationRequest, Fleet
+from notification_sender.ports.fleet import AllocationRequest, Fleet, OpenCircuit
 from tests.context.fakes import guard_of
 from tests.oracles.fleet import MemoryFleet
 from tests.steered import Steered
@@ -119,3 +119,19 @@ async def test_ten_processes_that_take_turns_as_the_probe_of_an_api_that_is_down
         assert len({round(it.probe_in, 3) for it in guards}) == 1
         pauses.append(round(guard.probe_in, 3))
     assert pauses == [1.0, 2.0, 4.0, 8.0] + [10.0] * 6
+
+
+@pytest.mark.parametrize("kind", ["embedded", "redis"])
+async def test_open_circuits_are_reported_and_forgotten(kind: str, request: pytest.FixtureRequest) -> None:
+    store = EmbeddedRedis() if kind == "embedded" else Redis(url=request.getfixturevalue("redis_server"))
+    await store.connect()
+    fleet = RedisFleet(redis=store, prefix="ns", period=1.0)
+    assert await fleet.reported_circuits() == []
+    opened = [OpenCircuit("host/*/hooks.example:8443", 5.0, 30.0), OpenCircuit("api/aaa", 7.5, 1.0)]
+    await fleet.report_circuits(opened, 60.0)
+    api, host = await fleet.reported_circuits()
+    assert (api.subject, api.since, host.subject) == ("api/aaa", 7.5, "host/*/hooks.example:8443")
+    assert 29.0 < host.probe_in <= 30.0
+    await fleet.report_circuits(opened[:1], 0.0)
+    assert {it.subject for it in await fleet.reported_circuits()} <= {"api/aaa"}
+    await store.close()

@@ -220,6 +220,27 @@ MUTANTS = (
         (f"{LEDGER}::test_after_a_burst_each_waits_for_its_own_slot_and_asks_just_twice",),
     ),
     Mutant(
+        "the pause, before any work",
+        "notification_sender/worker/units.py",
+        "if self._pauses.active and (paused := self._pauses.of_unit(unit.organization_id)):",
+        "if False and (paused := self._pauses.of_unit(unit.organization_id)):",
+        ("tests/worker/test_pauses.py::test_what_is_resumed_goes_on_at_its_next_look",),
+    ),
+    Mutant(
+        "the pause, in the admission",
+        "lua/admit.lua",
+        "if paused > 0 then return wait(paused, PAUSED) end",
+        "",
+        ("tests/adapters/redis/test_pauses.py",),
+    ),
+    Mutant(
+        "the filter, of waiting messages that are moved",
+        "notification_sender/adapters/rabbitmq/waiting.py",
+        "if waiting is None or not wanted(waiting):",
+        "if waiting is None:",
+        ("tests/adapters/rabbitmq/test_waiting.py",),
+    ),
+    Mutant(
         "the watchdog",
         "notification_sender/adapters/rabbitmq/subscription.py",
         "forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet",

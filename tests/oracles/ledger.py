@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from notification_sender.adapters.redis.constants import TAKEOVER_LIMIT
+from notification_sender.adapters.redis.constants import LONGEST_OVERRIDE, TAKEOVER_LIMIT
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import (
     HOLD,
+    PAUSED,
     SLICE,
     SUSPECT,
     AdmissionRequest,
@@ -23,6 +24,7 @@ from notification_sender.ports.ledger import (
     ClaimReply,
     Crashed,
     Key,
+    Paused,
     Settled,
     Stale,
     Suspect,
@@ -64,6 +66,8 @@ class MemoryLedger:
         self.stories = Stories(process, round(story_ttl * SECOND))
         self.places = Places(disable_after=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
+        self.pauses: dict[tuple[str, str], int] = {}
+        """By organization and field of ``admit.lua``: the end, µs since the epoch."""
         self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
         self._sizes: dict[tuple[str, str], int] = {}
 
@@ -87,10 +91,13 @@ class MemoryLedger:
             return self._refuse(ask.key, reply)
         if ask.recipient in self.unsubscribed:
             return Unwanted("unsubscribed")
-        if self.places.off(ask.destination, self._now):
+        if self.places.off(ask.destination, self._now) or self._left(ask, f"off/{ask.destination_id}"):
             return Unwanted("destination_disabled")
-        hold = self.places.hold(ask.destination, self._now)
-        refused = Wait(hold, HOLD, None, {}) if hold else self._spend(ask, record)
+        paused, hold = self._paused(ask), self.places.hold(ask.destination, self._now)
+        if paused or hold:
+            refused: Wait | None = Wait(paused or hold, PAUSED if paused else HOLD, None, {})
+        else:
+            refused = self._spend(ask, record)
         if refused is None:
             return self._take(ask.key, record, ask.token, number, begun=ask.begun is not None)
         return self._wait(ask, record, refused)
@@ -248,7 +255,16 @@ class MemoryLedger:
         claim = Claim(key, token, record.fence)
         return Crashed(claim) if record.takeovers >= self._takeover_limit else Claimed(claim, record.doubt)
 
-    def _wait(self, ask: AdmissionRequest, record: Record, refused: Wait) -> Throttled:
+    def _paused(self, ask: AdmissionRequest) -> int:
+        """µs for which an operator holds it back, 0 where none does."""
+        names = ("organization", f"channel/{ask.channel}", f"destination/{ask.destination_id}")
+        return max(self._left(ask, it) for it in names)
+
+    def _left(self, ask: AdmissionRequest, name: str) -> int:
+        left = self.pauses.get((ask.key.organization_id, name), 0) - self._now
+        return left if 0 < left <= LONGEST_OVERRIDE * SECOND else 0
+
+    def _wait(self, ask: AdmissionRequest, record: Record, refused: Wait) -> Throttled | Paused:
         if not record.claimed:
             record.free()
             record.state = "waiting"
@@ -256,11 +272,13 @@ class MemoryLedger:
         record.booking, record.text, record.notifications = refused.booking, "", ()
         record.due = self._now + refused.delay
         self._keep(ask.key, record)
-        why = {"outcome": "deferred", "reason": "throttled", "limit": refused.limit, "attempt": ask.attempt}
+        reason = "paused" if refused.limit == PAUSED else "throttled"
+        why = {"outcome": "deferred", "reason": reason, "limit": refused.limit, "attempt": ask.attempt}
         self._append(
             ask.key, {"step": "admit"} | why | {"work_unit_id": ask.work_unit_id}, until=record.due, counted=True
         )
-        return Throttled(refused.delay / SECOND, refused.limit)
+        delay = refused.delay / SECOND
+        return Paused(delay) if refused.limit == PAUSED else Throttled(delay, refused.limit)
 
     def _spend(self, ask: AdmissionRequest, record: Record) -> Wait | None:
         """None: every limit let it pass."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notification_sender.policy.limits import LATE, SECOND, Arrivals, Booking, Limit, Spent, Wait, spend
+from notification_sender.policy.limits import LATE, SECOND, Arrivals, Booking, Limit, Spent, Wait, spend, standing
 
 HORIZON = 3600 * SECOND
 ASKS = 2000
@@ -200,3 +200,31 @@ def test_any_text_is_a_rate_that_can_be_kept_or_is_refused(text: str) -> None:
         return
     assert limit is None or (limit.interval >= 1 <= limit.burst <= 1_000_000)
     assert limit is None or isinstance(spend([limit], {}, 0, None, HORIZON), Spent)
+
+
+@given(limit, st.lists(st.integers(0, 20 * SECOND), max_size=12))
+def test_what_is_shown_of_a_limit_is_what_it_lets_pass(limit: Limit, pauses: list[int]) -> None:
+    known: dict[str, Arrivals] = {}
+    now = 1000 * SECOND
+    for pause in pauses:
+        now += pause
+        known |= spend([limit], known, now, None, 2**62).arrivals
+    shown = standing(limit, known.get(limit.name, Arrivals(0, 0)), now)
+    passing = 0
+    while isinstance(verdict := spend([limit], known, now, None, 2**62), Spent):
+        known, passing = known | verdict.arrivals, passing + 1
+    assert shown.tokens == passing
+    assert (shown.delay == 0) == (passing > 0)
+    if not passing:
+        assert verdict.delay == shown.delay
+        assert standing(limit, verdict.arrivals[limit.name], now).booked >= 1
+
+
+@pytest.mark.parametrize(
+    "text", ["600/minute burst 60", "1/hour burst 1", "2/second burst 5", "1/day burst 3", "0.5/day burst 1"]
+)
+def test_a_rate_is_written_as_it_is_read(text: str) -> None:
+    written = Limit.parse("own", text)
+    assert written is not None
+    assert Limit.parse("own", written.text) == written
+    assert Limit.parse("own", "600/minute burst 60") == Limit("own", 100_000, 60)

@@ -14,6 +14,7 @@ from notification_sender.channels.hosts import Hosts
 from notification_sender.compose import Composed, Composition
 from notification_sender.context.gather import Gatherer
 from notification_sender.deliver import Deliverer
+from notification_sender.fleet.pauses import Pauses
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import SchemaViolation, SubjectNotFound, Unready
 from notification_sender.model.notification import Notification, notification_id
@@ -196,6 +197,7 @@ class WorkerHarness:
         self.metrics = Metrics()
         self.fleet = MemoryFleet(clock=clock, period=1.0)
         self.pubsub = MemoryPubSub()
+        self.pauses = Pauses(clock=clock, dice=lambda: 0.5)
         self.worker = self.another(**pace)
 
     def outcomes(self, what: str, outcome: str, reason: str) -> float:
@@ -214,6 +216,7 @@ class WorkerHarness:
             clock=self.clock,
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
+            pauses=self.pauses,
         )
         self.hosts = Hosts(fleet=self.fleet, pubsub=self.pubsub, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
         leases = LeaseKeeper(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]

@@ -3,12 +3,16 @@
 The pure-Python versions of the scripts that the tests compare them with use the same constants.
 """
 
+from notification_sender.model import override
 from notification_sender.policy.limits import SECOND
-from notification_sender.ports.ledger import HOLD
+from notification_sender.ports.ledger import HOLD, PAUSED
 
-__all__ = ["HOLD", "SECOND"]  # scripts name them, too
+__all__ = ["HOLD", "PAUSED", "SECOND"]  # scripts name them, too
 
 # --- the ledger -----------------------------------------------------------------------------------------------
+
+LONGEST_OVERRIDE = round(override.LONGEST_OVERRIDE)
+"""Seconds that a pause lasts at most."""
 
 DISABLED_SECONDS = 7 * 86_400
 """Seconds that a destination stays off after its recipient answered 410, or accepted nothing for days."""

@@ -11,6 +11,7 @@ from notification_sender.adapters.redis.unit_parts import decoded, is_slice, out
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import LATE, SECOND
 from notification_sender.ports.ledger import (
+    PAUSED,
     SUSPECT,
     AdmissionRequest,
     AdmitReply,
@@ -21,6 +22,7 @@ from notification_sender.ports.ledger import (
     ClaimReply,
     Crashed,
     Key,
+    Paused,
     Settled,
     Stale,
     Suspect,
@@ -38,7 +40,7 @@ LOOKUP_BATCH = 200
 SCAN_COUNT = 1000
 """Keys that Redis examines per step of a scan."""
 
-MATCH, SIZE = "MATCH", b"size"
+MATCH, SIZE, _PAUSED = "MATCH", b"size", PAUSED.encode()
 
 _TRANSITIONS: Mapping[bytes, Transition] = {b"disabled": "disabled", b"recovered": "recovered"}
 
@@ -84,7 +86,8 @@ class RedisLedger:
         return self._parse_claim_reply(key, token, await self._redis.run(CLAIM, (self._at(key),), arguments))
 
     async def admit(self, ask: AdmissionRequest) -> AdmitReply:
-        keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient)]
+        mine = f"{self._start}{{{ask.key.organization_id}}}:"
+        keys = [self._at(ask.key), self._at(ask.destination), self._at(ask.recipient), f"{mine}pauses"]
         arguments = [
             ask.token,
             ask.replays,
@@ -94,14 +97,16 @@ class RedisLedger:
             0 if ask.begun is None else 1,
             self._horizon,
             LATE,
+            ask.channel,
+            ask.destination_id,
         ]
         for limit in ask.limits:
-            keys.append(f"{self._start}{{{ask.key.organization_id}}}:limit:{limit.name}")
+            keys.append(f"{mine}limit:{limit.name}")
             arguments += (limit.name, limit.interval, limit.tolerance)
         arguments += (ask.work_unit_id, *self._author)
         match await self._redis.run(ADMIT, keys, arguments):
             case [b"throttled", delay, name]:
-                return Throttled(delay / SECOND, name.decode())
+                return Paused(delay / SECOND) if name == _PAUSED else Throttled(delay / SECOND, name.decode())
             case [b"disabled"]:
                 return Unwanted("destination_disabled")
             case [b"unsubscribed"]:

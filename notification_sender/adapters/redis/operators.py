@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.model.destination import Suppression
-from notification_sender.policy.limits import SECOND
+from notification_sender.policy.limits import SECOND, Arrivals
 
 RECORD_FIELDS = ("failing", "off", "until", "hold")
 SCAN_COUNT = 1000
@@ -153,6 +153,27 @@ class RedisSuppressions:
 
     def _at(self, organization_id: str, recipient: str) -> str:
         return f"{self._prefix}:1:{{{organization_id}}}:recipient:{recipient}"
+
+
+class RedisLimits:
+    """What was sent and booked of the limits of an organization. ``admit.lua`` writes it."""
+
+    def __init__(self, *, redis: Store, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    async def arrivals(self, organization_id: str, name: str) -> Arrivals:
+        """Of one limit; nothing was sent and booked where there is no record, or another program wrote it."""
+        stored = await self._redis.execute("GET", self._at(organization_id, name))
+        numbers = (stored or b"").split()
+        return Arrivals(*map(int, numbers)) if len(numbers) == len(fields(Arrivals)) else Arrivals(0, 0)
+
+    async def forget(self, organization_id: str, name: str) -> None:
+        """Begin anew with a full burst, and forget all bookings: they were made at another rate."""
+        await self._redis.execute("DEL", self._at(organization_id, name))
+
+    def _at(self, organization_id: str, name: str) -> str:
+        return f"{self._prefix}:1:{{{organization_id}}}:limit:{name}"
 
 
 def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,6 +13,7 @@ from notification_sender.context.upstream.semaphore import ResizableSemaphore
 from notification_sender.fleet.circuit import Change, CircuitKind, FleetCircuit
 from notification_sender.model.cause import Cause, Phase
 from notification_sender.model.errors import ContextUnavailable, Outage
+from notification_sender.model.override import Override
 from notification_sender.policy.adaptive_limit import AimdLimit
 from notification_sender.policy.breaker import API, LONGEST_WISH
 from notification_sender.policy.doubts import Doubts
@@ -112,6 +113,11 @@ class Guard:
         return self._circuit.is_open
 
     @property
+    def open_since(self) -> float | None:
+        """Epoch time at which the circuit opened by itself; None while it is closed."""
+        return self._circuit.since
+
+    @property
     def state(self) -> State:
         """For people. A slow API is called all the same."""
         if self.out:
@@ -159,6 +165,14 @@ class Guard:
     def apply(self, change: Change) -> None:
         """A process of the fleet opened or closed the circuit."""
         self._circuit.apply(change)
+        self._circuit_changed()
+
+    def force(self, override: Override | None) -> None:
+        """Keep the circuit open or closed as an operator decided; None: as the calls say."""
+        if self._circuit.force(override):
+            self._circuit_changed()
+
+    def _circuit_changed(self) -> None:
         if self.out:
             self._gate.fail_waiters(Outage(self.api, self.probe_in))
         self._silence.forget(self._now())
@@ -168,7 +182,7 @@ class Guard:
 
     async def check_silence(self) -> None:
         """Open the circuit if the API has said nothing for too long. Due once a second, and at the end of a call."""
-        if not self.out and self._silence.lasts(self._now()):
+        if not self.out and self.open_since is None and self._silence.lasts(self._now()):
             await self._announce(self._circuit.open())
 
     def allocation_request(self) -> AllocationRequest | None:

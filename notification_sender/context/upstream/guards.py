@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,8 @@ from notification_sender.context.upstream.guard import TOPIC, Guard
 from notification_sender.fleet.background import run_forever
 from notification_sender.fleet.circuit import Change
 from notification_sender.model.errors import Unready
-from notification_sender.ports.fleet import Fleet, PubSub
+from notification_sender.model.override import Override
+from notification_sender.ports.fleet import Fleet, OpenCircuit, PubSub
 
 PERIOD = 1.0
 """Seconds between two announcements of a process."""
@@ -45,6 +46,17 @@ class Guards:
     def summary(self) -> dict[str, Any]:
         """For people."""
         return {api: guard.summary() for api, guard in self.by_api.items()}
+
+    def force(self, overrides: Sequence[Override]) -> None:
+        """Keep the circuits open or closed as these overrides say, and no others."""
+        forced = {it.subject: it for it in overrides if it.kind == "circuit"}
+        for api, guard in self.by_api.items():
+            guard.force(forced.get(f"api/{api}"))
+
+    def open_circuits(self) -> list[OpenCircuit]:
+        """The circuits that opened by themselves."""
+        open_ = ((api, it, it.open_since) for api, it in self.by_api.items())
+        return [OpenCircuit(f"api/{api}", since, it.probe_in) for api, it, since in open_ if since is not None]
 
     async def announce(self) -> None:
         """Announce the calls of all APIs with a budget, once."""

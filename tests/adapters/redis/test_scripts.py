@@ -9,8 +9,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from notification_sender.adapters.memory.pubsub import MemoryPubSub
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.adapters.redis.operators import RedisDestinations, RedisSuppressions
+from notification_sender.adapters.redis.overrides import RedisOverrides, field
+from notification_sender.model.override import PauseScope
 from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.ports.ledger import (
     AdmissionRequest,
@@ -20,6 +23,7 @@ from notification_sender.ports.ledger import (
     Claimed,
     Crashed,
     Key,
+    Paused,
     TerminalState,
     Throttled,
     UnitEnd,
@@ -66,7 +70,20 @@ limits = st.lists(
     unique_by=lambda limit: limit.name,
 )
 asks = st.builds(
-    AdmissionRequest, keys, tokens, replays, attempts, places, recipients, limits, st.sampled_from([None, 1.0])
+    AdmissionRequest,
+    keys,
+    tokens,
+    replays,
+    attempts,
+    places,
+    recipients,
+    limits,
+    st.sampled_from(["webhook", "email"]),
+    st.sampled_from(["hook-0", "hook-1"]),
+    st.sampled_from([None, 1.0]),
+)
+scopes = st.sampled_from(
+    [PauseScope("org-1"), PauseScope("org-1", channel="email"), PauseScope("org-1", destination_id="hook-1")]
 )
 verdicts = st.sampled_from(["accepted", "failed", "failed", "failed", "gone", "neither"])
 report = st.builds(
@@ -120,7 +137,7 @@ class Ledgers(RuleBasedStateMachine):
 
     def admitted(self, ask: AdmissionRequest) -> bool:
         reply = self.both(lambda it: it.admit(ask))
-        if isinstance(reply, Busy | Throttled):
+        if isinstance(reply, Busy | Throttled | Paused):
             self.waiting.append((ask, self.clock.now() + reply.delay))
         return isinstance(reply, Claimed)
 
@@ -226,11 +243,24 @@ class Ledgers(RuleBasedStateMachine):
             self.plain.unsubscribed.add(recipient)
             self.bench.run(people.suppress("org-1", [recipient.id], seconds=LONGER_THAN_ANY_HISTORY, reason=""))
 
+    @rule(name=scopes.map(field) | st.just("off/hook-1"), seconds=st.sampled_from([0.0, 7.0, 3600.0, 60 * DAY]))
+    def pause(self, name: str, seconds: float) -> None:
+        until = round((self.clock.now() + seconds) * SECOND)
+        self.plain.pauses["org-1", name] = until
+        key = f"{self.prefix}:1:{{org-1}}:pauses"
+        self.bench.run(self.bench.store.execute("HSET", key, name, until))
+
+    @rule(scope=scopes)
+    def resume(self, scope: PauseScope) -> None:
+        self.plain.pauses.pop(("org-1", field(scope)), None)
+        overrides = RedisOverrides(redis=self.bench.store, prefix=self.prefix, pubsub=MemoryPubSub())
+        self.bench.run(overrides.resume(scope))
+
     @rule()
     def flush(self) -> None:
         known = (self.plain.records, self.plain.arrivals, self.plain.stories.told, self.plain.places.places)
         mine = (self.fences, self.waiting)
-        for each in (*known, self.plain.unsubscribed, self.plain._batches, self.plain._sizes, *mine):
+        for each in (*known, self.plain.unsubscribed, self.plain.pauses, self.plain._batches, self.plain._sizes, *mine):
             each.clear()
         self.bench.run(self.bench.store.execute("FLUSHALL"))
 

@@ -15,6 +15,7 @@ from notification_sender.context.upstream.guards import Guards
 from notification_sender.context.upstream.intake import UpstreamIntakeGate
 from notification_sender.fleet.circuit import Change
 from notification_sender.model.errors import ContextUnavailable, Outage, Unready
+from notification_sender.model.override import Override
 from tests.context.fakes import LoopClock, guard_of, run_timeless, until
 from tests.oracles.fleet import MemoryFleet
 
@@ -460,3 +461,28 @@ def test_a_process_that_stood_still_calls_nobody_before_it_has_announced_itself(
         assert guard.summary()["limit"] == 10
 
     run_timeless(main())
+
+
+def test_a_circuit_that_an_operator_holds_open_lets_nothing_through_and_one_held_closed_lets_all() -> None:
+    async def go() -> None:
+        fleet = Fleet(1)
+        [pod], [guard] = fleet.pods, fleet.guards
+        changed: list[bool] = []
+        guard.changes.append(lambda: changed.append(guard.out))
+        now = fleet.clock.now()
+        pod.force([Override("circuit", "api/incidents", now, now + 60.0, "anna", "open")])
+        with pytest.raises(Outage):
+            await guard.acquire()
+        assert guard.probe_in == pytest.approx(60.0)
+        assert pod.open_circuits() == []
+        pod.force([Override("circuit", "api/incidents", now, now + 60.0, "anna", "closed")])
+        for _ in range(3):
+            await break_(guard)
+        assert not guard.out
+        [opened] = pod.open_circuits()
+        assert opened.subject == "api/incidents"
+        pod.force([])
+        assert guard.out
+        assert changed[:2] == [True, False]
+
+    run_timeless(go())

@@ -1,0 +1,74 @@
+"""What an operator decides in place of the configuration, always with an end: pause, destination, rate, circuit."""
+
+from typing import Literal
+
+from notification_sender.model.records import dataclass
+
+Kind = Literal["pause", "off", "rate", "circuit"]
+
+OPEN, CLOSED = "open", "closed"
+"""The values of an override of a circuit."""
+
+LONGEST_OVERRIDE = 30 * 86_400.0
+"""Seconds that an override lasts at most. A forgotten one ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One override. Times are epoch seconds by the clock of Redis."""
+
+    kind: Kind
+    subject: str
+    """What it is about, as ``kind/name``: ``organization/org-alpnet``, ``api/aaa``, ``all``."""
+    since: float
+    until: float
+    by: str
+    value: str = ""
+    """The rate, or ``open`` or ``closed``; nothing of a pause."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseScope:
+    """What a pause holds back. Everything, or what has each of the names that are not empty.
+
+    A destination, and nothing else, needs its organization.
+    """
+
+    organization_id: str = ""
+    destination_id: str = ""
+    channel: str = ""
+
+    @property
+    def subject(self) -> str:
+        """Its name. No id and no channel has a slash."""
+        if self.destination_id:
+            return f"destination/{self.organization_id}/{self.destination_id}"
+        if self.channel:
+            owner = f"{self.organization_id}/" if self.organization_id else ""
+            return f"channel/{owner}{self.channel}"
+        return f"organization/{self.organization_id}" if self.organization_id else "all"
+
+    @classmethod
+    def of(cls, subject: str) -> "PauseScope":
+        """The scope with this name."""
+        match subject.split("/"):
+            case ["organization", organization]:
+                return cls(organization)
+            case ["destination", organization, destination]:
+                return cls(organization, destination)
+            case ["channel", channel]:
+                return cls(channel=channel)
+            case ["channel", organization, channel]:
+                return cls(organization, channel=channel)
+        return cls()
+
+    def may_cover(self, organization_id: str, destination_id: str) -> bool:
+        """Whether it holds back what is for this destination, if that is of the scope's channel."""
+        return self.covers(organization_id, destination_id, self.channel)
+
+    def covers(self, organization_id: str, destination_id: str, channel: str) -> bool:
+        """Whether it holds such a notification back."""
+        asked = (self.organization_id, self.destination_id, self.channel)
+        own = (organization_id, destination_id, channel)
+        return all(not it or it == mine for it, mine in zip(asked, own, strict=True))
