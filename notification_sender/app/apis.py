@@ -1,6 +1,6 @@
 """The internal APIs: a guarded client for each, and the resources of the recipes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,12 +21,14 @@ from notification_sender.context.upstream.intake import UpstreamIntakeGate
 from notification_sender.context.upstream.responses import Call
 from notification_sender.context.upstream.tokens import OutboundTokens, Tokens
 from notification_sender.model.errors import ConfigurationFault
+from notification_sender.model.process_report import ApiUse
 from notification_sender.ports.clock import Clock
 from notification_sender.recipes import recipes
 from notification_sender.recipes.apis import AAA, SHARED, own_apis
 from notification_sender.settings import Settings
 from notification_sender.telemetry.calls import Calls
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.recent import Recent
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes: an incident with 30,000 dependents has 6.4 MB."""
@@ -56,7 +58,7 @@ class Upstreams:
         """``idle``: the idle connections of this process, of all its transports together."""
         self._settings = settings
         self._metrics = metrics
-        self._calls = Calls(metrics)
+        self.calls = Calls(metrics, settings.api_objective)
         self._transport: httpx.AsyncBaseTransport = AiohttpTransport(
             deadline=settings.api_timeout, max_bytes=MAX_ANSWER, partial=True, idle=idle
         )
@@ -101,9 +103,13 @@ class Upstreams:
         """Begin to share budgets with the fleet."""
         self._guards.start()
 
+    def uses(self, recent: Recent) -> dict[str, ApiUse]:
+        """For the report of this process. ``recent``: of ``calls.totals``, a group for each API."""
+        return {api: _use(it, recent.group(api)) for api, it in self._guards.summary().items()}
+
     def summary(self) -> dict[str, Any]:
         """The state of each API, for people: its guard, and the mean time of its last calls by phase."""
-        means = self._calls.means()
+        means = self.calls.means()
         return {api: state | {"recent_ms": means.get(api, {})} for api, state in self._guards.summary().items()}
 
     async def check_token(self) -> None:
@@ -154,12 +160,30 @@ class Upstreams:
         return await self._tokens.token(fresh=fresh)
 
     def _observe(self, call: Call) -> None:
-        self._calls.observe(
+        self.calls.observe(
             call.api, call.endpoint, call.result, call.seconds, call.phases, call.server, trace_id=call.trace_id
         )
 
     def _count_foreign(self, source: str) -> None:
         self._metrics.foreign.labels(source).inc()
+
+
+def _use(state: Mapping[str, Any], grown: Mapping[str, float]) -> ApiUse:
+    return ApiUse(
+        state=state["state"],
+        limit=state["limit"],
+        in_flight=state["in_flight"],
+        waiting=state["waiting"],
+        calls=round(grown.get("calls", 0)),
+        late=round(grown.get("late", 0)),
+        failed=round(grown.get("failed", 0)),
+        phases=_named(grown, "phase "),
+        servers=_named(grown, "server "),
+    )
+
+
+def _named(grown: Mapping[str, float], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): round(it, 4) for name, it in grown.items() if name.startswith(prefix)}
 
 
 def _in_state(guard: Guard, state: State) -> float:

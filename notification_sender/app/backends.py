@@ -1,10 +1,11 @@
 """The worker's backends, chosen by URL: RabbitMQ and Redis, or the embedded ones."""
 
+import asyncio
 import os
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
@@ -16,12 +17,14 @@ from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.adapters.redis.operators import RedisDestinations, RedisLimits, RedisSuppressions, Trouble
 from notification_sender.adapters.redis.overrides import RedisOverrides
 from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
+from notification_sender.adapters.redis.reports import RedisReports
 from notification_sender.adapters.redis.shared_cache import RedisSharedCache
 from notification_sender.context.cache.read_through import TOPIC
 from notification_sender.context.upstream.guards import PERIOD
-from notification_sender.model.override import PauseScope
+from notification_sender.model.override import Override, PauseScope
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
+from notification_sender.policy.fleet_view import FleetView, Pause
 from notification_sender.policy.sizing import Retention
 from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
@@ -76,6 +79,7 @@ class Store:
     suppressions: RedisSuppressions
     destinations: RedisDestinations
     limits: RedisLimits
+    reports: RedisReports
     overrides: RedisOverrides
     eviction: Eviction
 
@@ -106,6 +110,15 @@ class Store:
             if it.kind == "off" and organization_id in {None, scope.organization_id}:
                 found.append(Trouble(scope.organization_id, scope.destination_id, "", OPERATOR, it.until, 0.0, 0.0))
         return sorted(found, key=lambda it: (it.organization_id, it.destination_id, it.address))
+
+    async def fleet_view(self, *, broker_fault: str = "") -> FleetView:
+        """Everything that is known of the fleet, but for RabbitMQ, of which the caller knows ``broker_fault``.
+
+        Raises:
+            Unready: Redis is away.
+        """
+        view, paused = await asyncio.gather(self.reports.read(), self.overrides.active_pauses())
+        return replace(view, pauses=[_pause(it) for it in paused], broker_fault=broker_fault)
 
     async def audit(self, batch_id: str, organization_id: str | None = None) -> dict[str, Audit]:
         """Audit a batch, by organization (None: every organization that has it). Empty: no unit of it was seen."""
@@ -138,6 +151,7 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         suppressions=RedisSuppressions(redis=redis, prefix=prefix),
         destinations=RedisDestinations(redis=redis, prefix=prefix),
         limits=RedisLimits(redis=redis, prefix=prefix),
+        reports=RedisReports(redis=redis, prefix=prefix),
         overrides=RedisOverrides(redis=redis, prefix=prefix, pubsub=pubsub),
         eviction=Eviction(accepted=settings.accept_eviction, strict=settings.environment == "production"),
     )
@@ -146,6 +160,11 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
 def process_name() -> str:
     """Name this process in stories: its host or pod, and its process id."""
     return f"{_STRANGE.sub('-', socket.gethostname())[:LONGEST_HOST]}:{os.getpid()}"
+
+
+def _pause(override: Override) -> Pause:
+    kind, _, subject = override.subject.partition("/")
+    return Pause(kind, subject, override.until)
 
 
 def _pubsub(redis: "Redis | EmbeddedRedis", prefix: str) -> "RedisPubSub | MemoryPubSub":

@@ -24,6 +24,7 @@ from notification_sender.app.destinations import (
     show_destination,
     troubled,
 )
+from notification_sender.app.diagnosis import fleet_view
 from notification_sender.app.explain import explain
 from notification_sender.app.pauses import PauseResult, ResumeResult, pause, paused, resume
 from notification_sender.app.preview import UnitReview, plan, preview, review_units
@@ -78,6 +79,7 @@ __all__ = [
     "erase",
     "explain",
     "fleet_checks",
+    "fleet_view",
     "force_circuit",
     "list_dead",
     "organizations",

@@ -54,7 +54,7 @@ def run(settings: Settings, child: Child | None = None) -> int:
     disable_core_dumps()
     raise_open_files(settings.concurrency)
     with asyncio.Runner(loop_factory=loops(settings.event_loop)) as runner:
-        app = App(settings, parent)
+        app = App(settings, parent, number=number)
         # ``notification-sender run`` disables it while it imports. Not frozen, the first collection would look at all.
         gc.freeze()
         gc.enable()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 from notification_sender import __version__
 from notification_sender.adapters.clock import FleetClock
@@ -54,7 +55,9 @@ class WorkerParts:
         self.hosts = hosts(settings, self.store, self.clock)
         self.loop_monitor = LoopMonitor(self.metrics.lag, self._on_turn)
         self._allowance = Allowance(settings.concurrency)
-        self.watchdog = Watchdog(self.loop_monitor, lambda cause: self.metrics.stalls.labels(cause).inc())
+        self.stalled: list[Callable[[str], None]] = [lambda cause: self.metrics.stalls.labels(cause).inc()]
+        """Called with the cause of each stall of the loop, in the thread of the watchdog."""
+        self.watchdog = Watchdog(self.loop_monitor, self._on_stall)
         self._gatherers = gatherers = self.upstreams.gatherers(self.cache)
         self._renderer = self._templates()
         self.failing = FailingTemplates(clock=self.clock, dice=random.random)
@@ -104,6 +107,10 @@ class WorkerParts:
         self.metrics.clock_offset.set_function(lambda: self.clock.apart)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self.metrics.templates_failing.set_function(lambda: len(self.failing.out))
+
+    def _on_stall(self, cause: str) -> None:
+        for listener in self.stalled:
+            listener(cause)
 
     def _on_turn(self, wall: float, cpu: float) -> None:
         self._allowance.record_turn(wall, cpu, used=sum(self.worker.slots.held.values()))

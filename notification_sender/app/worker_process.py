@@ -15,6 +15,7 @@ from notification_sender.adapters.http.connector import public
 from notification_sender.adapters.redis.eviction import watch_memory
 from notification_sender.adapters.redis.operators import Missing
 from notification_sender.app.channels import bare_networks
+from notification_sender.app.fleet_reports import FleetReports
 from notification_sender.app.worker_parts import WorkerParts
 from notification_sender.fleet.background import run_forever, together
 from notification_sender.model.errors import Unready
@@ -38,10 +39,11 @@ _log = structlog.get_logger()
 class App:
     """The worker process: it works from ``start`` until ``stop``."""
 
-    def __init__(self, settings: Settings, parent: socket.socket | None = None) -> None:
+    def __init__(self, settings: Settings, parent: socket.socket | None = None, *, number: int | None = None) -> None:
         """Build everything and connect to nothing.
 
-        ``parent``: the connection to the process that answers the health port for several workers.
+        ``parent``: the connection to the process that answers the health port for several workers, of which this one
+        has the ``number``.
 
         Raises:
             ConfigurationFault: a recipe or a script cannot work.
@@ -51,6 +53,7 @@ class App:
         self._parent = parent
         self._health = self._health_port()
         self._consuming = False
+        self._fleet = FleetReports(self._parts, number=number, ready=lambda: all(self.ready().values()))
         self._opened = AsyncExitStack()
 
     def _health_port(self) -> Health:
@@ -99,6 +102,9 @@ class App:
             opened.push_async_callback(parts.cache.close)
             opened.push_async_callback(parts.hosts.close)
             parts.upstreams.start()
+            opened.push_async_callback(self._fleet.close)
+            fleet = run_forever(self._fleet.run, "fleet reports")
+            opened.callback(fleet.cancel)
             # Before it starts: a worker that fails half-way has deliveries in hand already.
             opened.push_async_callback(parts.worker.close, parts.settings.grace)
             await parts.worker.start()
@@ -180,6 +186,7 @@ class App:
             "hosts_out": self._parts.hosts.summary(),
             "templates_failing": self._parts.failing.out,
             "overrides": self._parts.overrides.summary(),
+            "fleet": self._fleet.summary,
         }
 
     async def publish(self, bodies: list[bytes]) -> None:

@@ -16,10 +16,12 @@ from notification_sender.cli.dead_moves import drop, replay
 from notification_sender.cli.demo import demo
 from notification_sender.cli.destinations import destinations
 from notification_sender.cli.erase import erase
+from notification_sender.cli.eta import eta
 from notification_sender.cli.explain import explain
 from notification_sender.cli.explain_plan import explain_plan
 from notification_sender.cli.orgs import orgs
 from notification_sender.cli.pause import pause, resume
+from notification_sender.cli.pods import pods
 from notification_sender.cli.publish import publish
 from notification_sender.cli.render import render
 from notification_sender.cli.replay_context import replay_context
@@ -27,9 +29,12 @@ from notification_sender.cli.retry import retry
 from notification_sender.cli.run import run
 from notification_sender.cli.settings import settings
 from notification_sender.cli.snapshot import snapshot
+from notification_sender.cli.status import status
 from notification_sender.cli.suppressions import suppressions
 from notification_sender.cli.throttle import throttle
+from notification_sender.cli.top import top
 from notification_sender.cli.topology import topology
+from notification_sender.cli.why import why
 
 # Without typer's tracebacks: they print local variables, and some of these hold secrets.
 program = typer.Typer(
@@ -52,6 +57,11 @@ for command in (
     explain_plan,
     explain,
     audit,
+    status,
+    why,
+    eta,
+    top,
+    pods,
     retry,
     pause,
     resume,

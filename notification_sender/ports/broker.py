@@ -118,6 +118,27 @@ class DeadLetter:
         return replace(self, body=self.stub, reason=fault.reason, detail=detail)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepths:
+    """Messages that no process holds. ``ladder``: by rung of the delay ladder, shortest first."""
+
+    units: int
+    notifications: int
+    dead: int
+    ladder: tuple[int, ...] = ()
+
+
+class Queues(Protocol):
+    """What the broker says of its queues."""
+
+    @property
+    def blocked(self) -> bool:
+        """The broker has an alarm and takes no publishes of this process, as far as it has noticed."""
+
+    async def depths(self) -> QueueDepths:
+        """Raises Unready: the broker is away."""
+
+
 class Intake(Protocol):
     """Where messages come from. An acknowledgement that comes too late is no error: the broker delivers again."""
 

@@ -1,5 +1,6 @@
 """Reads the options from the environment, and checks all of them in one pass."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from typing import Self, get_args
 
@@ -14,6 +15,9 @@ from notification_sender.settings.extensions import extended
 from notification_sender.settings.formats import SecretUrl
 from notification_sender.settings.options import Options
 from notification_sender.settings.urls import unencrypted, weakened_options
+
+OF_ONE_PROCESS = frozenset({"NS_HTTP_HOST", "NS_HTTP_PORT", "NS_PROCESSES", "NS_LOG_FORMAT", "NS_LOG_LEVEL"})
+"""Variables in which the processes of one fleet may differ."""
 
 
 class Settings(Options):
@@ -92,6 +96,11 @@ class Settings(Options):
         """The effective values, by variable, as written. Secrets are redacted; a value that is not set is empty."""
         hidden = secrets(type(self))
         return {name: self._shown(name, field, hidden) for name, field in variables(type(self)).items()}
+
+    def fingerprint(self) -> str:
+        """Alike for all processes that were given the same values, secrets included. Too short to find one by it."""
+        values = sorted((name, value) for name, value in self._texts.items() if name not in OF_ONE_PROCESS)
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:8]
 
     def in_the_open(self) -> list[str]:
         """The variables whose service is on another machine and reached without encryption."""

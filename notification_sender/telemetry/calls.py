@@ -11,12 +11,19 @@ MAX_SERVER_NAMES = 8
 LAST_CALL_WEIGHT = 0.05
 """In a mean: about the last 20 calls count."""
 
+FAULTS = frozenset({"unreachable", "no_answer", "timeout", "bad_answer", "401", "403", "408", "429"})
+"""Results of calls that speak against an API; so do those of 500 and more. A record that does not exist is none."""
+
 
 class Calls:
     """Metrics of every call, and means of recent calls."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, objective: float = 1.0) -> None:
+        """``objective``: seconds within which the first byte of an answer should come."""
         self._metrics = metrics
+        self._objective = objective
+        self.totals: dict[str, dict[str, float]] = {}
+        """Since the start, by API: ``calls``, ``late``, ``failed``, and seconds as ``phase …`` and ``server …``."""
         self._means: dict[str, dict[str, float]] = defaultdict(dict)
         self._names: dict[str, set[str]] = defaultdict(set)
 
@@ -33,6 +40,7 @@ class Calls:
         """``trace_id``: of the ``traceparent`` that the API got; empty: it got none."""
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._metrics.calls.labels(api, endpoint, result).observe(seconds, exemplar)
+        self._add(api, result, seconds, phases, server)
         for phase, spent in phases.items():
             self._metrics.phases.labels(api, phase).observe(spent)
             self._mean(api, phase, spent)
@@ -40,6 +48,20 @@ class Calls:
             known = self._known(api, name)
             self._metrics.servers.labels(api, known).observe(spent)
             self._mean(api, f"server_{known}", spent)
+
+    def _add(
+        self, api: str, result: str, seconds: float, phases: Mapping[str, float], server: Mapping[str, float]
+    ) -> None:
+        failed = result in FAULTS or result.startswith("5")
+        spent = {f"phase {name}": it for name, it in phases.items()}
+        if "first_byte" not in phases:
+            # It got no answer. Where it was unreachable it waited for a connection, else for the first byte.
+            spent["phase connect" if result == "unreachable" else "phase first_byte"] = seconds
+        late = spent.get("phase first_byte", 0.0) > self._objective
+        spent |= {f"server {self._known(api, name)}": it for name, it in server.items()}
+        total = self.totals.setdefault(api, {})
+        for name, number in {"calls": 1, "late": late, "failed": failed, **spent}.items():
+            total[name] = total.get(name, 0) + number
 
     def means(self) -> dict[str, dict[str, float]]:
         """Mean time by API and phase, ms."""

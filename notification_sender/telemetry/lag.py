@@ -21,6 +21,9 @@ TOLERATED_SECONDS = 0.05
 STALL_SECONDS = 0.25
 """A wake-up that is later than this is reported as a stall."""
 
+LONG_TURN = 0.1
+"""Computing time of one turn, s. Turns of usual work take a quarter of it (``policy.allowance``)."""
+
 BLOCKED_SECONDS = 1.0
 """A wake-up that is later than this makes everything in progress look slow, for whichever organization it is."""
 
@@ -44,6 +47,8 @@ class LoopMonitor:
         self._on_turn = on_turn
         self._due = math.inf
         self._lost_seconds = 0.0
+        self.own_seconds = 0.0
+        """Seconds of turns in which the loop's own thread computed for ``LONG_TURN`` or more."""
         self._blocked_until = -math.inf
         self.checks = 0
         """The number of checks so far. Another thread sees by it that the loop makes progress."""
@@ -91,7 +96,10 @@ class LoopMonitor:
         await asyncio.sleep(pause)
         late, cpu = self.late, time.thread_time() - cpu
         self._lag.observe(late)
-        self._lost_seconds += max(0.0, late - TOLERATED_SECONDS)
+        if late > TOLERATED_SECONDS:
+            self._lost_seconds += late - TOLERATED_SECONDS
+        if cpu >= LONG_TURN:
+            self.own_seconds += cpu
         self._blocked_until = self.blocked_until(time.monotonic())
         self._due = math.inf
         self.checks += 1

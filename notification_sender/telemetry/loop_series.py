@@ -32,6 +32,10 @@ class LoopCounter(Collector):
         else:
             counts[values], self._begun[values] = 1, time.time()
 
+    def totals(self) -> dict[str, float]:
+        """What was counted so far, by the values of the labels."""
+        return {" ".join(values): number for values, number in self._counts.items()}
+
     def collect(self) -> Iterable[Metric]:
         name, text, labels = self._family
         family = CounterMetricFamily(name, text, labels=labels)

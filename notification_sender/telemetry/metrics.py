@@ -1,6 +1,7 @@
 """Metrics of one process, for Prometheus, built from the table in ``declared``."""
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from prometheus_client.openmetrics import exposition
 from notification_sender.telemetry.declared import DECLARED
 from notification_sender.telemetry.loop_series import LoopCounter, LoopHistogram, PolledSeries
 from notification_sender.telemetry.top_organizations import TopOrganizations
+from notification_sender.telemetry.wait_causes import WaitCauses
 
 
 class _PolledGauge(Gauge):
@@ -34,6 +36,8 @@ class Metrics:
 
     def __init__(self, *, top_organizations: int = 20) -> None:
         self.registry = CollectorRegistry()
+        self.held = WaitCauses(time.monotonic)
+        """What deliveries wait for: no series, but a part of this process's report."""
         self._functions: list[tuple[Gauge, Callable[[], float]]] = []
         self._polled_series: list[PolledSeries | TopOrganizations] = []
         # Memory, CPU time and open files under the names that every dashboard knows (``process_…``, on Linux).

@@ -20,6 +20,9 @@ from notification_sender.telemetry.steps import END_TO_END, current
 _NOT_ENDED = frozenset({"deferred", "failed"})
 
 
+_HELD_BACK = frozenset({"deferred", "failed", "dead"})
+
+
 class OutcomeReporter:
     """Reports how attempts end. ``events`` None: no events are published."""
 
@@ -32,6 +35,7 @@ class OutcomeReporter:
         self._outcomes = metrics.outcomes
         self._stages = metrics.stages
         self._organizations = metrics.organizations
+        self._held = metrics.held
 
     def report(self, what: str, outcome: Outcome, facts: AttemptFacts, *, subject: str, first_seen: float) -> None:
         """``what`` is ``unit`` or ``notification``, ``subject`` which one, ``first_seen`` epoch time."""
@@ -48,6 +52,9 @@ class OutcomeReporter:
                 # The steps may have begun before a worker saw it: when it was published.
                 steps[END_TO_END] = whole if whole > age else age  # noqa: FURB136 - a call for every message
         self._stages.observe_all(steps)
+        if word in _HELD_BACK:
+            subject_of = outcome.subject if isinstance(outcome, Deferred) else ""
+            self._held.record(end, facts, subject=subject_of, first_seen=first_seen)
         known = record.known()
         if self._events is not None and word != "deferred":
             self._events.publish(what, subject, record, known, now)

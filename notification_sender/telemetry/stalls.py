@@ -100,7 +100,7 @@ class Watchdog:
         A thread that neither computes nor waits for a processor waits in a call. If this check itself is late, the
         machine is the cause.
         """
-        was, self._last_times = self._last_times, _cpu_times(self._monitor.thread)
+        was, self._last_times = self._last_times, cpu_times(self._monitor.thread)
         if was is not None and self._last_times is not None and self._monitor.late > CHECK_SECONDS:
             cpu, waited = (now - before for now, before in zip(self._last_times, was, strict=True))
             self._cpu += cpu
@@ -140,7 +140,7 @@ def _short(path: str) -> str:
     return path
 
 
-def _cpu_times(thread: threading.Thread) -> tuple[float, float] | None:
+def cpu_times(thread: threading.Thread) -> tuple[float, float] | None:
     """Seconds for which the thread ran, and waited for a processor, since its start. None: the system does not say."""
     try:
         ran, waited, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes().split()

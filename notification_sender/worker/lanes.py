@@ -80,6 +80,7 @@ class Lanes:
         metrics.slots.follow(self.steps.slots)
         self._begun = self._ending = False
         self._taken = 0
+        self.arrived = 0  # work units that do not come out of the ladder
         self._prefetch = dict.fromkeys(Lane, 0)
         """The largest so far: a lane in which more deliveries wait holds some of a lost connection."""
         self._waiting: dict[Lane, deque[tuple[float, Envelope, SlotSteps | None]]] = {lane: deque() for lane in Lane}
@@ -94,6 +95,11 @@ class Lanes:
     def unsettled(self) -> int:
         """Deliveries taken and not yet settled."""
         return len(self._working) + len(self._resting) + len(self._room) + sum(map(len, self._waiting.values()))
+
+    @property
+    def without_slot(self) -> list[float]:
+        """When each delivery was taken that waits for a slot, on the monotonic clock."""
+        return [taken for waiting in self._waiting.values() for taken, *_ in waiting]
 
     async def open(self, concurrency: int) -> None:
         """Take from every lane, twice as many as there are slots, so that a freed slot finds work waiting."""
@@ -139,6 +145,8 @@ class Lanes:
             _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
 
     def _take(self, envelope: Envelope) -> None:
+        if not envelope.due and envelope.lane is Lane.UNITS:
+            self.arrived += 1
         early = envelope.due - self._clock.now()
         if early > 0:
             self._start(self._resting, self._rest(envelope, early))

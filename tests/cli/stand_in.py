@@ -141,6 +141,9 @@ class App:
     async def troubled(self, _settings: object, organization: str | None) -> Any:
         return self._say(organization)
 
+    async def fleet_view(self, _settings: object) -> Any:
+        return self._say("fleet view")
+
     async def suppress(self, _settings: object, *question: object, **how: object) -> Any:
         return self._say(*question, how)
 

@@ -41,8 +41,13 @@ COMMANDS = (
     "throttle",
     "circuits",
     "retry",
+    "status",
+    "why",
+    "eta",
+    "top",
+    "pods",
 )
-CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b")
+CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b", "why", "pods")
 HEAVY = {"pydantic", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
 
 

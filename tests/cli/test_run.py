@@ -13,7 +13,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 class App:
-    def __init__(self, settings, parent): pass
+    def __init__(self, settings, parent, number): pass
     async def stop(self): print("stopped", flush=True)
     async def start(self):
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
@@ -31,7 +31,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 class App:
-    def __init__(self, settings, parent):
+    def __init__(self, settings, parent, number):
         print(resource.getrlimit(resource.RLIMIT_CORE), open("/proc/self/coredump_filter").read().strip(), flush=True)
         raise SystemExit(3)
 

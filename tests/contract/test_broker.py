@@ -133,7 +133,7 @@ async def test_what_is_published_is_taken_once_as_a_first_delivery(stand: Stand)
     await stand.broker.ack(taken)
     await stand.restart()
     assert taker.idle
-    assert await stand.broker.depth(Lane.UNITS) == 0
+    assert (await stand.broker.depths()).units == 0
 
 
 async def test_every_delivery_has_a_token_of_its_own(stand: Stand) -> None:
@@ -151,7 +151,7 @@ async def test_prefetch_bounds_what_is_unsettled(stand: Stand) -> None:
     for body in (b"1", b"2", b"3"):
         await stand.broker.publish(body)
     first, _ = await taker.next(), await taker.next()
-    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert (await stand.broker.depths()).units == 1
     assert taker.idle
     await stand.broker.ack(first)
     assert (await taker.next()).body == b"3"
@@ -166,7 +166,7 @@ async def test_prefetch_changes_while_it_is_consumed(stand: Stand) -> None:
     for envelope in before:
         await stand.broker.ack(envelope)
     assert (await taker.next()).body == b"3"
-    assert await stand.broker.depth(Lane.UNITS) == 2
+    assert (await stand.broker.depths()).units == 2
     assert taker.idle
     await stand.broker.consume(Lane.UNITS, 3, taker.put)
     assert [(await taker.next()).body for _ in range(2)] == [b"4", b"5"]
@@ -182,7 +182,7 @@ async def test_what_a_former_consumer_has_taken_does_not_count_for_the_next(stan
     assert [(await taker.next()).body for _ in range(2)] == [b"2", b"3"]
     for envelope in taken:
         await stand.broker.ack(envelope)
-    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert (await stand.broker.depths()).units == 1
     assert taker.idle
     await stand.restart()
 
@@ -233,7 +233,7 @@ async def test_a_dead_letter_is_the_body_unchanged_and_four_headers(stand: Stand
     await stand.broker.bury(
         DeadLetter(body, "malformed", "line one\nline\x00 two \ud800" + "é" * 2000, "unit", MessageState(first_seen))
     )
-    assert await stand.broker.dead_depth() == 1
+    assert (await stand.broker.depths()).dead == 1
     buried, headers = await stand.letter()
     assert buried == body
     assert headers["x-reason"] == "malformed"
@@ -276,11 +276,11 @@ async def test_after_stop_nothing_is_taken_and_what_is_in_hand_is_settled(stand:
     in_hand = await taker.next()
     await stand.broker.stop()
     await stand.broker.publish(b"not ours")
-    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert (await stand.broker.depths()).units == 1
     assert taker.idle
     await stand.broker.ack(in_hand)
     await stand.restart()
-    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert (await stand.broker.depths()).units == 1
     assert (await (await taking(stand)).next()).body == b"not ours"
 
 
@@ -291,7 +291,7 @@ async def test_consuming_goes_on_after_a_stop(stand: Stand) -> None:
     for body in (b"1", b"2"):
         await stand.broker.publish(body)
     assert (await taker.next()).body == b"1"
-    assert await stand.broker.depth(Lane.UNITS) == 1
+    assert (await stand.broker.depths()).units == 1
 
 
 async def test_what_a_process_leaves_unsettled_comes_again(stand: Stand) -> None:

@@ -46,7 +46,7 @@ def test_each_message_is_looked_at_a_few_times_and_soon_after_the_end(seconds: f
         before, now = now, now + look_again(it, now, throws[looks % len(throws)])
         looks += 1
     assert looks <= 2 + max(0.0, math.log2(seconds / SHORTEST)) + 1
-    assert now - it.until <= SPREAD * (it.until - before) + 1.0
+    assert now - it.until <= SPREAD * (it.until - before) + 1.001  # a float of this size is exact to a microsecond
 
 
 @pytest.mark.parametrize(("age", "delay"), [(0.0, 30.0), (20.0, 30.0), (600.0, 600.0), (3590.0, 10.0)])

@@ -92,7 +92,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, checks: int, apart: float, wanted: fl
     """Check ``checks`` times, ``apart`` s apart; each time the thread has waited ``wanted`` s for a processor."""
     clock, kept, monitor, causes = [100.0], [0.0], BlockedLoop(), []
     monkeypatch.setattr(stalls.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(stalls, "_cpu_times", lambda _: (0.0, kept[0]))
+    monkeypatch.setattr(stalls, "cpu_times", lambda _: (0.0, kept[0]))
     dog = Watchdog(monitor, causes.append)  # type: ignore[arg-type]
     dog.check()
     for _ in range(checks):

@@ -124,7 +124,7 @@ async def test_less_is_begun_and_taken_and_what_waits_here_goes_back_for_others(
     stand.let_go()
     await turns(200)
     assert len(stand.begun) == 40
-    assert await stand.broker.depth(Lane.UNITS) == 0
+    assert (await stand.broker.depths()).units == 0
 
 
 async def test_more_is_begun_at_once(stand: Stand) -> None:
@@ -157,4 +157,4 @@ async def test_who_is_to_stop_subscribes_no_more(stand: Stand) -> None:
     await stand.publish(3)
     await turns()
     assert stand.begun == []
-    assert await stand.broker.depth(Lane.UNITS) == 3
+    assert (await stand.broker.depths()).units == 3

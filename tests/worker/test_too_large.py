@@ -108,4 +108,4 @@ async def test_what_an_error_of_ours_puts_off_and_the_broker_takes_no_more_leave
     assert letter.headers["x-reason"] == "too_large"
     assert "100" in letter.headers["x-detail"]
     assert harness.channel.sends == []
-    assert await harness.broker.depth(Lane.UNITS) == 0
+    assert (await harness.broker.depths()).units == 0

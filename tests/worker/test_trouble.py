@@ -267,7 +267,7 @@ async def test_what_has_no_slot_is_given_back_at_once(harness: WorkerHarness) ->
     await harness.clock.until(lambda: len(harness.channel.sends) == 200)
     closing = asyncio.create_task(harness.worker.close(25.0))
     await harness.clock.until(lambda: harness.worker.lanes.unsettled == 200)
-    assert await harness.broker.depth(Lane.UNITS) == 100
+    assert (await harness.broker.depths()).units == 100
     answer.set()
     await closing
     assert len(harness.channel.sends) == 200

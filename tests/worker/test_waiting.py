@@ -210,7 +210,7 @@ async def _all_but_those_that_wait(waits: list[bool], taken: int, slots: int, fi
     assert settled == waits.count(False)
     assert lanes.unsettled == waits.count(True)
     await lanes.close(1.0)
-    assert await broker.depth(Lane.UNITS) == waits.count(True)
+    assert (await broker.depths()).units == waits.count(True)
 
 
 # --- the whole worker -------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ async def test_a_worker_that_stops_requeues_all_that_waits_at_once(harness: Work
     await harness.clock.until(closing.done)
     assert harness.clock.now() - START < 5.0
     assert len(harness.channel.sends) == 50
-    assert await harness.broker.depth(Lane.UNITS) == 450
+    assert (await harness.broker.depths()).units == 450
 
 
 async def test_a_host_that_was_out_for_long_is_found_well_while_its_notifications_are_parked(

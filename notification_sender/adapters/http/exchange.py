@@ -47,7 +47,7 @@ class HttpExchange:
 
     limit: int
     large: asyncio.Semaphore
-    """Held while the body is read beyond its first ``LARGE_BODY`` bytes."""
+    """WaitCause while the body is read beyond its first ``LARGE_BODY`` bytes."""
     clock: Callable[[], float]
     asked: float
     until: float

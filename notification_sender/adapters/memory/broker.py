@@ -12,7 +12,7 @@ from notification_sender.adapters.rabbitmq.delay_ladder import whole_seconds
 from notification_sender.adapters.rabbitmq.headers import envelope, letter_headers, parked_headers
 from notification_sender.fleet.background import run_forever
 from notification_sender.model.errors import TooLarge
-from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked, QueueDepths
 from notification_sender.ports.clock import Clock
 
 KEPT_EVENTS = 10_000
@@ -145,13 +145,12 @@ class MemoryBroker:
         """Publish as a publisher does, or as an operator who replays a dead letter."""
         self._put(lane, Message(body, headers or {}))
 
-    async def depth(self, lane: Lane) -> int:
-        """How many messages are ready in the lane's queue, without those that are unsettled."""
-        return len(self._queues[lane].waiting)
+    blocked = False
 
-    async def dead_depth(self) -> int:
-        """How many dead letters there are."""
-        return len(self.dead)
+    async def depths(self) -> QueueDepths:
+        """How many messages wait in each queue, and on the delay ladder, all on its first rung."""
+        units, notifications = (len(self._queues[lane].waiting) for lane in (Lane.UNITS, Lane.NOTIFICATIONS))
+        return QueueDepths(units, notifications, len(self.dead), (len(self._delayed),))
 
     def _refuse_larger(self, body: bytes) -> None:
         if self._largest is not None and len(body) > self._largest:

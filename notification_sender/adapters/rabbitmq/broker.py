@@ -12,6 +12,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq import Channel
 
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
+from notification_sender.adapters.rabbitmq.depths import depths, is_blocked
 from notification_sender.adapters.rabbitmq.events import RabbitmqEvents
 from notification_sender.adapters.rabbitmq.headers import Headers, delivered, letter_headers, parked_headers
 from notification_sender.adapters.rabbitmq.publisher import ConfirmingPublisher
@@ -20,7 +21,7 @@ from notification_sender.adapters.rabbitmq.topology import Address, Topology
 from notification_sender.adapters.rabbitmq.unroutable import Unroutable, finds_a_queue
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, TooLarge, Unready
-from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked
+from notification_sender.ports.broker import DeadLetter, Envelope, Lane, Parked, QueueDepths
 from notification_sender.ports.clock import Clock
 
 PUBLISH_TIMEOUT = 10.0
@@ -230,21 +231,19 @@ class RabbitMQ:
         """
         await self._publish(Address("", self._topology.queue(lane)), body, dict(headers or {}))
 
-    async def depth(self, lane: Lane) -> int:
-        """How many messages are ready in the lane's queue, without those that are unsettled.
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker has an alarm, as one of the connections that publish has noticed."""
+        return is_blocked(self._publishing) or self._events.blocked
+
+    async def depths(self) -> QueueDepths:
+        """How many messages wait in each queue.
 
         Raises:
             Unready: the broker is away.
         """
-        return await self._count(self._topology.queue(lane))
-
-    async def dead_depth(self) -> int:
-        """How many dead letters there are.
-
-        Raises:
-            Unready: the broker is away.
-        """
-        return await self._count(self._topology.dead)
+        # On this connection: an alarm stops those that publish.
+        return await depths(self._consuming, self._topology)
 
     async def _publish(self, address: Address, body: bytes, headers: Headers) -> None:
         message = Message(body, headers=headers, content_type="application/json", delivery_mode=DeliveryMode.PERSISTENT)
@@ -254,11 +253,6 @@ class RabbitMQ:
             except (PublishError, ChannelNotFoundEntity) as fault:
                 await self._mend()
                 raise Unready(f"RabbitMQ has no queue for {address.routing_key!r}: {fault}") from fault
-
-    async def _count(self, queue: str) -> int:
-        async with within(self._timeout), self._publishing.spare_channel() as channel:
-            declared = await channel.queue_declare(queue, passive=True)
-            return int(declared.message_count or 0)
 
     async def _declare(self) -> bool:
         async with within(6 * self._timeout):

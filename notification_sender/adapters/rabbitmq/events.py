@@ -15,6 +15,7 @@ from aiormq.abc import ChannelFrame
 
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
 from notification_sender.adapters.rabbitmq.deliveries import FRAME
+from notification_sender.adapters.rabbitmq.depths import is_blocked
 from notification_sender.adapters.rabbitmq.publisher import largest
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
@@ -68,6 +69,11 @@ class RabbitmqEvents:
         self._closing = False
         self._channel: Channel | None = None
         self._largest = MAX_EVENT_BYTES
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker has told that it takes no events."""
+        return is_blocked(self._link)
 
     def publish_event(self, topic: str, event: bytes) -> None:
         """Queue an event; returns at once."""

@@ -44,3 +44,6 @@ SILENT_PERIODS = 3
 
 REGISTRY_PERIODS = 10
 """Periods without an announcement after which Redis forgets a registry."""
+
+RING_SAMPLES = 720
+"""Samples of one process that Redis keeps: an hour."""

@@ -1,0 +1,123 @@
+"""The reports of a fleet, on Redis. Nothing is scanned: an index has the processes.
+
+========================================  ==========================================================
+``<prefix>:1:{fleet}:reports``            sorted set: processes by the time of their last report, µs
+``<prefix>:1:{fleet}:report:<process>``   hash: the report and a ring of samples (``lua/report.lua``)
+``<prefix>:1:{fleet}:queues``             list of JSON: the latest depths of the queues, newest first
+``<prefix>:1:{fleet}:leader``             string: which process asks for the depths of the queues
+``<prefix>:1:{fleet}:summary``            string, JSON: what that process made of all reports
+========================================  ==========================================================
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.constants import RING_SAMPLES, SECOND
+from notification_sender.adapters.redis.scripts import load
+from notification_sender.model.process_report import FORM, ProcessReport, report_of
+from notification_sender.policy.fleet_view import FleetView, Received, Sample
+
+REPORT = load("report")
+
+KEPT_MS = 3_600_000
+"""Milliseconds for which a silent process is remembered: longer than anybody needs to see that it is frozen."""
+
+SAMPLES = 24
+"""Samples of the queues: two minutes."""
+
+MOST_PROCESSES = 1000
+"""Processes that are read: those that reported last."""
+
+ROUND_TRIPS = 3
+"""Round trips that a reader measures. The shortest counts."""
+
+
+class RedisReports:
+    """See the module for the keys."""
+
+    def __init__(self, *, redis: Store, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = f"{prefix}:1:{{fleet}}:"
+
+    async def write(self, report: ProcessReport, sample: str) -> float:
+        data = orjson.dumps({"form": FORM, **asdict(report)})
+        keys = (self._key("report", report.process), self._key("reports"))
+        reply = await self._redis.run(REPORT, keys, (report.process, data, sample, KEPT_MS))
+        return int(reply) / SECOND
+
+    async def remove(self, process: str) -> None:
+        await self._redis.execute("ZREM", self._key("reports"), process)
+        await self._redis.execute("DEL", self._key("report", process))
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        reply = await self._redis.execute("SET", self._key("leader"), process, "NX", "PX", round(1000 * seconds))
+        return reply is not None
+
+    async def add_sample(self, units: int, notifications: int, dead: int, ladder: Sequence[int]) -> Sequence[Sample]:
+        key, now = self._key("queues"), await self._now()
+        text = orjson.dumps({"at": now, "units": units, "notifications": notifications, "dead": dead, "ladder": ladder})
+        await self._redis.execute("LPUSH", key, text)
+        await self._redis.execute("LTRIM", key, 0, SAMPLES - 1)
+        await self._redis.execute("PEXPIRE", key, KEPT_MS)
+        return await self._samples()
+
+    async def read(self) -> FleetView:
+        milliseconds = min([await self._round_trip() for _ in range(ROUND_TRIPS)])
+        found = await self._redis.execute("ZREVRANGE", self._key("reports"), 0, MOST_PROCESSES - 1, "WITHSCORES")
+        known = [(bytes(name).decode(), float(at) / SECOND) for name, at in zip(found[::2], found[1::2], strict=True)]
+        received = await asyncio.gather(*(self._read(name, at) for name, at in sorted(known)))
+        samples = await self._samples()
+        return FleetView(now=await self._now(), received=received, samples=samples, redis_ms=milliseconds)
+
+    async def announce(self, summary: Mapping[str, Any], seconds: float) -> None:
+        text = orjson.dumps(summary)
+        await self._redis.execute("SET", self._key("summary"), text, "PX", round(1000 * seconds))
+
+    async def announced(self) -> Mapping[str, Any] | None:
+        text = await self._redis.execute("GET", self._key("summary"))
+        return None if text is None else dict(orjson.loads(text))
+
+    async def ring(self, process: str) -> list[str]:
+        """The samples of a process, oldest first: the time in µs, and what the process wrote."""
+        key = self._key("report", process)
+        found = await self._redis.execute("HMGET", key, *map(str, range(RING_SAMPLES)))
+        return sorted(bytes(it).decode() for it in found if it is not None)
+
+    async def _read(self, process: str, at: float) -> Received:
+        data = await self._redis.execute("HGET", self._key("report", process), "data")
+        try:
+            return Received(process, at, report_of(orjson.loads(data or b"null")))
+        except (ValueError, TypeError, AttributeError):
+            return Received(process, at, None)  # of another version, or written by somebody else
+
+    async def _samples(self) -> list[Sample]:
+        found = await self._redis.execute("LRANGE", self._key("queues"), 0, SAMPLES - 1)
+        return [_sample(orjson.loads(it)) for it in reversed(found)]
+
+    async def _round_trip(self) -> float:
+        began = time.perf_counter()
+        await self._now()
+        return round(1000 * (time.perf_counter() - began), 2)
+
+    async def _now(self) -> float:
+        seconds, microseconds = await self._redis.execute("TIME")
+        return int(seconds) + int(microseconds) / SECOND
+
+    def _key(self, *names: str) -> str:
+        return self._prefix + ":".join(names)
+
+
+def _sample(known: Mapping[str, Any]) -> Sample:
+    return Sample(
+        at=float(known["at"]),
+        units=int(known["units"]),
+        notifications=int(known["notifications"]),
+        dead=int(known["dead"]),
+        ladder=tuple(known["ladder"]),
+    )

@@ -1,0 +1,231 @@
+"""The reports of a fleet at one moment, and their sums."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from notification_sender.model.process_report import PERIOD, ApiUse, ProcessReport, WaitCause
+
+FRESH_SECONDS = 3 * PERIOD
+"""A report that is older is stale: its process missed three."""
+
+GONE_SECONDS = 600.0
+"""A process that has been silent for longer is not waited for: nobody will continue it."""
+
+SOON_RUNGS = 12
+"""Rungs of the delay ladder from which a message comes within 68 minutes: 2^12 s. Those above hold retries of hours."""
+
+_STATES = ("well", "slow", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The last report of a process. ``at``: when Redis got it, epoch time. ``report`` None: it cannot be read."""
+
+    process: str
+    at: float
+    report: ProcessReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The depths of the queues at one time. They are numbers of messages that no process holds."""
+
+    at: float
+    units: int
+    notifications: int
+    dead: int
+    ladder: tuple[int, ...] = ()
+    """By rung: those on rung ``n`` are due within 2^(n+1) s."""
+
+    @property
+    def ready(self) -> int:
+        return self.units + self.notifications
+
+    @property
+    def soon(self) -> int:
+        """Messages that are ready, or come out of the ladder within the next hour."""
+        return self.ready + sum(self.ladder[:SOON_RUNGS])
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What an operator has paused. ``subject``: which organization, destination or channel; empty: everything."""
+
+    kind: str
+    """``all``, ``organization``, ``destination`` or ``channel``."""
+    subject: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """Everything that a verdict is made of. Times are epoch times by the clock of Redis."""
+
+    now: float
+    received: Sequence[Received] = ()
+    samples: Sequence[Sample] = ()
+    """Of the queues, oldest first. None of them: RabbitMQ was not asked."""
+    pauses: Sequence[Pause] = ()
+    redis_fault: str = ""
+    """Why the reader cannot reach Redis; empty: it can."""
+    broker_fault: str = ""
+    """As ``redis_fault``, of RabbitMQ."""
+    redis_ms: float = 0.0
+    """The shortest round trip of a reader that is none of these processes; 0: it is one of them."""
+
+
+Standing = Literal["fresh", "silent", "unreadable", "gone"]
+
+
+def standing(view: FleetView, it: Received) -> Standing:
+    """Whether the figures of a process count."""
+    age = view.now - it.at
+    if age > GONE_SECONDS or is_replaced(view, it):
+        return "gone"
+    if age > FRESH_SECONDS:
+        return "silent"
+    return "fresh" if it.report is not None else "unreadable"
+
+
+def is_replaced(view: FleetView, old: Received) -> bool:
+    """Whether another process took the place of a silent one: the same worker of the same host, started after it."""
+    if old.report is None or view.now - old.at <= FRESH_SECONDS:
+        return False
+    place = (old.report.host, old.report.number)
+    return any(
+        (it.report.host, it.report.number) == place and it.report.started >= old.at
+        for it in view.received
+        if it.report is not None
+    )
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The sums over the processes whose reports are fresh."""
+
+    reports: Sequence[ProcessReport]
+    samples: Sequence[Sample] = field(default=())
+
+    @classmethod
+    def of(cls, view: FleetView) -> "Fleet":
+        """The fresh part of a view."""
+        fresh = [it.report for it in view.received if it.report is not None and standing(view, it) == "fresh"]
+        return cls(fresh, view.samples)
+
+    @cached_property
+    def window(self) -> float:
+        """Seconds that the figures are about."""
+        return max((it.window for it in self.reports), default=0.0) or PERIOD
+
+    @cached_property
+    def slots(self) -> int:
+        return sum(it.slots_allowed for it in self.reports)
+
+    @cached_property
+    def busy(self) -> float:
+        """Slots in use, on average."""
+        return sum(it.busy for it in self.reports)
+
+    @cached_property
+    def slot_seconds(self) -> Mapping[str, float]:
+        """By step, most first."""
+        return dict(_summed(it.slot_seconds for it in self.reports).most_common())
+
+    @cached_property
+    def slots_in(self) -> Mapping[str, int]:
+        """Slots in use now, by step."""
+        return {name: int(number) for name, number in _summed(it.slots_in for it in self.reports).items()}
+
+    @cached_property
+    def outcomes(self) -> Mapping[str, float]:
+        return _summed(it.outcomes for it in self.reports)
+
+    @cached_property
+    def arrived(self) -> int:
+        return sum(it.arrived for it in self.reports)
+
+    @cached_property
+    def delivered(self) -> float:
+        """Notifications that recipients accepted."""
+        return sum(number for name, number in self.outcomes.items() if name.startswith("notification delivered"))
+
+    @cached_property
+    def dead(self) -> Counter[str]:
+        """Messages that became dead letters, by reason."""
+        counted: Counter[str] = Counter()
+        for name, number in self.outcomes.items():
+            _, outcome, reason = (*name.split(" ", 2), "", "")[:3]
+            if outcome == "dead":
+                counted[reason] += round(number)
+        return counted
+
+    @cached_property
+    def held(self) -> Sequence[WaitCause]:
+        """What waits, by reason, subject and organization; most first."""
+        merged: dict[tuple[str, str, str, str], list[WaitCause]] = {}
+        for report in self.reports:
+            for it in report.held:
+                merged.setdefault((it.reason, it.subject, it.organization, it.phase), []).append(it)
+        return sorted(map(_together, merged.values()), key=lambda it: -it.waiting)
+
+    @cached_property
+    def apis(self) -> Mapping[str, ApiUse]:
+        names = sorted({name for it in self.reports for name in it.apis})
+        return {name: _one_api([it.apis[name] for it in self.reports if name in it.apis]) for name in names}
+
+    @cached_property
+    def ready(self) -> int:
+        """Messages that wait in the queues of the lanes."""
+        return self.samples[-1].ready if self.samples else 0
+
+    @cached_property
+    def in_hand(self) -> int:
+        return sum(it.unsettled for it in self.reports)
+
+    @cached_property
+    def waiting_for_slots(self) -> int:
+        """Messages that only wait for a free slot."""
+        return self.ready + sum(it.lanes_waiting for it in self.reports)
+
+    @cached_property
+    def hosts_out(self) -> Sequence[str]:
+        return sorted({host for it in self.reports for host in it.hosts_out})
+
+
+def _summed(many: Iterable[Mapping[str, float]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in many:
+        for name, number in one.items():
+            total[name] += number  # type: ignore[assignment]  # seconds are summed as well as numbers
+    return total
+
+
+def _together(same: Sequence[WaitCause]) -> WaitCause:
+    first = same[0]
+    ages = [it.oldest for it in same if it.oldest]
+    return WaitCause(
+        reason=first.reason,
+        subject=first.subject,
+        organization=first.organization,
+        phase=first.phase,
+        count=sum(it.count for it in same),
+        waiting=sum(it.waiting for it in same),
+        oldest=min(ages, default=0.0),
+    )
+
+
+def _one_api(uses: Sequence[ApiUse]) -> ApiUse:
+    return ApiUse(
+        state=max((it.state for it in uses), key=lambda it: _STATES.index(it) if it in _STATES else 0),
+        limit=sum(it.limit for it in uses),
+        in_flight=sum(it.in_flight for it in uses),
+        waiting=sum(it.waiting for it in uses),
+        calls=sum(it.calls for it in uses),
+        late=sum(it.late for it in uses),
+        failed=sum(it.failed for it in uses),
+        phases=dict(_summed(it.phases for it in uses)),
+        servers=dict(_summed(it.servers for it in uses)),
+    )

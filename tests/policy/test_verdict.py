@@ -1,0 +1,232 @@
+"""Each fault of the trial as reports by hand, and what is said of it. No report that is old gets an advice."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notification_sender.model.process_report import LoopUse, WaitCause
+from notification_sender.policy.candidates import Limit
+from notification_sender.policy.fleet_view import FRESH_SECONDS, GONE_SECONDS, FleetView, Pause, Received
+from notification_sender.policy.verdict import Verdict, verdict
+from tests.policy.fleets import NOW, api, dying, fleet, holding, report, view, with_api
+
+SLOW_FIRST_BYTE = {"wait": 0.1, "connect": 0.1, "first_byte": 200.0}
+NO_TEMPLATE = WaitCause(reason="dead render", subject="wrong", organization="org-1", count=40)
+
+
+def throttled(organization: str, count: int = 100) -> WaitCause:
+    return WaitCause(reason="throttled", subject="webhook", organization=organization, count=count, waiting=80.0)
+
+
+def failed(destination: str, count: int = 8) -> WaitCause:
+    return WaitCause(reason="failed", subject=destination, organization="org-1", count=count, waiting=5.0)
+
+
+def unavailable(name: str, phase: str) -> WaitCause:
+    return WaitCause(reason="context_unavailable", subject=name, phase=phase, count=20, waiting=10.0)
+
+
+FULL = {"slots": 2, "slots_allowed": 2, "slot_seconds": {"context.incident": 60.0, "send.webhook": 18.0}}
+
+FAULTS: Mapping[str, tuple[FleetView, tuple[Limit, str | None, bool | None]]] = {
+    "slow API on all calls": (
+        fleet(with_api("incidents", api(state="slow", late=100, phases=SLOW_FIRST_BYTE))),
+        ("api", "incidents", False),
+    ),
+    "slow API on 1 % of calls": (
+        fleet(with_api("assets", api(late=2, calls=200, phases={"first_byte": 20.0}))),
+        ("api", "assets", False),
+    ),
+    "AAA pool of one": (
+        fleet(with_api("aaa", api(calls=30, phases={"wait": 30.0, "first_byte": 20.0}, waiting=5)), units=range(13)),
+        ("api", "aaa", False),
+    ),
+    "API 503": (
+        fleet(with_api("intel_requests", api(state="out", failed=40), unavailable("intel_requests", "read"))),
+        ("api", "intel_requests", False),
+    ),
+    "an API that hangs": (
+        fleet(with_api("assets", api(calls=4, failed=4), unavailable("assets", "first_byte"))),
+        ("api", "assets", False),
+    ),
+    "rate limit of one organization": (fleet(holding(throttled("org-1"))), ("throttle", "org-1", False)),
+    "rate limit of all": (fleet(holding(*(throttled(f"org-{it}") for it in range(6)))), ("throttle", None, False)),
+    "one destination that hangs": (
+        fleet(holding(failed("noc"), hosts_out=("noc.example:443",))),
+        ("destination", "noc", False),
+    ),
+    "fifty that hang": (fleet(holding(*(failed(f"hook-{it}") for it in range(50)))), ("destination", None, False)),
+    "a mail server that defers": (fleet(holding(failed("mail server"))), ("destination", "mail server", False)),
+    "Redis slow by 50 ms": (fleet(lambda it: replace(it, redis_ms=51.0, **FULL)), ("redis", None, False)),
+    "Redis away": (FleetView(now=NOW, redis_fault="redis:6379 refuses connections"), ("redis", None, None)),
+    "broker alarm": (fleet(lambda it: replace(it, broker_blocked=True)), ("broker", "alarm", False)),
+    "broker away": (fleet(broker_fault="rabbit:5672 refuses connections"), ("broker", None, False)),
+    "CPU burned beside the worker": (
+        fleet(lambda it: replace(it, loop=LoopUse(ran=4.0, waited=30.0, cpu=4.0, lost=25.0, stalls={"machine": 9}))),
+        ("cpu", "pod-1", True),
+    ),
+    "event loop blocked": (
+        fleet(lambda it: replace(it, loop=LoopUse(ran=30.0, waited=29.0, cpu=30.0, lost=30.0, own=28.0))),
+        ("loop", "pod-1:7", False),
+    ),
+    "slots too few for the latency": (
+        fleet(lambda it: replace(it, lanes_waiting=4, **FULL), units=range(0, 130, 10)),
+        ("slots", None, True),
+    ),
+    "poison units": (fleet(dying(malformed=20)), ("poison", "malformed", False)),
+    "a wrong template": (
+        fleet(holding(NO_TEMPLATE, outcomes={"notification dead render": 40})),
+        ("template", "wrong", False),
+    ),
+    "a missing secret": (
+        fleet(holding(waiting_for_files=("org-1/noc: the signing secret 'noc' is missing",))),
+        ("secret", "org-1/noc", False),
+    ),
+    "a paused organization": (
+        fleet(
+            holding(WaitCause(reason="paused", subject="org-1", organization="org-1", count=9, waiting=9.0)),
+            pauses=[Pause("organization", "org-1", NOW + 600)],
+        ),
+        ("paused", "org-1", False),
+    ),
+    "nobody publishes": (
+        fleet(lambda it: replace(it, arrived=0, outcomes={}, unsettled=0)),
+        ("no_arrivals", None, False),
+    ),
+    "two processes with different configuration": (
+        view(report(1), report(2, configuration="deadbeef")),
+        ("drift", "configuration", False),
+    ),
+    "nothing": (fleet(), ("idle", None, False)),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_with_its_subject_and_whether_more_pods_help(name: str) -> None:
+    seen, expected = FAULTS[name]
+    said = verdict(seen)
+    assert (said.limit, said.subject, said.more_pods_help) == expected
+    assert said.limit in {"redis", "broker"} or (said.fresh and len(said.candidates) == 4)
+
+
+@pytest.mark.parametrize(
+    ("use", "phase"),
+    [
+        (api(state="slow", phases={"connect": 90.0, "first_byte": 5.0}), "connect"),
+        (api(state="slow", phases={"first_byte": 5.0, "body": 90.0}), "body"),
+        (api(phases={"wait": 90.0, "first_byte": 5.0}), "slot"),
+    ],
+)
+def test_the_phase_of_a_slow_api_is_where_its_calls_spend_their_time(use: Any, phase: str) -> None:
+    assert verdict(fleet(with_api("aaa", use))).phase == phase
+
+
+def test_an_api_that_spends_its_time_in_another_one_is_not_blamed() -> None:
+    through = api(state="slow", late=100, phases=SLOW_FIRST_BYTE, servers={"aaa": 180.0, "work": 5.0})
+    said = verdict(fleet(with_api("intel_requests", through)))
+    assert (said.limit, said.subject) == ("api", "aaa")
+    assert "intel_requests" in said.sentence
+
+
+def test_one_call_in_thousands_that_was_late_is_watched_and_no_limit() -> None:
+    said = verdict(fleet(with_api("assets", api(late=1, calls=2000))))
+    assert said.limit == "idle"
+    assert ("api", "assets") in [(it.limit, it.subject) for it in said.candidates]
+
+
+def test_a_customer_of_thousands_whose_endpoint_fails_is_no_limit() -> None:
+    busy = fleet(holding(failed("noc", count=2), outcomes={"notification delivered ": 5000}))
+    assert verdict(busy).limit == "idle"
+
+
+def test_a_machine_on_which_others_compute_is_no_limit_while_nothing_is_late() -> None:
+    assert verdict(fleet(lambda it: replace(it, loop=LoopUse(ran=4.0, waited=30.0, lost=0.5)))).limit == "idle"
+
+
+@pytest.mark.parametrize(("reader", "limit"), [(0.0, "cpu"), (0.6, "cpu"), (60.0, "redis")])
+def test_a_process_without_a_processor_does_not_blame_redis_by_itself(reader: float, limit: Limit) -> None:
+    starved = LoopUse(ran=4.0, waited=30.0, cpu=4.0, lost=25.0)
+    assert verdict(fleet(lambda it: replace(it, loop=starved, redis_ms=95.0), redis_ms=reader)).limit == limit
+
+
+def test_a_backlog_that_nothing_explains_is_unknown_and_gets_no_advice() -> None:
+    said = verdict(fleet(units=range(0, 1300, 100)))
+    assert (said.limit, said.fresh, said.advice, said.more_pods_help) == ("unknown", True, (), None)
+
+
+def test_workers_that_die_one_after_the_other_are_poisoned() -> None:
+    died = [
+        Received(f"pod-1:{it}", NOW - 60.0 + it, report(1, process=f"pod-1:{it}", started=NOW - 65 + it))
+        for it in (0, 9)
+    ]
+    living = view(report(1, started=NOW - 40.0), report(2))
+    said = verdict(replace(living, received=[*died, *living.received]))
+    assert (said.limit, said.subject, said.fresh) == ("poison", "crashed", True)
+
+
+def aged(seconds: float, number: int = 2) -> Received:
+    return Received(f"pod-{number}:7", NOW - seconds, report(number))
+
+
+def beside(*old: Received) -> Verdict:
+    healthy = view(report(1))
+    return verdict(replace(healthy, received=[*healthy.received, *old]))
+
+
+def test_a_silent_process_beside_others_is_frozen_until_it_is_gone() -> None:
+    assert beside(aged(FRESH_SECONDS)).limit == "idle"
+    frozen = beside(aged(FRESH_SECONDS + 1))
+    assert (frozen.limit, frozen.subject, frozen.fresh, frozen.advice) == ("frozen", "pod-2:7", False, ())
+    assert beside(aged(GONE_SECONDS + 1)).limit == "idle"
+
+
+def test_a_silent_process_whose_place_is_taken_is_not_frozen() -> None:
+    again = Received("pod-2:8", NOW - 1, report(2, process="pod-2:8", started=NOW - 50))
+    assert beside(aged(60.0), again).limit == "idle"
+
+
+def test_a_fleet_that_never_reported_is_unknown() -> None:
+    said = verdict(FleetView(now=NOW))
+    assert (said.limit, said.fresh, said.flow.eta_s, said.flow.backlog) == ("unknown", False, None, None)
+
+
+FAULTY = [it for name, (it, _) in FAULTS.items() if it.received and name != "broker away"]
+
+
+@given(
+    seen=st.sampled_from(FAULTY),
+    ages=st.lists(st.sampled_from([1.0, 16.0, 100.0]), min_size=2, max_size=2).filter(
+        lambda it: max(it) > FRESH_SECONDS
+    ),
+    unreadable=st.lists(st.booleans(), min_size=2, max_size=2),
+)
+def test_a_report_that_is_old_or_unreadable_forces_unknown_or_frozen_and_removes_every_advice(
+    seen: FleetView, ages: list[float], unreadable: list[bool]
+) -> None:
+    received = [
+        Received(it.process, NOW - age, None if lost else it.report)
+        for it, age, lost in zip(seen.received, ages, unreadable, strict=True)
+    ]
+    said = verdict(replace(seen, received=received))
+    assert said.limit in {"unknown", "frozen"}
+    assert (said.fresh, said.advice, said.candidates, said.more_pods_help) == (False, (), (), None)
+    assert said.limit == "unknown" or min(ages) <= FRESH_SECONDS
+
+
+def test_the_json_form_has_the_keys_of_the_contract() -> None:
+    said = verdict(FAULTS["rate limit of one organization"][0]).as_json()
+    assert list(said) == [
+        *("limit", "subject", "phase", "sentence", "advice", "more_pods_help", "fresh", "candidates"),
+        *("backlog", "oldest_age_s", "arrivals_per_min", "deliveries_per_min", "eta_s"),
+    ]
+    assert said["candidates"][0] == {
+        "limit": "throttle",
+        "subject": "org-1",
+        "used": 200,
+        "allowed": None,
+        "waiting": 160.0,
+    }
