@@ -10,7 +10,7 @@ NOT_UNIT := alerts e2e faults strangers contract adapters/rabbitmq adapters/redi
 # Without tests that compute for seconds, and a fifth of the examples of each property: `make test` runs all of them.
 UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(NOT_UNIT))
 
-.PHONY: help demo test unit faults strangers simulate mutants soak overload check format bench incident docs lock services clean
+.PHONY: help demo test unit faults strangers simulate mutants soak overload diagnose check format bench incident docs lock services clean
 .DEFAULT_GOAL := help
 # The version of RabbitMQ that the tests start, where it is not the installed one.
 export BROKER
@@ -57,9 +57,12 @@ soak: $(READY) services ## a fault every minute for half an hour, then 5,000 rec
 overload: $(READY) services ## three times the capacity for five minutes, then until it is drained: SECONDS=300 CUT=600
 	$(BIN)/python -m bench.overload $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CUT),--cut $(CUT))
 
+diagnose: $(READY) services ## 24 faults and 24 healthy stretches, and what `why` says of each, in an hour: SEED=7 ONLY="aaa,redis" SECONDS=60 HEALTHY=24 WRITE=1
+	$(BIN)/python -m bench.diagnose $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(HEALTHY),--healthy $(HEALTHY)) $(if $(WRITE),--write)
+
 PAGES := $(wildcard *.md) docs
 # Pages and docstrings whose sentences `make check` reads. Not yet: decisions, and pages that commands write.
-WRITTEN_BY_COMMANDS := faults log-events metrics mutants performance settings strangers
+WRITTEN_BY_COMMANDS := diagnosis-trial faults log-events metrics mutants performance settings strangers
 PROSE := README.md $(wildcard CONTRIBUTING.md SECURITY.md) $(filter-out $(WRITTEN_BY_COMMANDS:%=docs/reference/%.md) docs/decisions/%,$(wildcard docs/*.md docs/*/*.md)) notification_sender
 
 check: $(READY) ## formatting, lint, types, layers, prose, links

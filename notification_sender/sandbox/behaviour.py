@@ -32,6 +32,8 @@ class Behaviour:
 
     latency: float = 0.0
     """Seconds between the end of a request and its answer."""
+    every: int = 1
+    """Only each so many-th call has the latency: 100 for one in a hundred."""
     script: deque[Answer] = field(default_factory=deque)
     """The next answers, in order. After them, ``answer`` applies."""
     answer: Answer | None = None
@@ -56,15 +58,20 @@ class Behaviour:
         The work inside the block counts as done even if the caller does not wait for its answer.
         """
         self.calls += 1
+        number = self.calls
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
             async with self._place():
                 yield self.script.popleft() if self.script else self.answer
-                if self.latency:
-                    await asyncio.sleep(self.latency)
+                if latency := self.latency_of(number):
+                    await asyncio.sleep(latency)
         finally:
             self.in_flight -= 1
+
+    def latency_of(self, call: int) -> float:
+        """The latency of the call of this number, counted from 1."""
+        return self.latency if call % self.every == 0 else 0.0
 
     def configure(self, **knobs: object) -> None:
         """Change several settings at once. A raised capacity lets waiting calls in.
@@ -91,4 +98,4 @@ class Behaviour:
             self._moved.fire()
 
 
-KNOBS = ("latency", "script", "answer", "body", "headers", "capacity")
+KNOBS = ("latency", "every", "script", "answer", "body", "headers", "capacity")

@@ -295,3 +295,14 @@ async def test_capacity_makes_callers_wait_and_can_be_raised_while_they_do(platf
 def test_a_knob_that_does_not_exist_is_named(platform: Platform) -> None:
     with pytest.raises(ValueError, match="latencey is no knob"):
         platform.behaviours[Endpoint.ASSETS].configure(latencey=1)
+
+
+async def test_one_call_in_so_many_is_slow_and_says_so(platform: Platform, client: Client) -> None:
+    behaviour = platform.behaviours[Endpoint.REVERSE]
+    behaviour.configure(latency=0.01, every=3)
+    assert [behaviour.latency_of(call) for call in range(1, 7)] == [0, 0, 0.01, 0, 0, 0.01]
+    said = []
+    for _ in range(6):
+        async with client._http.get(platform.urls["NS_AAA_URL"] + "/reverse", params={"lat": "1", "lon": "1"}) as reply:
+            said.append(reply.headers["server-timing"].partition("work;dur=")[2])
+    assert said == ["0.0", "0.0", "10.0"] * 2

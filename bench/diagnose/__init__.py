@@ -1,0 +1,1 @@
+"""``make diagnose``: faults and healthy stretches on real services, judged by what ``why --json`` says of each."""
