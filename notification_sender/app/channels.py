@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,8 @@ def rates(overrides: Sequence[Override]) -> dict[tuple[str, str], Limit | None]:
     for it in overrides:
         organization, _, channel = it.subject.partition("/")
         if it.kind == "rate":
-            found[organization, channel] = Limit.parse(channel, it.value)
+            with suppress(ValueError):  # of another version: the configured rate holds
+                found[organization, channel] = Limit.parse(channel, it.value)
     return found
 
 

@@ -88,8 +88,11 @@ async def replay(
             counted.would_send += bool(moves)
 
 
-async def drop(settings: Settings, wanted: LetterFilter, counted: ReplayResult, *, step: Callable[[], None]) -> None:
-    """Remove letters for good. ``counted`` and ``step`` as for ``replay``.
+async def drop(
+    settings: Settings, wanted: LetterFilter, counted: ReplayResult, *, most: int | None, step: Callable[[], None]
+) -> None:
+    """Remove ``most`` letters for good, the oldest (None: all): others came after the operator was asked. ``counted``
+    and ``step`` as for ``replay``.
 
     Raises:
         Unready: RabbitMQ is away. Some letters may be removed already.
@@ -100,6 +103,8 @@ async def drop(settings: Settings, wanted: LetterFilter, counted: ReplayResult, 
             counted.dropped += 1
             if it.notification is not None:
                 counted.ids.append(it.notification.notification_id)
+            if counted.dropped == most:
+                return
 
 
 async def _counted(

@@ -58,7 +58,7 @@ async def erase(settings: Settings, organization_id: str, recipient: str | None)
     letters = ReplayResult()
     # The letters first: while Redis still has their records, nothing that is erased can be sent twice.
     wanted = LetterFilter(organization_id=organization_id, recipient=recipient)
-    await drop(settings, wanted, letters, step=lambda: None)
+    await drop(settings, wanted, letters, most=None, step=lambda: None)
     async with connected_store(settings) as opened:
         records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
         if recipient is None:

@@ -106,8 +106,8 @@ class Hosts:
 
     def _open(self, host: str, organization: str) -> KnownHost | None:
         for owner in (WHOLE, organization):
-            known = self._hosts.get((host, owner))
-            if known is not None and known.circuit.is_open:
+            known, forced = self._hosts.get((host, owner)), self._forced.get((host, owner))
+            if known is not None and known.circuit.is_open and (forced is None or forced.value == OPEN):
                 return known
         return None
 
@@ -116,7 +116,7 @@ class Hosts:
         judgement holds again afterwards.
         """
         subjects = ((it.subject.split("/"), it) for it in overrides if it.kind == "circuit")
-        self._forced = {(words[2], words[1]): it for words, it in subjects if words[0] == "host"}
+        self._forced = {(words[2], words[1]): it for words, it in subjects if words[0] == "host" and len(words) == 3}  # noqa: PLR2004 - host/organization/name
 
     def open_circuits(self) -> list[OpenCircuit]:
         """The circuits that opened by themselves."""

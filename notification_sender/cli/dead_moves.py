@@ -98,8 +98,8 @@ def drop(
     counted = app.ReplayResult(matched=sum(it.count for it in groups))
     if groups and not dry_run:
         confirm(f"Drop {counted.matched} for good ({_named(groups)})?", yes=yes)
-        counted = app.ReplayResult()
-        _watched("looked at", counted, lambda step: app.drop(settings, wanted, counted, step=step))
+        most, counted = counted.matched, app.ReplayResult()
+        _watched("looked at", counted, lambda step: app.drop(settings, wanted, counted, most=most, step=step))
     print(
         json.dumps({"matched": counted.matched, "dropped": counted.dropped}) if as_json else _dropped(counted, dry_run)
     )

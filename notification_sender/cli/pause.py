@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,11 +61,14 @@ def pause(
         _list(asyncio.run(app.paused(Settings.load(os.environ))), as_json=as_json)
         return
     scope = _scope(organization, destination, channel, everything=everything)
+    _check_channel(channel)
     if lasting_for is None:
         raise typer.BadParameter("say for how long, such as --for 1h: a pause always has an end", param_hint="--for")
     seconds = lasting(lasting_for)
     settings = Settings.load(os.environ)
     confirm(f"Pause {words(scope)} for {lasting_for}?", yes=yes)
+    if seconds > settings.max_age:
+        print("NS_MAX_AGE goes on: units that wait for longer end at their next fault", file=sys.stderr)
     who = name_of_operator(by)
     made = asyncio.run(app.pause(settings, scope, seconds=seconds, by=who, note=note or ""))
     print(json.dumps(record(made.pause)) if as_json else f"paused: {words(scope)}, until {utc_text(made.pause.until)}")
@@ -89,6 +93,7 @@ def resume(
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     scope = _scope(organization, destination, channel, everything=everything)
+    _check_channel(channel)
     settings = Settings.load(os.environ)
     confirm(f"Resume {words(scope)}?", yes=yes)
     ended = asyncio.run(app.resume(settings, scope, by=name_of_operator(by)))
@@ -100,6 +105,15 @@ def resume(
         print(f"{was}: {words(scope)}; moved to their queues: {ended.moved}")
     warn_unannounced(ended.unannounced)
     raise typer.Exit(0 if ended.pause is not None or ended.moved else PROBLEM_FOUND)
+
+
+def _check_channel(channel: str | None) -> None:
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
+
+    try:
+        app.channels(channel)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--channel") from None
 
 
 def record(pause: "Override") -> dict[str, str]:

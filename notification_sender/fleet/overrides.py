@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import structlog
+
 from notification_sender.model.errors import Unready
 from notification_sender.model.override import Override
 from notification_sender.model.timestamps import format_rfc3339
@@ -13,6 +15,8 @@ from notification_sender.ports.overrides import TOPIC, Overrides
 
 PERIOD = 1.0
 """Seconds between two looks at the overrides: a message of pub/sub may be lost."""
+
+_log = structlog.get_logger()
 
 Listener = Callable[[Sequence[Override]], None]
 
@@ -61,6 +65,10 @@ class OverrideWatch:
         found = await self._overrides.active()
         if found == self._known:
             return
-        self._known = found
         for listener in self._listeners:
-            listener(found)
+            try:
+                listener(found)
+            except (ValueError, LookupError) as fault:
+                # One of another version must keep nobody from the others.
+                _log.error("override.unreadable", error=str(fault))
+        self._known = found

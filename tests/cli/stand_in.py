@@ -8,6 +8,7 @@ from notification_sender.app.changes import Change
 from notification_sender.app.dead_letters import LetterFilter
 from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.app.preview import review_units
+from notification_sender.app.throttles import channels
 from notification_sender.app.waiting import WaitingFilter
 
 
@@ -102,8 +103,9 @@ class App:
         self._count(counted, step, self._say(wanted, how))
 
     async def drop(
-        self, _settings: object, wanted: LetterFilter, counted: ReplayResult, *, step: Callable[[], None]
+        self, _settings: object, wanted: LetterFilter, counted: ReplayResult, *, most: int, step: Callable[[], None]
     ) -> None:
+        assert most
         self._count(counted, step, ReplayResult(matched=2, dropped=2, in_queue=2))
         self.dropped = wanted
 
@@ -119,6 +121,9 @@ class App:
 
     async def enable(self, _settings: object, organization: str, destination: str, **_: object) -> Any:
         return self._say(organization, destination)
+
+    def channels(self, named: str | None) -> list[str]:
+        return channels(named)
 
     async def paused(self, _settings: object) -> Any:
         return self._say("paused")

@@ -60,6 +60,13 @@ def test_a_pause_needs_an_end(command: Command, app: App, options: Any) -> None:
     assert app.asked == []
 
 
+def test_a_pause_of_a_channel_that_does_not_exist_is_refused(command: Command) -> None:
+    for words in (("pause", "--for", "1h"), ("resume",)):
+        done = command(*words, "--channel", "emial", "--yes")
+        assert done.code == 2
+        assert "emial" in done.err
+
+
 def test_where_nobody_can_be_asked_nothing_is_changed(command: Command, app: App) -> None:
     for line in (("pause", "--all", "--for", "1h"), ("resume", "--all"), ("destinations", "disable", "org-1", "noc")):
         ended = command(*line)

@@ -13,6 +13,9 @@ LEASE = ":lease"
 ADDRESS = 16
 """Characters of an address's hash that name the record of a destination."""
 
+KEPT = frozenset({"recipient", "pauses"})
+"""Kinds of records of an organization that are not erased with it."""
+
 
 @dataclass(slots=True)
 class CacheUse:
@@ -129,12 +132,14 @@ class RedisRecords:
         return sorted(busy, key=lambda it: (-it.waiting, -it.in_hand, it.organization_id))
 
     async def erase(self, organization_id: str) -> dict[str, int]:
-        """Delete every record of an organization; returns how many, by kind. The suppression list stays."""
+        """Delete every record of an organization; returns how many, by kind. The suppression list stays, and what operators
+        have paused or switched off: else what waits would be sent.
+        """
         erased: dict[str, int] = defaultdict(int)
 
         async def delete(keys: Sequence[str]) -> None:
             mine = [(key, _kind(key)) for key in keys]
-            gone = [(key, kind) for key, kind in mine if kind != "recipient"]
+            gone = [(key, kind) for key, kind in mine if kind not in KEPT]
             for (_, kind), number in zip(
                 gone, await each(self._redis, "UNLINK", [key for key, _ in gone]), strict=True
             ):
