@@ -132,8 +132,8 @@ class RedisRecords:
         return sorted(busy, key=lambda it: (-it.waiting, -it.in_hand, it.organization_id))
 
     async def erase(self, organization_id: str) -> dict[str, int]:
-        """Delete every record of an organization; returns how many, by kind. The suppression list stays, and what operators
-        have paused or switched off: else what waits would be sent.
+        """Delete every record of an organization; returns how many, by kind. The suppression list stays, and what is
+        paused or switched off by an operator: else what waits would be sent.
         """
         erased: dict[str, int] = defaultdict(int)
 
