@@ -64,8 +64,15 @@ def audit(
     if not found:
         print(_unknown(batch), file=sys.stderr)
     elif not (failed or as_json) and any(it.failed for it in found.values()):
-        again = f"--batch {batch} " if batch and not expect else ""
-        print(f"to list them: notification-sender audit {again}--failed", file=sys.stderr)
+        given = {
+            "--batch": batch,
+            "--organization": organization,
+            "--expect": expect and expect.name,
+            "--since": since,
+            "--until": until,
+        }
+        again = " ".join(f"{option} {value}" for option, value in given.items() if value)
+        print(f"to list them: notification-sender audit {again} --failed", file=sys.stderr)
     raise typer.Exit(0 if found and all(it.well for it in found.values()) else PROBLEM_FOUND)
 
 

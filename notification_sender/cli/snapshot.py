@@ -31,10 +31,17 @@ def snapshot(
     if output is None:
         print(text)
     else:
-        # For the user alone: it names organizations and hosts.
-        with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"{text}\n")
+        _write(output, text)
     faults = [name for name, part in taken.items() if isinstance(part, dict) and "fault" in part]
     for name in faults:
         print(f"{name}: {taken[name]['fault']}", file=sys.stderr)
     raise typer.Exit(PROBLEM_FOUND if faults else 0)
+
+
+def _write(output: Path, text: str) -> None:
+    """For the user alone: it names organizations and hosts."""
+    try:
+        with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    except OSError as fault:
+        raise typer.BadParameter(f"{output} cannot be written: {fault.strerror}", param_hint="--output") from None

@@ -259,7 +259,9 @@ def paused(view: FleetView, fleet: Fleet) -> Candidate:
         unit="pauses",
         order=Order.NONE if first is None else Order.WORK if waiting or first.kind == "all" else Order.FAULT,
         sentence=f"An operator has paused {what}{more}",
-        advice=("Run `notification-sender resume` when it may go on; a pause ends by itself.",),
+        advice=(
+            "See `notification-sender pause --list`; `resume` with the same options ends a pause before its time.",
+        ),
         why_pods="they would obey the same pause",
     )
 

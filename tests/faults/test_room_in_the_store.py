@@ -10,7 +10,12 @@ TWO_DAYS, WEEK = 172_800, 604_800
 
 async def everything(rig: Rig, key: str) -> Any:
     kind = await rig.ask("TYPE", key)
-    read = {"hash": ("HGETALL", key), "list": ("LRANGE", key, "0", "-1"), "string": ("GET", key)}[kind]
+    read = {
+        "hash": ("HGETALL", key),
+        "list": ("LRANGE", key, "0", "-1"),
+        "string": ("GET", key),
+        "zset": ("ZRANGE", key, "0", "-1"),
+    }[kind]
     return await rig.ask(*read)
 
 

@@ -220,7 +220,7 @@ class Upstream:
         finally:
             call.seconds = clock() - begun
             if ask.cause.phase in _UNDER_WAY:
-                call.phases.setdefault(ask.cause.phase, call.seconds)
+                call.phases.setdefault(ask.cause.phase.value, call.seconds)
             self._observe(call)
 
     async def _exchange(

@@ -79,7 +79,7 @@ async def test_others_go_on_before_a_reply_is_there(store: EmbeddedRedis) -> Non
 
 async def test_scripts_do_not_share_their_locals(store: EmbeddedRedis) -> None:
     claim, renew = load("record", "claim"), load("record", "renew")
-    first = await store.run(claim, ["r"], ["token", "0", "1", 10_000_000, 60_000, 0])
+    first = await store.run(claim, ["r"], ["token", "0", "1", 10_000_000, 60_000, 0, "pod", 60_000])
     assert first[0] == b"mine"
     assert await store.run(renew, ["r"], ["token", first[1], 10_000_000, 60_000]) == 1
-    assert (await store.run(claim, ["r"], ["other", "0", "1", 10_000_000, 60_000, 0]))[0] == b"busy"
+    assert (await store.run(claim, ["r"], ["other", "0", "1", 10_000_000, 60_000, 0, "pod", 60_000]))[0] == b"busy"

@@ -228,7 +228,7 @@ async def test_a_queue_that_is_missing_loses_nothing_and_is_made_again(
     with pytest.raises(Unready, match="no queue"):
         await broker.bury(letter)
     await insist(lambda: broker.bury(letter))
-    assert await broker.dead_depth() == 1
+    assert (await broker.depths()).dead == 1
 
 
 @row(11, "delay queue deleted")

@@ -44,7 +44,8 @@ async def test_what_is_wanted_comes_now_with_its_state_and_the_rest_stays(
         lane = Lane.NOTIFICATIONS if number % 2 else Lane.UNITS
         await rabbit.park(Parked(lane, body, HOURS + number, STATE, Wait("retry_wait", 1.5)))
     assert await move(amqp_url, topology_prefix, b"mine", dry_run=True) == (MANY, MANY // 3)
-    assert await rabbit.depth(Lane.UNITS) == await rabbit.depth(Lane.NOTIFICATIONS) == 0
+    depths = await rabbit.depths()
+    assert (depths.units, depths.notifications) == (0, 0)
     assert await move(amqp_url, topology_prefix, b"mine") == (MANY, MANY // 3)
     units = await broker.take("units", MANY // 6)
     notifications = await broker.take("notifications", MANY // 6)
