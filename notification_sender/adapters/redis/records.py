@@ -182,7 +182,8 @@ def _kind(key: str) -> str:
 
 
 def _use(uses: dict[str, CacheUse], key: str) -> CacheUse:
-    kind = key.partition("}:fact:")[2].partition(":")[0]
+    # The version of a recipe, its name, the source, and the id.
+    kind = ":".join(key.partition("}:fact:")[2].split(":")[1:3])
     return uses.setdefault(kind, CacheUse(kind))
 
 
