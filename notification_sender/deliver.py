@@ -3,9 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Container, Mapping
 
+from pydantic import ValidationError
+
 from notification_sender.admission import Admissions, key_of, unclaimed
 from notification_sender.channels.hosts import Hosts
 from notification_sender.channels.known_host import SendPermit
+from notification_sender.model.destination import Destination
 from notification_sender.model.errors import (
     ClaimLost,
     ContextUnavailable,
@@ -99,7 +102,9 @@ class Deliverer:
             if not again:
                 # Before the claim: a notification that cannot be sent must not use up the limits of others.
                 channel.check(notification.organization_id, notification.destination)
-            permit = await self._hosts.acquire(channel.host(address), notification.organization_id)
+            host = channel.host(address)
+            self._forget_other(notification, host)
+            permit = await self._hosts.acquire(host, notification.organization_id)
         except Permanent as fault:
             return await self.refuse(notification, Dead.of(fault), token=token)
         except SetupFault as fault:
@@ -119,18 +124,36 @@ class Deliverer:
             if permit.well is False:
                 self._remember(notification, permit)
 
-    def away(self, organization: str, destination_id: str, first_seen: float) -> float:
+    def away(self, organization: str, destination_id: str, first_seen: float, carried: object = None) -> float:
         """Seconds for which a notification for this destination, one of the ``failing``, would only be deferred because
-        its host is out; then it may be the probe. 0.0: it is to be tried.
+        its host is out; then it may be the probe. 0.0: it is to be tried. ``carried``: the destination, where it is in
+        the message: its address may have been corrected.
         """
         name = (organization, destination_id)
         channel, host = self.failing[name]
+        if carried is not None and self._host(carried) != host:
+            return 0.0
         if self._retry_policy.past_schedule(channel, self._clock.now() - first_seen):
             return 0.0
         if not self._hosts.is_out(host, organization):
             del self.failing[name]
             return 0.0
         return self._hosts.away(host, organization)
+
+    def _host(self, carried: object) -> str | None:
+        """At which this destination is, None where it cannot be read."""
+        try:
+            destination = Destination.model_validate(carried)
+            channel = self._channels[destination.channel]
+            return channel.host(channel.address(destination))
+        except (KeyError, ValidationError, Permanent):
+            return None
+
+    def _forget_other(self, notification: Notification, host: str) -> None:
+        """The address of its destination was corrected."""
+        name = notification.organization_id, notification.destination.destination_id
+        if name in self.failing and self.failing[name][1] != host:
+            del self.failing[name]
 
     def _remember(self, notification: Notification, permit: SendPermit) -> None:
         destination = notification.destination

@@ -16,6 +16,7 @@ import structlog
 
 from notification_sender.app.open_files import raise_open_files
 from notification_sender.app.worker_process import App
+from notification_sender.model.errors import ConfigurationFault
 from notification_sender.processes.core_dumps import disable_core_dumps
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -28,6 +29,9 @@ never looked up here: a stranger could fill any number of threads."""
 
 EXIT_TIMEOUT = 1.0
 """Seconds that lookups in progress may delay the exit of the process."""
+
+FAILED, MISCONFIGURED = 1, 78
+"""Exit codes of a process that ended by an error, where its threads keep it: as the command line has them."""
 
 _log = structlog.get_logger()
 
@@ -58,7 +62,13 @@ def run(settings: Settings, child: Child | None = None) -> int:
         # ``notification-sender run`` disables it while it imports. Not frozen, the first collection would look at all.
         gc.freeze()
         gc.enable()
-        code = runner.run(_serve(app, is_child=child is not None))
+        try:
+            code = runner.run(_serve(app, is_child=child is not None))
+        except BaseException as fault:
+            # The runner awaits the threads of its loop without a limit. The caller has something to say before that.
+            runner.get_loop().set_default_executor(ThreadPoolExecutor(1))
+            _leave(MISCONFIGURED if isinstance(fault, ConfigurationFault) else FAILED)
+            raise
         _leave(code)
         return code
 

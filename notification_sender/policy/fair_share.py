@@ -51,8 +51,6 @@ class FairShare:
         self._share = share
         self.divide(total)
         self._names: dict[str, _Holder] = {}
-        self._inside: dict[str, int] = {}
-        """Deliveries of each name that are worked on, whether they hold a slot of its share by now or not."""
         self._largest: dict[str, _Holder] = {}
         """By group, which is the part of a name before its slash: the name that holds most."""
         self._idle: OrderedDict[str, float] = OrderedDict()
@@ -69,34 +67,35 @@ class FairShare:
         holder = self._largest.get(group)
         return 0 if holder is None else len(holder.holds)
 
-    def enter(self, name: str) -> None:
-        """A delivery is worked on from now on that will hold a slot of ``name``. Ask before whether it may."""
-        self._inside[name] = self._inside[name] + 1 if name in self._inside else 1
+    def enter(self, name: str, *, now: float) -> int:
+        """A delivery is worked on from now on that will hold a slot of ``name``. Ask before whether it may. Returns
+        the ticket for ``leave``.
+        """
+        holder, ticket = self._holder(name, now), next(self._tickets)
+        holder.inside[ticket] = now
+        return ticket
 
-    def leave(self, name: str) -> bool:
-        """It is worked on no more. Returns whether that is to be recorded: its share is full, or has been."""
-        held = self._inside[name]
-        if held > 1:
-            self._inside[name] = held - 1
-        else:
-            del self._inside[name]
-        return held >= self._own or (name in self._names and self._names[name].full_at > -math.inf)
-
-    def record_return(self, name: str, *, now: float) -> None:
-        """One that has left held a slot of a share that is full, or has been."""
-        if holder := self._names.get(name):
-            holder.record_return(self._count(name) + 1, self._own, now)
+    def leave(self, name: str, ticket: int, *, now: float) -> float:
+        """It is worked on no more. Returns for how long it was, s."""
+        holder = self._names[name]
+        held, began = len(holder.inside), holder.inside.pop(ticket)
+        if held >= self._own or holder.full_at > -math.inf:
+            holder.record_return(max(held, len(holder.holds) + 1), self._own, now)
+        if not holder.record_sent():
+            holder.record_hold(now - max(began, self._ignored_before))
+        self._rest(name, holder, now)
+        return now - began
 
     def is_free(self, name: str) -> bool:
         """Whether it holds so little that nothing can keep it out. Every message asks, so this calls nearly nothing."""
-        little = self._own / BEHIND
-        if name in self._inside and self._inside[name] >= little:
-            return False
-        return name not in self._names or len(self._names[name].holds) < little
+        if name not in self._names:
+            return True
+        holder, little = self._names[name], self._own / BEHIND
+        return len(holder.holds) < little and len(holder.inside) < little
 
     def is_inside(self, name: str) -> bool:
         """Whether a delivery is worked on that will leave."""
-        return name in self._inside
+        return name in self._names and bool(self._names[name].inside)
 
     def delay_for(
         self, name: str, *, now: float, dice: float, part: int = 0, again: bool = False, begun: bool = False
@@ -113,7 +112,7 @@ class FairShare:
             return min(seconds_behind, LONGEST) * (1 + dice) / 2
         if (len(holder.holds) if begun else self._count(name)) < self._own:
             return 0.0
-        hold = holder.expected_hold(self._half(part), now, self._ignored_before)
+        hold = holder.expected_hold(self._half(part), now, self._ignored_before, begun=begun)
         slow = hold is not None and hold > QUICK
         if hold is not None and not slow:
             own = self._own + self._half(part) - self._own // 2
@@ -142,7 +141,7 @@ class FairShare:
 
     def _count(self, name: str) -> int:
         holder = self._names.get(name)
-        return max(self._inside.get(name, 0), 0 if holder is None else len(holder.holds))
+        return 0 if holder is None else max(len(holder.inside), len(holder.holds))
 
     def _half(self, part: int) -> int:
         """How many holds that hang are no reason to call a name slow: half of its share, or one part of it. ``part``
@@ -152,17 +151,26 @@ class FairShare:
 
     def acquire(self, name: str, *, now: float) -> int:
         """It holds one more from now on. Returns the ticket for ``release``."""
+        holder, ticket = self._holder(name, now), next(self._tickets)
+        holder.holds[ticket] = now
+        holder.sending += 1
+        if len(holder.holds) >= FEW:
+            self._compare(name, holder)
+        return ticket
+
+    def _holder(self, name: str, now: float) -> "_Holder":
+        """That of a name which holds something from now on."""
         holder = self._names.get(name)
         if holder is None:
             self._forget(now)
             holder = self._names[name] = _Holder()
-        elif not holder.holds:
+        elif not (holder.holds or holder.inside):
             del self._idle[name]
-        ticket = next(self._tickets)
-        holder.holds[ticket] = now
-        if len(holder.holds) >= FEW:
-            self._compare(name, holder)
-        return ticket
+        return holder
+
+    def _rest(self, name: str, holder: "_Holder", now: float) -> None:
+        if not (holder.holds or holder.inside):
+            self._idle[name] = now
 
     def _compare(self, name: str, holder: "_Holder") -> None:
         """Whether it is the largest of its group now. Those that hold a few slots are not worth it."""
@@ -178,14 +186,13 @@ class FairShare:
         """It gives one back. Returns how long that was held, s. ``counts``: a hold that was long speaks against it."""
         holder = self._names[name]
         held = len(holder.holds)
-        if name not in self._inside and (held >= self._own or holder.full_at > now - QUICK):
+        if not holder.inside and (held >= self._own or holder.full_at > now - QUICK):
             holder.record_return(held, self._own, now)
         began = holder.holds.pop(ticket)
         seconds = now - max(began, self._ignored_before)
         if counts or seconds <= QUICK:
             holder.record_hold(seconds)
-        if not holder.holds:
-            self._idle[name] = now
+        self._rest(name, holder, now)
         return now - began
 
     def record_deferral(self, name: str, *, put_off: float, now: float) -> None:
@@ -212,10 +219,14 @@ class FairShare:
 class _Holder:
     """The slots of one name: since when each is held, by ticket, the oldest first."""
 
-    __slots__ = ("_mean", "_put_off", "_returned", "_sent", "full_at", "holds", "returns")
+    __slots__ = ("_mean", "_put_off", "_returned", "_sent", "full_at", "holds", "inside", "returns", "sending")
 
     def __init__(self) -> None:
         self.holds: dict[int, float] = {}
+        self.inside: dict[int, float] = {}
+        """Since when each delivery is worked on, by ticket, whether it holds a slot by now or not; the oldest first."""
+        self.sending = 0
+        """How many of them have held a slot."""
         self.returns = Pacer()
         self.full_at = -math.inf
         """When it last filled its share."""
@@ -254,6 +265,13 @@ class _Holder:
     def record_hold(self, seconds: float) -> None:
         self._mean = seconds if math.isnan(self._mean) else self._mean + WEIGHT * (seconds - self._mean)
 
+    def record_sent(self) -> bool:
+        """One left. Returns whether it held a slot: if not, how long it was worked on is all that shows how long a
+        slot is held.
+        """
+        sent, self.sending = self.sending > 0, min(max(self.sending - 1, 0), len(self.inside))
+        return sent
+
     def record_result(self, put_off: float, now: float) -> None:
         self._sent += WEIGHT * ((put_off == 0) - self._sent)
         self._put_off = max(self._put_off, now + put_off)
@@ -263,12 +281,13 @@ class _Holder:
         wait = self._put_off - now
         return wait if self._sent < ARREARS and wait > QUICK else 0.0
 
-    def expected_hold(self, half: int, now: float, ignored_before: float) -> float | None:
+    def expected_hold(self, half: int, now: float, ignored_before: float, *, begun: bool = False) -> float | None:
         """How long it is expected to hold a slot, s; None: not known yet.
 
-        The mean only knows holds that ended. Work that hangs shows by its age, once it holds more than ``half``.
+        The mean only knows holds that ended. Work that hangs shows by its age, once it holds more than ``half``: also
+        what hangs before it holds a slot. ``begun``: only those count that hold one.
         """
-        age = self._age(half, now, ignored_before)
+        age = self._age(half, now, ignored_before, begun=begun)
         if math.isnan(self._mean):
             return QUICK + age if age > UNTRIED else None
         return max(age, self._mean) if age > QUICK else self._mean
@@ -277,5 +296,8 @@ class _Holder:
         """Whether ``expected_hold`` is the duration of holds that ended."""
         return not math.isnan(self._mean) and self._age(half, now, ignored_before) <= max(QUICK, self._mean)
 
-    def _age(self, half: int, now: float, ignored_before: float) -> float:
-        return now - max(next(islice(self.holds.values(), half, None), now), ignored_before)
+    def _age(self, half: int, now: float, ignored_before: float, *, begun: bool = False) -> float:
+        since = next(islice(self.holds.values(), half, None), now)
+        if not begun:
+            since = min(since, next(islice(self.inside.values(), half, None), now))
+        return now - max(since, ignored_before)

@@ -149,6 +149,9 @@ class Intake(Protocol):
         """Take no more. Deliveries taken before can still be settled."""
 
     async def ack(self, envelope: Envelope) -> None: ...
+    def holds(self, envelope: Envelope) -> bool:
+        """Whether it can still be settled. Not so after a lost connection: the broker delivers it again."""
+
     async def give_back(self, envelope: Envelope) -> None:
         """Requeue it at once, for any consumer."""
 

@@ -44,7 +44,7 @@ class Slots:
     def __init__(self, total: int, intake_gate: IntakeGate) -> None:
         self.total = total
         """May change at any time; deliveries beyond it end as usual."""
-        self.room = WaitingRoom()
+        self.room = WaitingRoom(intake_gate.admits)
         """Deliveries that wait for a share, and hold no slot meanwhile."""
         self._intake_gate = intake_gate
         self._held = dict.fromkeys(Lane, 0)
@@ -106,7 +106,7 @@ class Bulkhead:
         self._room = room
         self._parts = parts
         # Every message asks these, so they are not wrapped.
-        self.is_free, self.is_slow, self.enter = shares.is_free, shares.is_slow, shares.enter
+        self.is_free, self.is_slow = shares.is_free, shares.is_slow
 
     def divide(self, total: int) -> None:
         """Share ``total`` slots from now on."""
@@ -121,10 +121,13 @@ class Bulkhead:
         now, part = self._ignore_outages(), self._part(name)
         return self._shares.delay_for(name, now=now, dice=self._dice(), part=part, again=again, begun=begun)
 
-    def leave(self, name: str, *, seconds: float) -> None:
-        """A delivery that was entered is worked on no more, after so many seconds."""
-        if self._shares.leave(name):
-            self._shares.record_return(name, now=self._clock.monotonic())
+    def enter(self, name: str) -> int:
+        """A delivery is worked on from now on that will hold a slot of ``name``. Returns the ticket for ``leave``."""
+        return self._shares.enter(name, now=self._clock.monotonic())
+
+    def leave(self, name: str, ticket: int) -> None:
+        """A delivery that was entered is worked on no more."""
+        seconds = self._shares.leave(name, ticket, now=self._ignore_outages())
         if self._room is not None and name in self._room.names:
             self._call(self._room, name, seconds)
 

@@ -3,11 +3,12 @@
 from notification_sender.channels.hosts import STEP
 from notification_sender.deliver import Deliverer
 from notification_sender.model.outcome import Deferred
+from notification_sender.policy.fair_share import UNKNOWN
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.steps import DEFERRED
 from notification_sender.worker.bulkheads import Bulkhead, share_of
-from notification_sender.worker.handled import AskAgain
+from notification_sender.worker.handled import SHORT_WAIT, AskAgain
 from notification_sender.worker.waiting import LONGEST_FOR_HOST, LOOK_SECONDS, Waiting, WaitingRoom
 
 HOST_OUT = f"{DEFERRED}host_out"
@@ -35,14 +36,16 @@ class Entrance:
         self._failing = deliverer.failing
 
     def ask(
-        self, envelope: Envelope, organization: str, destination: str | None
+        self, envelope: Envelope, organization: str, destination: str | None, carried: object = None
     ) -> "Deferred | Waiting | AskAgain | Inside":
-        """``Inside``: it may be worked on. ``destination``: the only one that it is for, if that is known."""
+        """``Inside``: it may be worked on. ``destination``: the only one that it is for, if that is known. ``carried``:
+        what the message says of it, if it does.
+        """
         if destination is None:
             return self._full(envelope, organization) or Inside(self._organizations, organization)
         name = share_of(organization, destination)
         if (organization, destination) in self._failing and (
-            place := self._of_host(envelope, name, organization, destination)
+            place := self._of_host(envelope, name, (organization, destination), carried)
         ):
             self._pass_on(envelope, organization)
             return place
@@ -56,9 +59,11 @@ class Entrance:
     def _full(self, envelope: Envelope, organization: str) -> Deferred | Waiting | None:
         return self._of_share(envelope, self._organizations, organization, "organization_full", organization)
 
-    def _of_host(self, envelope: Envelope, name: str, organization: str, destination: str) -> Waiting | AskAgain | None:
+    def _of_host(
+        self, envelope: Envelope, name: str, subject: tuple[str, str], carried: object
+    ) -> Waiting | AskAgain | None:
         """Without room it goes on to the host's circuit, which defers it: its address may be another one by now."""
-        away = self._deliverer.away(organization, destination, envelope.state.first_seen)
+        away = self._deliverer.away(*subject, envelope.state.first_seen, carried)
         if not away or not self._takes(Waiting(name, HOST_OUT, longest=LONGEST_FOR_HOST), envelope):
             return None
         # One that was called, and finds that the probe is due before the next is called, may be the probe.
@@ -68,12 +73,20 @@ class Entrance:
     def _of_share(
         self, envelope: Envelope, bulkhead: Bulkhead, name: str, reason: str, subject: str
     ) -> Deferred | Waiting | None:
-        away = bulkhead.delay_for(name, again=envelope.waiting_since is not None)
+        """What is slow, or has waited for long enough, is parked if there is no room for it, however soon its turn may
+        come: what asks again and again would cost a slot each time, for as long as it is slow.
+        """
+        has_waited = envelope.waiting_since is not None
+        away = bulkhead.delay_for(name, again=has_waited)
         if not away:
             return None
         place = Waiting(name, DEFERRED + reason)
         if bulkhead.awaits(name, away) and self._takes(place, envelope):
             return place
+        if has_waited:
+            away = bulkhead.delay_for(name)
+        if has_waited or away != UNKNOWN:
+            away = max(away, SHORT_WAIT)
         return Deferred(away, reason, subject)
 
     def _takes(self, place: Waiting, envelope: Envelope) -> bool:
@@ -88,7 +101,7 @@ class Entrance:
 class Inside:
     """A block of work for one delivery. No generator: one of these is entered for every message."""
 
-    __slots__ = ("_destination", "_destinations", "_organization", "_organizations", "_ticket")
+    __slots__ = ("_destination", "_destinations", "_entered", "_organization", "_organizations", "_ticket")
 
     def __init__(
         self,
@@ -105,11 +118,11 @@ class Inside:
     def __enter__(self) -> None:
         self._ticket = self._organizations.take(self._organization)
         if self._destinations is not None:
-            self._destinations.enter(self._destination)
+            self._entered = self._destinations.enter(self._destination)
 
     def __exit__(self, *_: object) -> None:
         # What a slow destination may hold is bounded by its own share: its organization need not be slow as well.
         counts = self._destinations is None or not self._destinations.is_slow(self._destination)
-        seconds = self._organizations.give(self._organization, self._ticket, counts=counts)
+        self._organizations.give(self._organization, self._ticket, counts=counts)
         if self._destinations is not None:
-            self._destinations.leave(self._destination, seconds=seconds)
+            self._destinations.leave(self._destination, self._entered)

@@ -7,6 +7,9 @@ from notification_sender.ports.broker import Envelope
 from notification_sender.telemetry.steps import QUEUE_WAIT
 from notification_sender.worker.waiting import Waiting
 
+SHORT_WAIT = 1.0
+"""Seconds. A delivery that waits less is kept and gives its slot back; one that waits longer is parked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

@@ -20,9 +20,9 @@ from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.steps import QUEUE_WAIT, UNEXPECTED, UNREADY, SlotSteps, StepClock
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain, Draining
-from notification_sender.worker.handled import AskAgain, Handler, Settled
+from notification_sender.worker.handled import SHORT_WAIT, AskAgain, Handler, Settled
 from notification_sender.worker.retry_unready import LONGEST_RETRY, UnreadyRetry
-from notification_sender.worker.waiting import Crowd, Waiting
+from notification_sender.worker.waiting import BETWEEN_CONSUMERS, Crowd, Waiting
 
 RESCHEDULE_SECONDS = 30.0
 """Delay of a delivery that this process could not settle: Redis was away too long, or there is a bug."""
@@ -69,7 +69,7 @@ class Lanes:
         self._handlers = handlers
         self._slots = slots
         self._room = slots.room
-        self._room.open(self._called)
+        self._room.open(self._called, intake.holds)
         self._retry = retry
         self._drain = drain
         self._clock = clock
@@ -144,6 +144,11 @@ class Lanes:
         except Unready as fault:
             _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
 
+    async def _replace(self, lane: Lane) -> None:
+        """With a pause, so that a fault of the rule above cannot make the broker work for nothing all the time."""
+        await self._subscribe(lane, self._taken)
+        await self._clock.sleep(BETWEEN_CONSUMERS)
+
     def _take(self, envelope: Envelope) -> None:
         if not envelope.due and envelope.lane is Lane.UNITS:
             self.arrived += 1
@@ -165,7 +170,9 @@ class Lanes:
 
     def _called(self, envelope: Envelope, steps: SlotSteps, seconds: float) -> None:
         """Before all others, because its share is not used until then."""
-        if seconds:
+        if not self._intake.holds(envelope):
+            self._start(self._resting, self._intake.give_back(envelope))
+        elif seconds:
             self._start(self._resting, self._rest(envelope, seconds, steps, first=True))
         else:
             self._queue(envelope, steps, first=True)
@@ -176,8 +183,10 @@ class Lanes:
         waiting = self._waiting[envelope.lane]
         (waiting.appendleft if first else waiting.append)((self._clock.monotonic(), envelope, steps))
         if self._drain.begun or len(waiting) > self._prefetch[envelope.lane]:
-            # More than the broker lets us hold: the oldest came by a lost connection, and is delivered again.
-            self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
+            # More than the broker lets us hold: the oldest came by a lost connection, and is delivered again. What was
+            # called keeps its place, and the latest goes back instead.
+            extra = waiting.pop() if first else waiting.popleft()
+            self._start(self._resting, self._intake.give_back(extra[1]))
         self.begin()
 
     async def put_off_late(self) -> None:
@@ -204,7 +213,7 @@ class Lanes:
             self._start(self._working, self._run(*self._waiting[lane].popleft()))
         for lane in self._crowd.lanes:
             if not (self._waiting[lane] or self._fitting or self._ending) and self._crowd.is_large(lane, self._taken):
-                self._start(self._fitting, self._subscribe(lane, self._taken))
+                self._start(self._fitting, self._replace(lane))
 
     def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -221,7 +230,7 @@ class Lanes:
                 case Settled():
                     await self._intake.ack(envelope)
                 case AskAgain(delay, wait):
-                    self._start(self._resting, self._rest(envelope, delay, steps))
+                    await self._ask_again(envelope, delay, steps)
                 case Waiting(step=wait) as place:
                     await self._wait(place, envelope, steps)
         except (asyncio.CancelledError, Draining):
@@ -240,12 +249,27 @@ class Lanes:
             self._slots.give(envelope.lane)
             self.begin()
 
+    async def _ask_again(self, envelope: Envelope, delay: float, steps: SlotSteps) -> None:
+        """More than the consumer may take are parked: they would keep all others out."""
+        if self._crowd.asking[envelope.lane] < self._taken:
+            self._crowd.asking[envelope.lane] += 1
+            self._start(self._resting, self._ask(envelope, delay, steps))
+            return
+        await self._park(envelope, envelope.state, steps.unreported(QUEUE_WAIT), SHORT_WAIT)
+        await self._intake.ack(envelope)
+
+    async def _ask(self, envelope: Envelope, delay: float, steps: SlotSteps) -> None:
+        try:
+            await self._rest(envelope, delay, steps)
+        finally:
+            self._crowd.asking[envelope.lane] -= 1
+
     async def _wait(self, place: Waiting, envelope: Envelope, steps: SlotSteps) -> None:
         if self._drain.begun:
             await self._intake.give_back(envelope)
             return
         self._room.enter(place, envelope, steps, now=self._clock.monotonic())
-        self._crowd.entered(envelope.lane)
+        self._crowd.entered(envelope)
 
     async def _put_off(self, envelope: Envelope, why: str, state: MessageState, wait: Wait) -> None:
         """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""
@@ -253,7 +277,7 @@ class Lanes:
             if state.bugs >= MAX_BUGS:
                 await self._outbox.bury(_letter(envelope, why))
             else:
-                await self._park(envelope, state, wait)
+                await self._park(envelope, state, wait, RESCHEDULE_SECONDS)
         except Unready as fault:
             _log.warning("delivery.requeued", lane=envelope.lane.value, error=str(fault))
             await self._intake.give_back(envelope)
@@ -261,9 +285,9 @@ class Lanes:
             _log.warning("delivery.put_off", lane=envelope.lane.value, why=why, bugs=state.bugs)
             await self._intake.ack(envelope)
 
-    async def _park(self, envelope: Envelope, state: MessageState, wait: Wait) -> None:
+    async def _park(self, envelope: Envelope, state: MessageState, wait: Wait, seconds: float) -> None:
         try:
-            await self._outbox.park(Parked(envelope.lane, envelope.body, RESCHEDULE_SECONDS, state, wait))
+            await self._outbox.park(Parked(envelope.lane, envelope.body, seconds, state, wait))
         except TooLarge as fault:
             # The broker took it once; its limit is lower by now.
             await self._outbox.bury(_letter(envelope, str(fault)))

@@ -20,13 +20,10 @@ from notification_sender.telemetry.steps import ADMIT, SEND, current, wait_of
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, ChannelBulkhead
 from notification_sender.worker.entrance import Entrance
-from notification_sender.worker.handled import SETTLED, AskAgain, Settled
+from notification_sender.worker.handled import SETTLED, SHORT_WAIT, AskAgain, Settled
 from notification_sender.worker.returned import Returned
 from notification_sender.worker.settle import Settlement, Settler
 from notification_sender.worker.waiting import Waiting
-
-SHORT_WAIT = 1.0
-"""Seconds. A delivery that waits less is kept and gives its slot back; one that waits longer is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +103,7 @@ class Notifications:
         if end := self._deliverer.given_up(notification, self._clock.now() - envelope.state.first_seen):
             return await self._end(await self._attempts.make(Composed(notification, end), envelope), envelope)
         organization, destination = notification.organization_id, notification.destination
-        place = self._entrance.ask(envelope, organization, destination.destination_id)
+        place = self._entrance.ask(envelope, organization, destination.destination_id, destination)
         if isinstance(place, Waiting | AskAgain):
             return place
         if isinstance(place, Deferred):

@@ -16,9 +16,8 @@ from notification_sender.telemetry.steps import wait_of
 from notification_sender.worker.bulkheads import Quarantine, SliceBulkhead
 from notification_sender.worker.drain import Draining
 from notification_sender.worker.entrance import Entrance, Inside
-from notification_sender.worker.handled import SETTLED, AskAgain, Settled
+from notification_sender.worker.handled import SETTLED, SHORT_WAIT, AskAgain, Settled
 from notification_sender.worker.leases import LeaseKeeper
-from notification_sender.worker.notifications import SHORT_WAIT
 from notification_sender.worker.retry_unready import RetryingLedger
 from notification_sender.worker.settle import Settler
 from notification_sender.worker.unit_work import UnitSettlement, UnitWork, key_of
@@ -61,7 +60,8 @@ class Units:
             # Before anything else: from now on the audit of its batch counts it, however it ends.
             await self._ledger.register(unit.batch.id, unit.batch.size, key_of(unit))
         organization, destination = unit.organization_id, only_destination(unit)
-        place = self._premature(unit) or self._entrance.ask(envelope, organization, destination)
+        carried = unit.destinations[0] if unit.destinations is not None and len(unit.destinations) == 1 else None
+        place = self._premature(unit) or self._entrance.ask(envelope, organization, destination, carried)
         if not isinstance(place, Inside):
             if isinstance(place, Waiting | AskAgain):
                 return place

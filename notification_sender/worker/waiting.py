@@ -4,6 +4,7 @@ They are not settled, so RabbitMQ requeues them when the process ends, however i
 """
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,11 @@ from notification_sender.telemetry.steps import SlotSteps
 CAPACITY = 8 * 1024 * 1024
 """Bytes of the bodies that wait in one process."""
 
+SPARE = CAPACITY // 4
+"""Bytes beyond it, for those alone that have waited and found their share full again when they were called."""
+
 LEAST = 8 * 1024
-"""Bytes for which a delivery counts at least, so that 1,024 wait at most."""
+"""Bytes for which a delivery counts at least, so that 1,024 wait at most, and 1,280 with ``SPARE``."""
 
 OF_THE_REST = 4
 """A name may fill so many times what it leaves free: four fifths of an empty room, and the next one four fifths of the
@@ -34,6 +38,9 @@ LONGEST_FOR_HOST = 300.0
 
 BESIDE = 4
 """A new consumer takes the place of one of whose deliveries more than every fourth went into the room."""
+
+BETWEEN_CONSUMERS = 0.1
+"""Seconds from a new consumer to the next one of any lane, at least."""
 
 LOOK_SECONDS, LOOKED_AT = 1.0, 100
 """Seconds between two looks, at which one delivery of each name goes on, of so many names by turns. The one before it
@@ -72,6 +79,7 @@ class _Queue:
     """Of one name."""
 
     waiting: deque[tuple[Envelope, SlotSteps]] = field(default_factory=deque)
+    """Those that have waited longest first, whatever name they waited for before."""
     size: int = 0
     pace: float = 0.0
     longest: float = 0.0
@@ -81,49 +89,61 @@ class _Queue:
 
 
 Go = Callable[[Envelope, SlotSteps, float], None]
+Holds = Callable[[Envelope], bool]
 
 
 class WaitingRoom:
-    """By the name of a share, the first to come first. Times are monotonic, s."""
+    """By the name of a share, what has waited longest first. Times are monotonic, s."""
 
-    def __init__(self) -> None:
+    def __init__(self, admits: Callable[[], bool] = lambda: True) -> None:
+        """``admits``: whether units may be worked on at present."""
+        self._admits = admits
         self._size = 0
         self.names: dict[str, _Queue] = {}
         """Of which deliveries wait."""
         self._number = 0
         self._go: Go = lambda *_: None
+        self._holds: Holds = lambda _: True
 
     def __len__(self) -> int:
         return self._number
 
-    def open(self, go: Go) -> None:
-        """From now on ``go`` gets each delivery that is called, its steps, and the seconds after which it goes on."""
-        self._go = go
+    def open(self, go: Go, holds: Holds = lambda _: True) -> None:
+        """From now on ``go`` gets each delivery that is called, its steps, and the seconds after which it goes on.
+        ``holds``: whether it can still be settled.
+        """
+        self._go, self._holds = go, holds
 
     def takes(self, place: Waiting, envelope: Envelope, *, now: float) -> bool:
         """Whether there is room for it. It keeps its place once it has one, for as long as it may wait."""
-        if envelope.waiting_since is not None:
-            return not _is_late(envelope, place.longest, now)
         size = _size(envelope)
+        if envelope.waiting_since is not None:
+            return self._size + size <= CAPACITY + SPARE and not _is_late(envelope, place.longest, now)
         queue = self.names.get(place.name)
         held = queue.size if queue is not None else 0
         return held + size <= OF_THE_REST * (CAPACITY - self._size - size)
 
     def enter(self, place: Waiting, envelope: Envelope, steps: SlotSteps, *, now: float) -> None:
-        """Let it wait: first of all where it has waited before."""
+        """Let it wait, in front of those that have waited for less long."""
         queue = self.names.setdefault(place.name, _Queue())
         queue.pace, queue.longest = max(queue.pace, place.pace), max(queue.longest, place.longest)
         if envelope.waiting_since is None:
             queue.waiting.append((replace(envelope, waiting_since=now), steps))
         else:
-            queue.waiting.appendleft((envelope, steps))
+            place_in_line = bisect_left(queue.waiting, envelope.waiting_since, key=_since)
+            queue.waiting.insert(place_in_line, (envelope, steps))
         self._count(queue, envelope, 1)
 
     def call(self, name: str, number: int, *, now: float, held: float = 0.0) -> None:
-        """``name`` gave a slot back that was held for so long: so many deliveries go on."""
+        """``name`` gave a slot back that was held for so long: so many deliveries go on. No units while those are kept
+        out: they would only wait elsewhere.
+        """
         queue = self.names.get(name)
-        while number > 0 and queue is not None and queue.waiting and queue.last - now <= AHEAD:
-            first = self._first(name, queue)
+        while number > 0 and queue is not None and queue.last - now <= AHEAD:
+            place = self._place_of_next(queue)
+            if place is None:
+                break
+            first = self._take_out(name, queue, place)
             queue.last = max(now + min(BREATH, PART_OF_HOLD * held), queue.last + queue.pace)
             seconds = queue.last - now
             self._go(*first, seconds if seconds >= AT_ONCE else 0.0)
@@ -136,21 +156,33 @@ class WaitingRoom:
             self.recheck(clock.monotonic())
 
     def recheck(self, now: float) -> None:
-        """Called now and then: one delivery of a name goes on, and all of it that have waited too long."""
+        """Called now and then: one delivery of a name goes on, and all of it that have waited too long, or that came by
+        a connection that was lost: the broker delivers those again, and they need the room.
+        """
         for name, queue in [*islice(self.names.items(), LOOKED_AT)]:
             self.names[name] = self.names.pop(name)  # behind those that were not looked at
+            lost = [place for place, (envelope, _) in enumerate(queue.waiting) if not self._holds(envelope)]
+            for place in reversed(lost):
+                self._go(*self._take_out(name, queue, place), 0.0)
             self.call(name, 1, now=now)
             while queue.waiting and _is_late(queue.waiting[0][0], queue.longest, now):
-                self._go(*self._first(name, queue), 0.0)
+                self._go(*self._take_out(name, queue), 0.0)
 
     def empty(self) -> Iterator[Envelope]:
         """Take all of them out."""
         for name, queue in [*self.names.items()]:
             while queue.waiting:
-                yield self._first(name, queue)[0]
+                yield self._take_out(name, queue)[0]
 
-    def _first(self, name: str, queue: _Queue) -> tuple[Envelope, SlotSteps]:
-        envelope, steps = queue.waiting.popleft()
+    def _place_of_next(self, queue: _Queue) -> int | None:
+        if self._admits():
+            return 0 if queue.waiting else None
+        lanes = (envelope.lane for envelope, _ in queue.waiting)
+        return next((place for place, lane in enumerate(lanes) if lane is not Lane.UNITS), None)
+
+    def _take_out(self, name: str, queue: _Queue, place: int = 0) -> tuple[Envelope, SlotSteps]:
+        envelope, steps = queue.waiting[place]
+        del queue.waiting[place]
         self._count(queue, envelope, -1)
         if not queue.waiting:
             del self.names[name]
@@ -171,21 +203,31 @@ class Crowd:
 
     def __init__(self) -> None:
         self.lanes: dict[Lane, int] = {}
+        self.asking = dict.fromkeys(Lane, 0)
+        """Deliveries that gave their slot back and are handled again within a second."""
 
     def subscribed(self, lane: Lane) -> None:
         """A new consumer of ``lane`` takes as many as before beside those that wait."""
         self.lanes.pop(lane, None)
 
-    def entered(self, lane: Lane) -> None:
-        self.lanes[lane] = self.lanes.get(lane, 0) + 1
+    def entered(self, envelope: Envelope) -> None:
+        """It goes into the room. Who was there before is counted already."""
+        if envelope.waiting_since is None:
+            self.lanes[envelope.lane] = self.lanes.get(envelope.lane, 0) + 1
 
     def is_large(self, lane: Lane, taken: int) -> bool:
-        """Whether it is time for a new consumer. ``taken``: how many deliveries the present one may take."""
-        return BESIDE * self.lanes[lane] > taken
+        """Whether it is time for a new consumer. ``taken``: how many deliveries the present one may take. While many
+        ask again that are not in the room, nothing new is taken: most of it would have to ask again, too.
+        """
+        return BESIDE * self.lanes[lane] > taken >= BESIDE * self.asking[lane]
 
 
 def _size(envelope: Envelope) -> int:
     return max(len(envelope.body), LEAST)
+
+
+def _since(waiting: tuple[Envelope, SlotSteps]) -> float:
+    return waiting[0].waiting_since or 0.0
 
 
 def _is_late(envelope: Envelope, longest: float, now: float) -> bool:

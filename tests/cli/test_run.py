@@ -24,6 +24,26 @@ run.App = App
 raise SystemExit(run.run(SimpleNamespace(event_loop="uvloop", log_format="json", log_level="info", concurrency=1)))
 """
 
+REFUSED = """
+import asyncio, time
+from importlib import import_module
+from types import SimpleNamespace
+from notification_sender import cli
+from notification_sender.model.errors import ConfigurationFault
+
+class App:
+    def __init__(self, settings, parent, number): pass
+    async def start(self):
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+        raise ConfigurationFault("no such template")
+
+run = import_module("notification_sender.app.run")  # the package exports its function by the same name
+run.App = App
+settings = SimpleNamespace(event_loop="uvloop", log_format="json", log_level="info", concurrency=1)
+cli._run = lambda _: run.run(settings)
+cli.main(["run"])
+"""
+
 
 CRASHING = """
 import resource
@@ -53,3 +73,9 @@ def test_a_look_up_that_hangs_does_not_keep_a_worker_that_is_done() -> None:
     command = [sys.executable, "-c", HANGING]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=patient(30), check=False)  # noqa: S603 - ours
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
+
+
+def test_a_look_up_that_hangs_does_not_keep_a_worker_that_is_refused_nor_its_message() -> None:
+    command = [sys.executable, "-c", REFUSED]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=patient(30), check=False)  # noqa: S603 - ours
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (78, "notification-sender: no such template")

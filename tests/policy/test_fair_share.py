@@ -84,11 +84,11 @@ def test_those_under_way_count_before_they_hold_a_slot_and_a_slow_one_is_put_off
     shares = FairShare(TOTAL, SHARE)
     for _ in range(OWN):
         assert shares.delay_for("org/a", now=0.0, dice=0.5) == 0.0
-        shares.enter("org/a")
+        shares.enter("org/a", now=0.0)
     assert shares.delay_for("org/a", now=0.0, dice=0.5) == UNKNOWN
     assert shares.awaits("org/a", now=0.0, away=UNKNOWN)
     assert shares.delay_for("org/a", now=0.0, dice=0.5, begun=True) == 0.0
-    assert shares.leave("org/a")
+    shares.leave("org/a", 0, now=0.0)
     assert shares.delay_for("org/a", now=0.0, dice=0.5) == 0.0
 
 

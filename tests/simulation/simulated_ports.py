@@ -44,6 +44,9 @@ class Broker:
     async def ack(self, envelope: Envelope) -> None:
         await self._settle(envelope, done=True)
 
+    def holds(self, envelope: Envelope) -> bool:
+        return envelope.tag in self._pod.unsettled
+
     async def give_back(self, envelope: Envelope) -> None:
         await self._settle(envelope, done=False)
 

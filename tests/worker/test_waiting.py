@@ -19,7 +19,7 @@ from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.steps import current
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain
-from notification_sender.worker.handled import SETTLED, Settled
+from notification_sender.worker.handled import SETTLED, Handler, Settled
 from notification_sender.worker.lanes import Lanes
 from notification_sender.worker.retry_unready import UnreadyRetry
 from notification_sender.worker.waiting import (
@@ -176,6 +176,20 @@ def test_whatever_waits_keeps_no_other_out_in_whatever_order_they_come(
     asyncio.run(_all_but_those_that_wait(waits, taken, slots, first))
 
 
+def built(clock: VirtualClock, broker: MemoryBroker, handle: Handler, slots: int) -> Lanes:
+    """Lanes whose deliveries are all handled by ``handle``."""
+    return Lanes(
+        intake=cast("Intake", broker),
+        outbox=broker,
+        handlers=dict.fromkeys(Lane, handle),
+        slots=Slots(slots, Platform()),
+        retry=UnreadyRetry(clock=clock),
+        drain=Drain(clock=clock, send_timeout=15.0),
+        clock=clock,
+        metrics=Metrics(),
+    )
+
+
 async def _all_but_those_that_wait(waits: list[bool], taken: int, slots: int, first: int) -> None:
     clock, settled = VirtualClock(), 0
     broker = MemoryBroker(clock=clock)
@@ -188,16 +202,7 @@ async def _all_but_those_that_wait(waits: list[bool], taken: int, slots: int, fi
         settled += 1
         return SETTLED
 
-    lanes = Lanes(
-        intake=cast("Intake", broker),
-        outbox=broker,
-        handlers=dict.fromkeys(Lane, handle),
-        slots=Slots(slots, Platform()),
-        retry=UnreadyRetry(clock=clock),
-        drain=Drain(clock=clock, send_timeout=15.0),
-        clock=clock,
-        metrics=Metrics(),
-    )
+    lanes = built(clock, broker, handle, slots)
     bodies = [b"waits" if it else b"goes" for it in waits]
     for body in bodies[:first]:
         await broker.publish(body)
@@ -205,11 +210,9 @@ async def _all_but_those_that_wait(waits: list[bool], taken: int, slots: int, fi
     for body in bodies[first:]:
         await broker.publish(body)
         await asyncio.sleep(0)
-    for _ in range(5 * len(waits) + 50):
-        await asyncio.sleep(0)
-    assert settled == waits.count(False)
-    assert lanes.unsettled == waits.count(True)
-    await lanes.close(1.0)
+    await clock.until(lambda: settled == waits.count(False) and lanes.unsettled == waits.count(True))
+    closing = asyncio.create_task(lanes.close(1.0))
+    await clock.until(closing.done)
     assert (await broker.depths()).units == waits.count(True)
 
 

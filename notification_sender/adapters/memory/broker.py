@@ -108,6 +108,10 @@ class MemoryBroker:
         self._queues[envelope.lane].unsettled.pop(envelope.tag, None)
         self._hand_out_soon(envelope.lane)
 
+    def holds(self, envelope: Envelope) -> bool:
+        """Whether it is unsettled."""
+        return envelope.tag in self._queues[envelope.lane].unsettled
+
     async def give_back(self, envelope: Envelope) -> None:
         """Return the message to the front of its queue."""
         queue = self._queues[envelope.lane]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aio_pika import DeliveryMode, Message
@@ -12,6 +12,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq import Channel
 
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
+from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.depths import depths, is_blocked
 from notification_sender.adapters.rabbitmq.events import RabbitmqEvents
 from notification_sender.adapters.rabbitmq.headers import Headers, delivered, letter_headers, parked_headers
@@ -170,6 +171,10 @@ class RabbitMQ:
 
     async def ack(self, envelope: Envelope) -> None:
         await self._subscriptions[envelope.lane].settle(envelope.tag, done=True)
+
+    def holds(self, envelope: Envelope) -> bool:
+        """Whether the channel that delivered it is open."""
+        return not cast("Delivery", envelope.tag).channel.is_closed
 
     async def give_back(self, envelope: Envelope) -> None:
         """Requeue at once, for any consumer."""
