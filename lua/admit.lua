@@ -12,12 +12,12 @@
 -- ARGV     1 token · 2 replays and 3 attempt of the message · 4 lease, µs · 5 TTL of the record, ms
 --          6 1: the first byte follows at once, so this also does the work of begin.lua; else 0
 --          7 horizon, µs · 8 tolerated lateness, µs · 9 channel · 10 destination, its id
---          then for each limit: name · interval, µs · tolerance, µs
+--          then for each limit: its key, as name or name~era · interval, µs · tolerance, µs
 --          at last the work unit · process · TTL of the story, ms
 -- reply    as of claim.lua, or
 --          {'disabled'}                the destination is switched off
 --          {'unsubscribed'}            its recipient is on the suppression list
---          {'throttled', µs, limit}    try again after this time, because of a limit, a Retry-After or a pause
+--          {'throttled', µs, name}     try again after this time, because of a limit, a Retry-After or a pause
 
 local reply = answer(unpack(ARGV, 1, 6))
 if reply then return refuse(reply) end
@@ -40,10 +40,11 @@ local function wait(delay, limit, slot)
   redis.call('HDEL', KEYS[1], 'limit', 'slot', 'text', 'notifications')
   if slot then redis.call('HSET', KEYS[1], 'limit', limit, 'slot', integer(slot)) end
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  local name = string.match(limit, '^[^~]*')
   local reason = limit == PAUSED and 'paused' or 'throttled'
   local why = '{"step":"admit","outcome":"deferred","reason":"%s","limit":"%s","attempt":%s,"work_unit_id":"%s"'
-  append(KEYS[1], string.format(why, reason, limit, ARGV[3], ARGV[#ARGV - 2]), now + delay, true)
-  return {'throttled', delay, limit}
+  append(KEYS[1], string.format(why, reason, name, ARGV[3], ARGV[#ARGV - 2]), now + delay, true)
+  return {'throttled', delay, name}
 end
 
 -- An end that is later than any was written before this server's clock was set back: it is ignored.

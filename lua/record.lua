@@ -15,10 +15,10 @@
 --   takeovers      claims in a row that ran out without an outcome
 --   doubt          exists if one of these ran out while it was transmitting
 --   due            µs since the epoch: when its parked copy comes back; only while waiting
---   limit, slot    its booking: on which limit, and for when, by that limit's own clock (see admit.lua)
+--   limit, slot    its booking: on which limit, by key, and for when, by that limit's own clock (see admit.lua)
 --   text           the receipt, or the reason; only after the end
 --   notifications  ids separated by spaces, and slices of the unit, as /name; only of a unit that has ended
--- KEYS[1]:story    list, its story: JSON objects, oldest first; it expires before the record. Beside the facts of an
+-- its story        list, under KEYS[1]:story, or …:unit-story:<id> of a unit, which no id can form: JSON objects, oldest first; it expires before the record. Beside the facts of an
 --                  event, each has `process` and `t`, µs since the epoch; `until`, of what waits; `times` and `since`, µs,
 --                  of a repetition
 -- ARGV[#-1]        this process, in all scripts that append · ARGV[#] TTL of the story, ms
@@ -54,21 +54,26 @@ end
 
 -- Append an event to the story of the record at `key`. `head` is JSON without its closing brace. With `counted`, an event
 -- with the head of the last one is counted in that: a copy may be put off a thousand times for one reason.
+-- A story decides nothing. If Redis is full, the event is lost, and the reply or the record is not.
 local function append(key, head, till, counted)
-  local story = key .. ':story'
+  local story, units = string.gsub(key, '}:unit:', '}:unit-story:', 1)
+  if units == 0 then story = key .. ':story' end
   local last = counted and redis.call('LINDEX', story, -1)
   local tail = string.format(',"process":"%s","t":%.0f', ARGV[#ARGV - 1], now)
   if till then tail = string.format('%s,"until":%.0f', tail, till) end
   local start = head .. ',"process":"'
+  local written
   if last and string.sub(last, 1, #start) == start then
     local rest = string.sub(last, #head + 1)
     local times = tonumber(string.match(rest, '"times":(%d+)') or 1) + 1
     local since = string.match(rest, '"since":(%d+)') or string.match(rest, '"t":(%d+)')
-    redis.call('LSET', story, -1, string.format('%s%s,"times":%d,"since":%s}', head, tail, times, since))
+    written = redis.pcall('LSET', story, -1, string.format('%s%s,"times":%d,"since":%s}', head, tail, times, since))
   else
-    redis.call('RPUSH', story, head .. tail .. '}')
-    redis.call('LTRIM', story, -STORY_ATTEMPTS, -1)
+    written = redis.pcall('RPUSH', story, head .. tail .. '}')
   end
+  -- Nor may a command follow that takes no memory: after it, Redis would let the script continue. See settle.lua.
+  if type(written) == 'table' and written.err then return end
+  redis.call('LTRIM', story, -STORY_ATTEMPTS, -1)
   redis.call('PEXPIRE', story, ARGV[#ARGV])
 end
 

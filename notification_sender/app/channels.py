@@ -1,8 +1,8 @@
 """The channels that this worker sends on, and the limits of what they send."""
 
 import random
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from notification_sender.channels.webhook import Tokens
 from notification_sender.model.notification import Notification
 from notification_sender.model.override import Override
 from notification_sender.policy.limits import Limit
+from notification_sender.policy.rates import Rates, rates
 from notification_sender.policy.retry import Schedule
 from notification_sender.ports.channels import Channel
 from notification_sender.ports.clock import Clock
@@ -51,8 +52,8 @@ class Recipients:
         self.configured = [name for name, it in self._types.items() if it.configured(given[name])]
         """The channels that this worker can send on: emails need a mail server."""
         self.throttles: dict[str, Limit | None] = {it: getattr(settings, f"throttle_{it}") for it in self._types}
-        self.rates: Mapping[tuple[str, str], Limit | None] = {}
-        """Of operators, in place of ``throttles``: by organization and channel."""
+        self.rates: Rates = {}
+        """Of operators, in place of ``throttles``."""
         self.schedules: dict[str, Schedule] = {
             name: getattr(settings, f"retry_schedule_{name}") or settings.retry_schedule for name in self._types
         }
@@ -129,17 +130,6 @@ class Recipients:
     async def close(self) -> None:
         """Close all connections."""
         await self._closing.aclose()
-
-
-def rates(overrides: Sequence[Override]) -> dict[tuple[str, str], Limit | None]:
-    """The limits of these overrides, by organization and channel. None: there is no limit."""
-    found = {}
-    for it in overrides:
-        organization, _, channel = it.subject.partition("/")
-        if it.kind == "rate":
-            with suppress(ValueError):  # of another version: the configured rate holds
-                found[organization, channel] = Limit.parse(channel, it.value)
-    return found
 
 
 def _options(settings: Settings, channel: ChannelType) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from notification_sender.adapters.redis.records import CacheUse, OrganizationSta
 from notification_sender.app.admin import connected_store
 from notification_sender.app.dead_letters import LetterFilter
 from notification_sender.app.dead_replay import ReplayResult, drop
+from notification_sender.policy.rates import rates
 from notification_sender.settings import Settings
 
 
@@ -46,7 +47,8 @@ async def organizations(settings: Settings, organization_id: str | None) -> list
     """
     async with connected_store(settings) as opened:
         records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
-        return await records.organizations(organization_id, await records.now())
+        known = rates(await opened.overrides.active())
+        return await records.organizations(organization_id, await records.now(), known)
 
 
 async def erase(settings: Settings, organization_id: str, recipient: str | None) -> Erased:

@@ -12,6 +12,7 @@ from notification_sender.app.waiting import About, bring_back
 from notification_sender.channels.registry import channel_types
 from notification_sender.model.override import Kind, Override
 from notification_sender.policy.limits import SECOND, Limit, Standing, standing
+from notification_sender.policy.rates import rate_of
 from notification_sender.settings import Settings
 
 RATE: Kind = "rate"
@@ -102,7 +103,7 @@ async def reset_throttle(settings: Settings, organization_id: str, channel: str,
 
 
 async def _applied(settings: Settings, organization_id: str, channel: str, change: Change) -> ThrottleResult:
-    """Forget what was booked at the rate before, and let what waits for its slot ask anew."""
+    """Let what waits for its slot ask anew. Those slots of the configured rate are forgotten: they will not be used."""
     unannounced = await announce(settings, change)
     await asyncio.sleep(KNOWN_AFTER)
     async with connected_store(settings) as opened:
@@ -123,11 +124,11 @@ async def _throttle(settings: Settings, opened: Store, organization_id: str, cha
     active = await opened.overrides.active()
     override = next((it for it in active if it.kind == RATE and it.subject == subject), None)
     own: Limit | None = getattr(settings, f"throttle_{channel}")
-    limit = own if override is None else Limit.parse(channel, override.value)
+    limit = own if override is None else rate_of(override)
     left = None
     if limit is not None:
         now = round(await opened.overrides.now() * SECOND)
-        left = standing(limit, await opened.limits.arrivals(organization_id, channel), now)
+        left = standing(limit, await opened.limits.arrivals(organization_id, limit.key), now)
     return Throttle(organization_id, channel, own.text if own else "off", override, left)
 
 

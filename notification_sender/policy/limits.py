@@ -15,6 +15,9 @@ LATE = SECOND // 5
 """By so much may a booked slot come before its turn among what was really sent: what the way back through the broker
 varies by. It is what a receiver may see on top of burst and rate."""
 
+ERA = "~"
+"""Between the name of a limit and its era, in its key."""
+
 MOST_BURST = 1_000_000
 LONGEST_INTERVAL = 366 * 86_400 * SECOND
 PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -28,6 +31,8 @@ class Limit:
     name: str
     interval: int
     burst: int
+    era: str = ""
+    """Of a rate that replaces another one for a while: since when. Its bookings mean nothing at any other rate."""
 
     @classmethod
     def per(cls, name: str, amount: float, seconds: float, burst: int) -> "Limit":
@@ -58,6 +63,11 @@ class Limit:
         periods = [it for it in PERIODS if it != "second"]
         period = next((it for it in periods if PERIODS[it] * SECOND >= self.interval), periods[-1])
         return f"{PERIODS[period] * SECOND / self.interval:.10g}/{period} burst {self.burst}"
+
+    @property
+    def key(self) -> str:
+        """What its arrivals and bookings are kept under. No name has a tilde."""
+        return f"{self.name}{ERA}{self.era}" if self.era else self.name
 
     @property
     def tolerance(self) -> int:
@@ -101,7 +111,7 @@ def standing(limit: Limit, arrivals: Arrivals, now: int) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One slot that a refusal reserved: on which limit, and when it is due (µs by that limit's own clock)."""
+    """One slot that a refusal reserved: on which limit (its key), and when it is due (µs by that limit's own clock)."""
 
     limit: str
     due: int
@@ -109,14 +119,14 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """All limits let it pass; ``arrivals`` are theirs from now on, by name."""
+    """All limits let it pass; ``arrivals`` are theirs from now on, by key."""
 
     arrivals: dict[str, Arrivals]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Refused by ``limit``: come back in ``delay`` µs. ``booking`` is reserved; ``arrivals`` that changed, by name."""
+    """Refused by ``limit``: come back in ``delay`` µs. ``booking`` is reserved; ``arrivals`` that changed, by key."""
 
     delay: int
     limit: str
@@ -143,7 +153,7 @@ class _Now:
         set_back = ahead > arrivals.skew
         if set_back:
             arrivals = replace(arrivals, skew=ahead)
-        booked = known is not None and booking is not None and booking.limit == limit.name
+        booked = known is not None and booking is not None and booking.limit == limit.key
         return cls(limit, arrivals, now + arrivals.skew, booked, set_back)
 
     @property
@@ -175,15 +185,16 @@ def spend(
     Booking on all of them would let one slow destination eat its organization's rate. Beyond ``horizon`` µs
     nothing is booked: come back then and ask anew. Of any window of ``w`` µs: at most burst + (w + LATE) / interval.
     """
-    asked = [_Now.at(limit, arrivals.get(limit.name), now, booking) for limit in limits]
-    moved = {it.limit.name: it.arrivals for it in asked if it.set_back}
+    asked = [_Now.at(limit, arrivals.get(limit.key), now, booking) for limit in limits]
+    moved = {it.limit.key: it.arrivals for it in asked if it.set_back}
     for it in asked:
         if it.booked and booking is not None and booking.due > it.now:
-            return Wait(booking.due - it.now, booking.limit, booking, moved)
+            return Wait(booking.due - it.now, it.limit.name, booking, moved)
     slowest = max((it for it in asked if not it.redeems), key=lambda it: it.delay, default=None)
     if slowest is None or slowest.delay <= 0:
-        return Spent({it.limit.name: it.after_sending for it in asked})
+        return Spent({it.limit.key: it.after_sending for it in asked})
     if slowest.delay > horizon:
         return Wait(horizon, slowest.limit.name, None, moved)
-    name, delay = slowest.limit.name, slowest.delay
-    return Wait(delay, name, Booking(name, slowest.now + delay), moved | {name: slowest.after_booking})
+    key, delay = slowest.limit.key, slowest.delay
+    changed = moved | {key: slowest.after_booking}
+    return Wait(delay, slowest.limit.name, Booking(key, slowest.now + delay), changed)

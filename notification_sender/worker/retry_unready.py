@@ -191,7 +191,7 @@ class RetryingLedger:
         """As ``Ledger.note_deferral``, once: its message is parked already, and nothing is decided by a story."""
         try:
             await self._ledger.note_deferral(key, entry, delay=delay)
-        except Unready as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever it is, a failed step would park a second copy
             _log.debug("story.gap", id=key.id, error=str(fault))
 
     async def note(self, key: Key, final: TerminalState) -> None:

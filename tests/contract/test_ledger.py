@@ -107,6 +107,17 @@ async def test_of_75_copies_at_once_one_is_ours_and_the_others_wait_for_it(stand
     assert replies.count(Busy(LEASE)) == 74
 
 
+async def test_a_unit_whose_id_ends_as_a_story_s_key_does_is_a_unit_as_any(stand: Stand) -> None:
+    named = [Key("org-1", "unit", it) for it in ("wu", "wu:story", "wu:story:story")]
+    for unit in named:
+        await stand.ledger.note_deferral(unit, '{"step":"send"}', delay=1.0)
+    for unit in named:
+        claim = await stand.mine(unit)
+        assert isinstance(await stand.ledger.claim(unit, "t-2", 1, replays=0), Busy)
+        assert await stand.ledger.finish(claim, TerminalState("done", ""))
+        assert await stand.ledger.claim(unit, "t-2", 1, replays=0) == Settled("done")
+
+
 async def test_asking_again_under_the_same_token_gets_the_same_claim_for_longer(stand: Stand) -> None:
     first = await stand.mine()
     stand.clock.jump(LEASE - 1)
@@ -468,6 +479,24 @@ async def test_a_refusal_by_one_limit_spends_none_of_the_others(stand: Stand) ->
     assert isinstance(await stand.admit(3, SLOW), Claimed)
 
 
+async def test_what_was_booked_at_one_rate_holds_nothing_up_at_another(stand: Stand) -> None:
+    configured = Limit("webhook", 300 * SECOND, 1)
+    quick, slow = Limit("webhook", SECOND // 100, 10, era="1"), Limit("webhook", 300 * SECOND, 1, era="2")
+    assert isinstance(await stand.admit(0, configured), Claimed)
+    for number in range(1, 11):
+        assert await stand.admit(number, configured) == Throttled(300.0 * number, "webhook")
+    for number in range(1, 11):
+        assert isinstance(await stand.admit(number, quick), Claimed)
+    own = Limit("webhook", SECOND, 2)
+    assert isinstance(await stand.admit(11, slow, key=Key("org-2", "notification", "n-0")), Claimed)
+    for number in range(1, 11):
+        key = Key("org-2", "notification", f"n-{number}")
+        assert await stand.admit(number, slow, key=key) == Throttled(300.0 * number, "webhook")
+    for number in range(1, 3):
+        assert isinstance(await stand.admit(number, own, key=Key("org-2", "notification", f"n-{number}")), Claimed)
+    assert await stand.admit(3, own, key=Key("org-2", "notification", "n-3")) == Throttled(1.0, "webhook")
+
+
 async def test_limits_of_another_organization_are_others(stand: Stand) -> None:
     assert isinstance(await stand.admit(1, SLOW), Claimed)
     assert isinstance(await stand.admit(1, SLOW, key=Key("org-2", "notification", "n-1")), Claimed)
@@ -678,3 +707,25 @@ async def test_a_full_redis_still_takes_outcomes_and_no_new_claims(redis: Redis)
     assert await ledger.admit(asks[0]) == Settled("dead")
     assert await ledger.admit(asks[1]) == OFF
     assert await ledger.admit(asks[2]) == Settled("dead")
+
+
+async def test_a_full_redis_still_tells_what_has_ended_is_stale_or_is_held_elsewhere(redis: Redis) -> None:
+    ledger = unsteered(redis)
+    ended, stale, held = (notification(it) for it in range(3))
+    await ledger.note(ended, DEAD)
+    claimed = await ledger.claim(stale, "t", 1, replays=0)
+    assert isinstance(claimed, Claimed)
+    assert await ledger.release(claimed.claim, 2)
+    assert isinstance(await ledger.claim(held, "t", 1, replays=0), Claimed)
+    await redis.execute("CONFIG", "SET", "maxmemory", "1")
+    try:
+        for _ in range(2):
+            assert await ledger.claim(ended, "t-2", 1, replays=0) == Settled("dead")
+            assert await ledger.claim(stale, "t-2", 1, replays=0) == Stale()
+            assert isinstance(await ledger.claim(held, "t-2", 1, replays=0), Busy)
+        await ledger.note_deferral(held, '{"step":"send"}', delay=1.0)
+        with pytest.raises(Unready, match="OutOfMemoryError"):
+            await ledger.claim(stale, "t-2", 2, replays=0)
+    finally:
+        await redis.execute("CONFIG", "SET", "maxmemory", "0")
+    assert isinstance(await ledger.claim(stale, "t-2", 2, replays=0), Claimed)

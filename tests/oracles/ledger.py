@@ -283,9 +283,9 @@ class MemoryLedger:
     def _spend(self, ask: AdmissionRequest, record: Record) -> Wait | None:
         """None: every limit let it pass."""
         mine = ask.key.organization_id
-        known = {it.name: self.arrivals[mine, it.name] for it in ask.limits if (mine, it.name) in self.arrivals}
+        known = {it.key: self.arrivals[mine, it.key] for it in ask.limits if (mine, it.key) in self.arrivals}
         verdict = spend(ask.limits, known, self._now, record.booking, self._horizon)
-        self.arrivals |= {(mine, name): arrivals for name, arrivals in verdict.arrivals.items()}
+        self.arrivals |= {(mine, key): arrivals for key, arrivals in verdict.arrivals.items()}
         return verdict if isinstance(verdict, Wait) else None
 
     def _end(self, key: Key, record: Record, final: TerminalState) -> None:

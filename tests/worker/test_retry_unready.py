@@ -25,13 +25,14 @@ class Backend:
 
     def __init__(self, faults: int) -> None:
         self.faults = faults
+        self.fault: Exception = Unready("away")
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def method(*args: Any, **kwargs: Any) -> Any:
             self.calls.append((name, args, kwargs))
             if len(self.calls) <= self.faults:
-                raise Unready("away")
+                raise self.fault
             return WriteResult(ours=True)
 
         return method
@@ -99,3 +100,11 @@ async def test_while_a_step_is_repeated_the_time_counts_as_troubled() -> None:
     stand = Stand(faults=2)
     await stand.ends(STEPS["note"](stand))
     assert stand.retry.troubled_until(math.inf) == stand.clock.monotonic()
+
+
+@pytest.mark.parametrize("fault", [Unready("away"), RuntimeError("WRONGTYPE"), TypeError("a bug")])
+async def test_a_story_that_cannot_be_told_fails_nothing_that_is_parked_already(fault: Exception) -> None:
+    stand = Stand(faults=1)
+    stand.backend.fault = fault
+    await stand.ledger.note_deferral(KEY, "{}", delay=1.0)
+    assert len(stand.backend.calls) == 1

@@ -12,14 +12,32 @@ SCAN_COUNT = 1000
 BATCH = 200
 """Commands sent together. Redis serves no other client meanwhile."""
 
+UNIT, UNIT_STORY, NOTIFICATION, STORY = "}:unit:", "}:unit-story:", "}:notification:", ":story"
+
 T = TypeVar("T")
 
 
-async def found(redis: Store, pattern: str) -> AsyncIterator[str]:
-    """Every key that matches, some twice."""
-    cursor = b"0"
+def story_key(record: str) -> str:
+    """Where ``record.lua`` keeps the story of a record. The id of a unit may end with ``:story``, so its story has a
+    kind of its own; a notification's id is a UUID.
+    """
+    start, unit, name = record.partition(UNIT)
+    return f"{start}{UNIT_STORY}{name}" if unit else f"{record}{STORY}"
+
+
+def record_of(key: str) -> str | None:
+    """The record whose story this key has; None: it has none."""
+    start, story, name = key.partition(UNIT_STORY)
+    if story:
+        return f"{start}{UNIT}{name}"
+    return key.removesuffix(STORY) if key.endswith(STORY) and NOTIFICATION in key else None
+
+
+async def found(redis: Store, pattern: str, type_: str | None = None) -> AsyncIterator[str]:
+    """Every key that matches, some twice; only those of one type, if that is given."""
+    cursor, of = b"0", () if type_ is None else ("TYPE", type_)
     while True:
-        cursor, keys = await redis.execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+        cursor, keys = await redis.execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, *of)
         for key in keys:
             yield key.decode()
         if int(cursor) == 0:

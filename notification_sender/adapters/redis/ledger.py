@@ -101,8 +101,8 @@ class RedisLedger:
             ask.destination_id,
         ]
         for limit in ask.limits:
-            keys.append(f"{mine}limit:{limit.name}")
-            arguments += (limit.name, limit.interval, limit.tolerance)
+            keys.append(f"{mine}limit:{(key := limit.key)}")
+            arguments += (key, limit.interval, limit.tolerance)
         arguments += (ask.work_unit_id, *self._author)
         match await self._redis.run(ADMIT, keys, arguments):
             case [b"throttled", delay, name]:

@@ -162,18 +162,18 @@ class RedisLimits:
         self._redis = redis
         self._prefix = prefix
 
-    async def arrivals(self, organization_id: str, name: str) -> Arrivals:
+    async def arrivals(self, organization_id: str, key: str) -> Arrivals:
         """Of one limit; nothing was sent and booked where there is no record, or another program wrote it."""
-        stored = await self._redis.execute("GET", self._at(organization_id, name))
+        stored = await self._redis.execute("GET", self._at(organization_id, key))
         numbers = (stored or b"").split()
         return Arrivals(*map(int, numbers)) if len(numbers) == len(fields(Arrivals)) else Arrivals(0, 0)
 
     async def forget(self, organization_id: str, name: str) -> None:
-        """Begin anew with a full burst, and forget all bookings: they were made at another rate."""
+        """Begin anew with a full burst, and forget all bookings."""
         await self._redis.execute("DEL", self._at(organization_id, name))
 
-    def _at(self, organization_id: str, name: str) -> str:
-        return f"{self._prefix}:1:{{{organization_id}}}:limit:{name}"
+    def _at(self, organization_id: str, key: str) -> str:
+        return f"{self._prefix}:1:{{{organization_id}}}:limit:{key}"
 
 
 def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from notification_sender.adapters.redis.client import Store
-from notification_sender.adapters.redis.keys import BATCH, each, found, in_batches
-from notification_sender.policy.limits import SECOND
+from notification_sender.adapters.redis.keys import BATCH, each, found, in_batches, record_of, story_key
+from notification_sender.policy.limits import ERA, SECOND
+from notification_sender.policy.rates import Rates, in_force
 
 CLAIMED = (b"claimed", b"transmitting")
 LEASE = ":lease"
@@ -65,12 +66,12 @@ class RedisRecords:
 
         async def pick(keys: Sequence[str]) -> None:
             # A slice ends its unit's name with its own.
-            units = [it for it in keys if not it.endswith(":story") and "/" not in it.partition("}:")[2]]
+            units = [it for it in keys if "/" not in it.partition("}:")[2]]
             for key, first in zip(units, await each(self._redis, "HGET", units, "first"), strict=True):
                 if first and since <= int(first.split()[0]) / SECOND < until:
                     seen[self._owner(key)].add(key.partition("}:unit:")[2])
 
-        await in_batches(self._keys(organization_id, "unit:*"), pick)
+        await in_batches(self._keys(organization_id, "unit:*", "hash"), pick)
         return {owner: sorted(ids) for owner, ids in sorted(seen.items())}
 
     async def existing(self, organization_id: str, ids: Sequence[str]) -> list[str]:
@@ -106,27 +107,28 @@ class RedisRecords:
         """Delete the cached facts of an organization; returns how many. A fetch that is under way may store its own."""
         return await self._delete(self._keys(organization_id, "fact:*"), counted=lambda key: not key.endswith(LEASE))
 
-    async def organizations(self, organization_id: str | None, now: float) -> list[OrganizationState]:
-        """What each organization has in hand and waiting, the one with the most waiting first."""
+    async def organizations(self, organization_id: str | None, now: float, rates: Rates) -> list[OrganizationState]:
+        """What each organization has in hand and waiting, the one with the most waiting first.
+
+        ``rates``: those that operators set.
+        """
         states: dict[str, OrganizationState] = {}
 
         async def count(keys: Sequence[str]) -> None:
-            records = [it for it in keys if not it.endswith(":story")]
-            for key, record in zip(
-                records, await each(self._redis, "HMGET", records, "state", "due", "limit"), strict=True
-            ):
+            records = await each(self._redis, "HMGET", keys, "state", "due", "limit")
+            for key, record in zip(keys, records, strict=True):
                 _count(states.setdefault(self._owner(key), OrganizationState(self._owner(key))), record)
 
         async def bookings(keys: Sequence[str]) -> None:
             for key, value in zip(keys, await each(self._redis, "GET", keys), strict=True):
-                owner, name = self._owner(key), key.partition("}:limit:")[2]
+                owner, limit = self._owner(key), key.partition("}:limit:")[2]
                 booked, skew = (int(it) / SECOND for it in (value or b"0 0 0").split()[::2])
-                if booked - skew > now:
+                if booked - skew > now and in_force(owner, limit, rates):
                     state = states.setdefault(owner, OrganizationState(owner))
-                    state.booked_until[name] = booked - skew
+                    state.booked_until[limit.partition(ERA)[0]] = booked - skew
 
         for kind in ("unit", "notification"):
-            await in_batches(self._keys(organization_id, f"{kind}:*"), count)
+            await in_batches(self._keys(organization_id, f"{kind}:*", "hash"), count)
         await in_batches(self._keys(organization_id, "limit:*"), bookings)
         busy = [it for it in states.values() if it.in_hand or it.waiting or it.booked_until]
         return sorted(busy, key=lambda it: (-it.waiting, -it.in_hand, it.organization_id))
@@ -156,7 +158,7 @@ class RedisRecords:
         """
         start = f"{self._start}{organization_id}}}:"
         places = self._keys(organization_id, f"destination:*:{recipient[:ADDRESS]}")
-        stories = await each(self._redis, "UNLINK", [f"{start}notification:{it}:story" for it in notifications])
+        stories = await each(self._redis, "UNLINK", [story_key(f"{start}notification:{it}") for it in notifications])
         return {"destination": await self._delete(places, counted=lambda _: True), "story": sum(map(int, stories))}
 
     async def _delete(self, keys: AsyncIterator[str], *, counted: Callable[[str], bool]) -> int:
@@ -170,15 +172,15 @@ class RedisRecords:
         await in_batches(keys, delete)
         return total
 
-    def _keys(self, organization_id: str | None, name: str) -> AsyncIterator[str]:
-        return found(self._redis, f"{self._start}{organization_id or '*'}}}:{name}")
+    def _keys(self, organization_id: str | None, name: str, type_: str | None = None) -> AsyncIterator[str]:
+        return found(self._redis, f"{self._start}{organization_id or '*'}}}:{name}", type_)
 
     def _owner(self, key: str) -> str:
         return key.removeprefix(self._start).partition("}:")[0]
 
 
 def _kind(key: str) -> str:
-    return "story" if key.endswith(":story") else key.partition("}:")[2].partition(":")[0]
+    return "story" if record_of(key) else key.partition("}:")[2].partition(":")[0]
 
 
 def _use(uses: dict[str, CacheUse], key: str) -> CacheUse:
@@ -196,5 +198,5 @@ def _count(state: OrganizationState, record: Sequence[bytes | None]) -> None:
         comes = int(due or 0) / SECOND
         state.next_due = min(state.next_due or comes, comes)
         if limit:
-            name = limit.decode()
+            name = limit.decode().partition(ERA)[0]
             state.limits[name] = state.limits.get(name, 0) + 1

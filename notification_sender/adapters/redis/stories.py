@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from notification_sender.adapters.redis.client import Store
+from notification_sender.adapters.redis.keys import STORY, UNIT, record_of, story_key
 from notification_sender.policy.story import Chapter
 
 SCAN_COUNT = 1000
@@ -32,7 +33,7 @@ class RedisStories:
         """One record with its story. Both may be gone: then they are empty."""
         key = f"{self._start}{organization_id}}}:{kind}:{name}"
         flat, lines = await asyncio.gather(
-            self._redis.execute("HGETALL", key), self._redis.execute("LRANGE", f"{key}:story", 0, -1)
+            self._redis.execute("HGETALL", key), self._redis.execute("LRANGE", story_key(key), 0, -1)
         )
         texts = [it.decode() for it in flat]
         record = dict(zip(texts[::2], texts[1::2], strict=True))
@@ -45,18 +46,23 @@ class RedisStories:
 
     async def _names(self, pattern: str) -> AsyncIterator[tuple[str, str, str]]:
         """Organization, kind and name of each record, once. A story outlives no record, but its key may come first."""
-        seen, cursor = set[bytes](), b"0"
+        seen, cursor = set[str](), b"0"
         while True:
             cursor, found = await self._redis.execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
             for key in found:
-                record = key.removesuffix(b":story")
-                if record not in seen:
+                text = key.decode()
+                record = record_of(text) or text
+                if record not in seen and not await self._is_of_before(text):
                     seen.add(record)
-                    owner, _, rest = record.decode().removeprefix(self._start).partition("}:")
+                    owner, _, rest = record.removeprefix(self._start).partition("}:")
                     kind, _, name = rest.partition(":")
                     yield owner, kind, name
             if int(cursor) == 0:
                 return
+
+    async def _is_of_before(self, key: str) -> bool:
+        """Whether it is the story of a unit as the version before wrote it, where a unit's record may be."""
+        return UNIT in key and key.endswith(STORY) and await self._redis.execute("TYPE", key) == b"list"
 
 
 def _is(name: str, id_: str) -> bool:

@@ -9,7 +9,10 @@ from notification_sender.adapters.memory.redis import EmbeddedRedis
 from notification_sender.adapters.redis.client import Redis, Store
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.adapters.redis.records import CacheUse, RedisRecords
+from notification_sender.adapters.redis.stories import RedisStories
+from notification_sender.model.override import Override
 from notification_sender.policy.limits import SECOND, Limit
+from notification_sender.policy.rates import rates
 from notification_sender.ports.ledger import AdmissionRequest, Claimed, Key, TerminalState, Throttled
 
 TIMES = {"lease": 30.0, "ledger_ttl": 3600.0, "story_ttl": 600.0, "horizon": 3600.0, "disable_after": 60.0}
@@ -24,9 +27,9 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def admitted(ledger: RedisLedger, name: str, organization: str = "org-1") -> object:
+async def admitted(ledger: RedisLedger, name: str, organization: str = "org-1", limit: Limit = SLOW) -> object:
     at = (Key(organization, kind, "x") for kind in ("destination", "recipient"))  # type: ignore[arg-type]
-    return await ledger.admit(AdmissionRequest(Key(organization, "notification", name), name, 0, 1, *at, [SLOW]))
+    return await ledger.admit(AdmissionRequest(Key(organization, "notification", name), name, 0, 1, *at, [limit]))
 
 
 async def test_what_an_organization_has_in_hand_and_waiting_is_counted(store: Store) -> None:
@@ -38,13 +41,26 @@ async def test_what_an_organization_has_in_hand_and_waiting_is_counted(store: St
     assert isinstance(done, Claimed)
     await ledger.finish(done.claim, TerminalState("delivered", "200"))
     now = await records.now()
-    first, second = await records.organizations(None, now)
+    first, second = await records.organizations(None, now, {})
     assert (first.organization_id, first.in_hand, first.waiting, first.limits) == ("org-1", 1, 2, {"webhook": 2})
     assert first.next_due == pytest.approx(now + 10, abs=5)
     assert first.booked_until["webhook"] == pytest.approx(now + 30, abs=5)
     assert (second.organization_id, second.in_hand, second.waiting) == ("org-2", 0, 0)
-    assert [it.organization_id for it in await records.organizations("org-2", now)] == ["org-2"]
-    assert await records.organizations("org-2", now + 60) == []
+    assert [it.organization_id for it in await records.organizations("org-2", now, {})] == ["org-2"]
+    assert await records.organizations("org-2", now + 60, {}) == []
+
+
+async def test_what_was_booked_at_another_rate_than_the_one_in_force_is_not_shown_as_taken(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    for name in ("n-1", "n-2"):
+        await admitted(ledger, name)
+        await admitted(ledger, f"{name}-set", limit=Limit("webhook", 300 * SECOND, 1, era="7000000"))
+    now = await records.now()
+    slow = Override("rate", "org-1/webhook", 7.0, now + 60, "anna", "12/hour")
+    for active, left in (([], 20), ([slow], 600)):
+        [state] = await records.organizations(None, now, rates(active))
+        assert state.limits == {"webhook": 2}
+        assert state.booked_until == {"webhook": pytest.approx(now + left, abs=5)}
 
 
 async def test_cached_facts_are_counted_by_kind_and_purged_by_organization(store: Store) -> None:
@@ -80,6 +96,24 @@ async def test_of_one_recipient_its_destinations_and_the_stories_of_its_dead_let
     await store.execute("RPUSH", "ns:1:{org-1}:notification:n-1:story", "{}")
     assert await records.erase_recipient("org-1", hash_, ["n-1", "n-2"]) == {"destination": 1, "story": 1}
     assert await store.execute("KEYS", "*") == [b"ns:1:{org-1}:destination:noc:ffff"]
+
+
+async def test_units_and_their_stories_are_told_apart_whatever_their_ids(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    stories = RedisStories(redis=store, prefix="ns")
+    for name in ("wu", "wu:story"):
+        assert isinstance(await ledger.claim(Key("org-1", "unit", name), "t", 1, replays=0), Claimed)
+        await ledger.note_deferral(Key("org-1", "unit", name), f'{{"of":"{name}"}}', delay=1.0)
+    await ledger.note_deferral(Key("org-1", "unit", "not-claimed"), '{"of":"it"}', delay=1.0)
+    await store.execute("RPUSH", "ns:1:{org-1}:unit:wu@0a:story", "{}")  # of the version before
+    now = await records.now()
+    assert await records.seen(None, now - 60, now + 60) == {"org-1": ["wu", "wu:story"]}
+    [state] = await records.organizations(None, now, {})
+    assert state.in_hand == 2
+    for name, states in (("wu", 1), ("wu:story", 1), ("not-claimed", 0)):
+        [chapter] = await stories.find(name)
+        assert (chapter.name, len(chapter.record) > 0, len(chapter.lines)) == (name, states == 1, 1)
+    assert await records.erase("org-1") == {"unit": 3, "story": 3}
 
 
 async def test_the_units_of_a_time_are_those_that_were_first_claimed_in_it(store: Store) -> None:

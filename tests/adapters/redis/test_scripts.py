@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from notification_sender.adapters.memory.pubsub import MemoryPubSub
+from notification_sender.adapters.redis.keys import story_key
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.adapters.redis.operators import RedisDestinations, RedisSuppressions
 from notification_sender.adapters.redis.overrides import RedisOverrides, field
@@ -61,6 +62,7 @@ limits = st.lists(
     st.sampled_from(
         [
             Limit("webhook", 7 * SECOND, 1),
+            Limit("webhook", 19 * SECOND, 2, era="1"),
             Limit("organization", 11 * SECOND + 1, 3),
             Limit("hook", 25 * SECOND, 2),
         ]
@@ -274,7 +276,7 @@ class Ledgers(RuleBasedStateMachine):
         for key, record in plain.records.items():
             assert await self._hash(at(key)) == fields(record)
         for key, told in plain.stories.told.items():
-            stored = await self.bench.store.execute("LRANGE", f"{at(key)}:story", 0, -1)
+            stored = await self.bench.store.execute("LRANGE", story_key(at(key)), 0, -1)
             assert [json.loads(it) for it in stored] == told
         for key, place in plain.places.places.items():
             assert await self._hash(at(key)) == place_fields(place)
