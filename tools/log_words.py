@@ -56,6 +56,7 @@ EVENTS = {
     "open_files.few": "The process may open fewer files than it may need.",
     "open_files.not_raised": "The limit of open files could not be raised.",
     "open_files.raised": "The limit of open files was raised.",
+    "override.unreadable": "An override of another version is left out; the configured value holds.",
     "process.ended": "A worker process of a parent ended.",
     "process.not_started": "A worker process of a parent could not be started.",
     "process.started": "A worker process of a parent was started.",

@@ -67,13 +67,13 @@ async def test_cached_facts_are_counted_by_kind_and_purged_by_organization(store
     records = RedisRecords(redis=store, prefix="ns")
     now = await records.now()
     for organization, name, soft in (("org-1", "inc-1", 9), ("org-1", "inc-2", -9), ("org-2", "inc-1", 9)):
-        key = f"ns:1:{{{organization}}}:fact:incident:{name}"
+        key = f"ns:1:{{{organization}}}:fact:4:intel:incident:{name}"
         await store.execute("HSET", key, "body", "12345", "soft", round((now + soft) * SECOND))
-    await store.execute("HSET", "ns:1:{org-1}:fact:asset:a:lease", "token", "t")
-    incidents = CacheUse("incident", facts=2, fresh=1, bytes=10)
-    assert await records.cached("org-1", now) == [incidents, CacheUse("asset", fetching=1)]
+    await store.execute("HSET", "ns:1:{org-1}:fact:4:intel:asset:a:lease", "token", "t")
+    incidents = CacheUse("intel:incident", facts=2, fresh=1, bytes=10)
+    assert await records.cached("org-1", now) == [incidents, CacheUse("intel:asset", fetching=1)]
     assert await records.purge("org-1") == 2
-    assert await records.cached(None, now) == [CacheUse("incident", facts=1, fresh=1, bytes=5)]
+    assert await records.cached(None, now) == [CacheUse("intel:incident", facts=1, fresh=1, bytes=5)]
 
 
 async def test_all_records_of_an_organization_are_erased_but_not_who_wants_no_emails(store: Store) -> None:
