@@ -156,8 +156,8 @@ class WaitingRoom:
             self.recheck(clock.monotonic())
 
     def recheck(self, now: float) -> None:
-        """Called now and then: one delivery of a name goes on, and all of it that have waited too long, or that came by
-        a connection that was lost: the broker delivers those again, and they need the room.
+        """Called now and then. One delivery of each name goes on, and all that have waited too long. Those that came by
+        a lost connection leave: the broker delivers them again.
         """
         for name, queue in [*islice(self.names.items(), LOOKED_AT)]:
             self.names[name] = self.names.pop(name)  # behind those that were not looked at
