@@ -73,8 +73,8 @@ class Entrance:
     def _of_share(
         self, envelope: Envelope, bulkhead: Bulkhead, name: str, reason: str, subject: str
     ) -> Deferred | Waiting | None:
-        """A delivery that finds no room is parked if its share is slow, or if it has waited for long enough. Asking again
-        would cost a slot each time.
+        """A delivery that finds no room is parked if its share is slow, or if it has waited for long enough: asking
+        again would cost a slot each time.
         """
         has_waited = envelope.waiting_since is not None
         away = bulkhead.delay_for(name, again=has_waited)
