@@ -63,7 +63,9 @@ async def test_a_unit_that_was_deduplicated_throttled_failed_twice_and_delivered
     id_ = first.notification_id
     a, b, c = (it.process.pid for it in workers)
     told = await explained(hasty, "wu-told")
-    assert [(it["process"].rpartition(":")[2], *(it[name] for name in TOLD[1:])) for it in told["events"]] == [
+    # A worker that ends before its ack is out gives its copy to the next one, which drops it: that is told as well.
+    events = [it for it in told["events"] if it["reason"] != "stale"]
+    assert [(it["process"].rpartition(":")[2], *(it[name] for name in TOLD[1:])) for it in events] == [
         (str(a), "claim", "claimed", "", 1),
         (str(a), "admit", "deferred", "throttled", 1),
         (str(a), "end", "done", "", None),
