@@ -9,7 +9,7 @@ from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.steps import DEFERRED
 from notification_sender.worker.bulkheads import Bulkhead, share_of
 from notification_sender.worker.handled import SHORT_WAIT, AskAgain
-from notification_sender.worker.waiting import LONGEST_FOR_HOST, LOOK_SECONDS, Waiting, WaitingRoom
+from notification_sender.worker.waiting import AT_ONCE, LONGEST_FOR_HOST, LOOK_SECONDS, Waiting, WaitingRoom
 
 HOST_OUT = f"{DEFERRED}host_out"
 
@@ -68,7 +68,7 @@ class Entrance:
             return None
         # One that was called, and finds that the probe is due before the next is called, may be the probe.
         soon = envelope.waiting_since is not None and away < LOOK_SECONDS
-        return AskAgain(away, HOST_OUT) if soon else Waiting(name, HOST_OUT, STEP, LONGEST_FOR_HOST)
+        return AskAgain(max(away, AT_ONCE), HOST_OUT) if soon else Waiting(name, HOST_OUT, STEP, LONGEST_FOR_HOST)
 
     def _of_share(
         self, envelope: Envelope, bulkhead: Bulkhead, name: str, reason: str, subject: str
