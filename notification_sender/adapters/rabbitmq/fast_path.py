@@ -72,7 +72,7 @@ class WholeFrames(FrameReceiver):
 
     def _take(self) -> tuple[int, Any]:
         """The number of deliveries that were handed over, and the frame after them if it is whole."""
-        stream = cast("Any", self.reader)
+        stream: Any = self.reader
         buffer: bytearray = stream._buffer  # noqa: SLF001 - as readexactly takes from it, without its three coroutines
         at = taken = 0
         frame = None
@@ -115,7 +115,7 @@ class WholeFrames(FrameReceiver):
 
     async def _more(self) -> None:
         """Wait for bytes."""
-        stream = cast("Any", self.reader)
+        stream: Any = self.reader
         fault = stream.exception()
         try:
             if fault is None and not stream._eof:  # noqa: SLF001 - at_eof() also wants an empty buffer
@@ -178,11 +178,13 @@ class DirectChannel(Channel):
         Raises:
             ChannelInvalidStateError: the channel is closed or closing: an ack on it would end the connection.
         """
-        ending: asyncio.Event = cast("Any", self)._Channel__close_event  # noqa: SLF001 - as the library's own checks
+        library: Any = self
+        ending: asyncio.Event = library._Channel__close_event  # noqa: SLF001 - as the library's own checks
         if self._leaving or self.is_closed or ending.is_set():
             raise ChannelInvalidStateError(f"{self} closed")
         frame = _ACK.pack(1, self.number, _ACK.size - AROUND, 60, 80, tag, 0, FRAME_END)
-        cast("WriteQueue", self.write_queue).put_ack(frame)
+        queue: Any = self.write_queue
+        queue.put_ack(frame)
 
     async def _on_close(self, exc: ExceptionType | None = None) -> None:
         self._leaving = True
@@ -233,7 +235,8 @@ class DirectConnection(Connection):
 
     def note_alive(self) -> None:
         """Note that the broker is alive. It sends no heartbeats between deliveries."""
-        cast("Any", self)._Connection__last_frame_time = self.loop.time()  # noqa: SLF001 - as its reader does
+        library: Any = self
+        library._Connection__last_frame_time = self.loop.time()  # noqa: SLF001 - as its reader does
 
     async def _Connection__reader(self, frames: WholeFrames) -> None:  # noqa: N802 - the library's private name
         frames.connection = self
