@@ -146,7 +146,7 @@ class Judge:
         return cls(store, now, {(it.organization_id, it.destination_id) for it in troubled if it.until > now})
 
     async def already(self, read: Read) -> Already:
-        """What was delivered of it. Of a work unit that is known only if it names its destinations."""
+        """The deliveries of it. Of a work unit that is known only if it names its destinations."""
         if (it := read.notification) is not None:
             delivered = await self._state(key_of(it)) == "delivered"
             return Already(Counter([it.destination.channel] if delivered else []), delivered)

@@ -27,7 +27,7 @@ class FleetSize:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was found of one API. ``detail``: the figures, or what to do."""
+    """The finding on one API. ``detail``: the figures, or what to do."""
 
     api: str
     ok: bool

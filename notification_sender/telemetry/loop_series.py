@@ -33,7 +33,7 @@ class LoopCounter(Collector):
             counts[values], self._begun[values] = 1, time.time()
 
     def totals(self) -> dict[str, float]:
-        """What was counted so far, by the values of the labels."""
+        """The counts so far, by the values of the labels."""
         return {" ".join(values): number for values, number in self._counts.items()}
 
     def collect(self) -> Iterable[Metric]:

@@ -56,6 +56,10 @@ class Entrance:
                 self._pass_on(envelope, organization)
         return full or Inside(self._organizations, organization, self._destinations, name)
 
+    def record_deferral(self, organization: str, *, put_off: float) -> None:
+        """A notification of the organization was sent (0.0), or its limit put it off for so many seconds."""
+        self._organizations.record_deferral(organization, put_off=put_off)
+
     def _full(self, envelope: Envelope, organization: str) -> Deferred | Waiting | None:
         return self._of_share(envelope, self._organizations, organization, "organization_full", organization)
 

@@ -18,7 +18,7 @@ from notification_sender.ports.ledger import UnitEnd
 from notification_sender.telemetry.attempt_record import AttemptFacts, milliseconds
 from notification_sender.telemetry.steps import ADMIT, SEND, current, wait_of
 from notification_sender.worker.attempts import Attempts
-from notification_sender.worker.bulkheads import BACKED_UP, Bulkhead, ChannelBulkhead
+from notification_sender.worker.bulkheads import BACKED_UP, ChannelBulkhead
 from notification_sender.worker.entrance import Entrance
 from notification_sender.worker.handled import SETTLED, SHORT_WAIT, AskAgain, Settled
 from notification_sender.worker.returned import Returned
@@ -71,7 +71,6 @@ class Notifications:
         returned: Returned,
         settler: Settler,
         entrance: Entrance,
-        organizations: Bulkhead,
         bulkheads: Mapping[str, ChannelBulkhead],
         pauses: Pauses,
         clock: Clock,
@@ -82,7 +81,6 @@ class Notifications:
         self._returned = returned
         self._settler = settler
         self._entrance = entrance
-        self._organizations = organizations
         self._bulkheads = bulkheads
         self._pauses = pauses
         self._clock = clock
@@ -163,7 +161,7 @@ class Notifications:
         notification = attempt.notification
         put_off = _put_off(attempt)
         if put_off or attempt.report:
-            self._organizations.record_deferral(notification.organization_id, put_off=put_off)
+            self._entrance.record_deferral(notification.organization_id, put_off=put_off)
         settlement = NotificationSettlement(
             notification=notification,
             outcome=attempt.outcome,

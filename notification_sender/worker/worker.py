@@ -157,7 +157,6 @@ class Worker:
             ),
             settler=self._settler,
             entrance=self._entrance,
-            organizations=self._organizations,
             bulkheads=self._bulkheads,
             pauses=self._pauses,
             clock=clock,

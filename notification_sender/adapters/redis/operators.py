@@ -156,7 +156,7 @@ class RedisSuppressions:
 
 
 class RedisLimits:
-    """What was sent and booked of the limits of an organization. ``admit.lua`` writes it."""
+    """The sends and bookings of the limits of an organization. ``admit.lua`` writes it."""
 
     def __init__(self, *, redis: Store, prefix: str) -> None:
         self._redis = redis
