@@ -22,6 +22,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
  && /opt/notification-sender/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl
 
 FROM ${BASE} AS build-sandbox
+WORKDIR /build
 COPY --from=build /opt/notification-sender /opt/notification-sender
 COPY requirements/demo.lock requirements/
 RUN /opt/notification-sender/bin/pip install --no-cache-dir --require-hashes -r requirements/demo.lock

@@ -10,7 +10,7 @@ NOT_UNIT := alerts e2e faults strangers contract adapters/rabbitmq adapters/redi
 # Without tests that compute for seconds, and a fifth of the examples of each property: `make test` runs all of them.
 UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(NOT_UNIT))
 
-.PHONY: help demo test unit faults strangers simulate mutants soak overload diagnose check format bench incident docs lock services clean
+.PHONY: help demo test unit faults strangers simulate mutants soak overload diagnose check format bench incident image docs lock services clean
 .DEFAULT_GOAL := help
 # The version of RabbitMQ that the tests start, where it is not the installed one.
 export BROKER
@@ -65,13 +65,22 @@ PAGES := $(wildcard *.md) docs
 WRITTEN_BY_COMMANDS := diagnosis-trial faults log-events metrics mutants performance settings strangers
 PROSE := README.md $(wildcard CONTRIBUTING.md SECURITY.md) $(filter-out $(WRITTEN_BY_COMMANDS:%=docs/reference/%.md) docs/decisions/%,$(wildcard docs/*.md docs/*/*.md)) notification_sender
 
-check: $(READY) ## formatting, lint, types, layers, prose, links
+# The version of helm that `make check` builds where Go is: without it deploy/kustomize is checked, and the chart is not.
+HELM := v3.22.0
+.PHONY: helm
+helm: $(READY)
+	@[ -x $(BIN)/helm ] || ! command -v go >/dev/null || \
+	  GOBIN=$(abspath $(BIN)) go install helm.sh/helm/v3/cmd/helm@$(HELM) || echo "helm could not be built" >&2
+
+check: $(READY) helm ## formatting, lint, types, layers, prose, links, the image's recipe, Kubernetes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.prose $(PROSE)
 	$(BIN)/python -m tools.links $(PAGES)
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m tools.kubernetes
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
@@ -99,15 +108,21 @@ site: $(READY) ## the pages as a site, in build/site
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.lock
 	$(BIN)/zensical build --strict --clean
 
-docs: $(READY) ## the pages, rules and dashboard that are generated from the code
+image: $(READY) ## build the image where an engine is, run demo, check and run in it, and print its size and its SBOM
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/image.lock
+	BIN=$(BIN) deploy/build-image
+
+docs: $(READY) helm ## the pages, rules and dashboard that are generated from the code
 	$(BIN)/notification-sender settings --markdown > docs/reference/settings.md
 	$(BIN)/python -m tools.pages
+	$(BIN)/python -m tools.kubernetes --write
 
 lock: ## versions and hashes of everything, from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/runtime.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo --group dev -o requirements/development.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra demo -c requirements/development.lock -o requirements/demo.lock pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group build -c requirements/development.lock -o requirements/build.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group image -o requirements/image.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group incident -c requirements/development.lock -o requirements/incident.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group site -c requirements/development.lock -o requirements/site.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group peers -o requirements/peers.lock

@@ -13,6 +13,9 @@ WRITTEN: Mapping[str, Callable[[], str]] = {
     "docs/reference/log-events.md": log_events.page,
     "deploy/observability/rules.yaml": lambda: rules.page(objectives.load()),
     "deploy/observability/dashboard.json": lambda: dashboard.page(objectives.load()),
+    # A chart cannot read files outside of its folder.
+    "deploy/helm/notification-sender/files/rules.yaml": lambda: rules.page(objectives.load()),
+    "deploy/helm/notification-sender/files/dashboard.json": lambda: dashboard.page(objectives.load()),
 }
 """By path."""
 
