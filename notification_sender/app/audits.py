@@ -29,7 +29,7 @@ async def audit_time(settings: Settings, since: float, until: float, organizatio
         Unready: Redis is away.
     """
     async with connected_store(settings) as opened:
-        records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
+        records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
         seen = await records.seen(organization_id, since, until)
         return {owner: await _counted(opened, owner, ids) for owner, ids in seen.items()}
 
@@ -47,7 +47,7 @@ async def audit_expected(
         expected[unit.organization_id][identity(unit)] = unit.work_unit_id
     audits, missing = {}, {}
     async with connected_store(settings) as opened:
-        records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
+        records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
         for owner, ids in sorted(expected.items()):
             there = await records.existing(owner, list(ids))
             audits[owner] = await _counted(opened, owner, there, size=len(ids))

@@ -131,7 +131,7 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
     redis = store_at(settings.redis_url.get_secret_value(), connect_timeout=connecting)
     ledger = RedisLedger(
         redis=redis,
-        prefix=settings.topology_prefix,
+        prefix=settings.keys_prefix,
         lease=settings.lease,
         ledger_ttl=settings.ledger_ttl,
         story_ttl=retention(settings).stories,
@@ -139,7 +139,7 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
         disable_after=settings.disable_after,
         process=process_name(),
     )
-    prefix = settings.topology_prefix
+    prefix = settings.keys_prefix
     pubsub = _pubsub(redis, prefix)
     shared_cache = RedisSharedCache(redis=redis, channel=channel(prefix, TOPIC))
     return Store(

@@ -50,9 +50,9 @@ async def canary(
         "destinations": [{"destination_id": "canary", "channel": "webhook", "url": url}],
     }
     async with connected_store(settings) as opened:
-        published = await RedisRecords(redis=opened.redis, prefix=settings.topology_prefix).now()
+        published = await RedisRecords(redis=opened.redis, prefix=settings.keys_prefix).now()
         await publish(settings, [orjson.dumps(unit)], lambda: None)
-        stories = RedisStories(redis=opened.redis, prefix=settings.topology_prefix)
+        stories = RedisStories(redis=opened.redis, prefix=settings.keys_prefix)
         until, known = time.monotonic() + within, None
         while time.monotonic() < until:
             known = await _story(stories, name, organization_id)

@@ -1,5 +1,7 @@
 """What the commands call, besides the worker itself."""
 
+from notification_sender.adapters.rabbitmq.inspection import BrokerState
+from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.adapters.redis.records import OrganizationState
 from notification_sender.app.admin import (
     declare,
@@ -38,11 +40,13 @@ from notification_sender.app.throttles import (
     set_throttle,
     throttles,
 )
+from notification_sender.app.topologies import Migrated, compare, migrate
 from notification_sender.app.waiting import RetryResult, WaitingFilter, retry
 from notification_sender.policy.story import Story
 from notification_sender.recipes import sample
 
 __all__ = [
+    "BrokerState",
     "CanaryResult",
     "Change",
     "CheckResult",
@@ -52,6 +56,7 @@ __all__ = [
     "ForceResult",
     "LetterFilter",
     "LetterGroup",
+    "Migrated",
     "OrganizationState",
     "PauseResult",
     "ReplayResult",
@@ -61,6 +66,7 @@ __all__ = [
     "SwitchResult",
     "Throttle",
     "ThrottleResult",
+    "Topology",
     "UnitReview",
     "WaitingFilter",
     "announce",
@@ -72,6 +78,7 @@ __all__ = [
     "channels",
     "circuit_subject",
     "circuits",
+    "compare",
     "declare",
     "disable",
     "drop",
@@ -82,6 +89,7 @@ __all__ = [
     "fleet_view",
     "force_circuit",
     "list_dead",
+    "migrate",
     "organizations",
     "pause",
     "paused",

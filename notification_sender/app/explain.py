@@ -19,7 +19,7 @@ async def explain(settings: Settings, id_: str, organization_id: str | None) -> 
         Unready: Redis is away.
     """
     async with connected_store(settings) as opened:
-        stories = RedisStories(redis=opened.redis, prefix=settings.topology_prefix)
+        stories = RedisStories(redis=opened.redis, prefix=settings.keys_prefix)
         found = await stories.find(id_, organization_id)
         if len(owners := sorted({it.organization_id for it in found})) > 1:
             raise Ambiguous(f"{len(owners)} organizations have {id_}; add --organization: {', '.join(owners)}")

@@ -25,7 +25,7 @@ async def cache_use(settings: Settings, organization_id: str | None) -> list[Cac
         Unready: Redis is away.
     """
     async with connected_store(settings) as opened:
-        records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
+        records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
         return await records.cached(organization_id, await records.now())
 
 
@@ -36,7 +36,7 @@ async def purge(settings: Settings, organization_id: str) -> int:
         Unready: Redis is away; some facts may be deleted.
     """
     async with connected_store(settings) as opened:
-        return await RedisRecords(redis=opened.redis, prefix=settings.topology_prefix).purge(organization_id)
+        return await RedisRecords(redis=opened.redis, prefix=settings.keys_prefix).purge(organization_id)
 
 
 async def organizations(settings: Settings, organization_id: str | None) -> list[OrganizationState]:
@@ -46,7 +46,7 @@ async def organizations(settings: Settings, organization_id: str | None) -> list
         Unready: Redis is away.
     """
     async with connected_store(settings) as opened:
-        records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
+        records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
         known = rates(await opened.overrides.active())
         return await records.organizations(organization_id, await records.now(), known)
 
@@ -62,7 +62,7 @@ async def erase(settings: Settings, organization_id: str, recipient: str | None)
     wanted = LetterFilter(organization_id=organization_id, recipient=recipient)
     await drop(settings, wanted, letters, most=None, step=lambda: None)
     async with connected_store(settings) as opened:
-        records = RedisRecords(redis=opened.redis, prefix=settings.topology_prefix)
+        records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
         if recipient is None:
             return Erased(await records.erase(organization_id), letters.dropped)
         return Erased(await records.erase_recipient(organization_id, recipient, letters.ids), letters.dropped)

@@ -94,7 +94,7 @@ class WorkerParts:
             pubsub=self.store.pubsub,
             clock=self.clock,
             dice=random.random,
-            prefix=self.settings.topology_prefix,
+            prefix=self.settings.keys_prefix,
             deadline=self.settings.gather_timeout,
             count=self.metrics.fact,
         )

@@ -92,6 +92,11 @@ class Settings(Options):
         settings._texts = reading.values  # noqa: SLF001 - its own class
         return settings
 
+    @property
+    def keys_prefix(self) -> str:
+        """The prefix of every key in Redis."""
+        return self.redis_prefix or self.topology_prefix
+
     def effective(self) -> dict[str, str]:
         """The effective values, by variable, as written. Secrets are redacted; a value that is not set is empty."""
         hidden = secrets(type(self))

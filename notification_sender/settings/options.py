@@ -77,6 +77,11 @@ class Options(BaseModel):
     topology_prefix: QueueName = _option(
         "notification-sender", "Prefix of every queue and exchange name, so that two fleets can share a broker."
     )
+    redis_prefix: QueueName | None = _option(
+        None,
+        "Prefix of every key in Redis; else `NS_TOPOLOGY_PREFIX`. Give it the old prefix when the queues move to a new "
+        "one: the ledger then knows what was delivered.",
+    )
     units_queue: QueueName | None = _option(
         None, "Another input queue, if publishers already have one; else `<prefix>.units`."
     )

@@ -36,7 +36,7 @@ async def context(world: World, unit: WorkUnit) -> dict[str, Any]:
             pubsub=opened.pubsub,
             clock=SystemClock(),
             dice=random.random,
-            prefix=settings.topology_prefix,
+            prefix=settings.keys_prefix,
             deadline=settings.gather_timeout,
             count=metrics.fact,
         )
