@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from notification_sender.context.gather import Context, Gatherer, Session, timestamp
-from notification_sender.context.gathering import provenance
+from notification_sender.context.gathering import provenances
 from notification_sender.model.destination import Destination
 from notification_sender.model.errors import RenderFault, SchemaViolation, TooLarge, UnknownKind
 from notification_sender.model.notification import Notification, notification_id
@@ -172,11 +172,7 @@ class Composer:
             unrendered = self._unrendered(unit, target, end.delay)
             return unrendered.notification, unrendered.end
         now, read = same["composed_at"], self._renderer.reads(*pair)
-        sources = {
-            name: provenance(lineage, now)
-            for name, lineage in context.lineage.items()
-            if name in read or name == context.subject
-        }
+        sources = provenances(context.lineage, now, {*read, context.subject})
         version = self._renderer.version(*pair)
         made = _notification(unit, target.destination, content, sources=sources, template_version=version, **same)
         try:

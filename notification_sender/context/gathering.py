@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -277,11 +277,14 @@ def lineage_of(
     return lineage
 
 
-def provenance(lineage: Lineage, now: float) -> Provenance:
-    """The provenance at ``now``, to a tenth of a second."""
-    how, began = lineage
-    # The clocks of two processes differ a little.
-    return _provenance(how, int(10 * (now - began)) if began < now else 0)
+def provenances(lineage: Mapping[str, Lineage], now: float, names: Container[str]) -> dict[str, Provenance]:
+    """The provenance at ``now``, to a tenth of a second, of those facts that are among ``names``."""
+    return {
+        # The clocks of two processes differ a little.
+        name: _provenance(how, int(10 * (now - began)) if began < now else 0)
+        for name, (how, began) in lineage.items()
+        if name in names
+    }
 
 
 @lru_cache(maxsize=4096)

@@ -99,11 +99,12 @@ class _Lines:
     def flush(self) -> None:
         self._size = 0
         lines = []
-        with suppress(IndexError):  # the end, or another thread took the last one
+        try:
             while True:
                 lines.append(self._waiting.popleft())
-        if lines:
-            self._write(b"".join(lines))
+        except IndexError:  # the end, or another thread took the last one
+            if lines:
+                self._write(b"".join(lines))
 
     def _write(self, text: bytes) -> None:
         try:

@@ -1,5 +1,6 @@
 """How much is worked on at once: by lane, by organization and destination, by channel, and by large unit."""
 
+import math
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
@@ -105,6 +106,7 @@ class Bulkhead:
         self._dice = dice
         self._room = room
         self._parts = parts
+        self._ignored = -math.inf
         # Every message asks these, so they are not wrapped.
         self.is_free, self.is_slow = shares.is_free, shares.is_slow
 
@@ -157,7 +159,10 @@ class Bulkhead:
         Returns the time, monotonic, s.
         """
         now = self._clock.monotonic()
-        self._shares.ignore_before(max(blocked_until(now), self._retry.troubled_until(now)))
+        blocked, troubled = blocked_until(now), self._retry.troubled_until(now)
+        if blocked > self._ignored or troubled > self._ignored:
+            self._ignored = max(blocked, troubled)
+            self._shares.ignore_before(self._ignored)
         return now
 
     def held(self, name: str) -> "_Block":

@@ -23,9 +23,9 @@ class LeaseKeeper:
 
     def take(self, claim: Claim | None) -> bool:
         """Renew ``claim`` from now on, until ``drop``. False: there is none, or it is renewed already."""
-        if claim is None or id(claim) in self._claims:
+        if claim is None or (identity := id(claim)) in self._claims:
             return False
-        self._claims[id(claim)] = (claim, self._clock.monotonic())
+        self._claims[identity] = (claim, self._clock.monotonic())
         return True
 
     def drop(self, claim: Claim | None) -> None:

@@ -1,7 +1,6 @@
 """The units lane: read a unit, claim it before any work, and keep the claim while it is worked on."""
 
 import asyncio
-from contextlib import nullcontext
 from dataclasses import replace
 
 from notification_sender.admission import unclaimed
@@ -66,10 +65,17 @@ class Units:
             if isinstance(place, Waiting | AskAgain):
                 return place
             return await self._end(UnitSettlement.of(unit, envelope, stage="decode"), place)
-        with self._slices.place(organization) if unit.slice else nullcontext(0.0) as away:
+        if unit.slice:
+            return await self._claim_slice(unit, envelope, place)
+        with place:
+            return await self._claim(unit, envelope)
+
+    async def _claim_slice(self, unit: WorkUnit, envelope: Envelope, inside: Inside) -> Settled | AskAgain:
+        organization = unit.organization_id
+        with self._slices.place(organization) as away:
             if away:
                 return await self._put_off(unit, envelope, away, "organization_full", organization)
-            with place:
+            with inside:
                 return await self._claim(unit, envelope)
 
     async def _put_off(

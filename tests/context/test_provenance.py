@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from notification_sender.context.gather import Gatherer
-from notification_sender.context.gathering import provenance
+from notification_sender.context.gathering import provenances
 from notification_sender.context.recipe import Recipe
 from notification_sender.model.errors import ContextUnavailable
 from notification_sender.model.unit import WorkUnit
@@ -61,7 +61,7 @@ class World:
         gatherer = Gatherer(recipe=self.recipe, resources={}, cache=self.cache, timeout=60.0)
         unit = WorkUnit(work_unit_id="wu", organization_id="acme")
         context = await gatherer.gather(unit)
-        told = {name: provenance(lineage, self.clock.now()) for name, lineage in context.lineage.items()}
+        told = provenances(context.lineage, self.clock.now(), context.lineage.keys())
         return {name: (it.how, it.age) for name, it in told.items()}
 
 

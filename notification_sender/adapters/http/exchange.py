@@ -52,6 +52,8 @@ class HttpExchange:
     asked: float
     until: float
     """The deadline, by ``clock``."""
+    reach: Reach | None = None
+    """Called at each phase: a caller that cancels the exchange learns its progress in no other way."""
     connected: float = 0.0
     """When it got a connection; 0: not yet."""
     answered: float = 0.0
@@ -62,8 +64,6 @@ class HttpExchange:
     headers: Sequence[tuple[bytes, bytes]] = ()
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
-    reach: Reach = lambda _phase, _status: None
-    """Called at each phase: a caller that cancels the exchange learns its progress in no other way."""
     reusable: bool = False
     """Whether the connection may take another request."""
     wire: HttpConnection | None = None
@@ -83,7 +83,8 @@ class HttpExchange:
         self.begun, self.wire = True, wire
         wire.ask(no_body=request.startswith(b"HEAD "))
         transport.write(request)
-        self.reach(Phase.FIRST_BYTE, None)
+        if self.reach is not None:
+            self.reach(Phase.FIRST_BYTE, None)
         await self._read(wire)
 
     async def _read(self, wire: HttpConnection) -> None:
@@ -98,7 +99,8 @@ class HttpExchange:
         wire.head_ended = True
         self.answered = self.clock()
         self.status, self.headers = message.code, message.raw_headers
-        self.reach(Phase.BODY, message.code)
+        if self.reach is not None:
+            self.reach(Phase.BODY, message.code)
         self.whole = await self._ends(content, min(LARGE_BODY, self.limit))
         if not self.whole and self.limit > LARGE_BODY:
             async with self.large:
@@ -112,7 +114,8 @@ class HttpExchange:
             return
         self.answered = self.clock()
         self.status, self.headers = raw.status, raw.headers
-        self.reach(Phase.BODY, raw.status)
+        if self.reach is not None:
+            self.reach(Phase.BODY, raw.status)
         self.body += raw.body[: self.limit]
 
     async def _ends(self, content: aiohttp.StreamReader, within: int) -> bool:

@@ -7,7 +7,6 @@ closed after such an answer.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a head, with the interim heads before it, that are kept. Other clients accept less."""
@@ -18,6 +17,9 @@ MAX_HEADERS = 512
 MAX_HEADS = 16
 """Heads of an answer that are read; the last has a status of 200 or more. Without a limit, a recipient could send
 interim heads at full speed until the deadline."""
+
+_OK, _SWITCHING_PROTOCOLS = 200, 101
+"""Plain numbers: each look-up of a member of an enumeration is a call, and every answer is asked."""
 
 _STATUS = re.compile(rb"[\r\n]*HTTP/[0-9]{1,2}(?:\.[0-9]{1,2})?[ \t]+([1-9][0-9]{2})(?=[ \t\r\n])", re.IGNORECASE)
 """A byte must follow the third digit: the status is incomplete before."""
@@ -56,7 +58,7 @@ def may_be_heard(data: bytes) -> bool:
 
 def is_final(status: int) -> bool:
     """Whether no other status follows. After 101 the connection no longer carries HTTP."""
-    return status >= HTTPStatus.OK or status == HTTPStatus.SWITCHING_PROTOCOLS
+    return status >= _OK or status == _SWITCHING_PROTOCOLS
 
 
 def _heads(data: bytes) -> Iterator[tuple[int, _Match, _Match]]:

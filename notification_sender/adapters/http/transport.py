@@ -143,8 +143,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         asked = responsive_time()
         until = asked + (self._deadline if deadline is None else deadline)
-        exchange = HttpExchange(max_bytes or self._max_bytes, self._large, responsive_time, asked, until)
-        exchange.reach = reach or exchange.reach
+        exchange = HttpExchange(max_bytes or self._max_bytes, self._large, responsive_time, asked, until, reach)
         dial = Dial(tls=url.startswith("https:"), organization=organization)
         route = self._route(url, tls, organization)
         request = _head(method, route, headers, len(body)) + body
@@ -167,7 +166,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _carried_out(self, exchange: HttpExchange, route: "_Route", request: bytes, begin: Begin | None) -> str:
         """Carry the exchange out; returns the reason if its answer is not complete."""
         try:
-            async with Deadline(exchange.until - responsive_time()):
+            async with Deadline(exchange.until - exchange.asked):
                 await self._attempt(exchange, route, request, begin)
         except AIOHTTP_ERRORS as fault:
             if isinstance(fault, OSError) and fault.errno in OUT_OF_FILES:

@@ -214,7 +214,8 @@ class WriteQueue(asyncio.Queue[ChannelFrame]):
             self.put_nowait(_NOTHING)
 
     def _get(self) -> ChannelFrame:
-        frame: ChannelFrame = cast("Any", super())._get()  # noqa: SLF001 - made to be overridden
+        library: Any = super()
+        frame: ChannelFrame = library._get()  # noqa: SLF001 - made to be overridden
         if not self._acks:
             return frame
         acks, self._acks = self._acks, []
