@@ -29,6 +29,9 @@ from tests.faults.resp import Redis
 OF_A_MESSAGE = ("claim", "admit", "begin", "settle")
 """Scripts of Redis; the others are of the cache of facts and of the fleet, and come with time."""
 
+BY_MESSAGE_FRAMES = "basic."
+"""How the names of a message's frames begin. The others come with time: the depth of every queue is asked for."""
+
 PYTHON = re.compile(r":\d+:")
 """A function that was written in Python has a line."""
 
@@ -124,7 +127,7 @@ class Counts:
     """Scripts and commands that come with time, by name."""
     sent: Mapping[str, float]
     received: Mapping[str, float]
-    """Frames, by their method; content counts for its method."""
+    """A message's frames, by their method; content counts for its method."""
     steps: Mapping[str, float]
     """Function calls, by step."""
 
@@ -232,14 +235,19 @@ def counts(first: Mark, last: Mark) -> Counts:
         tasks=sum(number for name, number in tasks.items() if step(name) not in BY_TIME),
         scripts={name: number for name, number in asked.items() if name in OF_A_MESSAGE and number},
         others={name: number for name, number in asked.items() if name not in OF_A_MESSAGE and number},
-        sent=_each(last.sent, first.sent, messages),
-        received=_each(last.received, first.received, messages),
+        sent=_frames(last.sent, first.sent, messages),
+        received=_frames(last.received, first.received, messages),
         steps=steps,
     )
 
 
 def _each(last: Mapping[str, int], first: Mapping[str, int], messages: int) -> dict[str, float]:
     return {name: (number - first.get(name, 0)) / messages for name, number in last.items()}
+
+
+def _frames(last: Mapping[str, int], first: Mapping[str, int], messages: int) -> dict[str, float]:
+    each = _each(last, first, messages)
+    return {name: number for name, number in each.items() if name.startswith(BY_MESSAGE_FRAMES)}
 
 
 def _of_messages(steps: Mapping[str, float]) -> float:

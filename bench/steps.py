@@ -29,7 +29,9 @@ _STEPS: list[tuple[str, str]] = [
     (r".*:\d+:\w+\.(_?watch|follow|_measure)$", BESIDE),
     (r"worker/bulkheads.py:\d+:Bulkhead.divide|policy/fair_share.py:\d+:FairShare.divide", BESIDE),
     (r"worker/lanes.py:\d+:Lanes.allow|worker/bulkheads.py:\d+:Slots.held", BESIDE),
-    (r"telemetry/stalls.py|adapters/health_\w+.py|app/worker_process.py", BESIDE),
+    (r"telemetry/stalls.py|adapters/health_\w+.py|app/worker_(process|parts).py|worker/worker.py", BESIDE),
+    (r"app/(fleet_reports|process_report).py|model/process_report.py|adapters/rabbitmq/depths.py", BESIDE),
+    (r"policy/(fleet_view|candidates|waits|verdict|flow|silence).py", BESIDE),
     (r"adapters/redis/(eviction|pubsub|operators|overrides|fleet).py|fleet/overrides.py", BESIDE),
     (r"policy/(adaptive_limit|sizing|allowance).py|fleet/background.py", BESIDE),
     (r"context/cache/(fleet_fetch|single_flight|leases).py", FACTS),
@@ -59,7 +61,10 @@ _STEPS: list[tuple[str, str]] = [
 _LIBRARIES: list[tuple[str, str]] = [
     (r"aiormq/connection.py:\d+:Connection\.\w*heartbeat", BESIDE),
     (r"aiormq/connection.py:\d+:Connection\.\w*(write|drain)", ACK),
-    (r"aiormq/|aio_pika/|pamqp/", TAKE),
+    # Questions to the broker: no message asks any.
+    (r"aiormq/channel.py:\d+:(Channel\.(rpc|queue_declare|open|lock|_get_frame|_on_close)|task\b)", BESIDE),
+    (r"aiormq/abc.py:\d+:TaskWrapper|aiormq/base.py:\d+:FutureStore|aiormq/tools.py", BESIDE),
+    (r"aiormq/|aio_pika/", TAKE),
     (r"pydantic", READ),
     (r"jinja2/|templates/|.*\.j2:", RENDER),
     (r"aiohttp/|yarl/|multidict/", SEND),
