@@ -5,6 +5,7 @@ in its own module; a test checks that it still uses them.
 """
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 from struct import Struct
 from typing import Any, cast
@@ -182,9 +183,7 @@ class DirectChannel(Channel):
         ending: asyncio.Event = library._Channel__close_event  # noqa: SLF001 - as the library's own checks
         if self._leaving or self.is_closed or ending.is_set():
             raise ChannelInvalidStateError(f"{self} closed")
-        frame = _ACK.pack(1, self.number, _ACK.size - AROUND, 60, 80, tag, 0, FRAME_END)
-        queue: Any = self.write_queue
-        queue.put_ack(frame)
+        library.connection.write_soon(_ACK.pack(1, self.number, _ACK.size - AROUND, 60, 80, tag, 0, FRAME_END))
 
     async def _on_close(self, exc: ExceptionType | None = None) -> None:
         self._leaving = True
@@ -199,40 +198,42 @@ def _hand_over(take: Take, taken: Delivery) -> None:
 
 
 class WriteQueue(asyncio.Queue[ChannelFrame]):
-    """What a connection writes. The acks are written before the frame that is next, all at once.
+    """What the library's writer writes: it takes each frame right before that. ``before`` is called in between."""
 
-    They take no place, so none waits for one. An ack never comes after the frame that closes its channel.
-    """
-
-    def __init__(self, maxsize: int) -> None:
+    def __init__(self, maxsize: int, before: Callable[[], None]) -> None:
         super().__init__(maxsize)
-        self._acks: list[bytes] = []
-
-    def put_ack(self, frame: bytes) -> None:
-        self._acks.append(frame)
-        if self.empty():
-            self.put_nowait(_NOTHING)
+        self._before = before
 
     def _get(self) -> ChannelFrame:
+        self._before()
         library: Any = super()
         frame: ChannelFrame = library._get()  # noqa: SLF001 - made to be overridden
-        if not self._acks:
-            return frame
-        acks, self._acks = self._acks, []
-        return ChannelFrame(b"".join((*acks, frame.payload)), frame.should_close, frame.drain_future)
-
-
-_NOTHING = ChannelFrame(b"", should_close=False)
-"""Wakes the writer."""
+        return frame
 
 
 class DirectConnection(Connection):
-    """Lets its reader find the channels, and loses nothing that waits to be written when it closes."""
+    """Lets its reader find the channels, writes the acks, and loses nothing that waits to be written when it closes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.write_queue = WriteQueue(self.FRAME_BUFFER_SIZE)
+        self.write_queue = WriteQueue(self.FRAME_BUFFER_SIZE, before=self._write_acks)
         self._stream: asyncio.StreamWriter | None = None
+        self._acks: list[bytes] = []
+
+    def write_soon(self, ack: bytes) -> None:
+        """Write an ack at the end of this turn, with all others of the turn, or before the frame that is next.
+
+        It takes no place in the queue, so none waits for one, and it never comes after the frame that closes its
+        channel. The task of the writer, which would be woken for it, takes 30 calls for each frame.
+        """
+        if not self._acks:
+            self.loop.call_soon(self._write_acks)
+        self._acks.append(ack)
+
+    def _write_acks(self) -> None:
+        if self._acks and self._stream is not None and not self._stream.is_closing():
+            acks, self._acks = self._acks, []
+            self._stream.write(b"".join(acks))
 
     def note_alive(self) -> None:
         """Note that the broker is alive. It sends no heartbeats between deliveries."""
@@ -245,10 +246,12 @@ class DirectConnection(Connection):
 
     async def _Connection__writer(self, stream: asyncio.StreamWriter) -> None:  # noqa: N802 - the library's private name
         self._stream = stream
+        self._write_acks()
         await cast("Any", super())._Connection__writer(stream)  # noqa: SLF001 - ours is called in its place
 
     async def _on_close(self, exc: ExceptionType | None = None) -> None:
         # The library cancels its writer, which says goodbye at once: acks would be lost, and their messages come again.
+        self._write_acks()
         if self._stream is not None and not self._stream.is_closing():
             while not self.write_queue.empty():
                 self._stream.write(self.write_queue.get_nowait().payload)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from struct import pack
-from types import SimpleNamespace
 from typing import Any
 
 import aiormq.connection
@@ -27,10 +26,9 @@ from notification_sender.adapters.rabbitmq.fast_path import (
     DirectChannel,
     DirectConnection,
     WholeFrames,
-    WriteQueue,
 )
 from tests.adapters.rabbitmq.publishers import USUAL, mutated
-from tests.adapters.rabbitmq.wire import FRAME_MAX, HEARTBEAT, content, cut, frame, frames_of, method, payloads, wire
+from tests.adapters.rabbitmq.wire import FRAME_MAX, HEARTBEAT, content, cut, frame, frames_of, method, wire
 from tests.faults.raw import properties
 from tests.services.rabbitmq import RabbitMQ
 
@@ -207,22 +205,22 @@ async def test_a_connection_that_is_lost_is_an_error_of_the_library(fault: Excep
 
 async def test_acks_of_one_turn_are_one_write_before_what_is_next() -> None:
     async with wire() as one:
-        channel, queue = one.channels[0], one.connection.write_queue
+        channel, written = one.channels[0], one.write()
         for tag in range(20):
             channel.ack(tag)
-        assert [len(it) for it in payloads(queue)] == [20 * 21]
+        await asyncio.sleep(0)
+        assert [len(it) for it in written] == [20 * 21]
         channel.ack(1)
-        queue.put_nowait(ChannelFrame(b"close", should_close=False))
+        one.connection.write_queue.put_nowait(ChannelFrame(b"close", should_close=False))
         channel.ack(2)
-        first, second = payloads(queue)
-        assert len(first + second) == 2 * 21 + len(b"close")
-        assert second == b"close"
+        one.write_next()
+        await asyncio.sleep(0)
+        assert [len(it) for it in written[1:]] == [2 * 21, len(b"close")]
 
 
 async def test_a_connection_that_closes_writes_first_what_is_queued() -> None:
     async with wire() as one:
-        written: list[bytes] = []
-        one.connection._stream = SimpleNamespace(is_closing=lambda: False, write=written.append)
+        written = one.write()
         one.channels[0].ack(7)
         one.connection.write_queue.put_nowait(ChannelFrame(b"next", should_close=False))
         await one.connection.close()
@@ -231,10 +229,23 @@ async def test_a_connection_that_closes_writes_first_what_is_queued() -> None:
 
 
 async def test_an_ack_waits_for_no_place() -> None:
-    queue = WriteQueue(1)
-    queue.put_nowait(ChannelFrame(b"next", should_close=False))
-    queue.put_ack(b"ack ")
-    assert payloads(queue) == [b"ack next"]
+    async with wire() as one:
+        written, queue = one.write(), one.connection.write_queue
+        while not queue.full():
+            queue.put_nowait(ChannelFrame(b"next", should_close=False))
+        one.channels[0].ack(7)
+        await asyncio.sleep(0)
+        assert [len(it) for it in written] == [21]
+
+
+async def test_an_ack_of_a_connection_whose_writer_has_not_begun_is_written_first() -> None:
+    async with wire() as one:
+        one.channels[0].ack(7)
+        await asyncio.sleep(0)
+        written = one.write()
+        one.connection.write_queue.put_nowait(ChannelFrame(b"next", should_close=False))
+        one.write_next()
+        assert [len(it) for it in written] == [21, len(b"next")]
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from struct import pack
 from types import SimpleNamespace
 from typing import Any
 
-from aiormq.abc import ChannelFrame
-
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.fast_path import DirectChannel, DirectConnection, WholeFrames
 from tests.faults.raw import properties, short
@@ -73,6 +71,16 @@ class Wire:
         for _ in range(200):
             await asyncio.sleep(0)
 
+    def write(self) -> list[bytes]:
+        """All that is written from now on, in its order; ``write_next`` is the writer of the library."""
+        written: list[bytes] = []
+        self.connection._stream = SimpleNamespace(is_closing=lambda: False, write=written.append)
+        return written
+
+    def write_next(self) -> None:
+        """Write the frame that is next in the queue."""
+        self.connection._stream.write(self.connection.write_queue.get_nowait().payload)
+
     @property
     def seen(self) -> list[tuple[int, bytes]]:
         return [(it.delivery_tag, it.body) for it in self.taken]
@@ -106,11 +114,3 @@ def cut(written: bytes, places: Iterable[int]) -> list[bytes]:
     """The same bytes, in pieces."""
     cuts = sorted({0, len(written), *(it % (len(written) + 1) for it in places)})
     return [written[start:end] for start, end in pairwise(cuts)]
-
-
-def payloads(queue: asyncio.Queue[ChannelFrame]) -> list[bytes]:
-    """What a writer would write now, in its order."""
-    written = []
-    while not queue.empty():
-        written.append(queue.get_nowait().payload)
-    return written
