@@ -191,24 +191,40 @@ class Webhook:
 
         """
         target = target_of(notification.destination)
-        until = self._clock.monotonic() - lost_seconds() + self._deadline
-        headers, answer = await self._post(notification, target, until, begin)
-        if target.auth and answer.status in _TOKEN_REFUSED:
-            headers, answer = await self._post(notification, target, until, begin, fresh=True)
+        if target.auth:
+            headers, answer = await self._post_with_token(notification, target, begin)
+        else:
+            headers, answer = await self._post(notification, target, begin, self._deadline)
         if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own border
             return Receipt(str(answer.status), status=answer.status)
         private = [word for name, value in headers if name in _PRIVATE for word in value.split()]
         raise self._refusal(answer, excerpt(answer.body, private=[target.url, *private]))
 
-    async def _post(
-        self, notification: Notification, target: WebhookTarget, until: float, begin: Begin, *, fresh: bool = False
+    async def _post_with_token(
+        self, notification: Notification, target: WebhookTarget, begin: Begin
     ) -> tuple[_Headers, Answer]:
-        body, authorization = _body(notification), []
-        if target.auth:
-            token = await self._token(notification, target, until, fresh=fresh)
-            authorization = [("authorization", f"Bearer {token}")]
-        # Built after the token, which may take seconds to come: the timestamp must be that of this attempt.
-        headers = self._headers(notification, target, body) + authorization
+        """Both tries, and the tokens for them, come within the deadline of one send."""
+        until = self._clock.monotonic() - lost_seconds() + self._deadline
+        headers, answer = await self._try_with_token(notification, target, begin, until, fresh=False)
+        if answer.status in _TOKEN_REFUSED:
+            headers, answer = await self._try_with_token(notification, target, begin, until, fresh=True)
+        return headers, answer
+
+    async def _try_with_token(
+        self, notification: Notification, target: WebhookTarget, begin: Begin, until: float, *, fresh: bool
+    ) -> tuple[_Headers, Answer]:
+        token = await self._token(notification, target, until, fresh=fresh)
+        left = until + lost_seconds() - self._clock.monotonic()
+        return await self._post(notification, target, begin, left, authorization=f"Bearer {token}")
+
+    async def _post(
+        self, notification: Notification, target: WebhookTarget, begin: Begin, deadline: float, authorization: str = ""
+    ) -> tuple[_Headers, Answer]:
+        """``authorization`` comes before: it may take seconds, and the timestamp must be that of this attempt."""
+        body = _body(notification)
+        headers = self._headers(notification, target, body)
+        if authorization:
+            headers.append(("authorization", authorization))
         tls = self._trust_store.context(target.ca) if target.ca else None
         try:
             answer = await self._transport.exchange(
@@ -216,7 +232,7 @@ class Webhook:
                 webhook_url(target.url),
                 headers,
                 body,
-                deadline=until + lost_seconds() - self._clock.monotonic(),
+                deadline=deadline,
                 begin=begin,
                 tls=tls,
                 organization=notification.organization_id,

@@ -70,9 +70,12 @@ class Attempts:
         if not again and (away := self._destinations.delay_for(destination, begun=True)):
             full = Deferred(away, "destination_full", notification.destination.destination_id)
             return AttemptResult(notification, full)
-        with self._destinations.held(destination):
+        ticket = self._destinations.take(destination)
+        try:
             age = self._clock.now() - envelope.state.first_seen
             return await self._deliverer.deliver(notification, token=envelope.token, age=age, again=again)
+        finally:
+            self._destinations.give(destination, ticket)
 
     def _end(self, composed: Composed) -> Dead | Suppressed | Deferred | Delivered | None:
         """The outcome of a notification that is not sent now, None where it is."""

@@ -165,10 +165,6 @@ class Bulkhead:
             self._shares.ignore_before(self._ignored)
         return now
 
-    def held(self, name: str) -> "_Block":
-        """Work for ``name`` while the block runs."""
-        return _Block(self, name)
-
     def take(self, name: str) -> int:
         """Begin to work for ``name``. Returns the ticket for ``give``."""
         return self._shares.acquire(name, now=self._clock.monotonic())
@@ -179,22 +175,6 @@ class Bulkhead:
         if self._room is not None and name in self._room.names and not self._shares.is_inside(name):
             self._call(self._room, name, seconds)
         return seconds
-
-
-class _Block:
-    """A block of work for one name. No generator: two of these are entered for every message."""
-
-    __slots__ = ("_bulkhead", "_name", "_ticket")
-
-    def __init__(self, bulkhead: Bulkhead, name: str) -> None:
-        self._bulkhead = bulkhead
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._ticket = self._bulkhead.take(self._name)
-
-    def __exit__(self, *_: object) -> None:
-        self._bulkhead.give(self._name, self._ticket)
 
 
 def share_of(organization: str, destination_id: str) -> str:

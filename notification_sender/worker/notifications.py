@@ -166,7 +166,7 @@ class Notifications:
             notification=notification,
             outcome=attempt.outcome,
             clock=self._clock,
-            key=key_of(notification),
+            key=key_of(notification) if attempt.claim is None else attempt.claim.key,
             claim=attempt.claim,
             state=MessageState(
                 first_seen=envelope.state.first_seen,

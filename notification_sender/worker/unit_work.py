@@ -1,8 +1,10 @@
 """One claimed unit: compose it, send its notifications or hand them on as slices, and record its end."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -155,21 +157,31 @@ class FanOut:
                 raise end
         return tuple(ids)
 
-    async def _first(
+    def _first(
         self,
         unit: WorkUnit,
         target: Target,
         composition: Composition,
         envelope: Envelope,
         unit_end: UnitEnd | None = None,
-    ) -> str:
+    ) -> Coroutine[Any, Any, str]:
         """Render one notification right before it is sent, because bodies are large. Its id."""
         bulkhead = self._bulkheads.get(target.channel)
         if bulkhead is None:
-            return await self._notifications.first(composition.compose(target), envelope, unit_end)
+            return self._notifications.first(composition.compose(target), envelope, unit_end)
+        return self._first_in(bulkhead.place(unit.organization_id), target, composition, envelope, unit_end)
+
+    async def _first_in(
+        self,
+        place: AbstractAsyncContextManager[float],
+        target: Target,
+        composition: Composition,
+        envelope: Envelope,
+        unit_end: UnitEnd | None,
+    ) -> str:
         steps = current()
         steps.enter(SEND + target.channel)
-        async with bulkhead.place(unit.organization_id) as away:
+        async with place as away:
             steps.enter(RENDER)
             composed = _deferred(composition.compose(target), away)
             return await self._notifications.first(composed, envelope, unit_end)
@@ -202,10 +214,7 @@ class UnitWork:
         work = UnitSettlement.of(unit, envelope, claim)
         if unit.expires_at is not None and has_expired(unit.expires_at, self._clock.now()):
             await self._settler.settle(work, expired_unit(envelope.state.attempt))
-        else:
-            await self._compose(unit, envelope, work)
-
-    async def _compose(self, unit: WorkUnit, envelope: Envelope, work: UnitSettlement) -> None:
+            return
         current().enter(RENDER)
         try:
             composition = await self.composer.compose(unit)

@@ -1,7 +1,9 @@
 """The units lane: read a unit, claim it before any work, and keep the claim while it is worked on."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from notification_sender.admission import unclaimed
 from notification_sender.fleet.pauses import Pauses
@@ -110,29 +112,31 @@ class Units:
             first_seen = max(envelope.state.first_seen, unit.not_before.timestamp())
             envelope = replace(envelope, state=replace(envelope.state, first_seen=first_seen))
         reply = await self._ask(unit, envelope, alone=False)
+        if isinstance(reply, Claimed):
+            return await self._work_on(unit, envelope, reply.claim)
         if isinstance(reply, Suspect):
             return await self._claim_alone(unit, envelope)
-        return await self._act_on_claim(unit, envelope, reply)
+        return await self._unclaimed(unit, envelope, reply)
 
     async def _claim_alone(self, unit: WorkUnit, envelope: Envelope) -> Settled | AskAgain:
         with self._quarantine.place() as away:
             if away:
                 return await self._put_off(unit, envelope, away, "quarantined", unit.work_unit_id)
-            return await self._act_on_claim(unit, envelope, await self._ask(unit, envelope, alone=True))
+            reply = await self._ask(unit, envelope, alone=True)
+            if isinstance(reply, Claimed):
+                return await self._work_on(unit, envelope, reply.claim)
+            return await self._unclaimed(unit, envelope, reply)
 
-    async def _ask(self, unit: WorkUnit, envelope: Envelope, *, alone: bool) -> ClaimReply:
+    def _ask(self, unit: WorkUnit, envelope: Envelope, *, alone: bool) -> Coroutine[Any, Any, ClaimReply]:
         """Of all copies of one unit that are delivered, one gets the claim."""
         state = envelope.state
-        return await self._ledger.claim(key_of(unit), envelope.token, state.attempt, replays=state.replays, alone=alone)
+        return self._ledger.claim(key_of(unit), envelope.token, state.attempt, replays=state.replays, alone=alone)
 
-    async def _act_on_claim(self, unit: WorkUnit, envelope: Envelope, reply: ClaimReply) -> Settled | AskAgain:
-        if isinstance(reply, Claimed):
-            await self._work_on(unit, envelope, reply.claim)
-            return SETTLED
+    async def _unclaimed(self, unit: WorkUnit, envelope: Envelope, reply: ClaimReply) -> Settled | AskAgain:
         claim = reply.claim if isinstance(reply, Crashed) else None
         return await self._end(UnitSettlement.of(unit, envelope, claim), unclaimed(reply, key_of(unit)))
 
-    async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> None:
+    async def _work_on(self, unit: WorkUnit, envelope: Envelope, claim: Claim) -> Settled:
         self._leases.take(claim)
         try:
             await self._work.run(unit, envelope, claim)
@@ -141,3 +145,4 @@ class Units:
             raise
         finally:
             self._leases.drop(claim)
+        return SETTLED

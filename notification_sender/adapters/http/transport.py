@@ -110,7 +110,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._connector is None:
             return False
         try:
-            return self._connector.is_connected(self._route(url, tls, organization).origin.connection_key)
+            return self._connector.is_connected(self._route(url, tls, organization).key)
         except TransportError:
             return False  # it cannot be dialled, as ``exchange`` will say
 
@@ -167,7 +167,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Carry the exchange out; returns the reason if its answer is not complete."""
         try:
             async with Deadline(exchange.until - exchange.asked):
-                await self._attempt(exchange, route, request, begin)
+                connection = await self._connection(route)
+                try:
+                    await exchange.run(connection, request, begin)
+                finally:
+                    # A connection whose answer did not end cleanly cannot be used again.
+                    if exchange.reusable:
+                        self._keep(connection, route)
+                    else:
+                        connection.close()
         except AIOHTTP_ERRORS as fault:
             if isinstance(fault, OSError) and fault.errno in OUT_OF_FILES:
                 self._idle.close_all()  # idle connections hold files that due requests need
@@ -180,48 +188,35 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._connector is not None:
             await self._connector.close()
 
-    async def _attempt(self, exchange: HttpExchange, route: "_Route", request: bytes, begin: Begin | None) -> None:
-        connection = await self._connection(route)
-        try:
-            await exchange.run(connection, request, begin)
-        finally:
-            # A connection whose answer did not end cleanly cannot be used again.
-            if exchange.reusable:
-                self._release(connection, route.organization)
-            else:
-                connection.close()
-
-    def _release(self, connection: Connection, organization: str) -> None:
-        wire = connection.protocol
-        connection.release()
-        if isinstance(wire, HttpConnection) and wire.is_connected():
-            self._idle.add(wire, organization)
+    def _keep(self, connection: Connection, route: "_Route") -> None:
+        wire = None if self._connector is None else self._connector.keep(route.key, connection)
+        if wire is not None:
+            self._idle.add(wire, route.organization)
 
     async def _connection(self, route: "_Route") -> Connection:
         """Take an idle connection, or open a new one."""
         if self._connector is None:
             self._connector = self._open()
-        while True:
-            connection = await self._connector.connect(route.origin, [], _UNLIMITED)
-            wire, now = connection.protocol, asyncio.get_running_loop().time()
-            if not isinstance(wire, HttpConnection) or not wire.used:
-                return connection
-            self._idle.remove(wire)
-            if now - wire.born <= MAX_CONNECTION_AGE and not wire.is_stale():
-                return connection
+        now = asyncio.get_running_loop().time()
+        while (connection := self._connector.take(route.key, now)) is not None:
+            wire = connection.protocol
+            if isinstance(wire, HttpConnection):
+                self._idle.remove(wire)
+                if now - wire.born <= MAX_CONNECTION_AGE and not wire.is_stale():
+                    return connection
             connection.close()
+        return await self._connector.connect(route.origin, [], _UNLIMITED)
 
     def _open(self) -> Connector:
         """Create the connector on first use: aiohttp needs a running loop.
 
-        The connector has no limit of connections: a caller that waits for one would hold a delivery slot meanwhile.
+        It has no limit of connections: a caller that waits for one would hold a delivery slot meanwhile.
         """
         resolver = self._resolver or aiohttp.ThreadedResolver()
         egress = EgressFilter(resolver, self._allow) if self._allow else None
         return Connector(
             within=self._connect_timeout,
-            limit=0,
-            keepalive_timeout=IDLE_SECONDS,
+            idle=IDLE_SECONDS,
             tls=self._tls or public(),
             resolver=egress or resolver,
             use_dns_cache=egress is None,  # an address may be allowed to one organization and not to another
@@ -248,6 +243,8 @@ class _Route:
     """A parsed URL: for the connector (``origin``, which is never sent itself) and for the request's head."""
 
     origin: aiohttp.ClientRequest
+    key: ConnectionKey
+    """Of the connections that such requests may use."""
     target: str
     host: str
     organization: str
@@ -263,7 +260,7 @@ class _Route:
         if url.scheme not in {"http", "https"}:
             raise TransportError("the URL is neither http nor https", sent=Sent.NOTHING)
         origin.belongs_to(organization)
-        route = cls(origin, url.raw_path_qs, url.host_port_subcomponent or "", organization)
+        route = cls(origin, origin.key, url.raw_path_qs, url.host_port_subcomponent or "", organization)
         if " " in route.target + route.host:
             # The receiver would read the text after the space as the version of HTTP.
             raise TransportError("the URL holds a space", sent=Sent.NOTHING)
