@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, get_args
 
 from notification_sender.app.process_report import ProcessReporter
@@ -20,6 +19,7 @@ from notification_sender.policy.fleet_view import FRESH_SECONDS
 from notification_sender.policy.summary import summary
 from notification_sender.policy.verdict import verdict
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.processor import IdleTime
 
 LEAD_SECONDS = 0.9 * PERIOD
 """Seconds for which one process does what one does for all. Less than a period: the next one is never kept out."""
@@ -54,9 +54,9 @@ class FleetReports:
             Unready: Redis is away.
         """
         report = self._reporter.report(ready=self._ready())
-        began = time.perf_counter()
+        idle = IdleTime()
         await self._reports.write(report, sample_of(report))
-        self._reporter.note_round_trip(round(1000 * (time.perf_counter() - began), 2))
+        self._reporter.note_round_trip(round(1000 * idle.seconds(), 2))
         if await self._reports.lead(self._reporter.process, LEAD_SECONDS):
             await self._lead()
         found = await self._reports.announced()
@@ -77,7 +77,6 @@ class FleetReports:
         else:
             await self._reports.add_sample(found.units, found.notifications, found.dead, found.ladder)
         view = await self._parts.store.fleet_view(broker_fault=fault)
-        view = replace(view, redis_ms=0.0)
         await self._reports.announce(summary(verdict(view)), FRESH_SECONDS)
 
     def _show(self) -> None:

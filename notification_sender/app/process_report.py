@@ -40,7 +40,7 @@ class ProcessReporter:
         parts.stalled.append(self._count_stall)
 
     def note_round_trip(self, milliseconds: float) -> None:
-        """A report was written, and that took so long."""
+        """Redis took so long for a report."""
         now = time.monotonic()
         self._round_trips = [(at, it) for at, it in self._round_trips if now - at < WINDOW] + [(now, milliseconds)]
 
@@ -120,6 +120,7 @@ def _loop_use(recent: Recent) -> LoopUse:
         own=round(loop.get("own", 0.0), 3),
         stalls={cause: round(number) for cause, number in recent.group("stalls").items()},
         **{name: round(processor.get(name, 0.0), 3) for name in ("ran", "waited", "cpu", "throttled")},
+        turns=round(processor.get("turns", 0)),
     )
 
 

@@ -72,10 +72,22 @@ class LoopUse:
     """Seconds for which the loop's thread had a processor."""
     waited: float = 0.0
     """Seconds for which the loop's thread was ready to run and had no processor."""
+    turns: int = 0
+    """Times that the loop's thread got a processor."""
     cpu: float = 0.0
     """Seconds of CPU time of the whole process."""
     throttled: float = 0.0
     """Seconds for which the CPU limit of the container stopped the process."""
+
+    @property
+    def wait_share(self) -> float:
+        """For which part of the time in which it could run the loop's thread waited for a processor."""
+        return self.waited / (self.ran + self.waited) if self.waited > 0 else 0.0
+
+    @property
+    def wait_ms(self) -> float:
+        """How long the loop's thread waited for a processor each time, on average."""
+        return 1000 * self.waited / self.turns if self.turns else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +140,7 @@ class ProcessReport:
     """``organization/destination: file``, of destinations that wait for a secret or a certificate."""
     loop: LoopUse = field(default_factory=LoopUse)
     redis_ms: float = 0.0
-    """The shortest round trip in the window."""
+    """The shortest answer in the window, without the time in which the loop ran or waited for a processor."""
     broker_connected: bool = True
     broker_blocked: bool = False
     """RabbitMQ takes no publishes: it has an alarm."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from notification_sender.model.process_report import ProcessReport
 from notification_sender.policy.fleet_view import Fleet, FleetView
 
 Limit = Literal[
@@ -34,26 +33,11 @@ Limit = Literal[
 REDIS_SLOW_MS = 20.0
 """A round trip to Redis takes less than 5 ms on a machine that is not idle. A delivery waits for three."""
 
-LOOP_LOST = 0.05
-"""Part of the time that one process spends in long turns of its own computing."""
-
-LOOP_STALLS = 3
-"""Stalls of 250 ms or more by our own computing, or by a blocking call."""
-
-CPU_WAITED = 0.5
-"""Part of its running time for which the loop's thread waited for a processor."""
-
-CPU_LATE = 0.1
-"""Part of the time for which due work waited because the loop was late: waiting for a processor does harm."""
-
-CPU_THROTTLED = 0.05
-"""Part of the time for which the CPU limit of the container stopped the process."""
-
-CPU_BUSY = 0.85
-"""Part of one processor. One event loop uses one processor at most."""
+TURNS_OF_ANSWER = 4
+"""Times that an answer of Redis waits for a processor at most: there and back, and in a proxy between."""
 
 SLOTS_BUSY = 0.85
-"""Part of the slots that are in use on average."""
+"""Part of the slots that are in use on average; while much waits, now."""
 
 YOUNG_SECONDS = 20.0
 """A process that is younger may belong to a deployment that is under way."""
@@ -70,7 +54,9 @@ class Order:
     """Some deliveries wait for it."""
     CAPACITY = 3
     """There is too little of it, and nothing above explains that."""
-    FAULT = 4
+    SLOTS = 4
+    """Too few are allowed at once, and nothing above explains that they are busy."""
+    FAULT = 5
     """It delays nothing yet, and should be repaired."""
     WATCHED = 8
     """No limit now, but there is some sign of it."""
@@ -108,14 +94,14 @@ class Candidate:
         return self.used / self.allowed if self.allowed else 0.0
 
 
-def redis(view: FleetView, fleet: Fleet) -> Candidate:
+def redis(_: FleetView, fleet: Fleet) -> Candidate:
     """The store is slow. (That it is away is seen before there are figures.)
 
-    A process that gets no processor sees every answer late. Then the reader must find Redis slow as well.
+    Where the workers wait for a processor, Redis may wait for one as well: that much is not held against it.
     """
     milliseconds = median([it.redis_ms for it in fleet.reports] or [0.0])
-    starved = machine(view, fleet).holds
-    slow = milliseconds >= REDIS_SLOW_MS and (not starved or view.redis_ms >= REDIS_SLOW_MS)
+    own = median([it.redis_ms - TURNS_OF_ANSWER * it.loop.wait_ms for it in fleet.reports] or [0.0])
+    slow = own >= REDIS_SLOW_MS
     return Candidate(
         limit="redis",
         used=round(milliseconds, 1),
@@ -158,100 +144,23 @@ def broker(_: FleetView, fleet: Fleet) -> Candidate:
     )
 
 
-def machine(_: FleetView, fleet: Fleet) -> Candidate:
-    """Other processes have the processors, or the container's CPU limit is reached."""
-    starved = [_starved(it) for it in fleet.reports]
-    waited, host, late, throttled = max(starved, key=lambda it: (it[2] >= CPU_LATE, it[0]), default=(0.0, "", 0.0, 0.0))
-    limited = throttled >= CPU_THROTTLED
-    holds = late >= CPU_LATE and (waited >= CPU_WAITED or limited)
-    said = f"Other processes on {host} have the processors: a worker waits {waited:.0%} of the time for one"
-    if limited:
-        said = f"The CPU limit of the container stops a worker on {host} for {throttled:.0%} of the time"
-    return Candidate(
-        limit="cpu",
-        subject=host if holds else None,
-        used=round(100 * (throttled if limited else waited)),
-        allowed=round(100 * (CPU_THROTTLED if limited else CPU_WAITED)),
-        waiting=fleet.in_hand if holds else 0.0,
-        unit="% waited",
-        order=Order.MACHINE if holds else Order.NONE,
-        sentence=f"{said}, and its work is late {late:.0%} of the time",
-        advice=("Give the workers more CPU, or move what runs beside them.",),
-        more_pods_help=True,
-        why_pods="on other machines: here they would share the same processors",
-    )
-
-
-def _starved(it: ProcessReport) -> tuple[float, str, float, float]:
-    """Which part of its running time it waited for a processor; where; and for which parts of the time it was late, and
-    stopped by its CPU limit.
-    """
-    if it.window <= 0:
-        return 0.0, it.host, 0.0, 0.0
-    ready = it.loop.ran + it.loop.waited
-    waited = it.loop.waited / ready if ready else 0.0
-    return waited, it.host, it.loop.lost / it.window, it.loop.throttled / it.window
-
-
-def loop(_: FleetView, fleet: Fleet) -> Candidate:
-    """Something computes, or blocks, on the event loop."""
-    lost = stalls = 0.0
-    process = None
-    for it in fleet.reports:
-        share = it.loop.own / it.window if it.window > 0 else 0.0
-        times = it.loop.stalls.get("work", 0) + it.loop.stalls.get("blocked", 0)
-        if (share, times) > (lost, stalls):
-            lost, stalls, process = share, times, it.process
-    holds = lost >= LOOP_LOST or stalls >= LOOP_STALLS
-    return Candidate(
-        limit="loop",
-        subject=process if holds else None,
-        used=round(100 * lost, 1),
-        allowed=100 * LOOP_LOST,
-        waiting=fleet.in_hand if holds else 0.0,
-        unit="% lost",
-        order=Order.MACHINE if holds else Order.NONE,
-        sentence=f"The event loop of {process} is blocked {lost:.0%} of the time ({stalls:.0f} stalls)",
-        advice=("Look for `loop.stalled` in the log: `stack` names the code. Take that code out of the loop.",),
-        why_pods="each of them would block in the same way",
-    )
-
-
 def slots(_: FleetView, fleet: Fleet) -> Candidate:
     """All slots are in use, and messages wait for one."""
-    full = bool(fleet.slots) and fleet.busy >= SLOTS_BUSY * fleet.slots and fleet.waiting_for_slots > 0
+    used = max(fleet.busy, fleet.slots_used if fleet.behind else 0)
+    full = bool(fleet.slots) and used >= SLOTS_BUSY * fleet.slots and fleet.waiting_for_slots > 0
     step = next(iter(fleet.slot_seconds), "")
     where = f", most of the time in {step}" if step else ""
     return Candidate(
         limit="slots",
-        used=round(fleet.busy, 1),
+        used=round(used, 1),
         allowed=fleet.slots,
         waiting=fleet.waiting_for_slots if full else 0.0,
         unit="slots",
-        order=Order.CAPACITY if full else Order.NONE,
+        order=Order.SLOTS if full else Order.NONE,
         sentence=f"All {fleet.slots} slots are busy{where}, and no API, limit or destination is slow",
         advice=("Raise NS_CONCURRENCY, or start more pods.",),
         more_pods_help=True,
         why_pods="each brings more slots, and CPU is free",
-    )
-
-
-def own_cpu(_: FleetView, fleet: Fleet) -> Candidate:
-    """The processes compute all the time."""
-    shares = [it.loop.cpu / it.window for it in fleet.reports if it.window > 0]
-    mean = sum(shares) / len(shares) if shares else 0.0
-    holds = mean >= CPU_BUSY and fleet.waiting_for_slots > 0
-    return Candidate(
-        limit="cpu",
-        used=round(100 * mean),
-        allowed=100,
-        waiting=fleet.waiting_for_slots if holds else 0.0,
-        unit="% of a processor",
-        order=Order.CAPACITY if holds else Order.NONE,
-        sentence=f"Each process uses {mean:.0%} of a processor: that is all that one event loop can use",
-        advice=("Start more pods, or more processes in each (`run --processes`).",),
-        more_pods_help=True,
-        why_pods="each brings a processor",
     )
 
 

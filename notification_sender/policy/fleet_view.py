@@ -17,6 +17,13 @@ GONE_SECONDS = 600.0
 SOON_RUNGS = 12
 """Rungs of the delay ladder from which a message comes within 68 minutes: 2^12 s. Those above hold retries of hours."""
 
+MANY = 50
+TEN_SECONDS = 10.0
+"""So many messages, and so many seconds of deliveries, are a backlog that something must explain."""
+
+MINUTE = 60.0
+"""As ``TEN_SECONDS``, where those that wait for their next attempt count as well."""
+
 _STATES = ("well", "slow", "out")
 
 
@@ -73,8 +80,8 @@ class FleetView:
     """Why the reader cannot reach Redis; empty: it can."""
     broker_fault: str = ""
     """As ``redis_fault``, of RabbitMQ."""
-    redis_ms: float = 0.0
-    """The shortest round trip of a reader that is none of these processes; 0: it is one of them."""
+    reader_starved: bool = False
+    """The reader waited for a processor for so long that its faults prove nothing."""
 
 
 Standing = Literal["fresh", "silent", "unreadable", "gone"]
@@ -130,6 +137,11 @@ class Fleet:
         return sum(it.busy for it in self.reports)
 
     @cached_property
+    def slots_used(self) -> int:
+        """Slots in use now."""
+        return sum(it.slots_used for it in self.reports)
+
+    @cached_property
     def slot_seconds(self) -> Mapping[str, float]:
         """By step, most first."""
         return dict(_summed(it.slot_seconds for it in self.reports).most_common())
@@ -180,6 +192,17 @@ class Fleet:
     def ready(self) -> int:
         """Messages that wait in the queues of the lanes."""
         return self.samples[-1].ready if self.samples else 0
+
+    @cached_property
+    def behind(self) -> bool:
+        """Whether more messages are ready than are delivered within a few seconds."""
+        return self.ready > max(MANY, TEN_SECONDS * self.delivered / self.window)
+
+    @cached_property
+    def behind_retries(self) -> bool:
+        """As ``behind``, of all that is due within the hour. Some customer's deliveries always wait for a retry."""
+        soon = self.samples[-1].soon if self.samples else 0
+        return soon > max(MANY, MINUTE * self.delivered / self.window)
 
     @cached_property
     def in_hand(self) -> int:

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notification_sender.policy import candidates, waits
-from notification_sender.policy.candidates import Candidate, Limit, Order
+from notification_sender.policy import candidates, processors, waits
+from notification_sender.policy.candidates import Candidate, Limit
 from notification_sender.policy.fleet_view import FRESH_SECONDS, Fleet, FleetView, Received, standing
 from notification_sender.policy.flow import Flow, flow, scale_hint
+from notification_sender.policy.no_limit import no_limit
+
+READER_STARVED = "this command got too little of a processor here. Run it again, or on another machine,"
+NOBODY = "Start a worker; or this command has another NS_REDIS_URL or NS_TOPOLOGY_PREFIX than the workers"
+SILENT = "Look at the logs of the others, and at their connection to Redis"
+UNREADABLE = "The others have another version: run the command of that version"
+"""What to do, where there must be no advice."""
 
 NEXT = 3
 """Candidates after the first that are shown."""
-
-MANY = 50
-TEN_SECONDS = 10.0
-"""So many messages, or so many seconds of deliveries, are a backlog that something must explain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +80,12 @@ def verdict(view: FleetView) -> Verdict:
     fresh = [it for it in known if standing(view, it) == "fresh"]
     fleet = Fleet.of(view)
     whole = bool(known) and len(fresh) == len(known)
+    if view.redis_fault and view.reader_starved:
+        return _bare(view, fleet, "unknown", f"Unknown: {READER_STARVED} to ask Redis", whole=False)
     if view.redis_fault:
         said = f"Redis is away: {view.redis_fault}. Nothing is sent meanwhile"
         return _bare(view, fleet, "redis", said, whole=False)
-    if view.broker_fault:
+    if view.broker_fault and not (view.reader_starved and _consuming(fleet)):
         said = f"RabbitMQ is away or has an alarm: {view.broker_fault}. Nothing new is done meanwhile"
         return _bare(view, fleet, "broker", said, whole=whole)
     if not whole:
@@ -88,10 +93,15 @@ def verdict(view: FleetView) -> Verdict:
     return _judged(view, fleet, len(known))
 
 
+def _consuming(fleet: Fleet) -> bool:
+    """Whether all processes say that RabbitMQ gives and takes messages."""
+    return fleet.arrived > 0 and all(it.broker_connected and not it.broker_blocked for it in fleet.reports)
+
+
 def _stale(view: FleetView, fleet: Fleet, known: Sequence[Received], fresh: Sequence[Received]) -> Verdict:
     silent = [it for it in known if standing(view, it) == "silent"]
     if not known:
-        return _bare(view, fleet, "unknown", "Unknown: no process has sent a report", whole=False)
+        return _bare(view, fleet, "unknown", f"Unknown: no process has sent a report. {NOBODY}", whole=False)
     if fresh and silent and len(fresh) + len(silent) == len(known):
         first = min(silent, key=lambda it: it.at)
         others = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
@@ -99,7 +109,7 @@ def _stale(view: FleetView, fleet: Fleet, known: Sequence[Received], fresh: Sequ
         said = f"{first.process}{others} has sent no report for {seconds} and did not stop: it is frozen or was killed"
         return _bare(view, fleet, "frozen", said, whole=False, subject=first.process)
     said = f"Unknown: {len(fresh)} of {len(known)} processes have sent a report in the last {FRESH_SECONDS:.0f} s"
-    return _bare(view, fleet, "unknown", said, whole=False)
+    return _bare(view, fleet, "unknown", f"{said}. {SILENT if silent else UNREADABLE}", whole=False)
 
 
 def _bare(
@@ -124,7 +134,7 @@ def _judged(view: FleetView, fleet: Fleet, expected: int) -> Verdict:
     every = sorted(_candidates(view, fleet), key=_rank)
     first, flowing = every[0], flow(view, fleet)
     if not first.holds:
-        first = _nothing(view, fleet, flowing)
+        first = no_limit(view, fleet, flowing)
         every.insert(0, first)
     return Verdict(
         limit=first.limit,
@@ -148,45 +158,19 @@ def _candidates(view: FleetView, fleet: Fleet) -> list[Candidate]:
     single = (
         candidates.redis,
         candidates.broker,
-        candidates.machine,
-        candidates.loop,
+        processors.machine,
+        processors.loop,
         waits.throttle,
         waits.destination,
         waits.template,
         waits.secret,
         waits.poison,
         waits.paused,
+        processors.own_cpu,
         candidates.slots,
-        candidates.own_cpu,
     )
     return [*(it(view, fleet) for it in single), *waits.apis(view, fleet), *candidates.drift(view, fleet)]
 
 
 def _rank(it: Candidate) -> tuple[int, float, float]:
     return it.order, -it.waiting, -it.load
-
-
-def _nothing(view: FleetView, fleet: Fleet, flowing: Flow) -> Candidate:
-    """Nothing is a limit: nothing arrives, or nothing waits. Or much waits, and no figure says why."""
-    limit, sentence, advice = _which_nothing(view, fleet, flowing)
-    return Candidate(
-        limit=limit,
-        used=fleet.arrived,
-        unit="work units",
-        order=Order.NONE,
-        sentence=sentence,
-        advice=advice,
-        more_pods_help=None if limit == "unknown" else False,
-        why_pods="" if limit == "unknown" else "nothing waits for a slot",
-    )
-
-
-def _which_nothing(view: FleetView, fleet: Fleet, flowing: Flow) -> tuple[Limit, str, tuple[str, ...]]:
-    delivered = fleet.delivered / fleet.window
-    if flowing.never and fleet.ready > max(MANY, TEN_SECONDS * delivered):
-        return "unknown", f"Unknown: {fleet.ready} messages wait, and no figure says why", ()
-    if not fleet.arrived and not (view.samples and view.samples[-1].units):
-        said = f"Nothing arrives: no work unit came in the last {fleet.window:.0f} s"
-        return "no_arrivals", said, ("Look at the publishers, and at NS_UNITS_QUEUE.",)
-    said = f"Nothing limits the fleet: {60 * delivered:.0f} deliveries a minute, and {flowing.waiting} messages wait"
-    return "idle", said, ()

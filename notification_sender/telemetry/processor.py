@@ -5,19 +5,62 @@ import resource
 import time
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
-
-from notification_sender.telemetry.stalls import cpu_times
+from threading import Thread, current_thread
+from typing import NamedTuple
 
 _CPU_STATS = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
 _THROTTLED = {"throttled_usec": 1e6, "throttled_time": 1e9}
 """Units a second, in version 2 and 1 of cgroups."""
 
 
+class ThreadTimes(NamedTuple):
+    """Of one thread since its start."""
+
+    ran: float = 0.0
+    """Seconds for which it had a processor."""
+    waited: float = 0.0
+    """Seconds for which it was ready to run and had none."""
+    turns: int = 0
+    """Times that it got a processor."""
+
+
+def cpu_times(thread: Thread) -> ThreadTimes | None:
+    """None: the system does not say."""
+    try:
+        ran, waited, turns = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes().split()
+    except (OSError, ValueError):
+        return None
+    return ThreadTimes(int(ran) / 1e9, int(waited) / 1e9, int(turns))
+
+
 def processor_totals(loop_thread: Thread) -> dict[str, float]:
-    """Seconds since the start: ``cpu`` of the process; ``ran`` and ``waited`` of the loop's thread; ``throttled``."""
-    ran, waited = cpu_times(loop_thread) or (0.0, 0.0)
-    return {"cpu": time.process_time(), "ran": ran, "waited": waited, "throttled": _throttled()}
+    """Since the start: ``cpu`` and ``throttled`` seconds of the process, and the times of the loop's thread."""
+    loop = cpu_times(loop_thread) or ThreadTimes()
+    return {"cpu": time.process_time(), "throttled": _throttled()} | loop._asdict()
+
+
+def waited_seconds() -> float:
+    """Seconds since its start for which this thread was ready to run and had no processor."""
+    return (cpu_times(current_thread()) or ThreadTimes()).waited
+
+
+class IdleTime:
+    """Seconds for which this thread had nothing to do, since the object was made: it waited for another machine.
+
+    It is how long an answer took, without what this process and its machine need to see that the answer is there.
+    """
+
+    def __init__(self) -> None:
+        self._began = _idle_seconds()
+
+    def seconds(self) -> float:
+        """Until now."""
+        return max(0.0, _idle_seconds() - self._began)
+
+
+def _idle_seconds() -> float:
+    """Counted from any moment."""
+    return time.perf_counter() - time.thread_time() - waited_seconds()
 
 
 def resident_bytes() -> int:

@@ -12,6 +12,7 @@ from types import FrameType
 import structlog
 
 from notification_sender.telemetry.lag import STALL_SECONDS, LoopMonitor, Stall
+from notification_sender.telemetry.processor import ThreadTimes, cpu_times
 
 CHECK_SECONDS = 0.1
 """Seconds between two checks of the thread."""
@@ -41,7 +42,7 @@ class Watchdog:
         self._checked_at = math.inf
         self._checks = -1
         self._unchanged = 0
-        self._last_times: tuple[float, float] | None = None
+        self._last_times: ThreadTimes | None = None
         self._cpu = 0.0
         self._blocked = 0.0
         self._stack: list[str] = []
@@ -102,9 +103,9 @@ class Watchdog:
         """
         was, self._last_times = self._last_times, cpu_times(self._monitor.thread)
         if was is not None and self._last_times is not None and self._monitor.late > CHECK_SECONDS:
-            cpu, waited = (now - before for now, before in zip(self._last_times, was, strict=True))
+            cpu = self._last_times.ran - was.ran
             self._cpu += cpu
-            self._blocked += max(0.0, min(passed, CHECK_SECONDS) - cpu - waited)
+            self._blocked += max(0.0, min(passed, CHECK_SECONDS) - cpu - (self._last_times.waited - was.waited))
 
     def _report(self, seconds: float, cpu: float, *, over: bool) -> None:
         blocked = max(0.0, min(self._blocked, seconds - cpu))
@@ -138,12 +139,3 @@ def _short(path: str) -> str:
         if root and path.startswith(root + os.sep):
             return path[len(root) + 1 :]
     return path
-
-
-def cpu_times(thread: threading.Thread) -> tuple[float, float] | None:
-    """Seconds for which the thread ran, and waited for a processor, since its start. None: the system does not say."""
-    try:
-        ran, waited, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes().split()
-    except (OSError, ValueError):
-        return None
-    return int(ran) / 1e9, int(waited) / 1e9

@@ -35,19 +35,23 @@ def report(number: int = 1, **fields: Any) -> ProcessReport:
         "arrived": 300,
         "outcomes": {"unit done ": 300, "notification delivered ": 300},
         "apis": {name: api() for name in API_NAMES},
-        "loop": LoopUse(cpu=6.0, ran=6.0, waited=0.5),
+        "loop": LoopUse(cpu=6.0, ran=6.0, waited=0.5, turns=9000),
         "redis_ms": 0.4,
     }
     return ProcessReport(**healthy | fields)
 
 
-def view(*reports: ProcessReport, units: Sequence[int] = (0,) * 13, **fields: Any) -> FleetView:
-    """Reports of three seconds ago. ``units``: the depth of the units queue, each 5 s until now."""
+def view(*reports: ProcessReport, units: Sequence[int] = (0,) * 13, retries: int = 0, **fields: Any) -> FleetView:
+    """Reports of three seconds ago. ``units``: the depth of the units queue, each 5 s until now.
+
+    ``retries``: messages that are due within eight seconds.
+    """
     received = [Received(it.process, NOW - 3.0, it) for it in reports]
     samples = [
-        Sample(NOW - 5.0 * back, depth, 0, 0) for back, depth in zip(range(len(units))[::-1], units, strict=True)
+        Sample(NOW - 5.0 * back, depth, 0, 0, (0, 0, retries))
+        for back, depth in zip(range(len(units))[::-1], units, strict=True)
     ]
-    return FleetView(**{"now": NOW, "received": received, "samples": samples, "redis_ms": 0.5} | fields)
+    return FleetView(**{"now": NOW, "received": received, "samples": samples} | fields)
 
 
 def fleet(change: Change = lambda it: it, **fields: Any) -> FleetView:

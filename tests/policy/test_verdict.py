@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.model.process_report import LoopUse, WaitCause
+from notification_sender.model.process_report import LoopUse, ProcessReport, WaitCause
 from notification_sender.policy.candidates import Limit
 from notification_sender.policy.fleet_view import FRESH_SECONDS, GONE_SECONDS, FleetView, Pause, Received
 from notification_sender.policy.verdict import Verdict, verdict
-from tests.policy.fleets import NOW, api, dying, fleet, holding, report, view, with_api
+from tests.policy.fleets import API_NAMES, NOW, api, dying, fleet, holding, report, view, with_api
 
 SLOW_FIRST_BYTE = {"wait": 0.1, "connect": 0.1, "first_byte": 200.0}
 NO_TEMPLATE = WaitCause(reason="dead render", subject="wrong", organization="org-1", count=40)
@@ -30,6 +30,7 @@ def unavailable(name: str, phase: str) -> WaitCause:
     return WaitCause(reason="context_unavailable", subject=name, phase=phase, count=20, waiting=10.0)
 
 
+HALF = {"slots_used": 120, "slot_seconds": {"context.incident": 4800.0}}
 FULL = {"slots": 2, "slots_allowed": 2, "slot_seconds": {"context.incident": 60.0, "send.webhook": 18.0}}
 
 FAULTS: Mapping[str, tuple[FleetView, tuple[Limit, str | None, bool | None]]] = {
@@ -147,15 +148,94 @@ def test_a_machine_on_which_others_compute_is_no_limit_while_nothing_is_late() -
     assert verdict(fleet(lambda it: replace(it, loop=LoopUse(ran=4.0, waited=30.0, lost=0.5)))).limit == "idle"
 
 
-@pytest.mark.parametrize(("reader", "limit"), [(0.0, "cpu"), (0.6, "cpu"), (60.0, "redis")])
-def test_a_process_without_a_processor_does_not_blame_redis_by_itself(reader: float, limit: Limit) -> None:
-    starved = LoopUse(ran=4.0, waited=30.0, cpu=4.0, lost=25.0)
-    assert verdict(fleet(lambda it: replace(it, loop=starved, redis_ms=95.0), redis_ms=reader)).limit == limit
+# Each turn of such a loop waits for 30 ms.
+STARVED = LoopUse(ran=4.0, waited=30.0, cpu=4.0, lost=25.0, turns=1000)
+LATE_ANSWERS = {"redis_ms": 95.0, "apis": {name: api(late=90) for name in API_NAMES}}
 
 
-def test_a_backlog_that_nothing_explains_is_unknown_and_gets_no_advice() -> None:
-    said = verdict(fleet(units=range(0, 1300, 100)))
-    assert (said.limit, said.fresh, said.advice, said.more_pods_help) == ("unknown", True, (), None)
+@pytest.mark.parametrize(("redis_ms", "limit"), [(95.0, "cpu"), (250.0, "redis")])
+def test_what_waiting_for_a_processor_explains_is_not_held_against_redis(redis_ms: float, limit: Limit) -> None:
+    assert verdict(fleet(lambda it: replace(it, loop=STARVED, redis_ms=redis_ms))).limit == limit
+
+
+def test_too_little_cpu_comes_before_everything_that_it_makes_late() -> None:
+    assert verdict(fleet(lambda it: replace(it, loop=STARVED, **LATE_ANSWERS, **FULL))).limit == "cpu"
+
+
+@pytest.mark.parametrize(("depth", "limit"), [(0, "idle"), (600, "cpu")])
+def test_many_short_waits_for_a_processor_limit_a_fleet_that_is_behind(depth: int, limit: Limit) -> None:
+    short = LoopUse(ran=4.0, waited=20.0, cpu=4.0, turns=9000)
+    assert verdict(fleet(lambda it: replace(it, loop=short), units=[depth] * 13)).limit == limit
+
+
+def test_a_loop_that_could_use_a_whole_processor_and_gets_half_of_one_limits_its_fleet() -> None:
+    half = LoopUse(ran=20.0, waited=16.0, cpu=20.0, turns=9000)
+    assert verdict(fleet(lambda it: replace(it, loop=half, lanes_waiting=4), units=range(0, 130, 10))).limit == "cpu"
+
+
+@given(waited=st.floats(0.0, 36.0), more=st.floats(0.0, 36.0), redis_ms=st.floats(0.0, 200.0))
+def test_a_process_that_waits_longer_for_a_processor_never_blames_redis_more(
+    waited: float, more: float, redis_ms: float
+) -> None:
+    def limit(seconds: float) -> Limit:
+        loop = LoopUse(ran=4.0, waited=seconds, cpu=4.0, lost=0.7 * seconds, turns=1000)
+        return verdict(fleet(lambda it: replace(it, loop=loop, redis_ms=redis_ms))).limit
+
+    assert limit(waited) == "redis" or limit(waited + more) != "redis"
+
+
+@pytest.mark.parametrize(
+    ("seen", "why", "what_to_do"),
+    [
+        (
+            fleet(units=range(0, 1300, 100)),
+            "1200 more each minute, and only 1% of the slots are in use",
+            "list_consumers",
+        ),
+        (fleet(lambda it: replace(it, window=10.0), units=[918]), "too young", "Ask again in 30 s."),
+        (
+            fleet(lambda it: replace(it, **HALF), units=[918]),
+            "60% of the slots are in use",
+            "`notification-sender top`",
+        ),
+        (fleet(units=[0], retries=918), "all but 0 of them wait for their next attempt", "`notification-sender retry`"),
+        (
+            fleet(holding(failed("noc", count=2)), units=[0], retries=918),
+            "most of them for `failed` (noc)",
+            "`notification-sender retry`",
+        ),
+    ],
+)
+def test_a_backlog_that_no_figure_explains_is_unknown_with_the_reason_and_what_to_do(
+    seen: FleetView, why: str, what_to_do: str
+) -> None:
+    said = verdict(seen)
+    assert (said.limit, said.fresh, said.more_pods_help) == ("unknown", True, None)
+    assert why in said.sentence
+    assert what_to_do in said.advice[0]
+
+
+@given(depth=st.integers(0, 5000), retries=st.integers(0, 5000), arrived=st.integers(0, 300), used=st.floats(0, 400))
+def test_a_fleet_with_a_backlog_is_never_called_idle(depth: int, retries: int, arrived: int, used: float) -> None:
+    def change(it: ProcessReport) -> ProcessReport:
+        return replace(it, arrived=arrived, slot_seconds={"render": 40.0 * used}, slots_used=round(used))
+
+    said = verdict(fleet(change, units=[depth], retries=retries))
+    delivered = said.flow.deliveries_per_min or 0.0
+    if depth > max(50, delivered / 6) or depth + retries > max(50, delivered):
+        assert said.limit not in {"idle", "no_arrivals"}
+    if said.limit == "unknown":
+        assert said.advice
+        assert ", and " in said.sentence
+
+
+def test_a_reader_without_a_processor_says_nothing_of_redis_and_believes_the_processes_of_rabbitmq() -> None:
+    unasked = verdict(FleetView(now=NOW, redis_fault="redis:6379: no answer", reader_starved=True))
+    assert (unasked.limit, unasked.fresh) == ("unknown", False)
+    late = {"broker_fault": "rabbit:5672: no answer", "reader_starved": True}
+    assert verdict(fleet(**late)).limit == "idle"
+    assert verdict(fleet(lambda it: replace(it, broker_blocked=True), **late)).limit == "broker"
+    assert verdict(fleet(lambda it: replace(it, arrived=0), **late)).limit == "broker"
 
 
 def test_workers_that_die_one_after_the_other_are_poisoned() -> None:
@@ -192,6 +272,7 @@ def test_a_silent_process_whose_place_is_taken_is_not_frozen() -> None:
 def test_a_fleet_that_never_reported_is_unknown() -> None:
     said = verdict(FleetView(now=NOW))
     assert (said.limit, said.fresh, said.flow.eta_s, said.flow.backlog) == ("unknown", False, None, None)
+    assert "Start a worker" in said.sentence
 
 
 FAULTY = [it for name, (it, _) in FAULTS.items() if it.received and name != "broker away"]

@@ -17,6 +17,7 @@ from notification_sender.adapters.health_server import Health
 from notification_sender.telemetry import stalls
 from notification_sender.telemetry.lag import LoopMonitor, Stall
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.processor import ThreadTimes
 from notification_sender.telemetry.stalls import CHECK_SECONDS, STUCK_SECONDS, Watchdog
 from tests.patience import patient
 
@@ -92,7 +93,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, checks: int, apart: float, wanted: fl
     """Check ``checks`` times, ``apart`` s apart; each time the thread has waited ``wanted`` s for a processor."""
     clock, kept, monitor, causes = [100.0], [0.0], BlockedLoop(), []
     monkeypatch.setattr(stalls.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(stalls, "cpu_times", lambda _: (0.0, kept[0]))
+    monkeypatch.setattr(stalls, "cpu_times", lambda _: ThreadTimes(0.0, kept[0]))
     dog = Watchdog(monitor, causes.append)  # type: ignore[arg-type]
     dog.check()
     for _ in range(checks):

@@ -10,7 +10,6 @@
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -33,9 +32,6 @@ SAMPLES = 24
 
 MOST_PROCESSES = 1000
 """Processes that are read: those that reported last."""
-
-ROUND_TRIPS = 3
-"""Round trips that a reader measures. The shortest counts."""
 
 
 class RedisReports:
@@ -68,12 +64,11 @@ class RedisReports:
         return await self._samples()
 
     async def read(self) -> FleetView:
-        milliseconds = min([await self._round_trip() for _ in range(ROUND_TRIPS)])
         found = await self._redis.execute("ZREVRANGE", self._key("reports"), 0, MOST_PROCESSES - 1, "WITHSCORES")
         known = [(bytes(name).decode(), float(at) / SECOND) for name, at in zip(found[::2], found[1::2], strict=True)]
         received = await asyncio.gather(*(self._read(name, at) for name, at in sorted(known)))
         samples = await self._samples()
-        return FleetView(now=await self._now(), received=received, samples=samples, redis_ms=milliseconds)
+        return FleetView(now=await self._now(), received=received, samples=samples)
 
     async def announce(self, summary: Mapping[str, Any], seconds: float) -> None:
         text = orjson.dumps(summary)
@@ -99,11 +94,6 @@ class RedisReports:
     async def _samples(self) -> list[Sample]:
         found = await self._redis.execute("LRANGE", self._key("queues"), 0, SAMPLES - 1)
         return [_sample(orjson.loads(it)) for it in reversed(found)]
-
-    async def _round_trip(self) -> float:
-        began = time.perf_counter()
-        await self._now()
-        return round(1000 * (time.perf_counter() - began), 2)
 
     async def _now(self) -> float:
         seconds, microseconds = await self._redis.execute("TIME")
