@@ -59,7 +59,7 @@ async def _asked(place: Place, question: Awaitable[Answer]) -> tuple[Answer | No
     asking = asyncio.ensure_future(question)
     answering = asyncio.ensure_future(_answer(place, asking))
     try:
-        await _within_budget(answering)
+        await within_budget(answering)
         return answering.result(), ""
     except ConfigurationFault:
         raise
@@ -81,7 +81,7 @@ async def _answer(place: Place, asking: Awaitable[Answer]) -> Answer:
     return await asyncio.shield(asking)
 
 
-async def _within_budget(task: asyncio.Future[Answer]) -> None:
+async def within_budget(task: asyncio.Future[Answer]) -> None:
     """Wait for the end of a task.
 
     Raises:
@@ -97,7 +97,7 @@ async def _within_budget(task: asyncio.Future[Answer]) -> None:
 
 
 async def _reports(settings: Settings) -> FleetView:
-    opened = store(settings, connecting=LOOK_SECONDS)
+    opened = store(settings, connecting=LONGEST_LOOK)
     try:
         await opened.redis.connect(once=True)  # type: ignore[call-arg]  # no embedded Redis here
         return await opened.fleet_view()
