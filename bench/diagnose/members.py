@@ -25,6 +25,10 @@ AGAIN = 1.0
 """Seconds from the death of a worker to the next one."""
 
 
+STARVED = 0.25
+"""Part of the time for which a worker waits for a processor. A machine that is busy lets it wait a millisecond each time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Processor:
     """Seconds for which a process had a processor, and for which it waited for one."""
@@ -33,9 +37,13 @@ class Processor:
     ran: float
     waited: float
 
-    def starved_since(self, before: "Processor") -> bool:
-        """Whether it waited for longer than it ran. A process that was started since says nothing."""
-        return self.pid == before.pid and self.waited - before.waited > self.ran - before.ran
+    def starved_since(self, before: "Processor", seconds: float) -> bool:
+        """Whether it waited for longer than it ran, and for a quarter of ``seconds``.
+
+        A process that was started since says nothing.
+        """
+        waited, ran = self.waited - before.waited, self.ran - before.ran
+        return self.pid == before.pid and waited > ran and waited >= STARVED * seconds
 
 
 class Member:
@@ -44,7 +52,8 @@ class Member:
     def __init__(self, environment: Mapping[str, str], log: Path, session: aiohttp.ClientSession) -> None:
         port = free_port()
         self._environment = {**environment, "NS_HTTP_PORT": str(port)}
-        self._ready = f"http://{HOST}:{port}/readyz"
+        self.address = f"{HOST}:{port}"
+        """Of its health port."""
         self._log = log
         self._session = session
         self._opened = AsyncExitStack()
@@ -90,7 +99,7 @@ class Member:
 
     async def ready(self) -> bool:
         try:
-            async with asyncio.timeout(ANSWERS), self._session.get(self._ready) as answer:
+            async with asyncio.timeout(ANSWERS), self._session.get(f"http://{self.address}/readyz") as answer:
                 return answer.ok
         except (TimeoutError, aiohttp.ClientError):
             return False

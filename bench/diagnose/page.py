@@ -33,7 +33,8 @@ They were written before the first whole run.
 * Where `fresh` is false, `advice` must be empty, and `more_pods_help` must not be true.
 * A trial holds with 23 of 24 faults named rightly, no false alarm and no advice although stale.
 * Where others take the processors, to blame them is right. A stretch in which a worker waited for a processor for
-  longer than it had one is not counted, whatever was said of it, and is repeated, up to {repeats} times.
+  longer than it had one, and for a quarter of the time, is not counted, whatever was said of it. It is repeated, up to
+  {repeats} times.
 * After each stretch the queues must be as before within {recovers:g} s. If they are not, the trial empties them and
   starts the workers again.
 """

@@ -36,7 +36,7 @@ class Stretch:
     recovered: str = ""
     """How."""
     starved: bool = False
-    """Whether a worker waited for a processor for longer than it had one."""
+    """Whether a worker waited for a processor for longer than it had one, and for a quarter of the time."""
     counts: bool = True
     """False: it was disturbed, and repeated."""
 
@@ -89,7 +89,7 @@ async def _seen(scene: Scene, fault: Fault | None, expected: Expected | None, se
         judgement=judge(expected, verdict),
         printed=printed,
         waiting=await scene.waiting(),
-        starved=any(it.starved_since(then) for it, then in zip(now, before, strict=True)),
+        starved=any(it.starved_since(then, seconds) for it, then in zip(now, before, strict=True)),
     )
 
 

@@ -54,8 +54,10 @@ class Units:
 
     def steady(self) -> Record:
         """One of the mix."""
-        if self._dice.random() < SHARE_OF_REGULAR:
-            return self.of(self._dice.randrange(REGULAR))
+        return self.of(self._dice.randrange(REGULAR)) if self._dice.random() < SHARE_OF_REGULAR else self.other()
+
+    def other(self) -> Record:
+        """Of an organization whose facts nobody has fetched yet."""
         turn = next(self._turns) % (ORGANIZATIONS - REGULAR)
         return self._unit(self._incidents[REGULAR + turn], OTHER_HOSTS[turn % HOSTS])
 

@@ -169,9 +169,13 @@ async def test_a_stretch_in_which_others_had_the_processors_is_repeated_and_not_
 
 
 def test_a_process_that_was_started_again_says_nothing_of_the_processors() -> None:
-    assert Processor(1, 5.0, 3.0).starved_since(Processor(1, 4.0, 1.0))
-    assert not Processor(1, 5.0, 3.0).starved_since(Processor(1, 4.0, 2.0))
-    assert not Processor(2, 0.5, 3.0).starved_since(Processor(1, 4.0, 1.0))
+    assert Processor(1, 5.0, 3.0).starved_since(Processor(1, 4.0, 1.0), 8.0)
+    assert not Processor(2, 0.5, 3.0).starved_since(Processor(1, 4.0, 1.0), 8.0)
+
+
+def test_a_process_that_waits_for_a_short_part_of_the_time_or_not_for_longer_than_it_runs_is_not_starved() -> None:
+    assert not Processor(1, 5.0, 3.0).starved_since(Processor(1, 4.0, 1.0), 9.0)
+    assert not Processor(1, 5.0, 3.0).starved_since(Processor(1, 4.0, 2.0), 1.0)
 
 
 async def test_a_trial_holds_with_23_of_24_and_without_a_false_alarm_or_advice_although_stale() -> None:
