@@ -26,7 +26,7 @@ AGAIN = 1.0
 
 
 STARVED = 0.25
-"""Part of the time for which a worker waits for a processor. A machine that is busy lets it wait a millisecond each time."""
+"""Part of the time for which a worker waits for a processor. On a busy machine it waits a millisecond for each turn."""
 
 
 @dataclass(frozen=True, slots=True)
