@@ -5,11 +5,11 @@ a wrong advice costs more than none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notification_sender.policy import candidates, processors, waits
-from notification_sender.policy.candidates import Candidate, Limit
+from notification_sender.policy.candidates import Candidate, Limit, Order
 from notification_sender.policy.fleet_view import FRESH_SECONDS, Fleet, FleetView, Received, standing
 from notification_sender.policy.flow import Flow, flow, scale_hint
 from notification_sender.policy.no_limit import no_limit
@@ -19,6 +19,9 @@ NOBODY = "Start a worker; or this command has another NS_REDIS_URL or NS_TOPOLOG
 SILENT = "Look at the logs of the others, and at their connection to Redis"
 UNREADABLE = "The others have another version: run the command of that version"
 """What to do, where there must be no advice."""
+
+TAKE_SLOTS = {"api", "destination"}
+"""Limits that deliveries wait for while they have a slot. They explain that all slots are busy."""
 
 NEXT = 3
 """Candidates after the first that are shown."""
@@ -131,7 +134,7 @@ def _bare(
 
 
 def _judged(view: FleetView, fleet: Fleet, expected: int) -> Verdict:
-    every = sorted(_candidates(view, fleet), key=_rank)
+    every = sorted(_compared(_candidates(view, fleet)), key=_rank)
     first, flowing = every[0], flow(view, fleet)
     if not first.holds:
         first = no_limit(view, fleet, flowing)
@@ -170,6 +173,16 @@ def _candidates(view: FleetView, fleet: Fleet) -> list[Candidate]:
         candidates.slots,
     )
     return [*(it(view, fleet) for it in single), *waits.apis(view, fleet), *candidates.drift(view, fleet)]
+
+
+def _compared(every: Sequence[Candidate]) -> list[Candidate]:
+    """What holds no slots explains only what it holds back itself: then capacity is compared by what waits, too."""
+    short = min(
+        (it for it in every if it.order in {Order.CAPACITY, Order.SLOTS}), key=lambda it: it.order, default=None
+    )
+    if any(it.limit in TAKE_SLOTS and it.order == Order.WORK for it in every):
+        short = None
+    return [replace(it, order=Order.WORK) if it is short else it for it in every]
 
 
 def _rank(it: Candidate) -> tuple[int, float, float]:

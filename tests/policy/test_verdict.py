@@ -139,6 +139,19 @@ def test_one_call_in_thousands_that_was_late_is_watched_and_no_limit() -> None:
     assert ("api", "assets") in [(it.limit, it.subject) for it in said.candidates]
 
 
+@pytest.mark.parametrize(("depth", "limit"), [(40, "throttle"), (600, "slots")])
+def test_a_throttle_explains_what_it_holds_back_and_not_the_messages_that_wait_for_a_slot(
+    depth: int, limit: Limit
+) -> None:
+    seen = fleet(holding(throttled("org-1"), lanes_waiting=4, **FULL), units=[depth] * 13)
+    assert verdict(seen).limit == limit
+
+
+def test_a_slow_api_explains_that_all_slots_are_busy() -> None:
+    slow = with_api("incidents", api(state="slow", late=100, phases=SLOW_FIRST_BYTE))
+    assert verdict(fleet(lambda it: replace(slow(it), lanes_waiting=4, **FULL), units=[600] * 13)).limit == "api"
+
+
 def test_a_customer_of_thousands_whose_endpoint_fails_is_no_limit() -> None:
     busy = fleet(holding(failed("noc", count=2), outcomes={"notification delivered ": 5000}))
     assert verdict(busy).limit == "idle"
@@ -170,7 +183,7 @@ def test_many_short_waits_for_a_processor_limit_a_fleet_that_is_behind(depth: in
 
 def test_a_loop_that_could_use_a_whole_processor_and_gets_half_of_one_limits_its_fleet() -> None:
     half = LoopUse(ran=20.0, waited=16.0, cpu=20.0, turns=9000)
-    assert verdict(fleet(lambda it: replace(it, loop=half, lanes_waiting=4), units=range(0, 130, 10))).limit == "cpu"
+    assert verdict(fleet(lambda it: replace(it, loop=half, lanes_waiting=4, **FULL), units=[600] * 13)).limit == "cpu"
 
 
 @given(waited=st.floats(0.0, 36.0), more=st.floats(0.0, 36.0), redis_ms=st.floats(0.0, 200.0))
