@@ -60,7 +60,7 @@ async def _watched(prepared: Scene, session: aiohttp.ClientSession, prometheus: 
     addresses = [it.address for it in prepared.members]
     await asyncio.sleep(seconds / 10)  # the caches fill
     first = await _sums(session, addresses)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds / 3)
     second, early = await _sums(session, addresses), await _alerts(session, prometheus)
     began = time.monotonic()
     async with ONE_PERCENT.cause(prepared):
@@ -92,9 +92,9 @@ async def _sums(session: aiohttp.ClientSession, addresses: Sequence[str]) -> tup
     for address in addresses:
         async with session.get(f"http://{address}/metrics") as scraped:
             families = text_string_to_metric_families(await scraped.text())
-            for sample in (it for family in families for it in family.samples):
-                seconds += sample.value * (sample.name == f"{STAGES}_sum")
-                observed += sample.value * (sample.name == f"{STAGES}_count")
+            for sample in (it for family in families if family.name == STAGES for it in family.samples):
+                seconds += sample.value if sample.name == f"{STAGES}_sum" else 0.0
+                observed += sample.value if sample.name == f"{STAGES}_count" else 0.0
     return seconds, observed
 
 
@@ -128,7 +128,5 @@ async def _prometheus(folder: Path, addresses: Sequence[str]) -> AsyncIterator[s
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(prog="python -m bench.diagnose.alert", description=__doc__)
-    options.add_argument(
-        "--seconds", type=float, default=300.0, help="before and with the fault (default: %(default)g)"
-    )
+    options.add_argument("--seconds", type=float, default=360.0, help="of the fault (default: %(default)g)")
     sys.exit(asyncio.run(main(options.parse_args().seconds)))
