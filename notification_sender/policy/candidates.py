@@ -157,7 +157,7 @@ def slots(_: FleetView, fleet: Fleet) -> Candidate:
         waiting=fleet.waiting_for_slots if full else 0.0,
         unit="slots",
         order=Order.SLOTS if full else Order.NONE,
-        sentence=f"All {fleet.slots} slots are busy{where}, and no API, limit or destination is slow",
+        sentence=f"All {fleet.slots} slots are busy{where}, and no API or destination is slow",
         advice=("Raise NS_CONCURRENCY, or start more pods.",),
         more_pods_help=True,
         why_pods="each brings more slots, and CPU is free",

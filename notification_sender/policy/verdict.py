@@ -16,7 +16,7 @@ from notification_sender.policy.no_limit import no_limit
 
 READER_STARVED = "this command got too little of a processor here. Run it again, or on another machine,"
 NOBODY = "Start a worker; or this command has another NS_REDIS_URL or NS_TOPOLOGY_PREFIX than the workers"
-SILENT = "Look at the logs of the others, and at their connection to Redis"
+SILENT = "Look at the logs of those that are silent, and at their connection to Redis"
 UNREADABLE = "The others have another version: run the command of that version"
 """What to do, where there must be no advice."""
 

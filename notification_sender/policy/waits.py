@@ -69,7 +69,8 @@ def _api(fleet: Fleet, name: str, use: ApiUse, held: Sequence[WaitCause]) -> Can
         order, phase = Order.WORK, "slot"
         what = f"Calls to {name} wait {_mean(use, 'wait')} for one of its {use.limit} slots"
     elif use.late:
-        order = Order.FAULT if late and use.late >= API_LATE_TAIL * use.calls else Order.WATCHED
+        alone = late and use.late >= API_LATE_TAIL * use.calls and not _late_together(fleet)
+        order = Order.FAULT if alone else Order.WATCHED
         what = f"{use.late} of {use.calls} calls to {name} are slow (a mean does not show it): mean {_all(use)}"
     return Candidate(
         limit="api",
@@ -84,6 +85,12 @@ def _api(fleet: Fleet, name: str, use: ApiUse, held: Sequence[WaitCause]) -> Can
         advice=(f"Look at {name}: {_where(phase)}.", f"It takes answers of {name} within NS_API_OBJECTIVE."),
         why_pods=f"they would call the same {name}",
     )
+
+
+def _late_together(fleet: Fleet) -> bool:
+    """Whether some calls of most APIs were late: that is the network or the machine, and none of these APIs."""
+    late = [use.late > 0 for use in fleet.apis.values() if use.calls]
+    return sum(late) > 1 and 2 * sum(late) > len(late)
 
 
 def _failing(name: str, use: ApiUse, deferred: int) -> str:

@@ -152,6 +152,13 @@ def test_a_slow_api_explains_that_all_slots_are_busy() -> None:
     assert verdict(fleet(lambda it: replace(slow(it), lanes_waiting=4, **FULL), units=[600] * 13)).limit == "api"
 
 
+def test_some_late_calls_of_most_apis_at_once_are_held_against_none_of_them() -> None:
+    hiccup = {name: api(late=3) for name in API_NAMES[:3]}
+    assert verdict(fleet(lambda it: replace(it, apis={**it.apis, **hiccup}))).limit == "idle"
+    two = {name: api(late=3) for name in API_NAMES[:2]}
+    assert verdict(fleet(lambda it: replace(it, apis={**it.apis, **two}))).limit == "api"
+
+
 def test_a_customer_of_thousands_whose_endpoint_fails_is_no_limit() -> None:
     busy = fleet(holding(failed("noc", count=2), outcomes={"notification delivered ": 5000}))
     assert verdict(busy).limit == "idle"
