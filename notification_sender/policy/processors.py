@@ -36,7 +36,7 @@ def machine(_: FleetView, fleet: Fleet) -> Candidate:
     holds, waited = _starved(worst, fleet), worst.loop.wait_share
     throttled = _part(worst.loop.throttled, worst)
     limited = throttled >= THROTTLED
-    said = f"Other processes on {worst.host} have the processors: a worker that could run waits for one {waited:.0%} of the time"
+    said = f"Others on {worst.host} have the processors: a worker that could run waits for one {waited:.0%} of the time"
     if limited:
         said = f"The CPU limit of the container stops a worker on {worst.host} for {throttled:.0%} of the time"
     return Candidate(
