@@ -3,12 +3,15 @@
 import os
 import resource
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Thread, current_thread
 from typing import NamedTuple
 
-_CPU_STATS = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 _THROTTLED = {"throttled_usec": 1e6, "throttled_time": 1e9}
 """Units a second, in version 2 and 1 of cgroups."""
 
@@ -71,8 +74,21 @@ def resident_bytes() -> int:
 
 
 def _throttled() -> float:
-    for path in _CPU_STATS:
+    for path in cpu_stats():
         with suppress(OSError, ValueError):
             lines = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
             return next((int(lines[name]) / units for name, units in _THROTTLED.items() if name in lines), 0.0)
     return 0.0
+
+
+@cache
+def cpu_stats() -> Sequence[Path]:
+    """Where the system counts what it took from this process: in its own group, or at the top of a container."""
+    found: list[Path] = []
+    with suppress(OSError, ValueError):
+        for line in _OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
+            _, controllers, group = line.split(":", 2)
+            if "cpu" in controllers.split(",") or not controllers:
+                top = _CGROUPS / "cpu" if controllers else _CGROUPS
+                found += [top / group.lstrip("/") / "cpu.stat", top / "cpu.stat"]
+    return found

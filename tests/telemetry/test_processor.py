@@ -1,6 +1,8 @@
 """How long an answer took, without what this process needed to see it."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from threading import current_thread
 
 import pytest
 
@@ -31,3 +33,30 @@ def test_where_the_system_says_nothing_of_waiting_the_thread_is_idle_while_it_do
     idle = IdleTime()
     times.update(wall=100.5, ran=7.1)
     assert idle.seconds() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "seconds"),
+    [
+        ("0::/", {"cpu.stat": "usage_usec 9\nthrottled_usec 2500000"}, 2.5),
+        ("0::/system.slice/worker", {"system.slice/worker/cpu.stat": "throttled_usec 2500000"}, 2.5),
+        ("4:cpu,cpuacct:/docker/c0ffee", {"cpu/cpu.stat": "nr_throttled 3\nthrottled_time 2500000000"}, 2.5),
+        ("9:name=systemd:/\n1:cpu:/worker\n0::/", {"cpu/worker/cpu.stat": "throttled_time 2500000000"}, 2.5),
+        ("3:memory:/worker", {"cpu.stat": "throttled_usec 2500000"}, 0.0),
+        ("0::/", {}, 0.0),
+    ],
+)
+def test_the_time_that_a_cpu_limit_took_is_read_where_the_system_counts_it(
+    groups: str, files: dict[str, str], seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.write_text(groups)
+    for name, text in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setattr(processor, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(processor, "_OWN_CGROUPS", own)
+    processor.cpu_stats.cache_clear()
+    assert processor.processor_totals(current_thread())["throttled"] == seconds
+    processor.cpu_stats.cache_clear()
