@@ -24,7 +24,7 @@ from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Outcome, Suppressed
 from notification_sender.model.records import dataclass
 from notification_sender.policy import attempt_report
-from notification_sender.policy.retry import RetryPolicy, has_expired
+from notification_sender.policy.retry import Age, RetryPolicy, has_expired
 from notification_sender.ports.channels import Channel, LeaseHolder
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.ledger import AdmissionRequest, AdmitReply, AttemptReport, Claim, Claimed, Crashed
@@ -85,11 +85,9 @@ class Deliverer:
             return None
         return self._retry_policy.given_up(notification, age=age, fault=self._setup_fault(notification))
 
-    async def deliver(
-        self, notification: Notification, *, token: str, age: float, again: bool = False
-    ) -> AttemptResult:
-        """One attempt under ``token``. ``age``: seconds since its unit was first seen. ``again``: the ledger was asked
-        before and may hold the claim already.
+    async def deliver(self, notification: Notification, *, token: str, age: Age, again: bool = False) -> AttemptResult:
+        """One attempt under ``token``. ``age``: since its unit was first seen. ``again``: the ledger was asked before and
+        may hold the claim already.
 
         Raises:
             Unready: Redis is away; nothing was sent, ask again.
@@ -109,7 +107,7 @@ class Deliverer:
             return await self.refuse(notification, Dead.of(fault), token=token)
         except SetupFault as fault:
             return await self._unclaimed(notification, self._without_file(notification, fault, age), token=token)
-        if permit.away and not again and not self._retry_policy.past_schedule(channel.name, age):
+        if permit.away and not again and not self._retry_policy.past_schedule(channel.name, age.seconds):
             self._remember(notification, permit)
             return AttemptResult(notification, Deferred(permit.away, "host_out", permit.host))
         try:
@@ -124,7 +122,7 @@ class Deliverer:
             if permit.well is False:
                 self._remember(notification, permit)
 
-    def away(self, organization: str, destination_id: str, first_seen: float, carried: object = None) -> float:
+    def away(self, organization: str, destination_id: str, age: float, carried: object = None) -> float:
         """Seconds for which a notification for this destination, one of the ``failing``, would only be deferred because
         its host is out; then it may be the probe. 0.0: it is to be tried. ``carried``: the destination, where it is in
         the message: its address may have been corrected.
@@ -133,7 +131,7 @@ class Deliverer:
         channel, host = self.failing[name]
         if carried is not None and self._host(carried) != host:
             return 0.0
-        if self._retry_policy.past_schedule(channel, self._clock.now() - first_seen):
+        if self._retry_policy.past_schedule(channel, age):
             return 0.0
         if not self._hosts.is_out(host, organization):
             del self.failing[name]
@@ -167,7 +165,7 @@ class Deliverer:
         return not held and channel.sends_at_once(notification.organization_id, notification.destination)
 
     async def _try(
-        self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: float
+        self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: Age
     ) -> AttemptResult:
         at, began = self._clock.now(), self._clock.monotonic()
         current().enter(SEND + notification.destination.channel, began)
@@ -208,7 +206,7 @@ class Deliverer:
         return AttemptResult(notification, outcome)
 
     async def _send(
-        self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: float
+        self, notification: Notification, request: AdmissionRequest, reply: Claimed, permit: SendPermit, age: Age
     ) -> Outcome:
         channel, attempt = notification.destination.channel, notification.attempt
         if reply.unknown and channel in self._hold_unknown:
@@ -221,15 +219,15 @@ class Deliverer:
         except SendFailed as fault:
             if fault.sent is Sent.UNKNOWN and channel in self._hold_unknown:
                 return _unknown(str(fault), fault)
-            return self._retry_policy.failed(channel, attempt, fault, age=age, dice=self._dice())
+            return self._retry_policy.failed(channel, attempt, fault, age=age.seconds, dice=self._dice())
         except SlowDown as wish:
             return Deferred(wish.seconds, wish.reason, str(wish))
         except ContextUnavailable as fault:
-            return self._retry_policy.without_token(channel, fault, age=age, dice=self._dice())
+            return self._retry_policy.without_token(channel, fault, age=age.seconds, dice=self._dice())
         except SetupFault as fault:
             return self._without_file(notification, fault, age)
 
-    def _without_file(self, notification: Notification, fault: SetupFault, age: float) -> Dead | Deferred:
+    def _without_file(self, notification: Notification, fault: SetupFault, age: Age) -> Dead | Deferred:
         return self._retry_policy.without_file(notification, fault, now=self._clock.now(), age=age, dice=self._dice())
 
     def _setup_fault(self, notification: Notification) -> SetupFault | None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +51,7 @@ def pause(
 ) -> None:
     """Hold back an organization, destination, channel or all.
 
-    What waits uses no attempt, and holds up nothing else. It is sent after the end, or after `resume`.
+    What waits uses no attempt, does not age, and holds up nothing else. It is sent after the end, or after `resume`.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
@@ -67,8 +66,6 @@ def pause(
     seconds = lasting(lasting_for)
     settings = Settings.load(os.environ)
     confirm(f"Pause {words(scope)} for {lasting_for}?", yes=yes)
-    if seconds > settings.max_age:
-        print("NS_MAX_AGE goes on: units that wait for longer end at their next fault", file=sys.stderr)
     who = name_of_operator(by)
     made = asyncio.run(app.pause(settings, scope, seconds=seconds, by=who, note=note or ""))
     print(json.dumps(record(made.pause)) if as_json else f"paused: {words(scope)}, until {utc_text(made.pause.until)}")

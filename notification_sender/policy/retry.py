@@ -75,6 +75,16 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Age:
+    """How old a message is."""
+
+    seconds: float
+    """Since it was first seen, without the time for which it was paused."""
+    paused: float = 0.0
+    """That time, s."""
+
+
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Decides after each fault: one more try, or the end. Ages and delays in seconds; ``dice`` is uniform in [0, 1)."""
 
@@ -124,11 +134,13 @@ class RetryPolicy:
         return Deferred(delay, "context_unavailable", cause=fault.cause, detail=str(fault))
 
     def without_file(
-        self, notification: Notification, fault: SetupFault, *, now: float, age: float, dice: float
+        self, notification: Notification, fault: SetupFault, *, now: float, age: Age, dice: float
     ) -> Deferred | Dead:
-        """The operator has to provide a file: no attempt is used. Its wait counts from when the attempt was due."""
+        """The operator has to provide a file: no attempt is used. Its wait counts from when the attempt was due. A pause
+        before that attempt lengthens the wait: nobody knows when it was.
+        """
         attempt, tries = notification.attempt, notification.tries
-        waited = now - tries[-1].at if tries and attempt > 1 else age
+        waited = max(now - tries[-1].at - age.paused, 0.0) if tries and attempt > 1 else age.seconds
         if waited > self.platform_max_age + self._pause_before(notification.destination.channel, attempt):
             return Dead(fault.reason, f"given up after {waited:.0f} s: {fault}")
         return Deferred(until_looked_again(waited, dice), fault.reason, str(fault))

@@ -38,6 +38,12 @@ class MessageState:
     """How often it was dead and moved back (``x-replayed``, and once more with ``x-reason``)."""
     bugs: int = 0
     """How often it met an unexpected error (``x-bugs``)."""
+    paused: float = 0.0
+    """Seconds for which operators have paused it (``x-paused``): they do not count towards its age."""
+
+    def age(self, now: float) -> float:
+        """Seconds since it was first seen, without those for which it was paused. Each bound of age means this one."""
+        return max(now - self.first_seen - self.paused, 0.0)
 
     @property
     def next_attempt(self) -> "MessageState":

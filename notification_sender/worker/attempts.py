@@ -7,6 +7,7 @@ from notification_sender.deliver import AttemptResult, Deliverer
 from notification_sender.fleet.pauses import Pauses
 from notification_sender.model.errors import Unready
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Suppressed
+from notification_sender.policy.retry import Age
 from notification_sender.ports.broker import Envelope
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.steps import ADMIT, current
@@ -72,7 +73,7 @@ class Attempts:
             return AttemptResult(notification, full)
         ticket = self._destinations.take(destination)
         try:
-            age = self._clock.now() - envelope.state.first_seen
+            age = Age(envelope.state.age(self._clock.now()), envelope.state.paused)
             return await self._deliverer.deliver(notification, token=envelope.token, age=age, again=again)
         finally:
             self._destinations.give(destination, ticket)

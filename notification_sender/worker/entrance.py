@@ -67,7 +67,7 @@ class Entrance:
         self, envelope: Envelope, name: str, subject: tuple[str, str], carried: object
     ) -> Waiting | AskAgain | None:
         """Without room it goes on to the host's circuit, which defers it: its address may be another one by now."""
-        away = self._deliverer.away(*subject, envelope.state.first_seen, carried)
+        away = self._deliverer.away(*subject, envelope.state.age(self._clock.now()), carried)
         if not away or not self._takes(Waiting(name, HOST_OUT, longest=LONGEST_FOR_HOST), envelope):
             return None
         # One that was called, and finds that the probe is due before the next is called, may be the probe.

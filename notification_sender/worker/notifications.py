@@ -96,9 +96,9 @@ class Notifications:
             accepted = Composed(notification, Delivered(Receipt(notification.accepted)))
             return await self._end(await self._attempts.make(accepted, envelope), envelope)
         if self._pauses.active and (paused := self._pauses.of(notification)):
-            # Before anything ends it: what is paused beyond its age is given up only after that.
+            # Before anything ends it: the time of a pause does not count towards its age.
             return await self._end(AttemptResult(notification, paused), envelope)
-        if end := self._deliverer.given_up(notification, self._clock.now() - envelope.state.first_seen):
+        if end := self._deliverer.given_up(notification, envelope.state.age(self._clock.now())):
             return await self._end(await self._attempts.make(Composed(notification, end), envelope), envelope)
         organization, destination = notification.organization_id, notification.destination
         place = self._entrance.ask(envelope, organization, destination.destination_id, destination)
@@ -173,6 +173,7 @@ class Notifications:
                 attempt=notification.attempt,
                 misses=envelope.state.misses + _missed(attempt.outcome),
                 replays=notification.replays,
+                paused=envelope.state.paused,
             ),
             stage="deliver",
             facts=_facts(notification, compose=compose, send=attempt.seconds),

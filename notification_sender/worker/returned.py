@@ -54,7 +54,7 @@ class Returned:
         now, expires = self._clock.now(), notification.expires_at
         return self._retry_policy.unavailable_anew(
             fault,
-            age=max(now - envelope.state.first_seen, 0.0),
+            age=envelope.state.age(now),
             replayed=envelope.state.replays > 0,
             expires_in=None if expires is None else expires.timestamp() - now,
             dice=self._dice(),

@@ -22,7 +22,7 @@ from notification_sender.model.outcome import Dead, Deferred, Suppressed
 from notification_sender.model.records import dataclass
 from notification_sender.model.unit import WorkUnit, identity
 from notification_sender.policy.retry import RetryPolicy, expired_unit, has_expired
-from notification_sender.ports.broker import Envelope, Lane, MessageState, Parked
+from notification_sender.ports.broker import Envelope, Lane, Parked
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import IntakeGate
 from notification_sender.ports.ledger import Claim, Key, UnitEnd
@@ -129,7 +129,7 @@ class FanOut:
         names = []
         checkpoint, steps = Checkpoint(self._clock), current()
         steps.enter(RECORD)
-        state = MessageState(envelope.state.first_seen, replays=envelope.state.replays)
+        state = replace(envelope.state, attempt=1, misses=0, bugs=0)
         for name, body in cut(unit, targets, size=OWN, replays=state.replays):
             await self._settler.hand_on(Parked(Lane.UNITS, body, 0.0, state, steps.unreported(QUEUE_WAIT)))
             names.append(name)
@@ -234,7 +234,7 @@ class UnitWork:
         return self._retry_policy.unavailable(
             fault,
             attempt=envelope.state.attempt,
-            age=now - envelope.state.first_seen,
+            age=envelope.state.age(now),
             expires_in=None if unit.expires_at is None else unit.expires_at.timestamp() - now,
             dice=self._dice(),
         )

@@ -21,7 +21,7 @@ from notification_sender.deliver import AttemptResult, Deliverer
 from notification_sender.model.errors import ConfigurationFault
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed
 from notification_sender.policy.limits import Limit
-from notification_sender.policy.retry import RetryPolicy, Schedule
+from notification_sender.policy.retry import Age, RetryPolicy, Schedule
 from notification_sender.render import Renderer
 from notification_sender.render.failing import FailingTemplates
 from notification_sender.settings import Settings
@@ -117,7 +117,7 @@ class Chain:
         composition = await self._composer.compose(about)
         [composed] = [composition.compose(it) for it in composition.targets]
         assert composed.end is None
-        return await self._deliverer.deliver(composed.notification, token=name, age=0.0)
+        return await self._deliverer.deliver(composed.notification, token=name, age=Age(0.0))
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 import pytest
 
-from notification_sender.model.errors import SendFailed, Sent
+from notification_sender.model.cause import Cause
+from notification_sender.model.errors import ContextUnavailable, SendFailed, Sent, SetupFault
 from notification_sender.model.override import Override, PauseScope
 from notification_sender.ports.ledger import Key
 from tests.worker.conftest import WorkerHarness
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86_400.0
 ORG = PauseScope("org-1")
 HOOK = {"destination_id": "hook-0", "channel": "webhook", "url": "https://hooks.example/x"}
 
@@ -112,3 +113,45 @@ async def test_what_is_resumed_goes_on_at_its_next_look(harness: WorkerHarness) 
     await harness.clock.until(harness.idle)
     [(at, _)] = harness.channel.sends
     assert at - began <= 35.0
+
+
+MISSING = SetupFault("no key noc", reason="secret_missing")
+REFUSED = SendFailed("answered 503", sent=Sent.ANSWERED, status=503)
+
+
+async def test_a_unit_that_was_paused_beyond_its_age_is_not_given_up_at_its_next_fault(harness: WorkerHarness) -> None:
+    pause(harness, ORG, seconds=3 * DAY)  # NS_MAX_AGE: a day
+    harness.composer.faults.append(ContextUnavailable("incidents: 503", cause=Cause("incident", "incidents", 503)))
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    assert (len(harness.channel.sends), harness.broker.dead) == (1, [])
+
+
+async def test_a_notification_that_was_paused_beyond_its_age_is_tried_again(harness: WorkerHarness) -> None:
+    harness.channel.ends.append(REFUSED)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 1)
+    pause(harness, ORG, seconds=8 * DAY)  # NS_DELIVERY_MAX_AGE: a week
+    await harness.clock.until(harness.idle)
+    assert ([it.attempt for _, it in harness.channel.sends], harness.broker.dead) == ([1, 2], [])
+
+
+async def test_the_wait_for_a_file_of_the_operator_does_not_count_a_pause(harness: WorkerHarness) -> None:
+    harness.channel.ends.append(REFUSED)
+    await harness.publish()
+    await harness.clock.until(lambda: len(harness.channel.sends) == 1)
+    pause(harness, ORG, seconds=8 * DAY)
+    ends = harness.clock.now() + 8 * DAY
+    harness.channel.lacks = lambda *_: MISSING if harness.clock.now() < ends + 3 * HOUR else None
+    await harness.clock.until(harness.idle)
+    assert ([it.attempt for _, it in harness.channel.sends], harness.broker.dead) == ([1, 2], [])
+
+
+async def test_only_the_time_of_the_pause_does_not_count(harness: WorkerHarness) -> None:
+    harness.channel.ends.extend([REFUSED] * 4)  # the attempts of its schedule: 5 s, 5 min, 30 min
+    pause(harness, ORG, seconds=8 * DAY)
+    await harness.publish()
+    await harness.clock.until(harness.idle)
+    [dead] = harness.broker.dead
+    seconds = float(dead.headers["x-detail"].removeprefix("4 attempts in ").partition(" s;")[0])
+    assert 2105 <= seconds <= 2105 * 1.2

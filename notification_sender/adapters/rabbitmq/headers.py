@@ -10,6 +10,8 @@ from typing import Any
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
 from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked, Wait
+from notification_sender.ports.ledger import PAUSED
+from notification_sender.telemetry.steps import reason_of
 
 REASON = "x-reason"
 DETAIL = "x-detail"
@@ -20,6 +22,7 @@ MISSES = "x-misses"
 DUE = "x-due"
 REPLAYED = "x-replayed"
 BUGS = "x-bugs"
+PAUSED_MS = "x-paused"
 WAITS_FOR = "x-waits-for"
 WAITS_SINCE = "x-waits-since"
 PUBLISHED = "timestamp_in_ms"
@@ -56,6 +59,8 @@ def parked_headers(parked: Parked, now: float) -> Headers:
         headers[REPLAYED] = state.replays
     if state.bugs:
         headers[BUGS] = state.bugs
+    if state.paused:
+        headers[PAUSED_MS] = round(1000 * state.paused)
     if parked.wait is not None:
         headers[WAITS_FOR], headers[WAITS_SINCE] = parked.wait.step, round(parked.wait.since * 1_000_000)
     return headers
@@ -97,20 +102,28 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
     if not headers:
         waited = now - published if 0 < published < now else 0.0
         return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault, waited=waited)
-    replays = _count(headers.get(REPLAYED), least=0)
+    replays, wait = _count(headers.get(REPLAYED), least=0), _wait(headers)
     if REASON in headers:
         return Envelope(lane, body, token, MessageState(now, replays=min(replays + 1, COUNTED)), 0.0, tag)
+    due = _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000
     state = MessageState(
         first_seen=parse_first_seen(headers.get(FIRST_SEEN), now),
         attempt=_count(headers.get(ATTEMPT), least=1),
         misses=_count(headers.get(MISSES), least=0),
         replays=replays,
         bugs=_count(headers.get(BUGS), least=0),
+        paused=_count(headers.get(PAUSED_MS), least=0, most=MAX_DUE_MS) / 1000 + _paused(wait, due, now),
     )
-    due = _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000
     published = _count(headers.get(PUBLISHED), least=0, most=MAX_DUE_MS) / 1000 or published
     sight = due or (state.first_seen if FIRST_SEEN in headers else published) or now
-    return Envelope(lane, body, token, state, due, tag, wait=_wait(headers), waited=max(now - sight, 0.0))
+    return Envelope(lane, body, token, state, due, tag, wait=wait, waited=max(now - sight, 0.0))
+
+
+def _paused(wait: Wait | None, due: float, now: float) -> float:
+    """Seconds for which a pause has held this copy. One without a time at which it is due was moved by an operator."""
+    if wait is None or reason_of(wait.step) != PAUSED:
+        return 0.0
+    return max(min(now, due or now) - wait.since, 0.0)
 
 
 def _wait(headers: Mapping[str, Any]) -> Wait | None:

@@ -1,7 +1,7 @@
 """Whatever the headers of a message say, it is a delivery, and what is ours comes back as it was parked."""
 
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from notification_sender.adapters.rabbitmq.headers import (
 from notification_sender.ports.broker import COUNTED, DeadLetter, Lane, MessageState, Parked, Wait
 
 NOW = 1_772_785_560.0
-NAMES = ["x-attempt", "x-misses", "x-first-seen", "x-due", "x-replayed", "x-bugs", "x-reason", "x-death"]
+NAMES = ["x-attempt", "x-misses", "x-first-seen", "x-due", "x-replayed", "x-bugs", "x-paused", "x-reason", "x-death"]
 NAMES += ["x-waits-for", "x-waits-since", "timestamp_in_ms"]
 STEPS = st.sampled_from(["throttle_wait", "retry_wait", "queue_wait", "deferred.host_out"])
 MOMENTS = st.datetimes(timezones=st.none() | st.integers(-1439, 1439).map(lambda it: timezone(timedelta(minutes=it))))
@@ -59,6 +59,7 @@ def test_any_headers_are_read(said: dict[str, Any] | None) -> None:
             misses=COUNTS,
             replays=COUNTS,
             bugs=COUNTS,
+            paused=st.integers(0, 10**9).map(float),
         ),
         wait=st.none() | st.builds(Wait, step=STEPS, since=st.floats(1, NOW)),
     )
@@ -117,3 +118,21 @@ def test_any_detail_is_one_line_that_a_header_may_hold(detail: str) -> None:
     said = letter_headers(DeadLetter(b"", "malformed", detail, "unit", MessageState(NOW)))["x-detail"]
     assert len(said.encode()) <= MAX_DETAIL_BYTES
     assert said.isprintable()
+
+
+SINCE = {"x-waits-for": "deferred.paused", "x-waits-since": round((NOW - 600) * 1_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "paused"),
+    [
+        (SINCE, 600.0),  # resumed
+        (SINCE | {"x-due": round((NOW - 100) * 1000)}, 500.0),
+        (SINCE | {"x-due": round((NOW + 100) * 1000), "x-paused": 7_000}, 607.0),
+        (SINCE | {"x-waits-for": "deferred.host_out", "x-paused": 7_000}, 7.0),
+    ],
+)
+def test_the_time_of_a_pause_is_carried_and_does_not_age(headers: dict[str, Any], paused: float) -> None:
+    seen = {"x-first-seen": datetime.fromtimestamp(NOW - 1000, UTC)}
+    state = envelope(Lane.UNITS, b"", headers | seen, None, NOW).state
+    assert (state.paused, state.age(NOW)) == (pytest.approx(paused), pytest.approx(1000 - paused))
