@@ -49,7 +49,7 @@ end
 
 -- An end that is later than any was written before this server's clock was set back: it is ignored.
 local function left(value)
-  local time = tonumber(value or 0) - now
+  local time = (tonumber(value) or 0) - now
   return time <= LONGEST_OVERRIDE * SECOND and time or 0
 end
 

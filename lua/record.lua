@@ -14,6 +14,7 @@
 --   lease          µs since the epoch: the end of that claim; only while claimed
 --   takeovers      claims in a row that ran out without an outcome
 --   doubt          exists if one of these ran out while it was transmitting
+--   noted          µs since the epoch: its end without any claim, of a unit that no worker began
 --   due            µs since the epoch: when its parked copy comes back; only while waiting
 --   limit, slot    its booking: on which limit, by key, and for when, by that limit's own clock (see admit.lua)
 --   text           the receipt, or the reason; only after the end
@@ -58,12 +59,12 @@ end
 local function append(key, head, till, counted)
   local story, units = string.gsub(key, '}:unit:', '}:unit-story:', 1)
   if units == 0 then story = key .. ':story' end
-  local last = counted and redis.call('LINDEX', story, -1)
+  local last = counted and redis.pcall('LINDEX', story, -1)
   local tail = string.format(',"process":"%s","t":%.0f', ARGV[#ARGV - 1], now)
   if till then tail = string.format('%s,"until":%.0f', tail, till) end
   local start = head .. ',"process":"'
   local written
-  if last and string.sub(last, 1, #start) == start then
+  if type(last) == 'string' and string.sub(last, 1, #start) == start then
     local rest = string.sub(last, #head + 1)
     local times = tonumber(string.match(rest, '"times":(%d+)') or 1) + 1
     local since = string.match(rest, '"since":(%d+)') or string.match(rest, '"t":(%d+)')
@@ -114,7 +115,14 @@ local function take(token, replays, attempt, lease, ttl, begun)
   return {'mine', fence, takeovers, doubt and 1 or 0}
 end
 
--- Reopen the record of a dead letter that was moved back. Another copy of that letter reopens nothing.
+-- Whether what has ended may begin again: it is dead, or its destination was off.
+local function may_open()
+  if record.state ~= 'suppressed' then return record.state == 'dead' end
+  return string.sub(redis.call('HGET', KEYS[1], 'text') or '', 1, #WITHHELD) == WITHHELD
+end
+
+-- Reopen the record of a dead letter, or of a withheld notification, that was moved back. Another copy of it reopens
+-- nothing.
 local function open(replays, attempt)
   redis.call('HSET', KEYS[1], 'state', 'waiting', 'replays', replays, 'attempt', attempt)
   redis.call('HDEL', KEYS[1], 'text', 'notifications')
@@ -124,7 +132,7 @@ end
 -- The reply that a claim gets because of the record's state, checked in this order; nil: the record is free.
 local function answer(token, replays, attempt, lease, ttl, begun)
   if over then
-    if record.state ~= 'dead' or tonumber(replays) <= record.replays then return {'settled', record.state} end
+    if tonumber(replays) <= record.replays or not may_open() then return {'settled', record.state} end
     open(replays, attempt)
     return nil
   end

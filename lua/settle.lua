@@ -42,6 +42,7 @@ local function settle()
   -- First a command that takes no memory: after it, Redis lets a script continue even if Redis is full.
   redis.call('HDEL', KEYS[1], 'lease', 'takeovers', 'doubt', 'due', 'limit', 'slot', 'holder')
   redis.call('HSET', KEYS[1], 'state', state)
+  if not record.state then redis.call('HSET', KEYS[1], 'noted', integer(now)) end
   if state == 'waiting' then
     redis.call('HSET', KEYS[1], 'attempt', attempt, 'due', integer(now + delay))
   else

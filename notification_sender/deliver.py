@@ -86,8 +86,7 @@ class Deliverer:
         return self._retry_policy.given_up(notification, age=age, fault=self._setup_fault(notification))
 
     async def deliver(self, notification: Notification, *, token: str, age: Age, again: bool = False) -> AttemptResult:
-        """One attempt under ``token``. ``age``: since its unit was first seen. ``again``: the ledger was asked before and
-        may hold the claim already.
+        """One attempt under ``token``. ``again``: the ledger was asked before and may hold the claim already.
 
         Raises:
             Unready: Redis is away; nothing was sent, ask again.

@@ -106,8 +106,10 @@ class Store:
         """The destinations that are off, failing, held or waiting, also those that an operator switched off."""
         found = await self.destinations.troubled(organization_id)
         for it in await self.overrides.active():
+            if it.kind != "off":
+                continue
             scope = PauseScope.of(it.subject)
-            if it.kind == "off" and organization_id in {None, scope.organization_id}:
+            if organization_id in {None, scope.organization_id}:
                 found.append(Trouble(scope.organization_id, scope.destination_id, "", OPERATOR, it.until, 0.0, 0.0))
         return sorted(found, key=lambda it: (it.organization_id, it.destination_id, it.address))
 

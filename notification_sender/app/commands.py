@@ -21,6 +21,7 @@ from notification_sender.app.dead_replay import ReplayResult, drop, replay
 from notification_sender.app.destinations import (
     DestinationState,
     SwitchResult,
+    announce_resent,
     disable,
     enable,
     show_destination,
@@ -42,6 +43,7 @@ from notification_sender.app.throttles import (
 )
 from notification_sender.app.topologies import Migrated, compare, migrate
 from notification_sender.app.waiting import RetryResult, WaitingFilter, retry
+from notification_sender.app.withheld import Resent, resend
 from notification_sender.policy.story import Story
 from notification_sender.recipes import sample
 
@@ -60,6 +62,7 @@ __all__ = [
     "OrganizationState",
     "PauseResult",
     "ReplayResult",
+    "Resent",
     "ResumeResult",
     "RetryResult",
     "Story",
@@ -70,6 +73,7 @@ __all__ = [
     "UnitReview",
     "WaitingFilter",
     "announce",
+    "announce_resent",
     "audit",
     "audit_expected",
     "audit_time",
@@ -98,6 +102,7 @@ __all__ = [
     "publish",
     "purge",
     "replay",
+    "resend",
     "reset_circuit",
     "reset_throttle",
     "resume",

@@ -11,11 +11,11 @@ from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, Letter
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
 from notification_sender.channels.redaction import REDACTED
-from notification_sender.model.destination import recipient_hash
 from notification_sender.model.errors import ConfigurationFault, Permanent, Unready
 from notification_sender.model.notification import Notification, decode
 from notification_sender.model.strict_json import read_json
 from notification_sender.model.timestamps import format_rfc3339
+from notification_sender.policy.recipients import recipients_of
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -34,7 +34,7 @@ class LetterFilter:
     id: str | None = None
     """Of a notification, or of a work unit: that matches the letters of its notifications, too."""
     recipient: str | None = None
-    """The hash of a mail address: the letters to it."""
+    """The hash of a mail address: the letters to it, and the units that name it."""
 
 
 @dataclass(slots=True)
@@ -84,16 +84,11 @@ class Read:
         asked = (wanted.reason, wanted.organization_id, wanted.destination_id)
         own = (self.letter.reason, self.organization_id, self.destination_id)
         ids = (self.work_unit_id, None if self.notification is None else self.notification.notification_id)
-        if wanted.recipient not in {None, self._recipient}:
+        if wanted.recipient is not None and wanted.recipient not in recipients_of(self.letter.body):
             return False
         return (wanted.id is None or wanted.id in ids) and all(
             it is None or it == mine for it, mine in zip(asked, own, strict=True)
         )
-
-    @property
-    def _recipient(self) -> str | None:
-        to = None if self.notification is None else self.notification.destination.extra.get("to")
-        return recipient_hash(to) if isinstance(to, str) else None
 
     def _text(self, field: str) -> str | None:
         value = self.unit.get(field)

@@ -1,7 +1,6 @@
 """Moves dead letters back to their queues where a worker would send them, or drops them."""
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack
@@ -21,7 +20,7 @@ from notification_sender.model.notification import Notification, notification_id
 from notification_sender.model.unit import WorkUnit, decode, identity
 from notification_sender.policy.destinations import matching_destinations
 from notification_sender.policy.limits import SECOND, Limit
-from notification_sender.policy.pacing import Pacer
+from notification_sender.policy.recipients import without_recipient
 from notification_sender.ports.ledger import Key
 from notification_sender.settings import Settings
 
@@ -65,24 +64,23 @@ async def replay(
     rate: Limit | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Move back the letters that would be sent; with ``dry_run`` only count them. ``counted`` is kept up to date, and
-    ``step`` is called after each letter. ``rate``: so many are moved at most.
+    """Move back the letters that would be sent; with ``dry_run`` only count them. ``counted`` is kept up to date.
+    ``step`` is called after each letter. ``rate``: so many are moved at most. No letter is held for longer than the
+    broker allows.
 
     Raises:
         Unready: RabbitMQ or Redis is away. Some letters may be moved already, and a repetition does no harm.
     """
-    clock, turns = SystemClock(), Pacer(longest=math.inf)
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(connected_store(settings))
         queue = await opened.enter_async_context(connected_queue(settings))
-        judge = await Judge.of(store, clock.now())
+        judge = await Judge.of(store, SystemClock().now())
         async for it in _counted(queue, wanted, counted, step):
             moves = await _judged(judge, it, counted)
             if moves and not dry_run:
-                if rate is not None:
-                    now = clock.monotonic()
-                    await clock.sleep(turns.next_delay(rate.interval / SECOND, now=now, dice=0.0))
                 await queue.move(it.letter, it.lane)
+                if rate is not None:
+                    queue.rest(rate.interval / SECOND)
             elif moves is None and not dry_run:
                 await queue.take_away(it.letter)
             counted.would_send += bool(moves)
@@ -99,12 +97,21 @@ async def drop(
     """
     async with connected_queue(settings) as queue:
         async for it in _counted(queue, wanted, counted, step):
-            await queue.take_away(it.letter)
+            await _remove(queue, it, wanted.recipient)
             counted.dropped += 1
             if it.notification is not None:
                 counted.ids.append(it.notification.notification_id)
             if counted.dropped == most:
                 return
+
+
+async def _remove(queue: DeadQueue, it: Read, recipient: str | None) -> None:
+    """A unit that has other recipients as well stays for those."""
+    left = without_recipient(it.letter.body, recipient) if recipient and it.notification is None else None
+    if left is None:
+        await queue.take_away(it.letter)
+    else:
+        await queue.replace(it.letter, left)
 
 
 async def _counted(
@@ -173,9 +180,10 @@ class Judge:
 
     async def unwanted(self, read: Read) -> str:
         """The reason for which it would be suppressed; empty: it would be sent."""
-        it = read.notification
-        if it is None:
-            return ""
+        return "" if read.notification is None else await self.unwanted_notification(read.notification)
+
+    async def unwanted_notification(self, it: Notification) -> str:
+        """As ``unwanted``."""
         if it.expires_at is not None and it.expires_at.timestamp() <= self.now:
             return "expired"
         destination, to = it.destination.destination_id, it.destination.extra.get("to")

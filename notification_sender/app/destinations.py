@@ -115,6 +115,11 @@ async def disable(
     return SwitchResult(1, made.until, await announce(settings, change))
 
 
+async def announce_resent(settings: Settings, organization_id: str, destination_id: str, *, by: str, count: int) -> str:
+    """Announce that what was withheld from a destination is sent. Returns as ``announce``."""
+    return await announce(settings, _change("resent", organization_id, destination_id, by=by, count=count))
+
+
 def _change(change: str, organization_id: str, destination_id: str, *, by: str, **more: Any) -> Change:
     subject = PauseScope(organization_id, destination_id).subject
     return Change(

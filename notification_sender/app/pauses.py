@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from notification_sender.adapters.rabbitmq.waiting import Waiting
+from notification_sender.adapters.rabbitmq.waiting import Step, Waiting, no_step
 from notification_sender.app.admin import connected_store
 from notification_sender.app.changes import Change, announce
 from notification_sender.app.waiting import About, bring_back
@@ -58,7 +58,7 @@ async def pause(settings: Settings, scope: PauseScope, *, seconds: float, by: st
     return PauseResult(made, await announce(settings, change))
 
 
-async def resume(settings: Settings, scope: PauseScope, *, by: str) -> ResumeResult:
+async def resume(settings: Settings, scope: PauseScope, *, by: str, step: Step = no_step) -> ResumeResult:
     """End a pause, and move what waited for its end to its queue. A repetition moves what an earlier one did not.
 
     Raises:
@@ -78,7 +78,8 @@ async def resume(settings: Settings, scope: PauseScope, *, by: str) -> ResumeRes
         about = About.of(waiting.body) if waiting.because == PAUSED else None
         return about is not None and about.is_held_by(scope) and not any(about.is_held_by(it) for it in held)
 
-    moved = await bring_back(settings, is_free, done="the pause has ended", again="resume, with the same options")
+    again = "resume, with the same options"
+    moved = await bring_back(settings, is_free, done="the pause has ended", again=again, step=step)
     return ResumeResult(ended, moved, unannounced)
 
 

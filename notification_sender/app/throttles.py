@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from notification_sender.adapters.rabbitmq.waiting import Waiting
+from notification_sender.adapters.rabbitmq.waiting import Step, Waiting, no_step
 from notification_sender.app.admin import connected_store
 from notification_sender.app.backends import Store
 from notification_sender.app.changes import Change, announce
@@ -61,7 +61,15 @@ async def throttles(settings: Settings, organization_id: str, channel: str | Non
 
 
 async def set_throttle(
-    settings: Settings, organization_id: str, channel: str, rate: str, *, seconds: float, by: str, note: str
+    settings: Settings,
+    organization_id: str,
+    channel: str,
+    rate: str,
+    *,
+    seconds: float,
+    by: str,
+    note: str,
+    step: Step = no_step,
 ) -> ThrottleResult:
     """Use another rate for ``seconds``. It begins with a full burst.
 
@@ -82,10 +90,12 @@ async def set_throttle(
         value=rate,
         note=note or None,
     )
-    return await _applied(settings, organization_id, channel, change)
+    return await _applied(settings, organization_id, channel, change, step)
 
 
-async def reset_throttle(settings: Settings, organization_id: str, channel: str, *, by: str) -> ThrottleResult:
+async def reset_throttle(
+    settings: Settings, organization_id: str, channel: str, *, by: str, step: Step = no_step
+) -> ThrottleResult:
     """Use the rate of the settings again. Raises as ``set_throttle``."""
     subject = _subject(organization_id, *channels(channel))
     async with connected_store(settings) as opened:
@@ -99,10 +109,12 @@ async def reset_throttle(settings: Settings, organization_id: str, channel: str,
         organization_id=organization_id,
         channel=channel,
     )
-    return await _applied(settings, organization_id, channel, change)
+    return await _applied(settings, organization_id, channel, change, step)
 
 
-async def _applied(settings: Settings, organization_id: str, channel: str, change: Change) -> ThrottleResult:
+async def _applied(
+    settings: Settings, organization_id: str, channel: str, change: Change, step: Step
+) -> ThrottleResult:
     """Let what waits for its slot ask anew. Those slots of the configured rate are forgotten: they will not be used."""
     unannounced = await announce(settings, change)
     await asyncio.sleep(KNOWN_AFTER)
@@ -115,7 +127,7 @@ async def _applied(settings: Settings, organization_id: str, channel: str, chang
         return about is not None and (about.organization_id, about.channel) == (organization_id, channel)
 
     again = f"retry --organization {organization_id} --reason {THROTTLED}"
-    moved = await bring_back(settings, is_ours, done="the rate is changed", again=again)
+    moved = await bring_back(settings, is_ours, done="the rate is changed", again=again, step=step)
     return ThrottleResult(now, moved, unannounced)
 
 

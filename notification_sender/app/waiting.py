@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.rabbitmq.waiting import Moved, Waiting, WaitingMessages, waiting_messages
+from notification_sender.adapters.rabbitmq.waiting import (
+    Moved,
+    Step,
+    Waiting,
+    WaitingMessages,
+    no_step,
+    waiting_messages,
+)
 from notification_sender.app.backends import topology
 from notification_sender.app.changes import Change, announce
 from notification_sender.app.reach import Place
@@ -95,27 +102,29 @@ class RetryResult:
     unannounced: str
 
 
-async def retry(settings: Settings, wanted: WaitingFilter, *, by: str, dry_run: bool) -> RetryResult:
+async def retry(
+    settings: Settings, wanted: WaitingFilter, *, by: str, dry_run: bool, step: Step = no_step
+) -> RetryResult:
     """Move what waits to its lane now; with ``dry_run`` only count it. Raises as ``move_waiting``."""
-    moved = await move_waiting(settings, wanted, dry_run=dry_run)
+    moved = await move_waiting(settings, wanted, dry_run=dry_run, step=step)
     unannounced = ""
     if moved.matched and not dry_run:
         unannounced = await announce(settings, wanted.change(by=by, count=moved.matched))
     return RetryResult(moved.read, moved.matched, unannounced)
 
 
-async def move_waiting(settings: Settings, wanted: Wanted, *, dry_run: bool) -> Moved:
-    """Move every wanted message to its lane; with ``dry_run`` only count them.
+async def move_waiting(settings: Settings, wanted: Wanted, *, dry_run: bool, step: Step = no_step) -> Moved:
+    """Move every wanted message to its lane; with ``dry_run`` only count them. ``step`` is called after each message.
 
     Raises:
         ConfigurationFault: the broker keeps its messages in a worker's memory.
         Unready: the broker is away. Some messages may be moved already, and a repetition does no harm.
     """
     async with _connected(settings) as messages:
-        return await messages.move(wanted, dry_run=dry_run)
+        return await messages.move(wanted, dry_run=dry_run, step=step)
 
 
-async def bring_back(settings: Settings, wanted: Wanted, *, done: str, again: str) -> int:
+async def bring_back(settings: Settings, wanted: Wanted, *, done: str, again: str, step: Step = no_step) -> int:
     """Move every wanted message after a change that is made already: ``done``. ``again``: the command that moves them
     later. Returns their number.
 
@@ -123,7 +132,7 @@ async def bring_back(settings: Settings, wanted: Wanted, *, done: str, again: st
         Unready: the broker is away. The text says that the change is made, and what to do.
     """
     try:
-        moved = await move_waiting(settings, wanted, dry_run=False)
+        moved = await move_waiting(settings, wanted, dry_run=False, step=step)
     except Unready as fault:
         raise Unready(
             f"{done}, but what waits was not moved: {fault}; then run: notification-sender {again}"

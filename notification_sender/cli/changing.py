@@ -10,6 +10,9 @@ import typer
 
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.model.durations import duration
+from notification_sender.model.override import LONGEST_OVERRIDE
+
+DAY = 86_400.0
 
 LONGEST_NAME = 200
 """Characters of a name or a note: it is stored in Redis and published."""
@@ -35,7 +38,7 @@ def lasting(text: str) -> float:
     """Seconds of an option ``--for``.
 
     Raises:
-        typer.BadParameter: it is no duration, or no time at all.
+        typer.BadParameter: it is no duration, no time at all, or longer than an override may last.
     """
     try:
         seconds = duration(text)
@@ -43,6 +46,8 @@ def lasting(text: str) -> float:
         raise typer.BadParameter(str(fault)) from None
     if seconds < 1.0:
         raise typer.BadParameter("write at least 1s")
+    if seconds > LONGEST_OVERRIDE:
+        raise typer.BadParameter(f"{text!r} is too long, write at most {LONGEST_OVERRIDE / DAY:.0f}d")
     return seconds
 
 
@@ -72,6 +77,12 @@ def confirm(question: str, *, yes: bool) -> None:
     if not typer.confirm(question, err=True):
         print("nothing was changed", file=sys.stderr)
         raise typer.Exit(PROBLEM_FOUND)
+
+
+def ask_on_terminal(question: str, *, yes: bool) -> None:
+    """As ``confirm``, for a change that does no harm: where there is nobody to ask, it is made."""
+    if not yes and sys.stdin.isatty():
+        confirm(question, yes=False)
 
 
 def warn_unannounced(why: str) -> None:

@@ -4,18 +4,29 @@ import asyncio
 import os
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from notification_sender.cli.changing import By, Note, Yes, confirm, lasting, name_of_operator, warn_unannounced
+from notification_sender.cli.changing import (
+    By,
+    Note,
+    Yes,
+    ask_on_terminal,
+    confirm,
+    lasting,
+    name_of_operator,
+    warn_unannounced,
+)
 from notification_sender.cli.conventions import identifier, optional_identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.cli.pause import pause
+from notification_sender.cli.progress import Progress
 
 if TYPE_CHECKING:
     from notification_sender.adapters.redis.operators import Trouble
-    from notification_sender.app.commands import DestinationState
+    from notification_sender.app.commands import DestinationState, Resent, SwitchResult
+    from notification_sender.settings import Settings
 
 destinations = typer.Typer(help="List and show destinations, and switch them off and on.", no_args_is_help=True)
 
@@ -106,20 +117,77 @@ def enable(
         str, typer.Option(metavar="ID", callback=identifier, help="The organization of the destination.")
     ],
     destination: Annotated[str, typer.Option(metavar="ID", callback=identifier, help="The `destination_id`.")],
+    resend: Annotated[bool, typer.Option("--resend", help="Also send what was withheld while it was off.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be sent, and change nothing.")] = False,
     by: By = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Enable a destination that is off, before its 7 days end.
 
-    Exit code 1 if it was not off.
+    With `--resend` each withheld notification is composed anew and sent once. Exit code 1 if it was not off, and
+    nothing was withheld.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
+    settings, name = Settings.load(os.environ), f"{destination} of {organization}"
+    if dry_run:
+        _end_enable(name, None, _resend(settings, organization, destination, dry_run=True), as_json=as_json)
+    (confirm if resend else ask_on_terminal)(f"Enable {name}{' and send what was withheld' * resend}?", yes=yes)
     who = name_of_operator(by)
-    ended = asyncio.run(app.enable(Settings.load(os.environ), organization, destination, by=who))
-    print(f"{destination} of {organization}: " + ("enabled" if ended.changed else "was not off"))
+    ended = asyncio.run(app.enable(settings, organization, destination, by=who))
     warn_unannounced(ended.unannounced)
-    raise typer.Exit(0 if ended.changed else PROBLEM_FOUND)
+    resent = _resend(settings, organization, destination, dry_run=False) if resend else None
+    if resent is not None and resent.would_send:
+        warn_unannounced(
+            asyncio.run(app.announce_resent(settings, organization, destination, by=who, count=resent.would_send))
+        )
+    _end_enable(name, ended, resent, as_json=as_json)
+
+
+def _resend(settings: "Settings", organization: str, destination: str, *, dry_run: bool) -> "Resent":
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
+
+    progress = Progress("looked at")
+    try:
+        return asyncio.run(app.resend(settings, organization, destination, dry_run=dry_run, step=progress.one_more))
+    finally:
+        progress.end()
+
+
+def _end_enable(name: str, ended: "SwitchResult | None", resent: "Resent | None", *, as_json: bool) -> NoReturn:
+    """``ended``: None of a dry run."""
+    import orjson  # noqa: PLC0415 - not paid by --help
+
+    enabled, sent = bool(ended and ended.changed), resent.would_send if resent else 0
+    if as_json:
+        numbers = {} if resent is None else _numbers(resent)
+        print(orjson.dumps({"enabled": enabled} | numbers).decode())
+    else:
+        lines = [] if ended is None else [f"{name}: " + ("enabled" if enabled else "was not off")]
+        print("\n".join(lines + ([] if resent is None else _resent_lines(resent, dry_run=ended is None))))
+    raise typer.Exit(0 if enabled or sent else PROBLEM_FOUND)
+
+
+def _numbers(resent: "Resent") -> dict[str, int]:
+    return {
+        "matched": resent.matched,
+        "would_send": resent.would_send,
+        "skipped_delivered": resent.skipped_delivered,
+        "skipped_unwanted": resent.skipped_unwanted.total(),
+        "not_kept": resent.not_kept,
+    }
+
+
+def _resent_lines(resent: "Resent", *, dry_run: bool) -> list[str]:
+    lines = [f"{'to be sent' if dry_run else 'sent'}: {resent.would_send} of {resent.matched} that were withheld"]
+    if resent.skipped_delivered:
+        lines.append(f"already delivered, not sent again: {resent.skipped_delivered}")
+    lines += [f"not sent: {number}, {why}" for why, number in resent.skipped_unwanted.most_common()]
+    if resent.not_kept:
+        lines.append(f"not kept: {resent.not_kept}; publish their work units again under new ids")
+    return lines
 
 
 @destinations.command()

@@ -18,6 +18,7 @@ from notification_sender.cli.changing import (
 )
 from notification_sender.cli.conventions import optional_identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
+from notification_sender.cli.progress import reading_ladder
 from notification_sender.model.override import PauseScope
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def resume(
     _check_channel(channel)
     settings = Settings.load(os.environ)
     confirm(f"Resume {words(scope)}?", yes=yes)
-    ended = asyncio.run(app.resume(settings, scope, by=name_of_operator(by)))
+    with reading_ladder() as step:
+        ended = asyncio.run(app.resume(settings, scope, by=name_of_operator(by), step=step))
     was = "was not paused" if ended.pause is None else "resumed"
     if as_json:
         paused = None if ended.pause is None else record(ended.pause)

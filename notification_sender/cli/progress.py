@@ -2,6 +2,12 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from notification_sender.adapters.rabbitmq.waiting import Moved
 
 PERIOD = 0.2
 """Seconds between two updates of the line."""
@@ -34,3 +40,18 @@ class Progress:
         """End the line."""
         if self._open:
             print(file=sys.stderr)
+
+
+@contextmanager
+def reading_ladder() -> Iterator[Callable[["Moved"], None]]:
+    """A bar of the messages that are read on the delay ladder; gives the function to call after each."""
+    progress = Progress("looked at")
+
+    def step(moved: "Moved") -> None:
+        progress.total = moved.waiting
+        progress.one_more()
+
+    try:
+        yield step
+    finally:
+        progress.end()

@@ -42,6 +42,7 @@ def publish(
         bool,
         typer.Option("--strict", help="Treat warnings as faults: unknown fields, bad destinations."),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Publish work units, all or none.
 
@@ -63,7 +64,7 @@ def publish(
     if refused or not pieces:
         raise typer.Exit(PROBLEM_FOUND)
     _publish(settings, pieces)
-    print(f"published: {len(pieces)}")
+    print(json.dumps({"published": len(pieces)}) if as_json else f"published: {len(pieces)}")
 
 
 def _publish(settings: "Settings", pieces: Sequence[Piece]) -> None:

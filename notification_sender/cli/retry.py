@@ -10,6 +10,7 @@ import typer
 from notification_sender.cli.changing import By, Yes, confirm, name_of_operator, warn_unannounced
 from notification_sender.cli.conventions import optional_identifier
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
+from notification_sender.cli.progress import reading_ladder
 
 if TYPE_CHECKING:
     from notification_sender.app.commands import RetryResult
@@ -47,15 +48,14 @@ def retry(
         raise typer.BadParameter("write an ID, --organization, --destination or --reason")
     settings = Settings.load(os.environ)
     if not (yes or dry_run):
-        counted = asyncio.run(app.retry(settings, wanted, by="", dry_run=True))
+        with reading_ladder() as step:
+            counted = asyncio.run(app.retry(settings, wanted, by="", dry_run=True, step=step))
         if not counted.matched:
             _end(counted, dry_run=True, as_json=as_json)
         confirm(f"Try {counted.matched} of {counted.waiting} waiting messages now?", yes=False)
-    _end(
-        asyncio.run(app.retry(settings, wanted, by=name_of_operator(by), dry_run=dry_run)),
-        dry_run=dry_run,
-        as_json=as_json,
-    )
+    with reading_ladder() as step:
+        ended = asyncio.run(app.retry(settings, wanted, by=name_of_operator(by), dry_run=dry_run, step=step))
+    _end(ended, dry_run=dry_run, as_json=as_json)
 
 
 def _end(result: "RetryResult", *, dry_run: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notification_sender.cli.changing import By, name_of_operator, warn_unannounced
+from notification_sender.cli.changing import By, Yes, ask_on_terminal, name_of_operator, warn_unannounced
 from notification_sender.cli.conventions import identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 from notification_sender.model.durations import duration
@@ -22,6 +22,10 @@ suppressions = typer.Typer(help="Suppress emails of an organization to recipient
 Organization = Annotated[
     str, typer.Option(metavar="ID", callback=identifier, help="The organization that sends the emails.")
 ]
+STANDARD_INPUT = "-"
+"""In place of an address. A command that reads it cannot ask as well."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", hidden=True)]
 
 
@@ -40,6 +44,8 @@ def add(
     ] = "365d",
     reason: Annotated[str, typer.Option(metavar="TEXT", help="A note that `list` shows.")] = "",
     by: By = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send no email of the organization to this address.
 
@@ -50,13 +56,18 @@ def add(
 
     recipients, seconds = recipients_of(address), _seconds(lasting)
     settings = Settings.load(os.environ)
+    question = f"Send no email of {organization} to {len(recipients)} recipients for {lasting}?"
+    ask_on_terminal(question, yes=yes or address == STANDARD_INPUT)
     asyncio.run(app.suppress(settings, organization, recipients, seconds=seconds, reason=reason))
-    print(f"{organization}: {len(recipients)} suppressed for {lasting}")
+    done = {"organization_id": organization, "suppressed": len(recipients), "until": utc_text(time.time() + seconds)}
+    print(json.dumps(done) if as_json else f"{organization}: {len(recipients)} suppressed for {lasting}")
     _announce(settings, "suppressed", organization, len(recipients), until=time.time() + seconds, by=by)
 
 
 @suppressions.command()
-def remove(address: Address, *, organization: Organization, by: By = None) -> None:
+def remove(
+    address: Address, *, organization: Organization, by: By = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Send emails to this address again.
 
     With - as ADDRESS the command reads one address a line. Exit code 1 if none was on the list.
@@ -66,8 +77,11 @@ def remove(address: Address, *, organization: Organization, by: By = None) -> No
 
     recipients = recipients_of(address)
     settings = Settings.load(os.environ)
+    question = f"Send emails of {organization} to {len(recipients)} recipients again?"
+    ask_on_terminal(question, yes=yes or address == STANDARD_INPUT)
     removed = asyncio.run(app.unsuppress(settings, organization, recipients))
-    print(f"{organization}: {removed} of {len(recipients)} removed")
+    done = {"organization_id": organization, "removed": removed, "of": len(recipients)}
+    print(json.dumps(done) if as_json else f"{organization}: {removed} of {len(recipients)} removed")
     if removed:
         _announce(settings, "unsuppressed", organization, removed, until=None, by=by)
     raise typer.Exit(0 if removed else PROBLEM_FOUND)

@@ -10,6 +10,7 @@ import typer
 from notification_sender.cli.changing import By, Note, Yes, confirm, lasting, name_of_operator, warn_unannounced
 from notification_sender.cli.conventions import identifier, optional_identifier, utc_text
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
+from notification_sender.cli.progress import reading_ladder
 
 if TYPE_CHECKING:
     from notification_sender.app.commands import Throttle, ThrottleResult
@@ -75,10 +76,13 @@ def set_(
         raise typer.BadParameter(str(fault)) from None
     settings = Settings.load(os.environ)
     confirm(f"Use {rate} for {channel} of {organization} for {lasting_for}?", yes=yes)
-    changing = app.set_throttle(
-        settings, organization, channel, rate, seconds=seconds, by=name_of_operator(by), note=note or ""
-    )
-    _print(asyncio.run(changing), as_json=as_json)
+    who = name_of_operator(by)
+    with reading_ladder() as step:
+        changing = app.set_throttle(
+            settings, organization, channel, rate, seconds=seconds, by=who, note=note or "", step=step
+        )
+        made = asyncio.run(changing)
+    _print(made, as_json=as_json)
 
 
 @throttle.command()
@@ -98,7 +102,9 @@ def reset(
         raise typer.BadParameter(str(fault), param_hint="CHANNEL") from None
     settings = Settings.load(os.environ)
     confirm(f"Use the rate of the settings for {channel} of {organization}?", yes=yes)
-    ended = asyncio.run(app.reset_throttle(settings, organization, channel, by=name_of_operator(by)))
+    who = name_of_operator(by)
+    with reading_ladder() as step:
+        ended = asyncio.run(app.reset_throttle(settings, organization, channel, by=who, step=step))
     _print(ended, as_json=as_json)
     raise typer.Exit(0 if ended.changed else PROBLEM_FOUND)
 

@@ -25,7 +25,7 @@ def topology(
         str | None, typer.Option(metavar="QUEUE", help="The input queue of the old prefix (its NS_UNITS_QUEUE).")
     ] = None,
     yes: Yes = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Declare the queues and exchanges, and list them. Existing ones stay as they are.
 
@@ -54,7 +54,7 @@ def topology(
         print(json.dumps(_numbers(done)) if as_json else _text(done, migrate))
         raise typer.Exit(0 if done.left.nothing else PROBLEM_FOUND)
     names = asyncio.run(app.declare(settings))
-    print(json.dumps({"queues": names}) if as_json else "\n".join(names))
+    print(json.dumps(names) if as_json else "\n".join(names))
 
 
 def _compared(state: "BrokerState") -> dict[str, object]:

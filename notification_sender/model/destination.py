@@ -52,6 +52,10 @@ class Destination(BaseModel):
         return self.__pydantic_extra__ or {}
 
 
+SHORT_HASH = 16
+"""Characters of the hash of an address that name it where it is not looked up."""
+
+
 def recipient_hash(address: str) -> str:
     """Hash a mail address for Redis: 32 hex digits, the same for any letter case. Redis never holds the address."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]

@@ -151,6 +151,16 @@ class Notification:
         """Keep what the ledger must still record: the ids, the attempt and the receipt, without content."""
         return replace(self.without_content(), accepted=receipt, tries=(), sources={}, unit=None)
 
+    def to_compose_anew(self) -> "Notification":
+        """Keep what composing it anew needs. Without its unit it stays as it was rendered."""
+        if self.unit is None:
+            return self
+        own: dict[str, Any] = {"destination_ids": [self.destination.destination_id]}
+        if not self.listed:
+            own["destinations"] = self.unit.get("destinations") or [_fields(self.destination)]
+        bare = replace(self.without_content(), unit=self.unit | own, attempt=1, tries=(), sources={}, degraded=())
+        return replace(bare, template_version="")
+
     def encode(self) -> bytes:
         """Write the JSON of parked and dead notifications. ``decode`` returns the same, for any destination record."""
         try:

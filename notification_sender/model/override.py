@@ -51,17 +51,23 @@ class PauseScope:
 
     @classmethod
     def of(cls, subject: str) -> "PauseScope":
-        """The scope with this name."""
+        """The scope with this name.
+
+        Raises:
+            ValueError: it is no name of a scope. It never stands for everything.
+        """
         match subject.split("/"):
-            case ["organization", organization]:
+            case ["all"]:
+                return cls()
+            case ["organization", organization] if organization:
                 return cls(organization)
-            case ["destination", organization, destination]:
+            case ["destination", organization, destination] if organization and destination:
                 return cls(organization, destination)
-            case ["channel", channel]:
+            case ["channel", channel] if channel:
                 return cls(channel=channel)
-            case ["channel", organization, channel]:
+            case ["channel", organization, channel] if organization and channel:
                 return cls(organization, channel=channel)
-        return cls()
+        raise ValueError(f"{subject!r} is no name of what a pause holds back")
 
     def may_cover(self, organization_id: str, destination_id: str) -> bool:
         """Whether it holds back what is for this destination, if that is of the scope's channel."""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import orjson
 
+from notification_sender.model.destination import SHORT_HASH, recipient_hash
 from notification_sender.model.errors import ForbiddenAddress, Gone, Permanent, Rejected, SendFailed, Sent
 from notification_sender.model.notification import Notification
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Suppressed
@@ -46,7 +47,10 @@ def origin(notification: Notification) -> dict[str, Any]:
 
     ``sources``: how the worker got each fact, and its age. Facts that came with others are left out.
     """
-    return {
+    to = notification.destination.extra.get("to")
+    # By which ``erase`` finds the stories of a recipient.
+    whose = {"recipient": recipient_hash(to)[:SHORT_HASH]} if isinstance(to, str) else {}
+    return whose | {
         "work_unit_id": notification.work_unit_id,
         "destination_id": notification.destination.destination_id,
         "template_version": notification.template_version,

@@ -136,8 +136,8 @@ class RetryPolicy:
     def without_file(
         self, notification: Notification, fault: SetupFault, *, now: float, age: Age, dice: float
     ) -> Deferred | Dead:
-        """The operator has to provide a file: no attempt is used. Its wait counts from when the attempt was due. A pause
-        before that attempt lengthens the wait: nobody knows when it was.
+        """The operator has to provide a file: no attempt is used. Its wait counts from when the attempt was due. An
+        earlier pause lengthens the wait: nobody knows when it was.
         """
         attempt, tries = notification.attempt, notification.tries
         waited = max(now - tries[-1].at - age.paused, 0.0) if tries and attempt > 1 else age.seconds

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from notification_sender.model.destination import SHORT_HASH
 from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.policy.audit import WORST_FIRST, recorded_outcome
 from notification_sender.policy.limits import SECOND
@@ -141,6 +142,27 @@ def _events(chapter: Chapter) -> Iterable[tuple[float, dict[str, Any]]]:
         began = {"began": _time(event["at"] * SECOND)} if "at" in event else {}
         times = {name: _time(event[name]) for name in ("until", "since") if name in event}
         yield at, _blank(at) | about | event | {"at": _time(at)} | began | times
+
+
+def began(line: bytes | None) -> float | None:
+    """When the first event of a story was, epoch seconds; None: nobody can tell."""
+    event = _readable(line)
+    at = event.get("since", event.get("t"))
+    return at / SECOND if isinstance(at, int | float) and at > 0 else None
+
+
+def is_of(line: bytes, recipient: str) -> bool:
+    """Whether an event says that it was sent to this recipient (hash)."""
+    return _readable(line).get("recipient") == recipient[:SHORT_HASH]
+
+
+def _readable(line: bytes | str | None) -> dict[str, Any]:
+    """An event; empty where the line has none, because another program wrote it."""
+    try:
+        event: Any = json.loads(line or b"")
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}
 
 
 def _event(line: str) -> dict[str, Any]:

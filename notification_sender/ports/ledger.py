@@ -228,6 +228,11 @@ class Ledger(Protocol):
     async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
         """Add a deferral without a claim to the story: JSON. Nothing else is recorded of it."""
 
+    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+        """Keep a notification that its destination, which is off, is not sent: an operator may have it sent later. Only
+        the latest are kept.
+        """
+
     async def renew(self, claim: Claim) -> bool: ...
     async def note(self, key: Key, final: TerminalState) -> None:
         """Record an end without a claim, if there is no record yet or only a waiting one."""

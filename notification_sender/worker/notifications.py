@@ -11,6 +11,8 @@ from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import FailedAttempt, Notification, decode
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
 from notification_sender.model.records import dataclass
+from notification_sender.model.unit import decode as decode_unit
+from notification_sender.model.unit import subject_fields
 from notification_sender.policy.attempt_report import LONGEST_ERROR
 from notification_sender.ports.broker import Envelope, Lane, MessageState
 from notification_sender.ports.clock import Clock
@@ -35,6 +37,8 @@ class NotificationSettlement(Settlement):
     notification: Notification
     outcome: Outcome
     clock: Clock
+    unit: bytes | None = None
+    """The body of its unit, where that is in hand."""
 
     def same(self) -> bytes:
         return self._with_last_attempt().encode()
@@ -44,6 +48,12 @@ class NotificationSettlement(Settlement):
 
     def next_attempt(self, failed: Failed) -> bytes:
         return self.notification.next_attempt(self._failed_attempt(failed.error)).encode()
+
+    def withheld(self) -> bytes:
+        notification = self.notification
+        if notification.unit is None and self.unit is not None:
+            notification = replace(notification, unit=subject_fields(decode_unit(self.unit)))
+        return notification.to_compose_anew().encode()
 
     def acceptance(self, receipt: Receipt) -> bytes:
         return self.notification.accepted_as(receipt.text).encode()
@@ -179,6 +189,7 @@ class Notifications:
             facts=_facts(notification, compose=compose, send=attempt.seconds),
             report=attempt.report,
             unit_end=unit_end,
+            unit=envelope.body if envelope.lane is Lane.UNITS else None,
         )
         if notification.accepted is None:
             await self._settler.settle(settlement, attempt.outcome)

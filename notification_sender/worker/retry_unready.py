@@ -194,6 +194,10 @@ class RetryingLedger:
         except Exception as fault:  # noqa: BLE001 - whatever it is, a failed step would park a second copy
             _log.debug("story.gap", id=key.id, error=str(fault))
 
+    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+        """As ``Ledger.withhold``."""
+        await self._retry.run(partial(self._ledger.withhold, key, destination_id, message), self._longest)
+
     async def note(self, key: Key, final: TerminalState) -> None:
         """As ``Ledger.note``."""
         try:

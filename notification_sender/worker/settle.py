@@ -15,7 +15,7 @@ from notification_sender.model.notification import MAX_READ
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt, Suppressed
 from notification_sender.model.records import dataclass
 from notification_sender.policy.attempt_report import end_entry
-from notification_sender.policy.audit import words
+from notification_sender.policy.audit import WITHHELD, words
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked
 from notification_sender.ports.ledger import AttemptReport, Claim, Key, TerminalState, UnitEnd, WriteResult
 from notification_sender.telemetry.attempt_record import AttemptFacts
@@ -30,6 +30,9 @@ REMEMBERED = 10_000
 ACCEPTANCE_SECONDS = 2.0
 """Time to record an acceptance. After that the worker parks a message that records it later, for as long again. If that
 fails too, the delivery is acked all the same: a second send would be worse than a gap that is counted."""
+
+WITHHELD_BYTES = 8192
+"""Of a withheld notification that is kept. What is larger can only be published again."""
 
 DONE = '{"step":"end","outcome":"done"}'
 """The entry of a unit in its story."""
@@ -71,6 +74,10 @@ class Settlement:
     def next_attempt(self, failed: Failed) -> bytes:
         """The body of the next attempt, for a notification that failed."""
         raise TypeError(f"a {self.what} does not fail, it is deferred: {failed}")
+
+    def withheld(self) -> bytes:
+        """The body of the message that sends it later, for a notification whose destination is off."""
+        raise TypeError(f"a {self.what} has no destination")
 
     def acceptance(self, receipt: Receipt) -> bytes:
         """The body of the message that records an acceptance later, for a notification that was accepted."""
@@ -162,6 +169,7 @@ class Settler:
                 await self._record_acceptance(work, receipt)
             case Suppressed(recorded=recorded):
                 if not recorded:
+                    await self._withhold(work, outcome)
                     text = _words(work, str(outcome.because))
                     await self._record(work, TerminalState("suppressed", text, entry=_entry(work, outcome)))
             case Deferred():
@@ -177,6 +185,15 @@ class Settler:
                 await self._record(work, TerminalState("dead", _words(work, reason), entry=_entry(work, outcome)))
             case _:
                 assert_never(outcome)
+
+    async def _withhold(self, work: Settlement, outcome: Suppressed) -> None:
+        """Before its end is recorded: a crash in between repeats it, and the ledger lets one copy through."""
+        destination_id = work.facts.destination_id
+        if outcome.reason != WITHHELD or not destination_id:
+            return
+        message = work.withheld()
+        if len(message) <= WITHHELD_BYTES:
+            await self._ledger.withhold(work.key, destination_id, message)
 
     async def _park(
         self, work: Settlement, outcome: Deferred | Failed, body: bytes, state: MessageState, entry: str = ""

@@ -131,10 +131,12 @@ class App:
     async def pause(self, _settings: object, scope: object, **how: object) -> Any:
         return self._say(scope, how)
 
-    async def resume(self, _settings: object, scope: object, **how: object) -> Any:
+    async def resume(self, _settings: object, scope: object, *, step: object, **how: object) -> Any:
+        assert step
         return self._say(scope, how)
 
-    async def retry(self, _settings: object, wanted: object, **how: object) -> Any:
+    async def retry(self, _settings: object, wanted: object, *, step: object, **how: object) -> Any:
+        assert step
         return self._say(wanted, how)
 
     async def show_destination(self, _settings: object, *question: object) -> Any:

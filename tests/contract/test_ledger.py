@@ -729,3 +729,18 @@ async def test_a_full_redis_still_tells_what_has_ended_is_stale_or_is_held_elsew
     finally:
         await redis.execute("CONFIG", "SET", "maxmemory", "0")
     assert isinstance(await ledger.claim(stale, "t-2", 2, replays=0), Claimed)
+
+
+WITHHELD_NOC = TerminalState("suppressed", words("destination_disabled", "noc"))
+
+
+async def test_what_was_withheld_opens_for_one_replay_and_what_nobody_wanted_for_none(stand: Stand) -> None:
+    await stand.ledger.withhold(notification(1), "noc", b"{}")
+    await stand.ledger.note(notification(1), WITHHELD_NOC)
+    await stand.ledger.note(notification(2), TerminalState("suppressed", words("unsubscribed", "noc")))
+    assert await stand.admit(1) == Settled("suppressed")
+    reply = await stand.admit(1, replays=1)
+    assert isinstance(reply, Claimed)
+    await stand.ledger.finish(reply.claim, DELIVERED)
+    assert await stand.admit(1, replays=1) == Settled("delivered")
+    assert await stand.admit(2, replays=1) == Settled("suppressed")

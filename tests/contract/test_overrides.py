@@ -1,7 +1,9 @@
 """Overrides of operators on Redis and on the embedded one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from notification_sender.model.override import LONGEST_OVERRIDE, PauseScope
 from notification_sender.ports.overrides import TOPIC
 
 HOUR = 3600.0
-NOC = PauseScope("org-1", destination_id="noc")
+NOC, ORG_2 = PauseScope("org-1", destination_id="noc"), PauseScope("org-2")
 SCOPES = [PauseScope(), PauseScope(channel="email"), PauseScope("org-1"), PauseScope("org-1", channel="email"), NOC]
 
 
@@ -99,7 +101,49 @@ async def test_every_change_is_published(overrides: RedisOverrides, pubsub: Memo
     assert heard == [NOC.subject, NOC.subject, "api/aaa", "api/aaa"]
 
 
-async def test_what_another_program_wrote_is_left_out(overrides: RedisOverrides, store: Store) -> None:
-    for value in (b"", b"[]", b"{}", b"\xff"):
-        await store.execute("HSET", "ns:1:{overrides}:active", "pause/all", value)
-        assert await overrides.active() == []
+FACTS: dict[str, Any] = {"since": 1.0, "until": 3e9, "by": "x", "value": "", "note": ""}
+BROKEN: list[tuple[str, object]] = [
+    ("pause/all", b""),
+    ("pause/all", b"[]"),
+    ("pause/all", b"{}"),
+    ("pause/all", b"\xff"),
+    ("pause/all", b"[" * 100_000),
+    ("pause/all", {"until": "soon"}),
+    ("pause/all", {"until": None}),
+    ("pause/all", b'{"since":1,"until":1e999,"by":"","value":"","note":""}'),
+    ("pause/all", {"by": 7}),
+    ("pause/all", {}),  # longer than any override lasts
+    ("pause/", {"until": None}),
+    ("pause/everything", "recent"),
+    ("pause/organization/", "recent"),
+    ("pause/organization/\x1b[31m", "recent"),
+    ("pause/destination/org-1", "recent"),
+    ("off/all", "recent"),
+    ("off/organization/org-1", "recent"),
+    ("rate/org-1/webhook", "recent"),
+    ("rate/webhook", "recent"),
+    ("circuit/api/aaa", "recent"),
+    ("unknown/all", "recent"),
+]
+
+
+@pytest.mark.parametrize(("name", "facts"), BROKEN, ids=lambda it: str(it)[:40])
+async def test_a_field_that_cannot_be_followed_keeps_nobody_from_the_others(
+    overrides: RedisOverrides, store: Store, name: str, facts: object
+) -> None:
+    others = [await overrides.pause(it, seconds=HOUR, by="anna") for it in (ORG_2, NOC)]
+    others.append(await overrides.put("rate", "org-2/webhook", "60/minute", seconds=HOUR, by="anna"))
+    now = await overrides.now()
+    recent = {"since": now, "until": now + 60.0}
+    changed = recent if facts == "recent" else facts
+    value = changed if isinstance(changed, bytes) else json.dumps(FACTS | changed)  # type: ignore[operator]
+    await store.execute("HSET", "ns:1:{overrides}:active", name, value)
+    assert await overrides.active() == sorted(others, key=lambda it: (it.kind, it.subject))
+
+
+async def test_a_note_is_shown_without_what_a_terminal_would_obey(overrides: RedisOverrides, store: Store) -> None:
+    now = await overrides.now()
+    facts = FACTS | {"since": now, "until": now + 60.0, "by": "anna\x1b[31m\u202e", "note": "\U0001f4a9" * 5000}
+    await store.execute("HSET", "ns:1:{overrides}:active", "pause/all", json.dumps(facts))
+    [shown] = await overrides.active()
+    assert (shown.by, shown.note) == ("anna[31m", "\U0001f4a9" * 200)

@@ -1,13 +1,13 @@
 """The ledger in plain Python, on a clock that may jump: what the scripts are held against, and a store for tests."""
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from notification_sender.adapters.redis.constants import LONGEST_OVERRIDE, TAKEOVER_LIMIT
-from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
+from notification_sender.adapters.redis.constants import LONGEST_OVERRIDE, TAKEOVER_LIMIT, WITHHELD_KEPT
+from notification_sender.policy.audit import WITHHELD, RecordedOutcome, recorded_outcome
 from notification_sender.policy.limits import SECOND, Arrivals, Wait, spend
 from notification_sender.ports.clock import Clock
 from notification_sender.ports.ledger import (
@@ -66,6 +66,8 @@ class MemoryLedger:
         self.stories = Stories(process, round(story_ttl * SECOND))
         self.places = Places(disable_after=round(disable_after * SECOND), horizon=self._horizon)
         self.unsubscribed: set[Key] = set()
+        self.withheld: dict[tuple[str, str], deque[bytes]] = {}
+        """By organization and destination."""
         self.pauses: dict[tuple[str, str], int] = {}
         """By organization and field of ``admit.lua``: the end, µs since the epoch."""
         self._batches: dict[str, dict[Key, None]] = defaultdict(dict)
@@ -153,6 +155,10 @@ class MemoryLedger:
             return replace(written, unit_ended=True)
         return replace(written, unit_ended=_said_before(record, unit.claim, done.state).ours)
 
+    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+        kept = self.withheld.setdefault((key.organization_id, destination_id), deque(maxlen=WITHHELD_KEPT))
+        kept.append(message)
+
     async def note(self, key: Key, final: TerminalState) -> None:
         record = self._record(key)
         if not record.over and not record.held(self._now):
@@ -212,7 +218,8 @@ class MemoryLedger:
     ) -> ClaimReply | None:
         """What a claim is told whatever else it asks for, in this order; None: the record is free."""
         if record.over:
-            if record.state != "dead" or number[0] <= record.replays:
+            withheld = record.state == "suppressed" and record.text.startswith(WITHHELD)
+            if number[0] <= record.replays or not (withheld or record.state == "dead"):
                 return Settled(record.state)
             self._open(key, record, number)
             return None

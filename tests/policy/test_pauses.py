@@ -32,6 +32,14 @@ def test_a_pause_is_found_where_its_scope_covers_and_nowhere_else(
     assert PauseScope.of(scope.subject) == scope
 
 
+@pytest.mark.parametrize(
+    "subject", ["", "everything", "organization", "organization/", "destination/a", "channel/a/b/c"]
+)
+def test_a_name_that_is_none_of_a_scope_never_stands_for_everything(subject: str) -> None:
+    with pytest.raises(ValueError, match="no name of what a pause holds back"):
+        PauseScope.of(subject)
+
+
 def test_of_several_the_longest_holds_and_one_that_ended_does_not() -> None:
     long, short = pause(PauseScope(), until=NOW + 90.0), pause(PauseScope("a"))
     assert covering(by_subject([short, long]), NOW, "a") == long

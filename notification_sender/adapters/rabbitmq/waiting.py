@@ -1,36 +1,34 @@
 """The messages on the delay ladder, for operators: each is read, and then stays, or moves to its lane now.
 
-A rung is read as a whole while its messages are unacknowledged. What stays returns to its place when the channel
-closes, and keeps its time: RabbitMQ fixed it when the message came.
+A rung is read as a whole while its messages are unacknowledged at the broker. This process holds ``WINDOW`` of them
+at once, however many there are. What stays returns to its place when the channel closes, and keeps its time: RabbitMQ
+fixed it when the message came.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from notification_sender.adapters.rabbitmq.commanding import STEP_TIMEOUT, depth_of, headers_of, publish
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
-from notification_sender.adapters.rabbitmq.dead_letters import BROKER_HEADERS, PERSISTENT_MODE, STEP_TIMEOUT
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
 from notification_sender.adapters.rabbitmq.headers import DUE, WAITS_FOR
 from notification_sender.adapters.rabbitmq.topology import Topology
-from notification_sender.model.errors import Unready
 from notification_sender.ports.broker import Lane
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.steps import reason_of
 
-CREDIT = 60_000
-"""Messages that one consumer may hold unacknowledged: AMQP counts them in 16 bits."""
+WINDOW = 500
+"""Messages that one consumer takes, and that this process holds at once. The next consumer takes the next ones."""
 
-SILENCE_SECONDS = 2.0
-"""Seconds without a message after which a rung is read: some came due since they were counted."""
+QUIET_SECONDS = 0.5
+"""Seconds without a message after which the broker is asked whether the rung has any left."""
 
 PUBLISHED_AT_ONCE = 100
 """Messages that are moved at the same time, each with its confirm."""
@@ -52,6 +50,16 @@ class Moved:
 
     read: int = 0
     matched: int = 0
+    waiting: int = 0
+    """Messages on the ladder when it began: as many are read, or fewer where some come due meanwhile."""
+
+
+Step = Callable[[Moved], None]
+"""Called after each message that was read."""
+
+
+def no_step(_: Moved) -> None:
+    """Nobody watches."""
 
 
 class WaitingMessages:
@@ -61,7 +69,7 @@ class WaitingMessages:
         self._link = link
         self._topology = topology
 
-    async def move(self, wanted: Callable[[Waiting], bool], *, dry_run: bool = False) -> Moved:
+    async def move(self, wanted: Callable[[Waiting], bool], *, dry_run: bool = False, step: Step = no_step) -> Moved:
         """Move every wanted message to its lane; with ``dry_run`` only count them.
 
         Each is published and confirmed before it leaves the ladder. A message that is cut off in between exists twice,
@@ -70,40 +78,32 @@ class WaitingMessages:
         Raises:
             Unready: the broker is away, or has no such queue. Some messages may be moved; a repetition does no harm.
         """
-        moved = Moved()
+        rungs = [self._topology.rung(number) for number in reversed(range(RUNGS))]
+        async with self._link.spare_channel() as channel:
+            moved = Moved(waiting=sum([await depth_of(channel, it) for it in rungs]))
         # From the top: a message that falls to a lower rung meanwhile is met there.
-        for number in reversed(range(RUNGS)):
-            await self._read_rung(self._topology.rung(number), wanted, moved, dry_run=dry_run)
+        for queue in rungs:
+            await self._read_rung(queue, wanted, moved, dry_run=dry_run, step=step)
         return moved
 
-    async def _read_rung(self, queue: str, wanted: Callable[[Waiting], bool], moved: Moved, *, dry_run: bool) -> None:
+    async def _read_rung(
+        self, queue: str, wanted: Callable[[Waiting], bool], moved: Moved, *, dry_run: bool, step: Step
+    ) -> None:
         async with self._link.spare_channel(confirms=True) as channel:
             rung = _Rung(channel, queue)
-            count = await rung.count()
-            async for message in rung.messages(count):
+            async for message in rung.messages(await depth_of(channel, queue)):
                 moved.read += 1
                 waiting = _waiting(message)
-                if waiting is None or not wanted(waiting):
-                    continue
-                moved.matched += 1
-                if not dry_run:
-                    await rung.start(self._move(channel, message, waiting))
+                if waiting is not None and wanted(waiting):
+                    moved.matched += 1
+                    if not dry_run:
+                        await rung.start(self._move(channel, message, waiting))
+                step(moved)
             await rung.finish()
 
     async def _move(self, channel: Channel, message: DeliveredMessage, waiting: Waiting) -> None:
-        queue, headers = self._topology.queue(waiting.lane), _headers(message)
-        left_out = (*BROKER_HEADERS, DUE)
-        properties = Basic.Properties(
-            headers={name: it for name, it in headers.items() if not name.startswith(left_out)},
-            content_type="application/json",
-            delivery_mode=PERSISTENT_MODE,
-        )
-        try:
-            await channel.basic_publish(
-                message.body, exchange="", routing_key=queue, properties=properties, mandatory=True
-            )
-        except PublishError as fault:
-            raise Unready(f"RabbitMQ has no queue {queue!r}") from fault
+        queue = self._topology.queue(waiting.lane)
+        await publish(channel, queue, message.body, headers_of(message), left_out=(DUE,))
         await channel.basic_ack(message.delivery_tag or 0)
 
 
@@ -116,30 +116,39 @@ class _Rung:
         self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         self._moving: set[asyncio.Task[None]] = set()
 
-    async def count(self) -> int:
-        async with within(STEP_TIMEOUT):
-            try:
-                declared = await self._channel.queue_declare(self._queue, passive=True)
-            except ChannelNotFoundEntity:
-                raise Unready(
-                    f"RabbitMQ has no queue {self._queue!r}: no worker has run with this NS_AMQP_URL and "
-                    "NS_TOPOLOGY_PREFIX yet; check both"
-                ) from None
-        return int(declared.message_count or 0)
-
     async def messages(self, count: int) -> AsyncIterator[DeliveredMessage]:
         """So many messages, the oldest first; fewer if some come due meanwhile."""
-        if not count:
-            return
+        while count > 0:
+            window = min(count, WINDOW)
+            count -= window
+            tag = await self._consume(window)
+            for _ in range(window):
+                message = await self._next()
+                if message is None:
+                    return
+                yield message
+            # What it has taken stays unacknowledged, and what is acknowledged makes it take no others.
+            async with within(STEP_TIMEOUT):
+                await self._channel.basic_cancel(tag)
+
+    async def _consume(self, window: int) -> str:
         async with within(STEP_TIMEOUT):
-            await self._channel.basic_qos(prefetch_count=CREDIT)
-            for _ in range(math.ceil(count / CREDIT)):
-                await self._channel.basic_consume(self._queue, self._arrived.put)
-        for _ in range(count):
-            try:
-                yield await asyncio.wait_for(self._arrived.get(), SILENCE_SECONDS)
-            except TimeoutError:
-                return
+            await self._channel.basic_qos(prefetch_count=window)
+            consuming = await self._channel.basic_consume(self._queue, self._arrived.put)
+        return str(consuming.consumer_tag)
+
+    async def _next(self) -> DeliveredMessage | None:
+        """None: the rung has none left, by the word of the broker."""
+        try:
+            return await asyncio.wait_for(self._arrived.get(), QUIET_SECONDS)
+        except TimeoutError:
+            pass
+        # The answer comes after all that was delivered before it.
+        async with within(STEP_TIMEOUT):
+            got = await self._channel.basic_get(self._queue)
+        if not isinstance(got.delivery, Basic.GetEmpty):
+            return got
+        return None if self._arrived.empty() else self._arrived.get_nowait()
 
     async def start(self, move: Any) -> None:
         """Run ``move``, beside ``PUBLISHED_AT_ONCE`` others at most. Raises what an earlier one raised."""
@@ -181,9 +190,5 @@ def _waiting(message: DeliveredMessage) -> Waiting | None:
     name = str(message.routing_key).rpartition(".")[2]
     if name not in set(Lane):
         return None
-    step = _headers(message).get(WAITS_FOR)
+    step = headers_of(message).get(WAITS_FOR)
     return Waiting(Lane(name), message.body, reason_of(step) if isinstance(step, str) else "")
-
-
-def _headers(message: DeliveredMessage) -> dict[str, Any]:
-    return cast("dict[str, Any]", message.header.properties.headers or {})

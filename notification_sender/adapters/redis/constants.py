@@ -4,10 +4,11 @@ The pure-Python versions of the scripts that the tests compare them with use the
 """
 
 from notification_sender.model import override
+from notification_sender.policy.audit import WITHHELD
 from notification_sender.policy.limits import SECOND
 from notification_sender.ports.ledger import HOLD, PAUSED
 
-__all__ = ["HOLD", "PAUSED", "SECOND"]  # scripts name them, too
+__all__ = ["HOLD", "PAUSED", "SECOND", "WITHHELD"]  # scripts name them, too
 
 # --- the ledger -----------------------------------------------------------------------------------------------
 
@@ -22,6 +23,9 @@ TAKEOVER_LIMIT = 5
 
 STORY_ATTEMPTS = 50
 """Attempts of a notification that its story keeps, the latest."""
+
+WITHHELD_KEPT = 5000
+"""Notifications that were withheld from one destination, the latest, and can still be sent."""
 
 LIMIT_MARGIN_MS = 1000
 """Milliseconds that the record of a limit outlives its last booking."""

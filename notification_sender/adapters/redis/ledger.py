@@ -51,6 +51,7 @@ NOTE_DEFERRAL = load("record", "note_deferral")
 BEGIN = load("record", "begin")
 RENEW = load("record", "renew")
 ENROLL = load("enroll")
+WITHHOLD = load("withhold")
 
 
 class RedisLedger:
@@ -143,6 +144,10 @@ class RedisLedger:
 
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
+
+    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+        kept = f"{self._start}{{{key.organization_id}}}:withheld:{destination_id}"
+        await self._redis.run(WITHHOLD, (kept,), (message, self._ttl))
 
     async def state(self, key: Key) -> str | None:
         """The state of a record; None: there is none."""

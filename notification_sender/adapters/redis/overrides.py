@@ -10,8 +10,10 @@ from typing import Any, get_args
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.constants import SECOND
-from notification_sender.model.errors import Unready
+from notification_sender.model.errors import Permanent, Unready
 from notification_sender.model.override import LONGEST_OVERRIDE, Kind, Override, PauseScope
+from notification_sender.model.strict_json import read_json
+from notification_sender.policy.overrides import check, readable
 from notification_sender.ports.fleet import PubSub
 from notification_sender.ports.overrides import TOPIC
 
@@ -125,17 +127,14 @@ def _written(override: Override) -> bytes:
 def _read(name: bytes, value: bytes) -> Override | None:
     """None: a newer version wrote it, or another program."""
     kind, _, subject = name.decode(errors="replace").partition("/")
-    try:
-        facts: dict[str, Any] = json.loads(value)
-        override = Override(
-            kind,  # type: ignore[arg-type]  # checked below
-            subject,
-            float(facts["since"]),
-            float(facts["until"]),
-            str(facts["by"]),
-            str(facts["value"]),
-            str(facts["note"]),
-        )
-    except (ValueError, KeyError, TypeError):
+    if kind not in get_args(Kind):
         return None
-    return override if kind in get_args(Kind) else None
+    try:
+        facts: Any = read_json(value)
+        times = float(facts["since"]), float(facts["until"])
+        words = [readable(facts[it]) for it in ("by", "value", "note")]
+        override = Override(kind, subject, *times, *words)  # type: ignore[arg-type]  # one of the kinds
+        check(override)
+    except (Permanent, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return override

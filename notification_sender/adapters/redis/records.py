@@ -5,15 +5,24 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from notification_sender.adapters.redis.client import Store
-from notification_sender.adapters.redis.keys import BATCH, each, found, in_batches, record_of, story_key
+from notification_sender.adapters.redis.keys import (
+    BATCH,
+    UNIT,
+    UNIT_STORY,
+    each,
+    found,
+    in_batches,
+    record_of,
+    story_key,
+)
+from notification_sender.model.destination import SHORT_HASH
 from notification_sender.policy.limits import ERA, SECOND
 from notification_sender.policy.rates import Rates, in_force
+from notification_sender.policy.recipients import recipients_of
+from notification_sender.policy.story import began, is_of
 
 CLAIMED = (b"claimed", b"transmitting")
 LEASE = ":lease"
-ADDRESS = 16
-"""Characters of an address's hash that name the record of a destination."""
-
 KEPT = frozenset({"recipient", "pauses"})
 """Kinds of records of an organization that are not erased with it."""
 
@@ -61,18 +70,33 @@ class RedisRecords:
         return int(seconds) + int(micros) / SECOND
 
     async def seen(self, organization_id: str | None, since: float, until: float) -> dict[str, list[str]]:
-        """The ledger ids of the units that were first claimed in this time (epoch seconds), by organization."""
-        seen: dict[str, set[str]] = defaultdict(set)
+        """The ledger ids of the units that were first taken in this time (epoch seconds), by organization: claimed, or
+        ended without a claim, or deferred before it.
+        """
+        times: dict[str, dict[str, float]] = defaultdict(dict)
+
+        def note(key: str, name: str, at: float) -> None:
+            own = times[self._owner(key)]
+            own[name] = min(at, own.get(name, at))
 
         async def pick(keys: Sequence[str]) -> None:
-            # A slice ends its unit's name with its own.
-            units = [it for it in keys if "/" not in it.partition("}:")[2]]
-            for key, first in zip(units, await each(self._redis, "HGET", units, "first"), strict=True):
-                if first and since <= int(first.split()[0]) / SECOND < until:
-                    seen[self._owner(key)].add(key.partition("}:unit:")[2])
+            units = _whole_units(keys)
+            for key, ends in zip(units, await each(self._redis, "HMGET", units, "first", "noted"), strict=True):
+                if first := next(filter(None, ends), None):
+                    note(key, key.partition(UNIT)[2], int(first.split()[0]) / SECOND)
+
+        async def pick_story(keys: Sequence[str]) -> None:
+            units = _whole_units(keys)
+            for key, event in zip(units, await each(self._redis, "LINDEX", units, 0), strict=True):
+                if at := began(event):
+                    note(key, key.partition(UNIT_STORY)[2], at)
 
         await in_batches(self._keys(organization_id, "unit:*", "hash"), pick)
-        return {owner: sorted(ids) for owner, ids in sorted(seen.items())}
+        await in_batches(self._keys(organization_id, "unit-story:*", "list"), pick_story)
+        chosen = {
+            owner: sorted(name for name, at in own.items() if since <= at < until) for owner, own in times.items()
+        }
+        return {owner: ids for owner, ids in sorted(chosen.items()) if ids}
 
     async def existing(self, organization_id: str, ids: Sequence[str]) -> list[str]:
         """Those of these units (ledger ids) that have a record."""
@@ -153,13 +177,33 @@ class RedisRecords:
     async def erase_recipient(
         self, organization_id: str, recipient: str, notifications: Sequence[str]
     ) -> dict[str, int]:
-        """Delete what is known of one recipient (hash): the records of its destinations, and the stories of these
-        notifications, which may repeat its answers. The suppression list stays.
+        """Delete what is known of one recipient (hash): the records of its destinations, what was withheld from it, and
+        the stories of what was sent to it and of these notifications, which may repeat its answers. The suppression
+        list stays.
         """
         start = f"{self._start}{organization_id}}}:"
-        places = self._keys(organization_id, f"destination:*:{recipient[:ADDRESS]}")
-        stories = await each(self._redis, "UNLINK", [story_key(f"{start}notification:{it}") for it in notifications])
-        return {"destination": await self._delete(places, counted=lambda _: True), "story": sum(map(int, stories))}
+        places = self._keys(organization_id, f"destination:*:{recipient[:SHORT_HASH]}")
+        of_letters = await each(self._redis, "UNLINK", [story_key(f"{start}notification:{it}") for it in notifications])
+        stories = self._of_recipient(organization_id, recipient)
+        return {
+            "destination": await self._delete(places, counted=lambda _: True),
+            "story": sum(map(int, of_letters)) + await self._delete(stories, counted=lambda _: True),
+            "withheld": await self._forget_withheld(organization_id, recipient),
+        }
+
+    async def _of_recipient(self, organization_id: str, recipient: str) -> AsyncIterator[str]:
+        """The keys of the stories of what was sent to it: its first attempt says so."""
+        async for key in self._keys(organization_id, "notification:*:story", "list"):
+            if any(is_of(event, recipient) for event in await self._redis.execute("LRANGE", key, 0, -1)):
+                yield key
+
+    async def _forget_withheld(self, organization_id: str, recipient: str) -> int:
+        number = 0
+        async for key in self._keys(organization_id, "withheld:*", "list"):
+            for message in await self._redis.execute("LRANGE", key, 0, -1):
+                if recipient in recipients_of(message):
+                    number += int(await self._redis.execute("LREM", key, 0, message))
+        return number
 
     async def _delete(self, keys: AsyncIterator[str], *, counted: Callable[[str], bool]) -> int:
         total = 0
@@ -177,6 +221,11 @@ class RedisRecords:
 
     def _owner(self, key: str) -> str:
         return key.removeprefix(self._start).partition("}:")[0]
+
+
+def _whole_units(keys: Sequence[str]) -> list[str]:
+    """Without slices: a slice ends its unit's name with its own."""
+    return [it for it in keys if "/" not in it.partition("}:")[2]]
 
 
 def _kind(key: str) -> str:

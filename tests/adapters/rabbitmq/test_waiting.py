@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,8 @@ async def move(url: str, prefix: str, word: bytes, *, dry_run: bool = False) -> 
 async def test_what_is_wanted_comes_now_with_its_state_and_the_rest_stays(
     rabbit: RabbitMQ, amqp_url: str, topology_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "CREDIT", MANY // 3)  # one consumer may not hold all of them
+    monkeypatch.setattr(waiting, "WINDOW", MANY // 7)  # one consumer may not take all of them
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", HOURS)  # nothing is judged by silence
     broker = Broker(amqp_url, topology_prefix)
     for number in range(MANY):
         body = b"%s %d" % (b"mine" if number % 3 == 0 else b"other", number)
@@ -83,3 +85,41 @@ async def test_before_the_first_worker_there_is_nothing_to_move(amqp_url: str, t
 
 def test_a_filter_of_messages_gets_why_they_wait() -> None:
     assert Waiting(Lane.UNITS, b"", "paused").because == "paused"
+
+
+async def test_of_many_messages_a_few_are_held_at_once_and_each_is_told(
+    rabbit: RabbitMQ, amqp_url: str, topology_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    class Rung(waiting._Rung):
+        async def _next(self) -> Any:
+            held.append(self._arrived.qsize())
+            return await super()._next()
+
+    monkeypatch.setattr(waiting, "_Rung", Rung)
+    monkeypatch.setattr(waiting, "WINDOW", 20)
+    for number in range(MANY):
+        await rabbit.park(Parked(Lane.UNITS, b"%d" % number, HOURS, STATE))
+    told: list[tuple[int, int]] = []
+    async with waiting_messages(amqp_url, Topology(prefix=topology_prefix), SystemClock()) as messages:
+        moved = await messages.move(
+            lambda it: int(it.body) % 2 == 0, step=lambda it: told.append((it.read, it.waiting))
+        )
+    assert (moved.read, moved.matched, max(held) <= 2 * 20) == (MANY, MANY // 2, True)
+    assert told == [(number, MANY) for number in range(1, MANY + 1)]
+
+
+async def test_where_some_came_due_since_they_were_counted_the_broker_says_that_none_is_left(
+    rabbit: RabbitMQ, amqp_url: str, topology_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = waiting.depth_of
+
+    async def more(*of: Any) -> int:
+        return await counted(*of) + 5
+
+    monkeypatch.setattr(waiting, "depth_of", more)
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", 0.01)
+    for number in range(3):
+        await rabbit.park(Parked(Lane.UNITS, b"mine %d" % number, HOURS, STATE))
+    assert await move(amqp_url, topology_prefix, b"mine") == (3, 3)

@@ -1,5 +1,6 @@
 """What operators see and erase of the records of an organization, on real and on embedded Redis."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from notification_sender.adapters.redis.client import Redis, Store
 from notification_sender.adapters.redis.ledger import RedisLedger
 from notification_sender.adapters.redis.records import CacheUse, RedisRecords
 from notification_sender.adapters.redis.stories import RedisStories
+from notification_sender.model.destination import recipient_hash
 from notification_sender.model.override import Override
 from notification_sender.policy.limits import SECOND, Limit
 from notification_sender.policy.rates import rates
@@ -88,14 +90,32 @@ async def test_all_records_of_an_organization_are_erased_but_not_who_wants_no_em
     assert len(await store.execute("KEYS", "ns:1:{org-2}*")) == 4
 
 
-async def test_of_one_recipient_its_destinations_and_the_stories_of_its_dead_letters_are_erased(store: Store) -> None:
-    records = RedisRecords(redis=store, prefix="ns")
-    hash_ = "0123456789abcdef0123456789abcdef"
-    await store.execute("HSET", f"ns:1:{{org-1}}:destination:noc:{hash_[:16]}", "failing", 1)
-    await store.execute("HSET", "ns:1:{org-1}:destination:noc:ffff", "failing", 1)
-    await store.execute("RPUSH", "ns:1:{org-1}:notification:n-1:story", "{}")
-    assert await records.erase_recipient("org-1", hash_, ["n-1", "n-2"]) == {"destination": 1, "story": 1}
-    assert await store.execute("KEYS", "*") == [b"ns:1:{org-1}:destination:noc:ffff"]
+async def test_of_one_recipient_all_that_names_it_is_erased_and_nothing_of_others(store: Store) -> None:
+    records, hash_ = RedisRecords(redis=store, prefix="ns"), recipient_hash("noc@example.com")
+    start = "ns:1:{org-1}:"
+    await store.execute("HSET", f"{start}destination:noc:{hash_[:16]}", "failing", 1)
+    await store.execute("HSET", f"{start}destination:noc:ffff", "failing", 1)
+    for name, whose in (("n-1", "ffff"), ("n-2", hash_[:16]), ("n-3", "ffff"), ("n-4", "ffff")):
+        await store.execute("RPUSH", f"{start}notification:{name}:story", json.dumps({"recipient": whose}), "no JSON")
+    mails = [json.dumps({"destination": {"to": to}}) for to in ("NOC@example.com", "ops@example.com")]
+    await store.execute("RPUSH", f"{start}withheld:noc", *mails)
+    erased = await records.erase_recipient("org-1", hash_, ["n-1", "n-9"])
+    assert erased == {"destination": 1, "story": 2, "withheld": 1}
+    left = sorted(it.decode().removeprefix(start) for it in await store.execute("KEYS", "*"))
+    assert left == ["destination:noc:ffff", "notification:n-3:story", "notification:n-4:story", "withheld:noc"]
+    assert await store.execute("LRANGE", f"{start}withheld:noc", 0, -1) == [mails[1].encode()]
+
+
+async def test_a_unit_that_ended_or_waits_without_a_claim_is_of_its_time_as_well(store: Store) -> None:
+    ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
+    await ledger.note(Key("org-1", "unit", "wu-dead@0a"), TerminalState("dead", "schema"))
+    await ledger.note_deferral(Key("org-1", "unit", "wu-paused@0a"), '{"step":"decode"}', delay=60.0)
+    await ledger.claim(Key("org-1", "unit", "wu-mine@0a"), "t", 1, replays=0)
+    now = await records.now()
+    assert await records.seen(None, now - 60, now + 60) == {"org-1": ["wu-dead@0a", "wu-mine@0a", "wu-paused@0a"]}
+    assert await records.seen(None, now - 90, now - 60) == {}
+    await store.execute("RPUSH", "ns:1:{org-1}:unit-story:wu-odd", "no JSON")
+    assert len((await records.seen(None, now - 60, now + 60))["org-1"]) == 3
 
 
 async def test_units_and_their_stories_are_told_apart_whatever_their_ids(store: Store) -> None:
@@ -107,7 +127,7 @@ async def test_units_and_their_stories_are_told_apart_whatever_their_ids(store: 
     await ledger.note_deferral(Key("org-1", "unit", "not-claimed"), '{"of":"it"}', delay=1.0)
     await store.execute("RPUSH", "ns:1:{org-1}:unit:wu@0a:story", "{}")  # of the version before
     now = await records.now()
-    assert await records.seen(None, now - 60, now + 60) == {"org-1": ["wu", "wu:story"]}
+    assert await records.seen(None, now - 60, now + 60) == {"org-1": ["not-claimed", "wu", "wu:story"]}
     [state] = await records.organizations(None, now, {})
     assert state.in_hand == 2
     for name, states in (("wu", 1), ("wu:story", 1), ("not-claimed", 0)):
