@@ -57,7 +57,9 @@ class OverrideWatch:
             self._changed.clear()
             try:
                 await self.refresh()
-            except Unready:
+            except (Unready, RuntimeError) as fault:
+                if isinstance(fault, RuntimeError):  # the key is no hash: another program wrote it
+                    _log.error("override.unreadable", error=str(fault))
                 await self._clock.sleep(self._period)
 
     async def refresh(self) -> None:

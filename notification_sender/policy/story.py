@@ -13,6 +13,9 @@ from notification_sender.policy.limits import SECOND
 OUTCOMES = ("delivered", "failed", "deferred", "suppressed")
 """What an earlier version wrote as the class of an attempt. Every other class was the reason of a death."""
 
+LATEST = 2**53
+"""µs since the epoch: exact in a double."""
+
 CLAIMED = ("claimed", "transmitting")
 
 
@@ -38,7 +41,8 @@ class Chapter:
         """The id of the unit, without its fingerprint. None: an earlier version wrote the story."""
         if self.kind == "unit":
             return self.name.partition("@")[0].partition("/")[0]
-        return next((it["work_unit_id"] for it in map(_event, self.lines) if "work_unit_id" in it), None)
+        named = (it.get("work_unit_id") for it in map(_event, self.lines))
+        return next((it for it in named if isinstance(it, str)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +141,25 @@ def _now(chapters: Iterable[Chapter]) -> dict[str, Any]:
 
 def _events(chapter: Chapter) -> Iterable[tuple[float, dict[str, Any]]]:
     about = {"kind": chapter.kind, "name": chapter.name}
-    for event in map(_event, chapter.lines):
-        at = event.pop("t", None) or event.get("at", 0) * SECOND
-        began = {"began": _time(event["at"] * SECOND)} if "at" in event else {}
-        times = {name: _time(event[name]) for name in ("until", "since") if name in event}
-        yield at, _blank(at) | about | event | {"at": _time(at)} | began | times
+    for event in filter(None, map(_event, chapter.lines)):
+        begins, moment = _number(event, "at") * SECOND, _number(event, "t")
+        event.pop("t", None)
+        at = moment or begins
+        known = {"began": _time(begins)} if "at" in event else {}
+        times = {name: _time(_number(event, name)) for name in ("until", "since") if name in event}
+        yield at, _blank(at) | about | event | {"at": _time(at)} | known | times
+
+
+def _number(event: Mapping[str, Any], name: str) -> float:
+    """A time of an event; 0.0 where it is missing, or is none: another program wrote it."""
+    value = event.get(name)
+    return float(value) if isinstance(value, int | float) and 0 < value < LATEST else 0.0
 
 
 def began(line: bytes | None) -> float | None:
     """When the first event of a story was, epoch seconds; None: nobody can tell."""
     event = _readable(line)
-    at = event.get("since", event.get("t"))
-    return at / SECOND if isinstance(at, int | float) and at > 0 else None
+    return (_number(event, "since") or _number(event, "t")) / SECOND or None
 
 
 def is_of(line: bytes, recipient: str) -> bool:
@@ -166,12 +177,12 @@ def _readable(line: bytes | str | None) -> dict[str, Any]:
 
 
 def _event(line: str) -> dict[str, Any]:
-    """One event, also as an earlier version wrote it."""
-    event: dict[str, Any] = json.loads(line)
+    """One event, also as an earlier version wrote it; empty where the line has none."""
+    event = _readable(line)
     old = event.pop("class", None)
     if old is None:
         return event
-    known = {"outcome": old} if old in OUTCOMES else {"outcome": "dead", "reason": old}
+    known = {"outcome": old} if str(old) in OUTCOMES else {"outcome": "dead", "reason": old}
     return {"step": "send"} | known | event
 
 

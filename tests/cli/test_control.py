@@ -53,6 +53,15 @@ def test_a_scope_that_names_nothing_or_does_not_fit_is_refused(command: Command,
     assert app.asked == []
 
 
+@pytest.mark.parametrize(
+    "command_", ["pause --all", "destinations disable o d", "circuits open api/aaa", "throttle set o webhook off"]
+)
+def test_what_would_not_last_as_long_as_it_says_is_refused(command: Command, app: App, command_: str) -> None:
+    ended = command(*command_.split(), "--for", "90d", "--yes")
+    assert (ended.code, "at most 30d" in ended.err) == (2, True)
+    assert app.asked == []
+
+
 @pytest.mark.parametrize("options", [(), ("--for", "soon"), ("--for", "0s")])
 def test_a_pause_needs_an_end(command: Command, app: App, options: Any) -> None:
     ended = command("pause", "--all", *options, "--yes")

@@ -45,3 +45,32 @@ async def test_what_an_organization_has_is_shown_audited_and_erased(
     async with redis.asyncio.Redis.from_url(environment["NS_REDIS_URL"]) as store:
         assert await store.keys(f"{environment['NS_TOPOLOGY_PREFIX']}:1:{{{owner}}}*") == []
     assert (await typed("audit", "--since", "1h"))[0] == 1
+
+
+async def test_of_one_recipient_the_story_and_its_part_of_a_dead_unit_are_erased(
+    environment: dict[str, str], broker: Broker, unit: Make, mail: Make
+) -> None:
+    async def explained(name: str) -> int:
+        return len(json.loads((await command(environment, "explain", name, "--json")).out)["events"])
+
+    mails, no_subject = {"channels": ["email"], "destinations": [mail("noc"), mail("ops")]}, {"incident_id": None}
+    sent, dead = unit(**mails), unit(**mails, **no_subject, intel_request_id=None)
+    owner = sent["organization_id"]
+    async with fleet(environment) as (worker,), patience(60):
+        await broker.publish([sent, dead])
+        ids = {
+            it: (await worker.says("notification.delivered", destination_id=it))["notification_id"]
+            for it in ("noc", "ops")
+        }
+        await broker.holds("dead", 1)
+        since = json.loads((await command(environment, "audit", "--since", "1h", "--json")).out)
+        assert (since["delivered"], since["dead"]) == (1, 1)
+    before = await explained(ids["ops"])
+    words = ("erase", "--organization", owner, "--recipient", "NOC@example.com", "--yes", "--json")
+    ended = await command(environment, *words)
+    assert (ended.code, json.loads(ended.out)["records"]["story"], json.loads(ended.out)["dead_letters"]) == (0, 1, 1)
+    assert await explained(ids["ops"]) == before
+    [letter] = await broker.dead(1)
+    assert [it["destination_id"] for it in json.loads(letter.body)["destinations"]] == ["ops"]
+    assert b"noc@" not in letter.body
+    assert (await command(environment, *words)).code == 1

@@ -13,6 +13,7 @@ import orjson
 from tests.strangers.wire import table
 
 Record = dict[str, Any]
+NOW = 1_772_785_560.0
 DAWN = "2026-03-06T08:00:00Z"
 ENDS = frozenset({"refused", "delivered", "suppressed", "dead", "put off"})
 """``refused``: RabbitMQ did not take the message from its publisher."""
@@ -28,6 +29,8 @@ class Ground:
     """The URL of an odd one, by case."""
     named: Callable[[int], str]
     """A URL with a name that only the odd name server knows, by case; it leads to the inbox."""
+    now: float = NOW
+    """Epoch seconds at the beginning of the run."""
 
 
 @dataclass(slots=True)
@@ -58,6 +61,10 @@ class Draft:
     """Of the mail server (``smtp_dialogues.Dialogue``)."""
     resolved: Any = None
     """Of the name server (``dns_answers.Answer``)."""
+    stored: list[tuple[Any, ...]] = field(default_factory=list)
+    """Commands of Redis that write before it comes; the key, in the second place, lacks the prefix."""
+    now: float = NOW
+    """Of what is stored, epoch seconds."""
     refused_ids: set[str] = field(default_factory=set)
     """Ids that make the API refuse a bulk call."""
     ends: frozenset[str] = ENDS
@@ -168,4 +175,4 @@ def draft(seed: int, number: int, kind: str, ground: Ground) -> Draft:
         "internet_outages": [],
         "assets": [{"asset_id": asset_id}],
     }
-    return Draft(number, kind, whose, dice, ground, unit, organization, incident, asset)
+    return Draft(number, kind, whose, dice, ground, unit, organization, incident, asset, now=ground.now)

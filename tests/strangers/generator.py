@@ -10,8 +10,9 @@ from tests.strangers.http_answers import answers
 from tests.strangers.messages import messages
 from tests.strangers.records import records
 from tests.strangers.smtp_dialogues import dialogues
+from tests.strangers.stores import overrides, stories
 
-FAMILIES = (messages, bodies, records, answers, dialogues, names)
+FAMILIES = (messages, bodies, records, answers, dialogues, names, overrides, stories)
 KINDS = {kind.name: kind for family in FAMILIES for kind in family.kinds}
 LONG = 200
 """Cases from which on a run has those that are rare."""

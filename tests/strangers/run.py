@@ -86,6 +86,7 @@ class Run:
             other |= {name: value for name, value in one.items() if name not in {"work_unit_id", "destinations"}}
         for odd in self._odd:
             self._stage.set(odd)
+        await self._stage.store(self._odd)
         async with self._rig.workers(2, **self._stage.variables) as workers:
             ends = Ends(self._odd, workers)
             pace = await self._pace()

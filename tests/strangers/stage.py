@@ -1,9 +1,12 @@
 """Where a run plays: odd receivers, and a tenant of its own for each odd case."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+
+import redis.asyncio
 
 from notification_sender.settings import Settings
 from tests.faults.rig import Rig
@@ -47,6 +50,7 @@ class Stage:
             inbox=self._rig.inbox.webhook_url,
             odd=self._receivers.url,
             named=lambda number: f"http://odd-{number}.{name_server.ZONE}:{port}/hooks/odd-{number}",
+            now=time.time(),
         )
 
     @property
@@ -65,6 +69,12 @@ class Stage:
     def asked(self) -> Counter[int]:
         """Requests at odd receivers, by case."""
         return self._receivers.asked
+
+    async def store(self, drafts: Iterable[Draft]) -> None:
+        """Write what stands in Redis."""
+        async with redis.asyncio.Redis.from_url(self._rig.redis.url) as store:
+            for command, key, *values in (it for odd in drafts for it in odd.stored):
+                await store.execute_command(command, f"{self._rig.prefix}:1:{key}", *values)
 
     def set(self, odd: Draft) -> None:
         world = self._rig.sandbox.world

@@ -7,15 +7,17 @@ from dataclasses import asdict
 import orjson
 import pytest
 
+from notification_sender.policy.story import Chapter, story
 from tests.faults.rig import Rig
 from tests.strangers import page, wire
-from tests.strangers.draft import Draft, Ground
+from tests.strangers.draft import Draft, Ground, Kind, draft
 from tests.strangers.ends import Ends
 from tests.strangers.generator import KINDS, cases, kinds, left_out
 from tests.strangers.options import Options
 from tests.strangers.records import answer
 from tests.strangers.run import Report, Run, reconnects, stalls
 from tests.strangers.stage import Stage, names_can_be_odd
+from tests.strangers.stores import stories
 
 NOWHERE = Ground(
     inbox=lambda id_: f"http://127.0.0.1:1/hooks/{id_}",
@@ -27,7 +29,7 @@ NOWHERE = Ground(
 def drawn_cases(seed: int, count: int = 400) -> list[tuple[object, ...]]:
     """All that leaves us for each case."""
     return [
-        (it.kind, it.body, it.encoded, it.copies, it.answer, it.dialogue, it.resolved, it.ends, _records(it))
+        (it.kind, it.body, it.encoded, it.copies, it.answer, it.dialogue, it.resolved, it.stored, it.ends, _records(it))
         for it in cases(seed, count, NOWHERE)
     ]
 
@@ -45,6 +47,17 @@ def test_a_long_run_has_every_kind_and_a_short_one_none_that_is_rare() -> None:
     assert {it.name for it in kinds(1, 400)} == set(KINDS)
     assert not any(it.rare for it in kinds(1, 40))
     assert max(Counter(it.name for it in kinds(1, 400) if it.rare).values()) == 1
+
+
+@pytest.mark.parametrize("kind", stories.kinds, ids=lambda it: it.name)
+@pytest.mark.parametrize("number", range(10))
+def test_a_story_is_told_whatever_stands_in_it(kind: Kind, number: int) -> None:
+    odd = draft(1, number, kind.name, NOWHERE)
+    kind.make(odd)
+    lines = [it for command, _, *its in odd.stored if command == "RPUSH" for it in its]
+    texts = [it.decode(errors="replace") for it in lines]
+    told = story("wu", [Chapter(odd.whose, "unit", "wu", {"state": "done"}, texts)])
+    assert all(it["at"] is None or it["at"].endswith("Z") for it in told.events)
 
 
 def test_kinds_that_are_left_out_change_no_other_case() -> None:

@@ -18,6 +18,9 @@ from notification_sender.ports.fleet import PubSub
 from notification_sender.ports.overrides import TOPIC
 
 PAUSE: Kind = "pause"
+MAX_BYTES = 16_384
+"""Of one override. All are read every second by every process."""
+
 EXPIRY_MS = round((LONGEST_OVERRIDE + 1) * 1000)
 """Milliseconds that the hashes live after the last change: no override lasts longer."""
 
@@ -130,7 +133,7 @@ def _read(name: bytes, value: bytes) -> Override | None:
     if kind not in get_args(Kind):
         return None
     try:
-        facts: Any = read_json(value)
+        facts: Any = read_json(value, limit=MAX_BYTES)
         times = float(facts["since"]), float(facts["until"])
         words = [readable(facts[it]) for it in ("by", "value", "note")]
         override = Override(kind, subject, *times, *words)  # type: ignore[arg-type]  # one of the kinds

@@ -32,12 +32,17 @@ class RedisStories:
     async def read(self, organization_id: str, kind: str, name: str) -> Chapter:
         """One record with its story. Both may be gone: then they are empty."""
         key = f"{self._start}{organization_id}}}:{kind}:{name}"
-        flat, lines = await asyncio.gather(
-            self._redis.execute("HGETALL", key), self._redis.execute("LRANGE", story_key(key), 0, -1)
-        )
-        texts = [it.decode() for it in flat]
-        record = dict(zip(texts[::2], texts[1::2], strict=True))
-        return Chapter(organization_id, kind, name, record, [it.decode() for it in lines])
+        flat, lines = await asyncio.gather(self._read("HGETALL", key), self._read("LRANGE", story_key(key), 0, -1))
+        record = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Chapter(organization_id, kind, name, record, lines)
+
+    async def _read(self, command: str, key: str, *arguments: int) -> list[str]:
+        """The texts under a key; none where another program wrote something else there."""
+        try:
+            stored = await self._redis.execute(command, key, *arguments)
+        except RuntimeError:
+            return []
+        return [it.decode(errors="replace") for it in stored]
 
     async def notifications(self, units: Sequence[Chapter]) -> list[Chapter]:
         """The notifications of these units, ``MOST`` of them."""
