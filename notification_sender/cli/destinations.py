@@ -203,9 +203,9 @@ def disable(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Switch a destination off. Notifications for it are suppressed meanwhile, and are not sent later.
+    """Switch a destination off. Notifications for it are suppressed meanwhile.
 
-    To send it later: `destinations pause`.
+    `destinations enable --resend` sends them later. To hold them back instead: `destinations pause`.
     """
     import orjson  # noqa: PLC0415 - not paid by --help
 

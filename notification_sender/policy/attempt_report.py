@@ -49,8 +49,8 @@ def origin(notification: Notification) -> dict[str, Any]:
     """
     to = notification.destination.extra.get("to")
     # By which ``erase`` finds the stories of a recipient.
-    whose = {"recipient": recipient_hash(to)[:SHORT_HASH]} if isinstance(to, str) else {}
-    return whose | {
+    named = {"recipient": recipient_hash(to)[:SHORT_HASH]} if isinstance(to, str) else {}
+    return named | {
         "work_unit_id": notification.work_unit_id,
         "destination_id": notification.destination.destination_id,
         "template_version": notification.template_version,

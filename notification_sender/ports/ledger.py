@@ -228,7 +228,7 @@ class Ledger(Protocol):
     async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
         """Add a deferral without a claim to the story: JSON. Nothing else is recorded of it."""
 
-    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+    async def keep_withheld(self, key: Key, destination_id: str, message: bytes) -> None:
         """Keep a notification that its destination, which is off, is not sent: an operator may have it sent later. Only
         the latest are kept.
         """

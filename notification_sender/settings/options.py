@@ -185,7 +185,7 @@ class Options(BaseModel):
     delivery_max_age: Duration = _option(
         "7d",
         "Age at which a notification is dead, `exhausted`, whatever delayed it and whatever the schedule has left. Its "
-        "age counts from when its unit was first seen or due.",
+        "age counts from when its unit was first seen or due. The time of a pause does not count.",
     )
     max_distance: int = _option(
         "5", "How deep the APIs follow dependents. Each level multiplies the cost of a unit for them.", ge=1, le=10
@@ -233,7 +233,9 @@ class Options(BaseModel):
         "30s", "A claim that is not renewed for this long expires, and other workers take over a dead worker's work."
     )
     max_age: Duration = _option(
-        "24h", "Age at which a unit is dead, `context_unavailable`, if its facts cannot be gathered from our own APIs."
+        "24h",
+        "Age at which a unit is dead, `context_unavailable`, if its facts cannot be gathered from our own APIs. The time "
+        "of a pause does not count.",
     )
     story_ttl: Duration | None = _option(
         None,

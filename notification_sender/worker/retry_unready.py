@@ -194,9 +194,9 @@ class RetryingLedger:
         except Exception as fault:  # noqa: BLE001 - whatever it is, a failed step would park a second copy
             _log.debug("story.gap", id=key.id, error=str(fault))
 
-    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
-        """As ``Ledger.withhold``."""
-        await self._retry.run(partial(self._ledger.withhold, key, destination_id, message), self._longest)
+    async def keep_withheld(self, key: Key, destination_id: str, message: bytes) -> None:
+        """As ``Ledger.keep_withheld``."""
+        await self._retry.run(partial(self._ledger.keep_withheld, key, destination_id, message), self._longest)
 
     async def note(self, key: Key, final: TerminalState) -> None:
         """As ``Ledger.note``."""

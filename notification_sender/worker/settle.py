@@ -169,7 +169,7 @@ class Settler:
                 await self._record_acceptance(work, receipt)
             case Suppressed(recorded=recorded):
                 if not recorded:
-                    await self._withhold(work, outcome)
+                    await self._keep_withheld(work, outcome)
                     text = _words(work, str(outcome.because))
                     await self._record(work, TerminalState("suppressed", text, entry=_entry(work, outcome)))
             case Deferred():
@@ -186,14 +186,14 @@ class Settler:
             case _:
                 assert_never(outcome)
 
-    async def _withhold(self, work: Settlement, outcome: Suppressed) -> None:
+    async def _keep_withheld(self, work: Settlement, outcome: Suppressed) -> None:
         """Before its end is recorded: a crash in between repeats it, and the ledger lets one copy through."""
         destination_id = work.facts.destination_id
         if outcome.reason != WITHHELD or not destination_id:
             return
         message = work.withheld()
         if len(message) <= WITHHELD_BYTES:
-            await self._ledger.withhold(work.key, destination_id, message)
+            await self._ledger.keep_withheld(work.key, destination_id, message)
 
     async def _park(
         self, work: Settlement, outcome: Deferred | Failed, body: bytes, state: MessageState, entry: str = ""

@@ -735,7 +735,7 @@ WITHHELD_NOC = TerminalState("suppressed", words("destination_disabled", "noc"))
 
 
 async def test_what_was_withheld_opens_for_one_replay_and_what_nobody_wanted_for_none(stand: Stand) -> None:
-    await stand.ledger.withhold(notification(1), "noc", b"{}")
+    await stand.ledger.keep_withheld(notification(1), "noc", b"{}")
     await stand.ledger.note(notification(1), WITHHELD_NOC)
     await stand.ledger.note(notification(2), TerminalState("suppressed", words("unsubscribed", "noc")))
     assert await stand.admit(1) == Settled("suppressed")

@@ -155,7 +155,7 @@ class MemoryLedger:
             return replace(written, unit_ended=True)
         return replace(written, unit_ended=_said_before(record, unit.claim, done.state).ours)
 
-    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+    async def keep_withheld(self, key: Key, destination_id: str, message: bytes) -> None:
         kept = self.withheld.setdefault((key.organization_id, destination_id), deque(maxlen=WITHHELD_KEPT))
         kept.append(message)
 

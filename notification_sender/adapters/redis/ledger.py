@@ -51,7 +51,7 @@ NOTE_DEFERRAL = load("record", "note_deferral")
 BEGIN = load("record", "begin")
 RENEW = load("record", "renew")
 ENROLL = load("enroll")
-WITHHOLD = load("withhold")
+KEEP_WITHHELD = load("keep_withheld")
 
 
 class RedisLedger:
@@ -145,9 +145,9 @@ class RedisLedger:
     async def note(self, key: Key, final: TerminalState) -> None:
         await self.finish(Claim(key, "", 0), final)
 
-    async def withhold(self, key: Key, destination_id: str, message: bytes) -> None:
+    async def keep_withheld(self, key: Key, destination_id: str, message: bytes) -> None:
         kept = f"{self._start}{{{key.organization_id}}}:withheld:{destination_id}"
-        await self._redis.run(WITHHOLD, (kept,), (message, self._ttl))
+        await self._redis.run(KEEP_WITHHELD, (kept,), (message, self._ttl))
 
     async def state(self, key: Key) -> str | None:
         """The state of a record; None: there is none."""

@@ -13,7 +13,7 @@ PAGE = 100
 
 
 class RedisWithheld:
-    """Reads the lists that ``withhold.lua`` writes."""
+    """Reads the lists that ``keep_withheld.lua`` writes."""
 
     def __init__(self, *, redis: Store, prefix: str) -> None:
         self._redis = redis
