@@ -234,8 +234,8 @@ class Options(BaseModel):
     )
     max_age: Duration = _option(
         "24h",
-        "Age at which a unit is dead, `context_unavailable`, if its facts cannot be gathered from our own APIs. The time "
-        "of a pause does not count.",
+        "Age at which a unit is dead, `context_unavailable`, if its facts cannot be gathered from our own APIs. The "
+        "time of a pause does not count.",
     )
     story_ttl: Duration | None = _option(
         None,

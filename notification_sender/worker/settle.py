@@ -32,7 +32,7 @@ ACCEPTANCE_SECONDS = 2.0
 fails too, the delivery is acked all the same: a second send would be worse than a gap that is counted."""
 
 WITHHELD_BYTES = 8192
-"""Of a withheld notification that is kept. What is larger can only be published again."""
+"""Of a withheld notification that is kept. The unit of a larger one can only be published again."""
 
 DONE = '{"step":"end","outcome":"done"}'
 """The entry of a unit in its story."""

@@ -10,6 +10,7 @@ from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.app.preview import review_units
 from notification_sender.app.throttles import channels
 from notification_sender.app.waiting import WaitingFilter
+from notification_sender.app.withheld import Resent
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class App:
     Change: type[Change] = Change
     WaitingFilter: type[WaitingFilter] = WaitingFilter
     unannounced: str = ""
+    resent: Resent = field(default_factory=Resent)
     dropped: LetterFilter | None = None
     confirmed: int | None = None
     announced: list[Change] = field(default_factory=list)
@@ -118,6 +120,17 @@ class App:
             setattr(counted, name, getattr(answer, name))
         for _ in range(counted.matched):
             step()
+
+    async def resend(
+        self, _settings: object, organization: str, destination: str, *, dry_run: bool, step: Callable[[], None]
+    ) -> Any:
+        step()
+        self.asked.append((organization, destination, dry_run))
+        return self.resent
+
+    async def announce_resent(self, _settings: object, *about: str, by: str, count: int) -> str:
+        self.announced.append(Change(change="resent", by=by, subject="/".join(about), count=count))
+        return self.unannounced
 
     async def enable(self, _settings: object, organization: str, destination: str, **_: object) -> Any:
         return self._say(organization, destination)

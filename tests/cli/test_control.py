@@ -1,6 +1,7 @@
 """What the commands print that change something, and how they end."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from notification_sender.app.destinations import DestinationState, SwitchResult
 from notification_sender.app.pauses import PauseResult, ResumeResult
 from notification_sender.app.waiting import About, RetryResult, WaitingFilter
+from notification_sender.app.withheld import Resent
 from notification_sender.model.override import Override, PauseScope
 from tests.cli.stand_in import App, Command
 
@@ -150,6 +152,43 @@ def test_a_destination_is_switched_off_with_an_end(command: Command, app: App) -
     ended = command("destinations", "disable", "org-1", "noc", "--for", "1h", "--yes", "--by", "anna")
     assert (ended.code, ended.out) == (0, "noc of org-1: off until 2026-03-06T08:26:00Z\n")
     assert app.asked == [("org-1", "noc", {"seconds": 3600.0, "by": "anna", "note": ""})]
+
+
+NOC = ("destinations", "enable", "--organization", "org-1", "--destination", "noc")
+
+
+def test_what_was_withheld_is_sent_after_yes_and_announced(command: Command, app: App) -> None:
+    app.answer = SwitchResult(1, 0.0, "")
+    app.resent = Resent(5, 2, 1, Counter({"expired": 2}), not_kept=4)
+    assert (command(*NOC, "--resend").code, app.asked) == (2, [])
+    ended = command(*NOC, "--resend", "--yes", "--by", "anna")
+    assert (ended.code, ended.out.splitlines()) == (
+        0,
+        [
+            "noc of org-1: enabled",
+            "sent: 2 of 5 that were withheld",
+            "already delivered, not sent again: 1",
+            "not sent: 2, expired",
+            "not kept: 4; publish their work units again under new ids",
+        ],
+    )
+    assert [(it.change, it.by, it.count) for it in app.announced] == [("resent", "anna", 2)]
+
+
+def test_a_dry_run_of_a_resend_changes_nothing(command: Command, app: App) -> None:
+    app.resent = Resent(5, 0, 5)
+    ended = command(*NOC, "--dry-run", "--json")
+    assert (ended.code, json.loads(ended.out)) == (
+        1,
+        {"enabled": False, "matched": 5, "would_send": 0, "skipped_delivered": 5, "skipped_unwanted": 0, "not_kept": 0},
+    )
+    assert (app.asked, app.announced) == ([("org-1", "noc", True)], [])
+
+
+def test_a_destination_that_is_enabled_is_asked_for_in_no_script(command: Command, app: App) -> None:
+    app.answer = SwitchResult(1, 0.0, "")
+    assert json.loads(command(*NOC, "--json").out) == {"enabled": True}
+    assert app.asked == [("org-1", "noc")]
 
 
 UNIT = b'{"organization_id": "org-1", "work_unit_id": "wu-1"}'

@@ -69,12 +69,15 @@ async def test_nothing_else_waits_for_a_pause(harness: WorkerHarness, scope: Pau
 
 async def test_a_paused_organization_holds_up_no_other_and_is_looked_at_a_few_times(harness: WorkerHarness) -> None:
     pause(harness, ORG)
+    began = harness.clock.now()
     await publish(harness, "org-1", 500)
     await publish(harness, "org-2", 5)
     await harness.clock.until(lambda: len(harness.channel.sends) == 5)
-    assert owners(harness) == ["org-2"] * 5
+    assert [(at, it.organization_id) for at, it in harness.channel.sends] == [(began, "org-2")] * 5
     await harness.clock.until(harness.idle)
     assert owners(harness)[5:] == ["org-1"] * 500
+    assert min(at for at, _ in harness.channel.sends[5:]) >= began + HOUR
+    assert {it.attempt for _, it in harness.channel.sends} == {1}
     assert harness.outcomes("unit", "deferred", "paused") <= 500 * 8
     assert harness.ledger.asked.count("claim") == 505
 

@@ -177,9 +177,9 @@ class RedisRecords:
     async def erase_recipient(
         self, organization_id: str, recipient: str, notifications: Sequence[str]
     ) -> dict[str, int]:
-        """Delete what is known of one recipient (hash): the records of its destinations, what was withheld from it, and
-        the stories of what was sent to it and of these notifications, which may repeat its answers. The suppression
-        list stays.
+        """Delete what is known of one recipient (hash): the records of its destinations, and what was withheld from it.
+        So are the stories of what was sent to it and of these notifications: they may repeat its answers. The
+        suppression list stays.
         """
         start = f"{self._start}{organization_id}}}:"
         places = self._keys(organization_id, f"destination:*:{recipient[:SHORT_HASH]}")
