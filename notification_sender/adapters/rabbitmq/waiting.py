@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -97,14 +96,9 @@ class WaitingMessages:
                 if waiting is not None and wanted(waiting):
                     moved.matched += 1
                     if not dry_run:
-                        await rung.start(self._move(channel, message, waiting))
+                        await rung.move(message, self._topology.queue(waiting.lane))
                 step(moved)
             await rung.finish()
-
-    async def _move(self, channel: Channel, message: DeliveredMessage, waiting: Waiting) -> None:
-        queue = self._topology.queue(waiting.lane)
-        await publish(channel, queue, message.body, headers_of(message), left_out=(DUE,))
-        await channel.basic_ack(message.delivery_tag or 0)
 
 
 class _Rung:
@@ -115,6 +109,8 @@ class _Rung:
         self._queue = queue
         self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         self._moving: set[asyncio.Task[None]] = set()
+        self._moved: list[int] = []
+        """Delivery tags of what is in its lane, and still here as well."""
 
     async def messages(self, count: int) -> AsyncIterator[DeliveredMessage]:
         """So many messages, the oldest first; fewer if some come due meanwhile."""
@@ -127,9 +123,10 @@ class _Rung:
                 if message is None:
                     return
                 yield message
-            # What it has taken stays unacknowledged, and what is acknowledged makes it take no others.
+            # First: a message that is acknowledged would let it take one more.
             async with within(STEP_TIMEOUT):
                 await self._channel.basic_cancel(tag)
+            await self.finish()
 
     async def _consume(self, window: int) -> str:
         async with within(STEP_TIMEOUT):
@@ -150,15 +147,22 @@ class _Rung:
             return got
         return None if self._arrived.empty() else self._arrived.get_nowait()
 
-    async def start(self, move: Any) -> None:
-        """Run ``move``, beside ``PUBLISHED_AT_ONCE`` others at most. Raises what an earlier one raised."""
+    async def move(self, message: DeliveredMessage, queue: str) -> None:
+        """Publish it to ``queue``, beside ``PUBLISHED_AT_ONCE`` others at most. Raises what an earlier one raised."""
         if len(self._moving) >= PUBLISHED_AT_ONCE:
             await self._settle(asyncio.FIRST_COMPLETED)
-        self._moving.add(asyncio.create_task(move))
+        self._moving.add(asyncio.create_task(self._publish(message, queue)))
+
+    async def _publish(self, message: DeliveredMessage, queue: str) -> None:
+        await publish(self._channel, queue, message.body, headers_of(message), left_out=(DUE,))
+        self._moved.append(message.delivery_tag or 0)
 
     async def finish(self) -> None:
-        """Wait until every message is moved. Raises as ``start``."""
+        """Wait until every message is moved, and take them off the ladder. Raises as ``move``."""
         await self._settle(asyncio.ALL_COMPLETED)
+        for tag in self._moved:
+            await self._channel.basic_ack(tag)
+        self._moved.clear()
 
     async def _settle(self, when: str) -> None:
         if not self._moving:
