@@ -162,6 +162,7 @@ class MemoryLedger:
     async def note(self, key: Key, final: TerminalState) -> None:
         record = self._record(key)
         if not record.over and not record.held(self._now):
+            record.noted = record.noted if record.ends else self._now
             self._end(key, record, final)
             self._append_end(key, final.entry, None)
 

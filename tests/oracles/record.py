@@ -22,6 +22,7 @@ class Record:
     token: str = ""
     holder: str = ""
     first: str = ""
+    noted: int = 0
     lease: int = 0
     takeovers: int = 0
     doubt: bool = False

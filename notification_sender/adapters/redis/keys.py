@@ -12,6 +12,9 @@ SCAN_COUNT = 1000
 BATCH = 200
 """Commands sent together. Redis serves no other client meanwhile."""
 
+PAGE = 100
+"""Items of a list that are read at once: each may have some KB."""
+
 UNIT, UNIT_STORY, NOTIFICATION, STORY = "}:unit:", "}:unit-story:", "}:notification:", ":story"
 
 T = TypeVar("T")
@@ -42,6 +45,13 @@ async def found(redis: Store, pattern: str, type_: str | None = None) -> AsyncIt
             yield key.decode()
         if int(cursor) == 0:
             return
+
+
+async def list_of(redis: Store, key: str) -> AsyncIterator[bytes]:
+    """The items of a list, a page at a time. Nothing may be removed meanwhile."""
+    for start in range(0, int(await redis.execute("LLEN", key)), PAGE):
+        for item in await redis.execute("LRANGE", key, start, start + PAGE - 1):
+            yield item
 
 
 async def in_batches(of: AsyncIterator[T], work: Callable[[Sequence[T]], Awaitable[Any]]) -> None:

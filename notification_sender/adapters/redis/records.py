@@ -200,9 +200,9 @@ class RedisRecords:
     async def _forget_withheld(self, organization_id: str, recipient: str) -> int:
         number = 0
         async for key in self._keys(organization_id, "withheld:*", "list"):
-            for message in await self._redis.execute("LRANGE", key, 0, -1):
-                if recipient in recipients_of(message):
-                    number += int(await self._redis.execute("LREM", key, 0, message))
+            mine = {it async for it in list_of(self._redis, key) if recipient in recipients_of(it)}
+            for message in mine:
+                number += int(await self._redis.execute("LREM", key, 0, message))
         return number
 
     async def _delete(self, keys: AsyncIterator[str], *, counted: Callable[[str], bool]) -> int:

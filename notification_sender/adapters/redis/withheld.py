@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 
 from notification_sender.adapters.redis.client import Store
-from notification_sender.adapters.redis.keys import each, found, in_batches
+from notification_sender.adapters.redis.keys import PAGE, each, found, in_batches
 from notification_sender.policy.audit import WITHHELD, words
 
 SUPPRESSED = b"suppressed"
-
-PAGE = 100
-"""Messages that are read at once: each has a few KB."""
 
 
 class RedisWithheld:

@@ -301,6 +301,7 @@ def fields(record: Record) -> dict[str, str]:
         "token": record.token,
         "holder": record.holder,
         "first": record.first,
+        "noted": record.noted,
         "lease": record.lease,
         "takeovers": record.takeovers,
         "doubt": int(record.doubt),
