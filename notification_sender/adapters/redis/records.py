@@ -12,6 +12,7 @@ from notification_sender.adapters.redis.keys import (
     each,
     found,
     in_batches,
+    list_of,
     record_of,
     story_key,
 )
