@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.constants import DISABLED_SECONDS, TAKEOVER_LIMIT
+from notification_sender.adapters.redis.keys import SCAN_COUNT
 from notification_sender.adapters.redis.scripts import Script, load
 from notification_sender.adapters.redis.unit_parts import decoded, is_slice, outcomes_of, own_parts
 from notification_sender.policy.audit import RecordedOutcome, recorded_outcome
@@ -36,9 +37,6 @@ from notification_sender.ports.ledger import (
 
 LOOKUP_BATCH = 200
 """Records that the audit looks up at once."""
-
-SCAN_COUNT = 1000
-"""Keys that Redis examines per step of a scan."""
 
 MATCH, SIZE, _PAUSED = "MATCH", b"size", PAUSED.encode()
 
