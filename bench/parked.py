@@ -11,6 +11,7 @@ from random import Random
 
 from bench.figures import percentile
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.ports.broker import Envelope, Lane, MessageState, Parked
@@ -59,7 +60,7 @@ async def returned(broker: RabbitMQ, number: int, patience: float) -> dict[bytes
 
 async def measure(node: Node, number: int, parking: float, spread: float) -> int:
     """0, or 1 where one was lost."""
-    broker = RabbitMQ(url=node.url, topology=Topology("parked"), clock=SystemClock())
+    broker = RabbitMQ(address=BrokerAddress(node.url), topology=Topology("parked"), clock=SystemClock())
     await broker.connect()
     began = time.monotonic()
     await park(broker, number, began + parking, spread)

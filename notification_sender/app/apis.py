@@ -10,6 +10,7 @@ import httpx
 from notification_sender.adapters.http.idle_connections import IdleConnections
 from notification_sender.adapters.http.transport import AiohttpTransport
 from notification_sender.app.backends import Store
+from notification_sender.app.tls import api_tls
 from notification_sender.context.cache.read_through import Cache
 from notification_sender.context.gather import Gatherer
 from notification_sender.context.recipe import Recipe
@@ -44,7 +45,7 @@ def apis() -> dict[str, Api]:
 
 
 class Upstreams:
-    """All APIs share one connection pool. The service token stays in this process."""
+    """Our APIs share one connection pool, third parties another. The service token stays in this process."""
 
     def __init__(
         self,
@@ -59,9 +60,13 @@ class Upstreams:
         self._settings = settings
         self._metrics = metrics
         self.calls = Calls(metrics, settings.api_objective)
-        self._transport: httpx.AsyncBaseTransport = AiohttpTransport(
-            deadline=settings.api_timeout, max_bytes=MAX_ANSWER, partial=True, idle=idle
-        )
+        self.tls = [api_tls(settings), api_tls(settings, third_party=True)]
+        """Of our own APIs, and of third parties."""
+        self._transports: list[httpx.AsyncBaseTransport] = [
+            AiohttpTransport(deadline=settings.api_timeout, max_bytes=MAX_ANSWER, partial=True, idle=idle, tls=tls)
+            for tls in self.tls
+        ]
+        self._third_parties = frozenset(it.name for it in apis().values() if not it.trusted)
         guards = (_guard(api, settings, store, clock) for api in apis())
         self._guards = Guards(guards, fleet=store.fleet, pubsub=store.pubsub)
         for api, guard in self._guards.by_api.items():
@@ -132,7 +137,8 @@ class Upstreams:
     async def close(self) -> None:
         """Close all connections."""
         await self._guards.stop()
-        await self._transport.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
     def _clients(self, apis: Iterable[Api]) -> dict[str, Any]:
         """Clients by the name that sources use."""
@@ -148,7 +154,7 @@ class Upstreams:
     def _client(self, api: Api) -> Upstream:
         return Upstream(
             base_url=getattr(self._settings, f"{api.name}_url"),
-            transport=self._transport,
+            transport=self._transports[api.name in self._third_parties],
             guard=self._guards.by_api[api.name],
             deadline=self._settings.api_timeout,
             max_bytes=MAX_ANSWER,

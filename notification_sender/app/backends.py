@@ -19,6 +19,7 @@ from notification_sender.adapters.redis.overrides import RedisOverrides
 from notification_sender.adapters.redis.pubsub import RedisPubSub, channel
 from notification_sender.adapters.redis.reports import RedisReports
 from notification_sender.adapters.redis.shared_cache import RedisSharedCache
+from notification_sender.app.tls import broker_address, redis_tls
 from notification_sender.context.cache.read_through import TOPIC
 from notification_sender.context.upstream.guards import PERIOD
 from notification_sender.model.override import Override, PauseScope
@@ -63,8 +64,7 @@ def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambd
         from notification_sender.adapters.memory.broker import MemoryBroker  # noqa: PLC0415 - production has none
 
         return MemoryBroker(clock=clock)
-    url = settings.amqp_url.get_secret_value()
-    return RabbitMQ(url=url, topology=topology(settings), clock=clock, lost=lost)
+    return RabbitMQ(address=broker_address(settings), topology=topology(settings), clock=clock, lost=lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,8 @@ class Store:
 
 def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
     """The store, not connected yet. ``connecting``: seconds for one attempt (a command makes only one)."""
-    redis = store_at(settings.redis_url.get_secret_value(), connect_timeout=connecting)
+    url = settings.redis_url.get_secret_value()
+    redis = store_at(url, tls=redis_tls(settings), connect_timeout=connecting)
     ledger = RedisLedger(
         redis=redis,
         prefix=settings.keys_prefix,

@@ -4,6 +4,7 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.announcement import publish_once
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
+from notification_sender.app.tls import broker_address
 from notification_sender.model.errors import NotificationSenderError
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -24,7 +25,7 @@ async def announce(settings: Settings, change: Change) -> str:
     event = change.event(prefix=settings.topology_prefix, now=clock.now())
     try:
         await Place.of("NS_AMQP_URL", url).reach()
-        await publish_once(url, topology(settings), clock, topic=change.topic, event=event)
+        await publish_once(broker_address(settings), topology(settings), clock, topic=change.topic, event=event)
     except NotificationSenderError as fault:
         return str(fault)
     return ""

@@ -11,7 +11,9 @@ from pydantic import SecretStr
 from notification_sender.adapters.http.idle_connections import IdleConnections
 from notification_sender.adapters.http.name_lookup import NameLookup
 from notification_sender.adapters.http.transport import AiohttpTransport
+from notification_sender.adapters.tls import Tls
 from notification_sender.app.backends import Store
+from notification_sender.app.tls import smtp_tls
 from notification_sender.channels.addresses import Addresses
 from notification_sender.channels.hosts import Hosts
 from notification_sender.channels.notices import Notices
@@ -45,6 +47,8 @@ class Recipients:
         self.notices = Notices(clock)
         """Destinations that wait for a file, and those that are unsigned."""
         self._closing = AsyncExitStack()
+        self.tls: list[Tls] = []
+        """Of the mail server, if there is one."""
         self._types = channel_types()
         shared = self._resources(settings, tokens, clock, idle)
         given = {name: replace(shared, options=_options(settings, it)) for name, it in self._types.items()}
@@ -99,7 +103,8 @@ class Recipients:
         from notification_sender.adapters.smtp.server import Server  # noqa: PLC0415 - as above
 
         server = Server.parse(settings.smtp_url.get_secret_value())
-        mailer = Smtp(server, timeout=settings.send_timeout, name=settings.email_helo)
+        self.tls.append(smtp_tls(settings))
+        mailer = Smtp(server, timeout=settings.send_timeout, tls=self.tls[-1], name=settings.email_helo)
         self._closing.push_async_callback(mailer.close)
         return mailer
 

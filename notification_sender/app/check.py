@@ -16,8 +16,10 @@ from notification_sender.adapters.smtp.server import Server
 from notification_sender.app import secrets_layout
 from notification_sender.app.apis import Upstreams, apis
 from notification_sender.app.backends import retention, store, topology
+from notification_sender.app.certificates import CertificateEnds, certificate_ends
 from notification_sender.app.channels import Recipients
 from notification_sender.app.reach import Place
+from notification_sender.app.tls import api_tls, broker_address, redis_tls, smtp_tls
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError, Unready
 from notification_sender.policy import fleet_size
 from notification_sender.policy.fleet_size import FleetSize
@@ -38,7 +40,16 @@ CANCEL_TIMEOUT = 0.5
 MAX_MISSING_NAMED = 5
 """Missing queues and exchanges that one line names."""
 
-Check = Callable[[Settings], Awaitable[str]]
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. ``warning``: all works now, and will not for long."""
+
+    detail: str
+    warning: bool = False
+
+
+Check = Callable[[Settings], Awaitable[str | Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class CheckResult:
     name: str
     ok: bool
     detail: str
+    warning: bool = False
 
 
 def fleet_checks(settings: Settings, *, pods: int, pools: Mapping[str, int]) -> list[CheckResult]:
@@ -99,9 +111,15 @@ def _checks(settings: Settings) -> dict[str, Check]:
 
 async def _run_check(name: str, check: Check, settings: Settings) -> CheckResult:
     try:
-        return CheckResult(name, ok=True, detail=await check(settings))
+        found = await check(settings)
     except (NotificationSenderError, OSError) as fault:
         return CheckResult(name, ok=False, detail="; ".join(str(fault).splitlines()))
+    finding = found if isinstance(found, Finding) else Finding(found)
+    return CheckResult(name, ok=True, detail=finding.detail, warning=finding.warning)
+
+
+def _with_ends(detail: str, ends: CertificateEnds) -> Finding:
+    return Finding(f"{detail}; {ends.text}" if ends.text else detail, ends.soon)
 
 
 def _silent(name: str, settings: Settings) -> CheckResult:
@@ -129,13 +147,18 @@ def _places(settings: Settings) -> dict[str, Place]:
     return places
 
 
-async def _rabbitmq(settings: Settings) -> str:
+async def _rabbitmq(settings: Settings) -> Finding:
     place = _places(settings).get("rabbitmq")
     if place is None:
-        return "embedded in the worker: nothing to reach"
-    await place.reach()
+        return Finding("embedded in the worker: nothing to reach")
+    address = broker_address(settings)
+    server = await place.reach(address.tls if settings.amqp_url.scheme == "amqps" else None)
     with _named(place):
-        state = await inspection.inspect(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
+        state = await inspection.inspect(address, topology(settings), SystemClock())
+    return _with_ends(_queues(state, place), certificate_ends(address.tls, server))
+
+
+def _queues(state: inspection.BrokerState, place: Place) -> str:
     if state.differing:
         advice = "empty and delete it (rabbitmqctl delete_queue), or choose other names (NS_TOPOLOGY_PREFIX)"
         raise ConfigurationFault(f"{place}: {_some(state.differing)}; {advice}")
@@ -170,49 +193,50 @@ def _way_out(state: inspection.BrokerState) -> str:
     return f"messages for a missing queue go to the dead letters, by {state.way_out}"
 
 
-async def _redis(settings: Settings) -> str:
-    opened = store(settings, connecting=CHECK_TIMEOUT)
+async def _redis(settings: Settings) -> Finding:
+    opened, tls, server = store(settings, connecting=CHECK_TIMEOUT), redis_tls(settings), b""
     place = _places(settings).get("redis")
     if place is not None:
-        await place.reach()
+        server = await place.reach(tls if settings.redis_url.scheme == "rediss" else None)
         with _named(place):
             await opened.connect(once=True)
     try:
         use, policy = await memory_use(opened.redis), await policy_in_use(opened.redis)
     finally:
         await opened.redis.close()
-    if use is None:
-        return "connected; runs scripts; does not report its memory use"
     limits = [getattr(settings, f"throttle_{it}") for it in _recipients(settings).configured]
-    evicts = f"; evicts by {policy}" if policy else ""
-    return f"connected; runs scripts; {fits(*use[:2], retention(settings), limits)}{evicts}"
+    memory = fits(*use[:2], retention(settings), limits) if use else "does not report its memory use"
+    evicts = f"; evicts by {policy}" if use and policy else ""
+    return _with_ends(f"connected; runs scripts; {memory}{evicts}", certificate_ends(tls, server))
 
 
-async def _aaa(settings: Settings) -> str:
-    place = _places(settings)["aaa"]
-    await place.reach(tls=settings.aaa_url.startswith("https:"))
+async def _aaa(settings: Settings) -> Finding:
+    place, tls = _places(settings)["aaa"], api_tls(settings)
+    server = await place.reach(tls if settings.aaa_url.startswith("https:") else None)
     upstreams = Upstreams(settings, store=store(settings), clock=SystemClock(), metrics=Metrics())
     try:
         with _named(place):
             await upstreams.check_token()
     finally:
         await upstreams.close()
-    return "issued a service token"
+    return _with_ends("issued a service token", certificate_ends(tls, server))
 
 
-async def _smtp(settings: Settings) -> str:
+async def _smtp(settings: Settings) -> str | Finding:
     if settings.smtp_url is None:
         return "not set"
+    tls = smtp_tls(settings)
     server = Server.parse(settings.smtp_url.get_secret_value())
     place = _places(settings)["smtp"]
-    await place.reach(tls=server.tls)
-    mailer = Smtp(server, name=settings.email_helo)
+    await place.reach(tls if server.tls else None)
+    mailer = Smtp(server, tls=tls, name=settings.email_helo)
     try:
         with _named(place):
-            await mailer.greet()
+            certificate = await mailer.greet()
     finally:
         await mailer.close()
-    return f"{server.host}:{server.port} accepts our name{' and login' if server.user else ''}"
+    accepted = f"{server.host}:{server.port} accepts our name{' and login' if server.user else ''}"
+    return _with_ends(accepted, certificate_ends(tls, certificate))
 
 
 def _recipients(settings: Settings) -> Recipients:
@@ -245,7 +269,9 @@ async def _destinations(organization_id: str, settings: Settings) -> str:
     return await secrets_layout.destinations(settings, organization_id)
 
 
-async def _listens(name: str, settings: Settings) -> str:
-    place, tls = _places(settings)[name], getattr(settings, f"{name}_url").startswith("https:")
-    await place.reach(tls=tls)
-    return f"{place.host}:{place.port} accepts connections{' and speaks TLS' if tls else ''}"
+async def _listens(name: str, settings: Settings) -> Finding:
+    place, encrypted = _places(settings)[name], getattr(settings, f"{name}_url").startswith("https:")
+    tls = api_tls(settings, third_party=not apis()[name].trusted)
+    server = await place.reach(tls if encrypted else None)
+    accepts = f"{place.host}:{place.port} accepts connections{' and speaks TLS' if encrypted else ''}"
+    return _with_ends(accepts, certificate_ends(tls, server, own_files=False))

@@ -10,6 +10,7 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, Letter, dead_queue
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
+from notification_sender.app.tls import broker_address
 from notification_sender.channels.redaction import REDACTED
 from notification_sender.model.errors import ConfigurationFault, Permanent, Unready
 from notification_sender.model.notification import Notification, decode
@@ -209,7 +210,7 @@ async def connected_queue(settings: Settings) -> AsyncIterator[DeadQueue]:
     place = Place.of("NS_AMQP_URL", url)
     await place.reach()
     try:
-        async with dead_queue(url, topology(settings), SystemClock()) as queue:
+        async with dead_queue(broker_address(settings), topology(settings), SystemClock()) as queue:
             yield queue
     except Unready as fault:
         raise Unready(f"{place}: {fault}") from fault

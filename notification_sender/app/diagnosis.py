@@ -10,6 +10,7 @@ from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.depths import depths_at
 from notification_sender.app.backends import store, topology
 from notification_sender.app.reach import REACH_TIMEOUT, Place
+from notification_sender.app.tls import broker_address
 from notification_sender.model.errors import ConfigurationFault, NotificationSenderError
 from notification_sender.policy.fleet_view import FleetView, Sample
 from notification_sender.ports.broker import QueueDepths
@@ -106,7 +107,7 @@ async def _reports(settings: Settings) -> FleetView:
 
 
 async def _depths(settings: Settings) -> QueueDepths:
-    return await depths_at(settings.amqp_url.get_secret_value(), topology(settings), SystemClock())
+    return await depths_at(broker_address(settings), topology(settings), SystemClock())
 
 
 def _with_depths(view: FleetView, depths: QueueDepths | None) -> list[Sample]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from notification_sender.adapters.tls import Tls
 from notification_sender.model.errors import Unready
 
 REACH_TIMEOUT = 3.0
@@ -58,25 +59,30 @@ class Place:
             except TimeoutError:
                 raise Unready(f"{self}: {NO_NAME_ANSWER}") from None
 
-    async def reach(self, *, tls: bool = False) -> None:
+    async def reach(self, tls: Tls | None = None) -> bytes:
         """Resolve the name, connect, and with ``tls`` make the handshake; then disconnect.
+
+        Returns the certificate of the server (DER), empty without ``tls``.
 
         Raises:
             Unready: names the place, its variable, and the step that failed.
+            ConfigurationFault: a file of ``tls`` cannot be used.
         """
+        context = await tls.context() if tls is not None else None
         step = NO_NAME_ANSWER
         try:
             async with asyncio.timeout(REACH_TIMEOUT):
                 addresses = await _addresses(self.host, self.port)
                 step = f"accepted no connection within {REACH_TIMEOUT:g} s; check that it runs, and firewalls"
-                await self._connect(addresses, ssl.create_default_context() if tls else None)
+                return await self._connect(addresses, context)
         except TimeoutError:
             raise Unready(f"{self}: {step}") from None
         except OSError as fault:
-            raise Unready(f"{self}: {_said(fault)}") from None
+            of_tls = tls.fault(fault) if tls is not None else None
+            raise Unready(f"{self}: {of_tls.text if of_tls else _said(fault)}") from None
 
-    async def _connect(self, addresses: _Addresses, tls: ssl.SSLContext | None) -> None:
-        """Connect to the first address that accepts."""
+    async def _connect(self, addresses: _Addresses, tls: ssl.SSLContext | None) -> bytes:
+        """Connect to the first address that accepts; returns the certificate of the server."""
         last: OSError = OSError("its name has no address")
         for address, port, *_ in addresses:
             name = self.host if tls else None
@@ -85,8 +91,9 @@ class Place:
             except OSError as fault:
                 last = fault
             else:
+                connection = writer.get_extra_info("ssl_object")
                 writer.close()
-                return
+                return connection.getpeercert(binary_form=True) or b"" if connection else b""
         raise last
 
 
@@ -118,10 +125,6 @@ async def _addresses(host: str, port: int) -> _Addresses:
 
 
 def _said(fault: OSError) -> str:
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {fault.verify_message}"
-    if isinstance(fault, ssl.SSLError):
-        return f"no TLS: {fault.reason or fault}; check whether this port speaks TLS"
     if isinstance(fault, socket.gaierror):
         later = fault.errno == socket.EAI_AGAIN
         return "its name cannot be resolved now; check the name servers" if later else "this host name does not exist"

@@ -17,6 +17,7 @@ from notification_sender.adapters.rabbitmq.waiting import (
 from notification_sender.app.backends import topology
 from notification_sender.app.changes import Change, announce
 from notification_sender.app.reach import Place
+from notification_sender.app.tls import broker_address
 from notification_sender.model.errors import ConfigurationFault, Permanent, Unready
 from notification_sender.model.notification import MAX_READ
 from notification_sender.model.override import PauseScope
@@ -149,7 +150,7 @@ async def _connected(settings: Settings) -> AsyncIterator[WaitingMessages]:
     place = Place.of("NS_AMQP_URL", url)
     await place.reach()
     try:
-        async with waiting_messages(url, topology(settings), SystemClock()) as messages:
+        async with waiting_messages(broker_address(settings), topology(settings), SystemClock()) as messages:
             yield messages
     except Unready as fault:
         raise Unready(f"{place}: {fault}") from fault

@@ -86,7 +86,7 @@ class App:
             opened.push_async_callback(self._health.stop)
             opened.push_async_callback(parts.store.close)
             opened.push_async_callback(parts.broker.close)
-            computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates))
+            computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates), self._read_tls())
             with _giving_way():
                 await together(self._open_store(), parts.broker.connect(), *computing)
             watching = run_forever(parts.overrides.follow, "overrides")
@@ -128,6 +128,12 @@ class App:
         await self._parts.clock.compare(self._parts.store.redis)
         with suppress(Unready):
             await self._parts.overrides.refresh()
+
+    async def _read_tls(self) -> None:
+        """Read the files that the first call of an API, or the first email, would find unusable."""
+        for tls in (*self._parts.upstreams.tls, *self._parts.recipients.tls):
+            if tls.options.files:
+                await tls.context()
 
     async def _report_trouble(self) -> None:
         """Report what operators' commands read: which destinations wait for a file, and which circuits are open."""

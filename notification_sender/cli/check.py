@@ -76,9 +76,13 @@ def _folded(head: str, detail: str, columns: int) -> str:
 
 
 def _word(result: "CheckResult") -> str:
-    return "ok" if result.ok else "FAULT"
+    if not result.ok:
+        return "FAULT"
+    return "warn" if result.warning else "ok"
 
 
 def _json(results: list["CheckResult"]) -> str:
-    lines = [{"name": result.name, "ok": result.ok, "detail": result.detail} for result in results]
+    lines = [
+        {"name": result.name, "ok": result.ok, "warning": result.warning, "detail": result.detail} for result in results
+    ]
     return json.dumps({"ok": all(result.ok for result in results), "probes": lines})

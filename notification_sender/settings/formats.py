@@ -136,6 +136,12 @@ def _there(folder: Path) -> Path:
     return folder
 
 
+def _file(file: Path) -> Path:
+    if not file.is_file():
+        raise ValueError(f"{str(file)!r} is not a file" if file.exists() else f"there is no file {str(file)!r}")
+    return file
+
+
 def _seconds(text: str) -> float:
     seconds = duration(text)
     if not 0 < seconds <= MAX_DURATION:
@@ -216,6 +222,7 @@ Budget = Annotated[int | None, Field(ge=1, le=100_000), Form("1 to 100000")]
 Mailbox = Annotated[str | None, AfterValidator(_mailbox), Form("mail address, with or without a name")]
 HostName = Annotated[str | None, AfterValidator(_host_name), Form("full host name, or an address in brackets")]
 ExistingFolder = Annotated[Path, AfterValidator(_there), Form("existing folder")]
+ExistingFile = Annotated[Path, AfterValidator(_file), Form("existing file")]
 Duration = Annotated[float, BeforeValidator(_seconds), Form("duration: `250ms` `5s` `1.5h` `7d`")]
 Delays = Annotated[Schedule, BeforeValidator(Schedule.parse), Form("durations, separated by spaces")]
 OwnDelays = Annotated[Schedule | None, BeforeValidator(_delays_if_any), Form("durations, separated by spaces")]

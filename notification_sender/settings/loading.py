@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Self, get_args
 
 from pydantic import PrivateAttr, Secret, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -13,14 +14,15 @@ from notification_sender.settings.constraints import RELATIONS, broken
 from notification_sender.settings.environment import PREFIX
 from notification_sender.settings.extensions import extended
 from notification_sender.settings.formats import SecretUrl
-from notification_sender.settings.options import Options
+from notification_sender.settings.tls import FILES, misplaced
+from notification_sender.settings.tls_options import TlsOptions
 from notification_sender.settings.urls import unencrypted, weakened_options
 
 OF_ONE_PROCESS = frozenset({"NS_HTTP_HOST", "NS_HTTP_PORT", "NS_PROCESSES", "NS_LOG_FORMAT", "NS_LOG_LEVEL"})
 """Variables in which the processes of one fleet may differ."""
 
 
-class Settings(Options):
+class Settings(TlsOptions):
     """All options, in one frozen object. Only ``load`` builds it, and neither it nor an import reads ``.env``."""
 
     _texts: Mapping[str, str] = PrivateAttr(default_factory=dict)
@@ -42,6 +44,14 @@ class Settings(Options):
                 "it needs NS_ENVIRONMENT=development"
             )
         return url
+
+    @field_validator(*FILES)
+    @classmethod
+    def _with_tls(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        fault = misplaced(str(info.field_name), info.data) if file is not None else ""
+        if fault:
+            raise ValueError(fault)
+        return file
 
     @field_validator("processes")
     @classmethod

@@ -61,12 +61,14 @@ class Options(BaseModel):
         "accident.",
     )
     amqp_url: AmqpUrl = _required(
-        "RabbitMQ, the source of work units. TLS options: `cafile`, `capath`, `cadata`, `certfile`, `keyfile`. In "
-        "development only: `no_verify_ssl=1`, and `memory://`, which loses everything when the worker stops."
+        "RabbitMQ, the source of work units. TLS: `NS_AMQP_CA`, or the options `cafile`, `capath`, "
+        "`cadata`, `certfile`, `keyfile`. In development only: `no_verify_ssl=1`, and `memory://`, which loses "
+        "everything when the worker stops."
     )
     redis_url: RedisUrl = _required(
-        "Redis: the ledger, the limits and the shared cache of the fleet. TLS options: `ssl_ca_certs`, `ssl_certfile`, "
-        "`ssl_keyfile`. In development only: options that weaken TLS, such as `ssl_cert_reqs=none`, and `memory://`."
+        "Redis: the ledger, the limits and the shared cache of the fleet. TLS: `NS_REDIS_CA`, or the "
+        "options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. In development only: options that weaken TLS, such as "
+        "`ssl_cert_reqs=none`, and `memory://`."
     )
     accept_eviction: EvictionPolicy = _option(
         None,

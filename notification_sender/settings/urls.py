@@ -40,6 +40,12 @@ SWITCHES: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 """The options that decide on TLS: the values allowed everywhere, and the values allowed in development only."""
 
+TLS_FILES: Mapping[str, Mapping[str, str]] = {
+    "amqps": {"ca": "cafile", "cert": "certfile", "key": "keyfile"},
+    "rediss": {"ca": "ssl_ca_certs", "cert": "ssl_certfile", "key": "ssl_keyfile"},
+}
+"""The options that name the files of TLS, by the end of the variable that names the same file."""
+
 _SAFE_VALUES = {name: safe.split("|")[0] for values in SWITCHES.values() for name, (safe, _) in values.items()}
 
 UNENCRYPTED_SCHEMES = {"amqp", "redis", "http"}
@@ -66,6 +72,11 @@ def weakened_options(url: str) -> list[str]:
     switches = SWITCHES.get(urlsplit(url).scheme, {})
     given = [(name, value) for name, value in _query(url) if name in switches]
     return [f"{name}={value}" for name, value in given if not re.fullmatch(switches[name][0], value)]
+
+
+def options_of(url: str) -> dict[str, str]:
+    """The options of a URL."""
+    return dict(_query(url))
 
 
 def unencrypted(url: str) -> bool:

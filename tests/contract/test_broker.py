@@ -11,6 +11,7 @@ import pytest
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.memory.broker import MemoryBroker
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked, Wait
@@ -71,7 +72,7 @@ class RabbitStand:
         self.broker = self._new()
 
     def _new(self) -> RabbitMQ:
-        return RabbitMQ(url=self._url, topology=self._topology, clock=self.clock)
+        return RabbitMQ(address=BrokerAddress(self._url), topology=self._topology, clock=self.clock)
 
     async def start(self) -> None:
         await self.broker.connect()

@@ -13,6 +13,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
 from notification_sender.adapters.http.connection import HttpConnection
+from notification_sender.adapters.tls import Tls
 from notification_sender.policy.trust import public_trust
 from notification_sender.telemetry.lag import Deadline
 
@@ -32,10 +33,13 @@ class Connector(aiohttp.TCPConnector):
 
     aiohttp dials and closes. Kept connections stay in use in its eyes: to give one back to its pool and to take it out
     again takes 20 calls more for each request. Without a limit of connections its pool decides nothing.
+
+    ``tls``: of connections for which the request names none.
     """
 
-    def __init__(self, *, within: float, idle: float, tls: ssl.SSLContext, **options: Any) -> None:
-        super().__init__(ssl=tls, limit=0, **options)
+    def __init__(self, *, within: float, idle: float, tls: Tls | None, **options: Any) -> None:
+        super().__init__(ssl=public() if tls is None else True, limit=0, **options)
+        self._tls = tls
         self._within = within
         self._idle = idle
         self._kept: dict[ConnectionKey, deque[tuple[Connection, float]]] = {}
@@ -102,4 +106,6 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> ResponseHandler:
         async with Deadline(self._within):
+            if self._tls is not None and req.is_ssl():
+                self._ssl = await self._tls.context()
             return await super()._create_connection(req, traces, timeout)

@@ -14,10 +14,11 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from notification_sender.adapters.http.connection import HttpConnection
-from notification_sender.adapters.http.connector import Connector, public
+from notification_sender.adapters.http.connector import Connector
 from notification_sender.adapters.http.egress import Allow, Dial, EgressFilter, dialling
 from notification_sender.adapters.http.exchange import AIOHTTP_ERRORS, OUT_OF_FILES, Answer, HttpExchange, Reach
 from notification_sender.adapters.http.idle_connections import IdleConnections
+from notification_sender.adapters.tls import Tls
 from notification_sender.model.errors import Sent, TransportError, Unready
 from notification_sender.ports.channels import Begin
 from notification_sender.telemetry.lag import Deadline, responsive_time
@@ -62,7 +63,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         max_bytes: int = 64 * 1024,
         connect_timeout: float = 3.0,
         partial: bool = False,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         resolver: AbstractResolver | None = None,
         idle: IdleConnections | None = None,
     ) -> None:
@@ -180,7 +181,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             if isinstance(fault, OSError) and fault.errno in OUT_OF_FILES:
                 self._idle.close_all()  # idle connections hold files that due requests need
                 raise Unready(f"no more connections can be opened: {fault.strerror}") from fault
-            return exchange.describe(fault)
+            tls = self._tls.fault(fault) if self._tls else None
+            return tls.text if tls else exchange.describe(fault)
         return "the answer is longer than may be read"
 
     async def aclose(self) -> None:
@@ -217,7 +219,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return Connector(
             within=self._connect_timeout,
             idle=IDLE_SECONDS,
-            tls=self._tls or public(),
+            tls=self._tls,
             resolver=egress or resolver,
             use_dns_cache=egress is None,  # an address may be allowed to one organization and not to another
             socket_factory=egress.socket if egress else None,

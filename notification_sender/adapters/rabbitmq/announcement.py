@@ -3,6 +3,7 @@
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Basic
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
 from notification_sender.adapters.rabbitmq.events import CONTENT_TYPE
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -14,7 +15,7 @@ STEP_TIMEOUT = 5.0
 PERSISTENT_MODE = 2
 
 
-async def publish_once(url: str, topology: Topology, clock: Clock, *, topic: str, event: bytes) -> None:
+async def publish_once(address: BrokerAddress, topology: Topology, clock: Clock, *, topic: str, event: bytes) -> None:
     """Connect, publish one event and disconnect. Where no exchange of events exists, no queue can be bound to it: the
     event is dropped.
 
@@ -22,7 +23,7 @@ async def publish_once(url: str, topology: Topology, clock: Clock, *, topic: str
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker did not confirm it; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="change", clock=clock)
+    link = BrokerConnection(address=address, purpose="change", clock=clock)
     properties = Basic.Properties(content_type=CONTENT_TYPE.decode(), delivery_mode=PERSISTENT_MODE)
     try:
         async with within(STEP_TIMEOUT):

@@ -11,6 +11,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq import Channel
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.depths import depths, is_blocked
@@ -54,7 +55,7 @@ class RabbitMQ:
     def __init__(
         self,
         *,
-        url: str,
+        address: BrokerAddress,
         topology: Topology,
         clock: Clock,
         timeout: float = PUBLISH_TIMEOUT,
@@ -65,9 +66,11 @@ class RabbitMQ:
         self._clock = clock
         self._timeout = timeout
         self._quiet = quiet
-        self._consuming = BrokerConnection(url=url, purpose="consume", clock=clock)
-        self._publishing = BrokerConnection(url=url, purpose="publish", clock=clock, returned=self._returned)
-        self._events = RabbitmqEvents(url=url, exchange=topology.events, clock=clock, lost=lost, mend=self._mend)
+        self._consuming = BrokerConnection(address=address, purpose="consume", clock=clock)
+        self._publishing = BrokerConnection(address=address, purpose="publish", clock=clock, returned=self._returned)
+        self._events = RabbitmqEvents(
+            address=address, exchange=topology.events, clock=clock, lost=lost, mend=self._mend
+        )
         self.publish_event = self._events.publish_event
         self._publisher = ConfirmingPublisher(link=self._publishing, clock=clock, timeout=timeout)
         self._subscriptions: dict[Lane, Subscription] = {}

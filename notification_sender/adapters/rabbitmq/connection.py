@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -18,9 +17,11 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 from aiormq import Channel
+from aiormq.connection import DEFAULT_PORTS
 from yarl import URL
 
 from notification_sender.adapters.rabbitmq import fast_path, frames
+from notification_sender.adapters.rabbitmq.address import BrokerAddress, BrokerTransport
 from notification_sender.fleet.background import LogOnChange
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.ports.clock import Clock
@@ -70,15 +71,22 @@ class BrokerConnection:
     """One connection that reopens itself. ``returned`` is called after each reconnection."""
 
     def __init__(
-        self, *, url: str, purpose: str, clock: Clock, returned: Callable[[], Awaitable[None]] | None = None
+        self,
+        *,
+        address: BrokerAddress,
+        purpose: str,
+        clock: Clock,
+        returned: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._url = URL(url)
+        self._address = address
+        self._url = URL(address.url)
         if "heartbeat" not in self._url.query:
             self._url = self._url.update_query(heartbeat=HEARTBEAT_SECONDS)
         self._purpose = purpose
         self._clock = clock
         self._returned = returned
         self._connection: RobustConnection | None = None
+        self._unreachable = LogOnChange(_log.warning, "broker.unreachable", connection=purpose)
 
     @property
     def is_open(self) -> bool:
@@ -104,13 +112,12 @@ class BrokerConnection:
         Raises:
             ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         """
-        unreachable = LogOnChange(_log.warning, "broker.unreachable", connection=self._purpose)
         while self._connection is None:
             try:
                 self._connection = await self._connect()
             except CONNECTION_EXCEPTIONS as fault:
                 self._refuse_to_wait(fault)
-                unreachable(_ADDRESS.sub("", repr(fault)))
+                self._note_unreachable(fault)
                 await self._clock.sleep(RECONNECT_SECONDS)
         self._connection.close_callbacks.add(self._on_lost)
         self._connection.reconnect_callbacks.add(self._on_returned)
@@ -127,7 +134,7 @@ class BrokerConnection:
             self._connection = await self._connect()
         except CONNECTION_EXCEPTIONS as fault:
             self._refuse_to_wait(fault)
-            raise Unready(_ADDRESS.sub("", str(fault) or repr(fault))) from fault
+            raise Unready(self._said(fault)) from fault
 
     @property
     def virtual_host(self) -> str:
@@ -168,6 +175,7 @@ class BrokerConnection:
             reconnect_interval=RECONNECT_SECONDS,
             client_properties={"connection_name": f"notification-sender {self._purpose}"},
         )
+        connection.kwargs["transport_factory"] = BrokerTransport(self._address, self._note_lost_transport)
         try:
             await connection.connect(timeout=HEARTBEAT_SECONDS)
         except BaseException:
@@ -185,17 +193,36 @@ class BrokerConnection:
                 f"RabbitMQ refuses the virtual host {self.virtual_host!r} of NS_AMQP_URL: it does not exist, "
                 "or this user has no permission for it (rabbitmqctl list_vhosts, set_permissions)"
             ) from None
-        proof = fault.__cause__  # aiormq wraps it in an error of its own
-        if isinstance(proof, ssl.SSLCertVerificationError):
-            raise ConfigurationFault(
-                f"the certificate of RabbitMQ (NS_AMQP_URL) is not trusted: {proof.verify_message}"
-            ) from None
+        if isinstance(fault.__cause__, ConfigurationFault):  # a file of ours; the library's error is around it
+            raise fault.__cause__ from None
+        tls = self._address.tls.fault(fault)
+        if tls is not None and tls.lasting:
+            raise ConfigurationFault(f"{self._place}: {tls.text}") from None
+
+    @property
+    def _place(self) -> str:
+        port = self._url.port or DEFAULT_PORTS[self._url.scheme]
+        return f"{self._url.host}:{port} (NS_AMQP_URL)"
+
+    def _said(self, fault: BaseException) -> str:
+        tls = self._address.tls.fault(fault)
+        return tls.text if tls else _ADDRESS.sub("", str(fault) or repr(fault))
+
+    def _note_unreachable(self, fault: BaseException) -> None:
+        tls = self._address.tls.fault(fault)
+        self._unreachable(tls.text if tls else _ADDRESS.sub("", repr(fault)))
+
+    def _note_lost_transport(self, fault: BaseException) -> None:
+        """Log why a reconnection fails. Before the first connection, ``open`` does."""
+        if self._connection is not None:
+            self._note_unreachable(fault)
 
     def _on_lost(self, _: object, cause: BaseException | None) -> None:
         if self._connection is not None and not self._connection.close_called:
             _log.warning("broker.lost", connection=self._purpose, error=repr(cause))
 
     async def _on_returned(self, _: object) -> None:
+        self._unreachable("")
         _log.info("broker.returned", connection=self._purpose)
         if self._returned is not None:
             await self._returned()

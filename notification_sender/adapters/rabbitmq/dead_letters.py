@@ -9,6 +9,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.commanding import STEP_TIMEOUT, depth_of, headers_of, publish
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
 from notification_sender.adapters.rabbitmq.headers import (
@@ -176,14 +177,14 @@ class DeadQueue:
 
 
 @asynccontextmanager
-async def dead_queue(url: str, topology: Topology, clock: Clock) -> AsyncIterator[DeadQueue]:
+async def dead_queue(address: BrokerAddress, topology: Topology, clock: Clock) -> AsyncIterator[DeadQueue]:
     """Connect for the length of the block.
 
     Raises:
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker cannot be reached; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="dead letters", clock=clock)
+    link = BrokerConnection(address=address, purpose="dead letters", clock=clock)
     try:
         await link.open_once()
         yield DeadQueue(link, topology, clock)

@@ -7,6 +7,7 @@ from aio_pika.exceptions import PublishError
 from aiormq import Channel
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -72,14 +73,14 @@ def is_blocked(link: BrokerConnection) -> bool:
     return True
 
 
-async def depths_at(url: str, topology: Topology, clock: Clock) -> QueueDepths:
+async def depths_at(address: BrokerAddress, topology: Topology, clock: Clock) -> QueueDepths:
     """Connect, ask and disconnect.
 
     Raises:
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker cannot be asked, or takes no messages; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="look", clock=clock)
+    link = BrokerConnection(address=address, purpose="look", clock=clock)
     try:
         await link.open_once()
         found = await depths(link, topology)

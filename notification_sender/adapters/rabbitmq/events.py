@@ -13,6 +13,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq import Channel
 from aiormq.abc import ChannelFrame
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection, within
 from notification_sender.adapters.rabbitmq.deliveries import FRAME
 from notification_sender.adapters.rabbitmq.depths import is_blocked
@@ -56,9 +57,15 @@ class RabbitmqEvents:
     """
 
     def __init__(
-        self, *, url: str, exchange: str, clock: Clock, lost: Callable[[int], None], mend: Callable[[], Awaitable[None]]
+        self,
+        *,
+        address: BrokerAddress,
+        exchange: str,
+        clock: Clock,
+        lost: Callable[[int], None],
+        mend: Callable[[], Awaitable[None]],
     ) -> None:
-        self._link = BrokerConnection(url=url, purpose="events", clock=clock)
+        self._link = BrokerConnection(address=address, purpose="events", clock=clock)
         self._exchange = exchange
         self._clock = clock
         self._lost = lost

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import WayOut
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -27,14 +28,14 @@ class BrokerState:
     """Queues with other arguments than ours, and what RabbitMQ says of each."""
 
 
-async def inspect(url: str, topology: Topology, clock: Clock) -> BrokerState:
+async def inspect(address: BrokerAddress, topology: Topology, clock: Clock) -> BrokerState:
     """Connect, inspect and disconnect.
 
     Raises:
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker cannot be asked; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="check", clock=clock)
+    link = BrokerConnection(address=address, purpose="check", clock=clock)
     try:
         await link.open_once()
         missing = await topology.missing(link.spare_channel)

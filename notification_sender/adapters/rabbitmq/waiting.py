@@ -14,6 +14,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.commanding import STEP_TIMEOUT, depth_of, headers_of, publish
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
@@ -174,14 +175,14 @@ class _Rung:
 
 
 @asynccontextmanager
-async def waiting_messages(url: str, topology: Topology, clock: Clock) -> AsyncIterator[WaitingMessages]:
+async def waiting_messages(address: BrokerAddress, topology: Topology, clock: Clock) -> AsyncIterator[WaitingMessages]:
     """Connect for the length of the block.
 
     Raises:
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker cannot be reached; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="waiting messages", clock=clock)
+    link = BrokerConnection(address=address, purpose="waiting messages", clock=clock)
     try:
         await link.open_once()
         yield WaitingMessages(link, topology)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from notification_sender.adapters.redis.connection import NOT_CONNECTED, PipelinedConnection
 from notification_sender.adapters.redis.errors import CONNECTION_ERRORS
 from notification_sender.adapters.redis.scripts import Script
+from notification_sender.adapters.tls import Tls, TlsOptions
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.telemetry.lag import Deadline
@@ -26,6 +27,8 @@ RECONNECT_SECONDS = 0.25
 CONNECT_TIMEOUT = 1.0
 """Seconds for one connection attempt, including the first reply. A worker that takes longer tries again: another
 worker has taken over its leases by then."""
+
+DEFAULT_PORT = 6379
 
 READY_PROBE = ("EVAL", "return redis.call('TIME')", 0)
 """A command that succeeds only when the server has loaded its data and lets us run scripts."""
@@ -56,14 +59,14 @@ class Store(Protocol):
         """
 
 
-def store_at(url: str, *, connect_timeout: float = CONNECT_TIMEOUT) -> "Redis | EmbeddedRedis":
-    """Choose the client for ``url``; it is not connected yet. ``connect_timeout`` in seconds.
+def store_at(url: str, *, tls: Tls | None = None, connect_timeout: float = CONNECT_TIMEOUT) -> "Redis | EmbeddedRedis":
+    """Choose the client for ``url``; it is not connected yet. ``tls``: for rediss://. ``connect_timeout`` in seconds.
 
     Raises:
         ConfigurationFault: the URL's scheme is not supported, or its package is not installed.
     """
     if urlsplit(url).scheme != "memory":
-        return Redis(url=url, connect_timeout=connect_timeout)
+        return Redis(url=url, tls=tls, connect_timeout=connect_timeout)
     try:
         from notification_sender.adapters.memory.redis import EmbeddedRedis  # noqa: PLC0415 - production has none
     except ImportError as fault:
@@ -74,10 +77,17 @@ def store_at(url: str, *, connect_timeout: float = CONNECT_TIMEOUT) -> "Redis | 
 
 
 class Redis:
-    """One connection that carries all commands. ``timeout`` and ``connect_timeout`` in seconds."""
+    """One connection that carries all commands.
 
-    def __init__(self, *, url: str, timeout: float = 2.0, connect_timeout: float = CONNECT_TIMEOUT) -> None:
-        self._new_connection, self._options = _read(url)
+    ``tls``: of rediss://, else with the authorities of the system. ``timeout`` and ``connect_timeout`` in seconds.
+    """
+
+    def __init__(
+        self, *, url: str, tls: Tls | None = None, timeout: float = 2.0, connect_timeout: float = CONNECT_TIMEOUT
+    ) -> None:
+        self._options = _read(url)
+        self._encrypted = urlsplit(url).scheme == "rediss"
+        self._tls = tls or Tls(TlsOptions("Redis", "NS_REDIS"))
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._wire: PipelinedConnection | None = None
@@ -132,8 +142,10 @@ class Redis:
 
         Raises:
             RedisError, OSError: the connection cannot be opened.
+            ConfigurationFault: a file of TLS cannot be used.
         """
-        connection: Any = self._new_connection(**self._options)
+        tls = await self._tls.context() if self._encrypted else None
+        connection: Any = TlsConnection(tls=tls, **self._options)
         try:
             async with Deadline(self._connect_timeout):
                 await connection.connect()
@@ -167,14 +179,23 @@ class Redis:
                 self._wire = await self._open(first=first)
             except CONNECTION_ERRORS as fault:
                 if first:
-                    _refuse_to_wait(fault)
+                    self._refuse_to_wait(fault)
+                tls = self._tls.fault(fault)
                 if once:
-                    raise Unready(str(fault) or type(fault).__name__) from fault
-                unreachable(f"{fault!r}: {fault}")
+                    raise Unready(tls.text if tls else str(fault) or type(fault).__name__) from fault
+                unreachable(tls.text if tls else f"{fault!r}: {fault}")
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
                 self._reached.set()
                 return
+
+    def _refuse_to_wait(self, fault: BaseException) -> None:
+        """Raise ConfigurationFault for errors that waiting does not end. Only at start: at a reconnection it may."""
+        tls = self._tls.fault(fault)
+        if tls is not None and tls.lasting:
+            place = f"{self._options.get('host', 'localhost')}:{self._options.get('port', DEFAULT_PORT)}"
+            raise ConfigurationFault(f"{place} (NS_REDIS_URL): {tls.text}") from None
+        _refuse_login(fault)
 
     async def _open(self, *, first: bool) -> PipelinedConnection:
         connection: Any = await self.open_connection()
@@ -194,22 +215,35 @@ class Redis:
         return wire
 
 
-def _read(url: str) -> tuple[type[Connection], dict[str, Any]]:
+class TlsConnection(Connection):
+    """The library's connection, with a context of ours: its own reads files once for each connection."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._context = tls
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments: Mapping[str, Any] = super()._connection_arguments()
+        return arguments if self._context is None else {**arguments, "ssl": self._context}
+
+
+def _read(url: str) -> dict[str, Any]:
+    """The options of a connection, without those of TLS, which ``Tls`` has."""
     scheme = urlsplit(url).scheme
     if scheme not in {"redis", "rediss"}:
         raise ConfigurationFault(f"NS_REDIS_URL: {scheme}:// is not supported yet; write redis:// or rediss://")
     try:
-        options = cast("dict[str, Any]", parse_url(url))
-        connection = options.pop("connection_class", Connection)
+        read = cast("dict[str, Any]", parse_url(url))
+        options = {name: it for name, it in read.items() if name != "connection_class" and not name.startswith("ssl_")}
         # PipelinedConnection has one deadline, for the oldest command: one for each command would cost CPU.
         options |= {"protocol": 2, "socket_timeout": None, "client_name": "notification-sender", "driver_info": None}
-        connection(**options)
+        Connection(**options)
     except (TypeError, ValueError, RedisError) as fault:
         # Without the library's text: it may repeat the password.
         raise ConfigurationFault(
             f"NS_REDIS_URL cannot be read ({type(fault).__name__}); write it like redis://user:password@host:6379/0"
         ) from None
-    return connection, options
+    return options
 
 
 async def _refuse_cluster_node(connection: Any) -> None:
@@ -226,15 +260,11 @@ async def _refuse_cluster_node(connection: Any) -> None:
         )
 
 
-def _refuse_to_wait(fault: BaseException) -> None:
-    """Raise ConfigurationFault for errors that waiting does not end. Only at start: at a reconnection it may."""
+def _refuse_login(fault: BaseException) -> None:
+    """Raise ConfigurationFault if the server refuses this user."""
     if isinstance(fault, AuthenticationError):
         raise ConfigurationFault(f"Redis refuses the user or the password of NS_REDIS_URL: {fault}") from None
     if isinstance(fault, NoPermissionError):
         raise ConfigurationFault(
             f"Redis does not let the user of NS_REDIS_URL run scripts; allow +eval and +evalsha (ACL SETUSER): {fault}"
-        ) from None
-    if isinstance(fault.__context__, ssl.SSLCertVerificationError):
-        raise ConfigurationFault(
-            f"the certificate of Redis (NS_REDIS_URL) is not trusted: {fault.__context__}"
         ) from None

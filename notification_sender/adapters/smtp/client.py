@@ -1,6 +1,5 @@
 """The SMTP client: a few kept connections, one deadline per message, and errors that say whether it was sent."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +11,7 @@ import structlog
 from notification_sender.adapters.http.exchange import OUT_OF_FILES
 from notification_sender.adapters.smtp.replies import Answer, answer_of
 from notification_sender.adapters.smtp.server import OwnName, Server
+from notification_sender.adapters.tls import Tls, TlsOptions
 from notification_sender.model.errors import (
     ClaimLost,
     SenderRefused,
@@ -21,7 +21,6 @@ from notification_sender.model.errors import (
     Unready,
 )
 from notification_sender.model.outcome import Receipt
-from notification_sender.policy.trust import public_trust
 from notification_sender.ports.channels import Begin
 from notification_sender.telemetry.lag import Deadline
 from notification_sender.turns import Turns
@@ -45,8 +44,8 @@ _log = structlog.get_logger()
 class Smtp:
     """Sends by one mail server over at most ``connections`` connections.
 
-    ``tls`` replaces the system's trust store. ``name``: the name at EHLO. ``timeout``: seconds for one message, from
-    waiting for a connection to the server's last reply; the wait may take half of it.
+    ``tls``: else with the authorities of the system. ``name``: the name at EHLO. ``timeout``: seconds for one message,
+    from waiting for a connection to the server's last reply; the wait may take half of it.
     """
 
     def __init__(
@@ -56,15 +55,14 @@ class Smtp:
         connections: int = CONNECTIONS,
         timeout: float = 15.0,
         connect_timeout: float = 5.0,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         name: str | None = None,
     ) -> None:
         self._server = server
         self._name = OwnName(name)
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._tls = tls
-        self._reading_trust = asyncio.Lock()
+        self._tls = tls or Tls(TlsOptions("the mail server", "NS_SMTP"))
         self._places = Turns(connections)
         self._idle: list[aiosmtplib.SMTP] = []
         self._carried: WeakSet[aiosmtplib.SMTP] = WeakSet()
@@ -98,13 +96,18 @@ class Smtp:
         self._refusals = 0
         return receipt
 
-    async def greet(self) -> None:
+    async def greet(self) -> bytes:
         """Connect, greet and log in, as before a message. The connection is kept until ``close``.
+
+        Returns the certificate of the server (DER), empty without TLS.
 
         Raises:
             SendFailed, SlowDown, Rejected: the server cannot be reached, or refuses one of these steps.
         """
-        self._idle.append(await self._connect())
+        client = await self._connect()
+        self._idle.append(client)
+        encrypted = client.get_transport_info("ssl_object")
+        return encrypted.getpeercert(binary_form=True) or b"" if encrypted else b""
 
     def _refused(self, fault: SenderRefused) -> SenderRefused:
         """The same refusal, of all that is sent where it is one of many."""
@@ -161,7 +164,8 @@ class Smtp:
         return True
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        server, tls = self._server, await self._trust()
+        server = self._server
+        tls = await self._tls.context() if server.tls or server.starttls else None
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -172,31 +176,23 @@ class Smtp:
         )
         try:
             async with Deadline(self._connect_timeout), _closed_if_it_fails(client):
-                await self._introduce(client)
+                await self._introduce(client, tls)
         except aiosmtplib.SMTPResponseException as answer:
             raise answer_of(answer).no_connection() from None
         except (TimeoutError, *_SMTP_ERRORS) as trouble:
             if _no_more_files(trouble):
                 raise Unready(f"no more connections can be opened: {_said(trouble)}") from trouble
-            words = f"{server.host}:{server.port}: {_said(trouble)}"
+            fault = self._tls.fault(trouble)
+            words = f"{server.host}:{server.port}: {fault.text if fault else _said(trouble)}"
             raise SendFailed(words, sent=Sent.NOTHING, ill=True) from None
         return client
 
-    async def _trust(self) -> ssl.SSLContext | None:
-        """The trust store, read once, at the first connection that needs it: reading takes tenths of a second, so it
-        is done in a thread.
-        """
-        if self._tls is None and (self._server.tls or self._server.starttls):
-            async with self._reading_trust:
-                self._tls = self._tls or await asyncio.to_thread(public_trust)
-        return self._tls
-
-    async def _introduce(self, client: aiosmtplib.SMTP) -> None:
+    async def _introduce(self, client: aiosmtplib.SMTP, tls: ssl.SSLContext | None) -> None:
         await client.connect()
         name = await self._name.on(client)
         await _greet(client, name)
         if self._server.starttls:
-            await client.starttls(tls_context=self._tls)
+            await client.starttls(tls_context=tls)
             await _greet(client, name)
         if self._server.user is not None:
             await client.login(self._server.user, self._server.password or "")

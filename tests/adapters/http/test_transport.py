@@ -22,6 +22,7 @@ from aiohttp.abc import AbstractResolver
 from notification_sender.adapters.http import egress
 from notification_sender.adapters.http import transport as http
 from notification_sender.adapters.http.transport import AiohttpTransport
+from notification_sender.adapters.tls import Tls, TlsFile, TlsOptions
 from notification_sender.model.errors import ClaimLost, ForbiddenAddress, Sent, TransportError, Unready
 from notification_sender.ports.channels import Begin
 from notification_sender.telemetry.lag import LoopMonitor
@@ -720,7 +721,7 @@ async def test_tls_is_verified_against_the_name_in_the_url(
 ) -> None:
     names: list[str | None] = []
     server_tls.sni_callback = lambda _socket, name, _context: names.append(name)
-    tls = ssl.create_default_context(cafile=certificate.certificate) if trusted else None
+    tls = Tls(TlsOptions("the API", "NS_API", ca=TlsFile(certificate.certificate, "NS_API_CA"))) if trusted else None
     async with (
         serving(polite, server_tls) as server,
         aclosing(AiohttpTransport(tls=tls, resolver=Names("127.0.0.1"), allow=Guard())) as transport,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.depths import depths_at
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -24,7 +25,7 @@ def topology(topology_prefix: str) -> Topology:
 
 @pytest.fixture
 async def broker(amqp_url: str, topology: Topology) -> AsyncIterator[RabbitMQ]:
-    broker = RabbitMQ(url=amqp_url, topology=topology, clock=SystemClock())
+    broker = RabbitMQ(address=BrokerAddress(amqp_url), topology=topology, clock=SystemClock())
     await broker.connect()
     yield broker
     await broker.close()
@@ -46,11 +47,11 @@ async def test_every_queue_is_counted_by_its_place(broker: RabbitMQ, amqp_url: s
     async with patience(10):
         while await broker.depths() != QueueDepths(1, 1, 1, ladder):  # noqa: ASYNC110 - it can only be asked
             await asyncio.sleep(0.05)
-    assert await depths_at(amqp_url, topology, SystemClock()) == QueueDepths(1, 1, 1, ladder)
+    assert await depths_at(BrokerAddress(amqp_url), topology, SystemClock()) == QueueDepths(1, 1, 1, ladder)
 
 
 async def test_a_queue_that_is_missing_is_empty(amqp_url: str, topology: Topology) -> None:
-    assert await depths_at(amqp_url, topology, SystemClock()) == QueueDepths(0, 0, 0, (0,) * 18)
+    assert await depths_at(BrokerAddress(amqp_url), topology, SystemClock()) == QueueDepths(0, 0, 0, (0,) * 18)
 
 
 @pytest.mark.usefixtures("alarmed")
@@ -59,7 +60,7 @@ async def test_a_broker_with_an_alarm_is_noticed_by_who_asks_and_by_who_publishe
 ) -> None:
     assert not broker.blocked
     with pytest.raises(Unready, match="alarm"):
-        await depths_at(amqp_url, topology, SystemClock())
+        await depths_at(BrokerAddress(amqp_url), topology, SystemClock())
     publishing = asyncio.create_task(broker.publish(b"{}"))
     async with patience(10):
         while not broker.blocked:  # noqa: ASYNC110 - it can only be asked

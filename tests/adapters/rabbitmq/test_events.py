@@ -14,6 +14,7 @@ from pamqp.header import ContentHeader
 from yarl import URL
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.events import MAX_EVENT_BYTES, MAX_WAITING, RabbitmqEvents, published
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -76,7 +77,7 @@ class Told(RabbitmqEvents):
             self.count["mended"] += 1
 
         exchange = Topology(prefix).events
-        super().__init__(url=url, exchange=exchange, clock=SystemClock(), lost=self._drop, mend=mend)
+        super().__init__(address=BrokerAddress(url), exchange=exchange, clock=SystemClock(), lost=self._drop, mend=mend)
 
     def _drop(self, number: int) -> None:
         self.count["lost"] += number
@@ -101,7 +102,7 @@ class Ear:
 
 @pytest.fixture
 async def broker(amqp_url: str, topology_prefix: str) -> AsyncIterator[RabbitMQ]:
-    broker = RabbitMQ(url=amqp_url, topology=Topology(topology_prefix), clock=SystemClock())
+    broker = RabbitMQ(address=BrokerAddress(amqp_url), topology=Topology(topology_prefix), clock=SystemClock())
     await broker.connect()
     yield broker
     await broker.close()

@@ -18,6 +18,7 @@ from pamqp.frame import marshal
 from pamqp.heartbeat import Heartbeat
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.adapters.rabbitmq.fast_path import (
@@ -250,7 +251,7 @@ async def test_an_ack_of_a_connection_whose_writer_has_not_begun_is_written_firs
 
 @pytest.fixture
 async def channel(rabbitmq: RabbitMQ) -> AsyncIterator[DirectChannel]:
-    link = BrokerConnection(url=rabbitmq.url, purpose="test", clock=SystemClock())
+    link = BrokerConnection(address=BrokerAddress(rabbitmq.url), purpose="test", clock=SystemClock())
     await link.open()
     channel: Any = await link.channel()
     assert isinstance(channel, DirectChannel), "aiormq makes its channels in another way"

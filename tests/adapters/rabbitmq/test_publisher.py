@@ -11,6 +11,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq import Channel
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.connection import RECONNECT_SECONDS, BrokerConnection
 from notification_sender.adapters.rabbitmq.publisher import ConfirmingPublisher
 from notification_sender.adapters.rabbitmq.topology import Address
@@ -51,7 +52,7 @@ class Stand:
 async def stand(amqp_url: str, topology_prefix: str) -> AsyncIterator[Stand]:
     full, empty = Address("", f"{topology_prefix}.full"), Address("", f"{topology_prefix}.empty")
     clock = Later()
-    link = BrokerConnection(url=amqp_url, purpose="test", clock=clock)
+    link = BrokerConnection(address=BrokerAddress(amqp_url), purpose="test", clock=clock)
     await link.open()
     async with link.spare_channel() as channel:
         await channel.queue_declare(full.routing_key, durable=True, arguments=FULL)

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from structlog.testing import capture_logs
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ, WayOut
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
@@ -36,7 +37,7 @@ async def make(amqp_url: str, topology_prefix: str) -> AsyncIterator[Make]:
     made: list[RabbitMQ] = []
 
     def make() -> RabbitMQ:
-        made.append(RabbitMQ(url=amqp_url, topology=Topology(topology_prefix), clock=SystemClock()))
+        made.append(RabbitMQ(address=BrokerAddress(amqp_url), topology=Topology(topology_prefix), clock=SystemClock()))
         return made[-1]
 
     yield make
@@ -176,7 +177,9 @@ async def test_what_is_parked_comes_out_of_the_queue_that_the_units_have_by_then
     await older.close()
     await without_units(amqp_url, topology)
     renamed = RabbitMQ(
-        url=amqp_url, topology=Topology(topology.prefix, f"{topology.prefix}.renamed"), clock=SystemClock()
+        address=BrokerAddress(amqp_url),
+        topology=Topology(topology.prefix, f"{topology.prefix}.renamed"),
+        clock=SystemClock(),
     )
     await renamed.connect()
     await looking.take("renamed", MANY)

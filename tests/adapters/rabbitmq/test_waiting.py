@@ -8,6 +8,7 @@ import pytest
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq import waiting
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.adapters.rabbitmq.waiting import Waiting, waiting_messages
@@ -23,14 +24,14 @@ HOURS = 5 * 3600.0
 
 @pytest.fixture
 async def rabbit(amqp_url: str, topology_prefix: str) -> AsyncIterator[RabbitMQ]:
-    rabbit = RabbitMQ(url=amqp_url, topology=Topology(prefix=topology_prefix), clock=SystemClock())
+    rabbit = RabbitMQ(address=BrokerAddress(amqp_url), topology=Topology(prefix=topology_prefix), clock=SystemClock())
     await rabbit.connect()
     yield rabbit
     await rabbit.close()
 
 
 async def move(url: str, prefix: str, word: bytes, *, dry_run: bool = False) -> tuple[int, int]:
-    async with waiting_messages(url, Topology(prefix=prefix), SystemClock()) as messages:
+    async with waiting_messages(BrokerAddress(url), Topology(prefix=prefix), SystemClock()) as messages:
         moved = await messages.move(lambda it: word in it.body, dry_run=dry_run)
     return moved.read, moved.matched
 

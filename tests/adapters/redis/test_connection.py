@@ -14,6 +14,7 @@ from redis.exceptions import InvalidResponse, NoScriptError, OutOfMemoryError, R
 from notification_sender.adapters.redis.client import Redis
 from notification_sender.adapters.redis.connection import PipelinedConnection
 from notification_sender.adapters.redis.scripts import Script
+from notification_sender.adapters.tls import Tls, TlsFile, TlsOptions
 from notification_sender.model.errors import Unready
 from tests.patience import patience
 from tests.services.certificates import certificate
@@ -280,9 +281,10 @@ def test_tls_carries_large_replies_and_is_taken_up_again(tmp_path: Path, loop: s
     tls = {"tls-cert-file": made.certificate, "tls-key-file": made.key, "tls-ca-cert-file": made.certificate}
     more = {"tls-port": str(port), "tls-auth-clients": "no"} | {name: str(file) for name, file in tls.items()}
     large = bytes(range(256)) * 16384
+    trusting = Tls(TlsOptions("Redis", "NS_REDIS", ca=TlsFile(made.certificate, "NS_REDIS_CA")))
 
     async def use(url: str) -> None:
-        redis = Redis(url=url, timeout=20.0, connect_timeout=20.0)
+        redis = Redis(url=url, tls=trusting, timeout=20.0, connect_timeout=20.0)
         await redis.connect()
         async with patience(60):
             await redis.execute("SET", "large", large)
@@ -296,4 +298,4 @@ def test_tls_carries_large_replies_and_is_taken_up_again(tmp_path: Path, loop: s
         await redis.close()
 
     with running_redis(**more), asyncio.Runner(loop_factory=import_module(loop).new_event_loop) as runner:
-        runner.run(use(f"rediss://{HOST}:{port}/0?ssl_ca_certs={made.certificate}"))
+        runner.run(use(f"rediss://{HOST}:{port}/0"))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from notification_sender.adapters.smtp import client
 from notification_sender.adapters.smtp.client import Smtp
 from notification_sender.adapters.smtp.server import Server
+from notification_sender.adapters.tls import Tls, TlsFile, TlsOptions
 from notification_sender.model.errors import (
     ClaimLost,
     ConfigurationFault,
@@ -137,8 +137,8 @@ def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificate[1])
+def trusting(certificate: tuple[Path, Path]) -> Tls:
+    return Tls(TlsOptions("the mail server", "NS_SMTP", ca=TlsFile(certificate[1], "NS_SMTP_CA")))
 
 
 async def test_a_message_arrives_with_its_envelope_and_its_dots() -> None:
@@ -372,7 +372,7 @@ async def test_that_no_more_connections_can_be_opened_is_no_failure_of_a_message
         await plain(2525).send("a@example.com", "b@example.com", MESSAGE, ours)
 
 
-async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: Tls) -> None:
     seen: list[tuple[bytes, bytes]] = []
 
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, data: Any) -> AuthResult:
@@ -394,23 +394,28 @@ async def test_starttls_and_credentials(server_tls: ssl.SSLContext, trusting: ss
 
 
 async def test_the_trust_store_is_read_once_and_not_for_a_server_without_tls(
-    server_tls: ssl.SSLContext, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    server_tls: ssl.SSLContext, certificate: tuple[Path, Path]
 ) -> None:
     read: list[str] = []
-    monkeypatch.setattr(client, "public_trust", lambda: read.append("now") or trusting)
+
+    def system() -> ssl.SSLContext:
+        read.append("now")
+        return ssl.create_default_context(cafile=certificate[1])
+
+    tls = Tls(TlsOptions("the mail server", "NS_SMTP"), system=system)
     async with served(Inbox()) as port:
-        mailer = plain(port)
+        mailer = plain(port, tls=tls)
         await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
         await mailer.close()
     assert read == []
     async with served(inbox := Inbox(), tls=server_tls) as port:
-        mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), connections=2)
+        mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), connections=2, tls=tls)
         await asyncio.gather(*(mailer.send("a@example.com", "b@example.com", MESSAGE, ours) for _ in range(2)))
         await mailer.close()
     assert (read, len(inbox.mails)) == (["now"], 2)
 
 
-async def test_smtps(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+async def test_smtps(server_tls: ssl.SSLContext, trusting: Tls) -> None:
     async with served(inbox := Inbox(), tls=server_tls) as port:
         mailer = Smtp(Server.parse(f"smtps://localhost:{port}"), tls=trusting)
         await mailer.send("a@example.com", "b@example.com", MESSAGE, ours)
@@ -447,7 +452,7 @@ async def test_a_self_signed_certificate_is_refused(scheme: str, server_tls: ssl
     assert inbox.mails == []
 
 
-async def test_a_certificate_of_another_name_is_refused(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+async def test_a_certificate_of_another_name_is_refused(server_tls: ssl.SSLContext, trusting: Tls) -> None:
     async with served(Inbox(), tls_context=server_tls) as port:
         with pytest.raises(SendFailed, match="certificate") as caught:
             await Smtp(Server.parse(f"smtp://127.0.0.1:{port}"), tls=trusting).send("a@e.com", "b@e.com", MESSAGE, ours)
