@@ -16,6 +16,7 @@ from notification_sender.settings import Settings
 from notification_sender.settings.constraints import RELATIONS
 from notification_sender.settings.formats import redacted
 from notification_sender.settings.loading import secrets, variables
+from notification_sender.settings.tls import FILES
 
 CANARY = "hunter2canary"
 HERE = str(Path(__file__).parent)
@@ -64,6 +65,7 @@ DEFAULTS = {
     "shared_secrets": frozenset(),
     "unsigned": "allow",
     "ca_dir": None,
+    **dict.fromkeys(FILES),
     "templates_dir": None,
     "concurrency": 200,
     "processes": 1,
@@ -251,6 +253,7 @@ REFUSED = [
     *(("NS_SHARED_SECRETS", text, "is not a name") for text in ("../x", "a b", "a,.", "no*", "x" * 129)),
     ("NS_UNSIGNED", "maybe", "refuse"),
     ("NS_CA_DIR", "/does/not/exist", "directory"),
+    *((f"NS_{name.upper()}", "/does/not/exist", "there is no file '/does/not/exist'") for name in FILES),
     *(("NS_WEBHOOK_PORTS", text, "is not a port") for text in ("https", "0", "65536", "443-500", "443 8443", "٣")),
     ("NS_WEBHOOK_PORTS", ",", "names no port"),
     ("NS_TEMPLATES_DIR", "/does/not/exist", "directory"),
