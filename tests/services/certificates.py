@@ -48,8 +48,13 @@ def chain(folder: Path, *names: str) -> Chain:
     """A server's certificate for these names, as authorities make them."""
     root = certificate(folder / "root", "DNS:root")
     issuer = _signed(folder / "issuer", root, "basicConstraints=critical,CA:TRUE")
-    leaf = _signed(folder / "leaf", issuer, f"basicConstraints=CA:FALSE\nsubjectAltName={','.join(names)}")
+    leaf = issued(folder / "leaf", issuer, *names)
     return Chain(root.certificate, issuer.certificate, leaf)
+
+
+def issued(folder: Path, by: Certificate, *names: str) -> Certificate:
+    """One for these names that ``by`` has signed, for a server or a client."""
+    return _signed(folder, by, f"basicConstraints=CA:FALSE\nsubjectAltName={','.join(names)}")
 
 
 def _signed(folder: Path, by: Certificate, extensions: str) -> Certificate:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.patience import patient
 
-from .certificates import certificate
+from .certificates import Certificate, certificate
 from .program import HOST, MissingProgramError, Program, answer, find, free_port
 
 # Debian's wrapper in /usr/sbin insists on being root or rabbitmq; the program itself does not.
@@ -153,6 +153,11 @@ class RabbitMQ:
         self._node.thaw()
 
     @property
+    def environment(self) -> dict[str, str]:
+        """For programs that speak to this node as ``rabbitmqctl``, which ``RABBITMQCTL`` names."""
+        return self._environment | {"RABBITMQCTL": program("rabbitmqctl")}
+
+    @property
     def pids(self) -> list[int]:
         """Of the node, without epmd."""
         return self._node.pids
@@ -208,6 +213,25 @@ class RabbitMQ:
             "eval",
             f"application:set_env(rabbit, max_message_size, {size}), persistent_term:put(max_message_size, {size}).",
         )
+
+    def listen_with_tls(self, shows: Certificate, *, demands: Path | None = None, versions: str = "") -> int:
+        """Listen on one more port, for as long as the node runs; returns the port. Until then it refuses nobody.
+
+        ``demands``: authorities by which each client must prove itself. ``versions``: of TLS, ``'tlsv1.1'``.
+        """
+        port = free_port()
+        options = [f'{{certfile, "{shows.certificate}"}}', f'{{keyfile, "{shows.key}"}}']
+        if demands is not None:
+            options += [f'{{cacertfile, "{demands}"}}', "{verify, verify_peer}", "{fail_if_no_peer_cert, true}"]
+        if versions:
+            options.append(f"{{versions, [{versions}]}}")
+        listener = f'{{"{HOST}", {port}}}'
+        self.ctl("eval", f"ok = rabbit_networking:start_ssl_listener({listener}, [{', '.join(options)}], 1).")
+        return port
+
+    def stop_listening(self, port: int) -> None:
+        """Take no new connections on a port of ``listen_with_tls``."""
+        self.ctl("eval", f'rabbit_networking:stop_tcp_listener({{"{HOST}", {port}}}).')
 
     def drop_connections(self) -> None:
         """Close every client's connection, as an operator would."""

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .certificates import Certificate
 from .program import HOST, Program, answer, find, free_port
+
+Options = dict[str, str]
 
 
 class Redis:
@@ -46,6 +49,20 @@ class Redis:
             reply = answer(self.port, command)
             if not reply.startswith(b"+OK"):
                 raise RuntimeError(f"{self.url} did not flush: {reply!r}")
+
+
+def with_tls(
+    port: int, shows: Certificate, *, demands: Path | None = None, versions: str = "TLSv1.2 TLSv1.3"
+) -> Options:
+    """The options of a server that listens with TLS as well, on ``port``. ``demands``: authorities of the clients."""
+    return {
+        "tls-port": str(port),
+        "tls-cert-file": str(shows.certificate),
+        "tls-key-file": str(shows.key),
+        "tls-ca-cert-file": str(demands or shows.certificate),
+        "tls-auth-clients": "yes" if demands else "no",
+        "tls-protocols": versions,
+    }
 
 
 @contextmanager
