@@ -20,6 +20,7 @@ from tests.services.chromium import Chromium
 from tests.services.program import MissingProgramError, find
 from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.services.redis import Redis, running_redis
+from tests.services.secured import Secured, secured
 from tests.side_by_side import pytest_configure
 from tests.steered import Bench
 
@@ -86,6 +87,12 @@ def redis_server(redis_service: Redis) -> str:
     """The url of a server that holds nothing."""
     redis_service.flush()
     return redis_service.url
+
+
+@pytest.fixture(scope="session")
+def secured_services(rabbitmq: RabbitMQ, redis_service: Redis, tmp_path_factory: pytest.TempPathFactory) -> Secured:
+    """Both services over TLS, for a user with the rights of a worker. They are lost when a service starts again."""
+    return secured(rabbitmq, redis_service, tmp_path_factory.mktemp("secured"))
 
 
 @pytest.fixture(scope="session")

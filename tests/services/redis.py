@@ -43,6 +43,13 @@ class Redis:
     def pids(self) -> list[int]:
         return self._program.pids
 
+    def ask(self, *words: str) -> None:
+        """Run a command that answers OK."""
+        command = f"*{len(words)}\r\n" + "".join(f"${len(it.encode())}\r\n{it}\r\n" for it in words)
+        reply = answer(self.port, command.encode())
+        if not reply.startswith(b"+OK"):
+            raise RuntimeError(f"{words[0]}: {reply!r}")
+
     def flush(self) -> None:
         """Forget every key and every script."""
         for command in (b"FLUSHALL\r\n", b"SCRIPT FLUSH\r\n"):
