@@ -1,21 +1,22 @@
 """The operators' commands: each connects, does one thing, and closes its connections."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.headers import PUBLISHED
+from notification_sender.adapters.redis.client import Redis
+from notification_sender.app.asking import ANSWER_SECONDS, opened
 from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
 from notification_sender.model.destination import Suppression
-from notification_sender.model.errors import Unready
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 
-COMMAND_TIMEOUT = 10.0
-"""Seconds that a command waits for a service: an operator waits for the command."""
+if TYPE_CHECKING:
+    from notification_sender.app.backends import Broker
 
 
 async def publish(settings: Settings, bodies: list[bytes], one_more: Callable[[], None]) -> None:
@@ -25,16 +26,11 @@ async def publish(settings: Settings, bodies: list[bytes], one_more: Callable[[]
         TooLarge: the broker takes no message of this size; the units before it are published.
         Unready: the broker is away; some units may be published, and publishing them again does no harm.
     """
-    log.to_people()
     clock = SystemClock()
-    rabbitmq = broker(settings, clock)
-    try:
-        await _soon(rabbitmq.connect, Place.of("NS_AMQP_URL", settings.amqp_url.get_secret_value()))
+    async with connected_broker(settings) as rabbitmq:
         for body in bodies:
             await rabbitmq.publish(body, {PUBLISHED: int(1000 * clock.now())})
             one_more()
-    finally:
-        await rabbitmq.close()
 
 
 async def declare(settings: Settings) -> list[str]:
@@ -43,12 +39,8 @@ async def declare(settings: Settings) -> list[str]:
     Raises:
         ConfigurationFault: one exists with other arguments.
     """
-    log.to_people()
-    rabbitmq = broker(settings, SystemClock())
-    try:
-        await _soon(rabbitmq.connect, Place.of("NS_AMQP_URL", settings.amqp_url.get_secret_value()))
-    finally:
-        await rabbitmq.close()
+    async with connected_broker(settings):
+        pass
     names = topology(settings)
     return [*(names.queue(lane) for lane in Lane), names.dead, names.events]
 
@@ -85,27 +77,34 @@ async def suppressed(settings: Settings, organization_id: str) -> list[Suppressi
         return await opened.suppressions.suppressed(organization_id)
 
 
-@asynccontextmanager
-async def connected_store(settings: Settings) -> AsyncIterator[Store]:
-    """Connect to Redis for one command.
-
-    Raises:
-        Unready: Redis is away.
-    """
+def connected_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    """Connect to Redis for one command. Raises as ``opened``."""
     log.to_people()
-    opened = store(settings, connecting=COMMAND_TIMEOUT)
+    return opened(Place.of("NS_REDIS_URL", settings.redis_url.get_secret_value()), _store(settings))
+
+
+def connected_broker(settings: Settings) -> "AbstractAsyncContextManager[Broker]":
+    """Connect to RabbitMQ, and declare the topology, for one command. Raises as ``opened``."""
+    log.to_people()
+    return opened(Place.of("NS_AMQP_URL", settings.amqp_url.get_secret_value()), _broker(settings))
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store]:
+    made = store(settings, connecting=ANSWER_SECONDS)
     try:
-        await _soon(opened.redis.connect, Place.of("NS_REDIS_URL", settings.redis_url.get_secret_value()))
-        yield opened
+        if isinstance(made.redis, Redis):
+            await made.redis.connect(once=True)
+        yield made
     finally:
-        await opened.redis.close()
+        await made.redis.close()
 
 
-async def _soon(connect: Callable[[], Awaitable[None]], place: Place) -> None:
-    """Connect within ``COMMAND_TIMEOUT``. The error says why the service could not be reached."""
-    await place.named()
+@asynccontextmanager
+async def _broker(settings: Settings) -> "AsyncIterator[Broker]":
+    made = broker(settings, SystemClock(), timeout=ANSWER_SECONDS)
     try:
-        await asyncio.wait_for(connect(), COMMAND_TIMEOUT)
-    except TimeoutError:
-        await place.reach()
-        raise Unready(f"{place}: accepts connections, but did not answer within {COMMAND_TIMEOUT:g} s") from None
+        await made.connect()
+        yield made
+    finally:
+        await made.close()

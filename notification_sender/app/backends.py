@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from notification_sender.adapters.rabbitmq.broker import RabbitMQ
+from notification_sender.adapters.rabbitmq.broker import PUBLISH_TIMEOUT, RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.adapters.redis.client import CONNECT_TIMEOUT, Redis, store_at
 from notification_sender.adapters.redis.eviction import Eviction
@@ -58,13 +58,16 @@ def topology(settings: Settings) -> Topology:
     return Topology(prefix=settings.topology_prefix, units_queue=settings.units_queue)
 
 
-def broker(settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None) -> "Broker":
-    """The broker, not connected yet. ``lost`` gets the number of events that were not sent."""
+def broker(
+    settings: Settings, clock: Clock, lost: Callable[[int], None] = lambda _: None, *, timeout: float = PUBLISH_TIMEOUT
+) -> "Broker":
+    """The broker, not connected yet. ``lost`` gets the number of events not sent; ``timeout``: seconds of a publish."""
     if settings.amqp_url.scheme == "memory":
         from notification_sender.adapters.memory.broker import MemoryBroker  # noqa: PLC0415 - production has none
 
         return MemoryBroker(clock=clock)
-    return RabbitMQ(address=broker_address(settings), topology=topology(settings), clock=clock, lost=lost)
+    address = broker_address(settings)
+    return RabbitMQ(address=address, topology=topology(settings), clock=clock, timeout=timeout, lost=lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.announcement import publish_once
+from notification_sender.app.asking import answer
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
 from notification_sender.app.tls import broker_address
@@ -24,8 +25,10 @@ async def announce(settings: Settings, change: Change) -> str:
     clock, url = SystemClock(), settings.amqp_url.get_secret_value()
     event = change.event(prefix=settings.topology_prefix, now=clock.now())
     try:
-        await Place.of("NS_AMQP_URL", url).reach()
-        await publish_once(broker_address(settings), topology(settings), clock, topic=change.topic, event=event)
+        await answer(
+            Place.of("NS_AMQP_URL", url),
+            lambda: publish_once(broker_address(settings), topology(settings), clock, topic=change.topic, event=event),
+        )
     except NotificationSenderError as fault:
         return str(fault)
     return ""

@@ -15,6 +15,7 @@ from notification_sender.adapters.smtp.client import Smtp
 from notification_sender.adapters.smtp.server import Server
 from notification_sender.app import secrets_layout
 from notification_sender.app.apis import Upstreams, apis
+from notification_sender.app.asking import ANSWER_SECONDS, CLOSE_SECONDS
 from notification_sender.app.backends import retention, store, topology
 from notification_sender.app.certificates import CertificateEnds, certificate_ends
 from notification_sender.app.channels import Recipients
@@ -30,12 +31,6 @@ from notification_sender.render import Renderer, shipped
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
 from notification_sender.telemetry.metrics import Metrics
-
-CHECK_TIMEOUT = 4.5
-"""Seconds for all checks together: an operator, or an init container, waits for them."""
-
-CANCEL_TIMEOUT = 0.5
-"""Seconds that cancelled checks get to close their connections."""
 
 MAX_MISSING_NAMED = 5
 """Missing queues and exchanges that one line names."""
@@ -83,14 +78,14 @@ async def run_checks(settings: Settings, organizations: Sequence[str] = ()) -> l
     for organization in organizations:
         checks[f"organization {organization}"] = partial(_destinations, organization)
     tasks = {name: asyncio.create_task(_run_check(name, check, settings)) for name, check in checks.items()}
-    await asyncio.wait(tasks.values(), timeout=CHECK_TIMEOUT)
+    await asyncio.wait(tasks.values(), timeout=ANSWER_SECONDS)
     late = [task for task in tasks.values() if not task.done()]
     found = [task.result() if task.done() else _silent(name, settings) for name, task in tasks.items()]
     for task in late:
         task.cancel()
     if late:
         # With a limit: a service that does not answer may not answer a close either.
-        await asyncio.wait(late, timeout=CANCEL_TIMEOUT)
+        await asyncio.wait(late, timeout=CLOSE_SECONDS)
     return found
 
 
@@ -126,8 +121,8 @@ def _silent(name: str, settings: Settings) -> CheckResult:
     """The result of a check that did not finish. A refused connection would have finished it, so the service hangs."""
     place = _places(settings).get("aaa" if name.startswith("organization ") else name)
     if place is None:
-        return CheckResult(name, ok=False, detail=f"not finished within {CHECK_TIMEOUT:g} s")
-    words = f"accepts connections, but does not answer within {CHECK_TIMEOUT:g} s; check the port, and TLS or not"
+        return CheckResult(name, ok=False, detail=f"not finished within {ANSWER_SECONDS:g} s")
+    words = f"accepts connections, but does not answer within {ANSWER_SECONDS:g} s; check the port, and TLS or not"
     return CheckResult(name, ok=False, detail=f"{place}: {words}")
 
 
@@ -194,7 +189,7 @@ def _way_out(state: inspection.BrokerState) -> str:
 
 
 async def _redis(settings: Settings) -> Finding:
-    opened, tls, server = store(settings, connecting=CHECK_TIMEOUT), redis_tls(settings), b""
+    opened, tls, server = store(settings, connecting=ANSWER_SECONDS), redis_tls(settings), b""
     place = _places(settings).get("redis")
     if place is not None:
         server = await place.reach(tls if settings.redis_url.scheme == "rediss" else None)
@@ -265,7 +260,7 @@ async def _lua(_: Settings) -> str:
 
 
 async def _destinations(organization_id: str, settings: Settings) -> str:
-    await _places(settings)["aaa"].named()
+    await _places(settings)["aaa"].reach()
     return await secrets_layout.destinations(settings, organization_id)
 
 

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, Letter, dead_queue
+from notification_sender.app.asking import opened
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
 from notification_sender.app.tls import broker_address
 from notification_sender.channels.redaction import REDACTED
-from notification_sender.model.errors import ConfigurationFault, Permanent, Unready
+from notification_sender.model.errors import ConfigurationFault, Permanent
 from notification_sender.model.notification import Notification, decode
 from notification_sender.model.strict_json import read_json
 from notification_sender.model.timestamps import format_rfc3339
@@ -207,10 +208,6 @@ async def connected_queue(settings: Settings) -> AsyncIterator[DeadQueue]:
     url = settings.amqp_url.get_secret_value()
     if settings.amqp_url.scheme == "memory":
         raise ConfigurationFault("NS_AMQP_URL: memory:// keeps dead letters in the worker's memory; use amqp://")
-    place = Place.of("NS_AMQP_URL", url)
-    await place.reach()
-    try:
-        async with dead_queue(broker_address(settings), topology(settings), SystemClock()) as queue:
-            yield queue
-    except Unready as fault:
-        raise Unready(f"{place}: {fault}") from fault
+    manager = dead_queue(broker_address(settings), topology(settings), SystemClock())
+    async with opened(Place.of("NS_AMQP_URL", url), manager) as queue:
+        yield queue

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from notification_sender.adapters.tls import Tls
 from notification_sender.model.errors import Unready
 
-REACH_TIMEOUT = 3.0
+REACH_TIMEOUT = 2.0
 """Seconds for the lookup and the connection. Less than the caller waits, so that the error says which one was slow."""
 
 PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
@@ -46,21 +46,8 @@ class Place:
     def __str__(self) -> str:
         return f"{self.host}:{self.port} ({self.variable})"
 
-    async def named(self) -> None:
-        """Wait until its name is resolved, or refused.
-
-        Raises:
-            Unready: no answer came. A client's own lookup would hold a thread for which the command's exit waits.
-        """
-        with contextlib.suppress(OSError):
-            try:
-                async with asyncio.timeout(REACH_TIMEOUT):
-                    await _addresses(self.host, self.port)
-            except TimeoutError:
-                raise Unready(f"{self}: {NO_NAME_ANSWER}") from None
-
     async def reach(self, tls: Tls | None = None) -> bytes:
-        """Resolve the name, connect, and with ``tls`` make the handshake; then disconnect.
+        """Resolve the name, connect, and with ``tls`` make the handshake; then disconnect. An embedded one has no port.
 
         Returns the certificate of the server (DER), empty without ``tls``.
 
@@ -68,6 +55,8 @@ class Place:
             Unready: names the place, its variable, and the step that failed.
             ConfigurationFault: a file of ``tls`` cannot be used.
         """
+        if not self.port:
+            return b""
         context = await tls.context() if tls is not None else None
         step = NO_NAME_ANSWER
         try:

@@ -14,6 +14,7 @@ from notification_sender.adapters.rabbitmq.waiting import (
     no_step,
     waiting_messages,
 )
+from notification_sender.app.asking import opened
 from notification_sender.app.backends import topology
 from notification_sender.app.changes import Change, announce
 from notification_sender.app.reach import Place
@@ -147,10 +148,6 @@ async def _connected(settings: Settings) -> AsyncIterator[WaitingMessages]:
     url = settings.amqp_url.get_secret_value()
     if settings.amqp_url.scheme == "memory":
         raise ConfigurationFault("NS_AMQP_URL: memory:// keeps messages in the worker's memory; use amqp://")
-    place = Place.of("NS_AMQP_URL", url)
-    await place.reach()
-    try:
-        async with waiting_messages(broker_address(settings), topology(settings), SystemClock()) as messages:
-            yield messages
-    except Unready as fault:
-        raise Unready(f"{place}: {fault}") from fault
+    manager = waiting_messages(broker_address(settings), topology(settings), SystemClock())
+    async with opened(Place.of("NS_AMQP_URL", url), manager) as messages:
+        yield messages

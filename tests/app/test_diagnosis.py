@@ -1,12 +1,12 @@
-"""The time that a command takes to look at the fleet."""
+"""The time for which a command waits for a service."""
 
 import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from notification_sender.app import diagnosis
-from notification_sender.app.diagnosis import LONGEST_LOOK, LOOK_SECONDS
+from notification_sender.app import asking
+from notification_sender.app.asking import ANSWER_SECONDS, LONGEST_SECONDS
 
 SLICE = 0.5
 """Seconds that pass at each look at the clock."""
@@ -24,14 +24,14 @@ class Passing:
         self.passed += SLICE
 
 
-@pytest.fixture(params=[(0.0, LOOK_SECONDS), (0.5, 2 * LOOK_SECONDS), (1.0, LONGEST_LOOK)])
+@pytest.fixture(params=[(0.0, ANSWER_SECONDS), (0.5, 2 * ANSWER_SECONDS), (1.0, LONGEST_SECONDS)])
 def passing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Passing, float]]:
     part, longest = request.param
     clock = Passing(part)
     with monkeypatch.context() as patched:
-        patched.setattr(diagnosis.asyncio, "wait", clock.wait)
-        patched.setattr(diagnosis.time, "monotonic", lambda: clock.passed)
-        patched.setattr(diagnosis, "waited_seconds", lambda: clock.part * clock.passed)
+        patched.setattr(asking.asyncio, "wait", clock.wait)
+        patched.setattr(asking.time, "monotonic", lambda: clock.passed)
+        patched.setattr(asking, "waited_seconds", lambda: clock.part * clock.passed)
         yield clock, longest
 
 
@@ -43,7 +43,7 @@ def test_a_command_gives_up_after_its_budget_without_the_time_for_which_it_had_n
     async def ask() -> None:
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with pytest.raises(TimeoutError):
-            await diagnosis.within_budget(never)
+            await asking.within_budget(never)
 
     looking = ask()
     loop = asyncio.new_event_loop()

@@ -11,8 +11,8 @@ from pamqp.commands import Basic
 from notification_sender.adapters.rabbitmq.connection import within
 from notification_sender.model.errors import Unready
 
-STEP_TIMEOUT = 10.0
-"""Seconds for one step."""
+STEP_TIMEOUT = 4.0
+"""Seconds for one step of a command: a broker that stops in the middle of it is said as soon as one that is away."""
 
 PERSISTENT_MODE = 2
 
