@@ -11,7 +11,6 @@ from notification_sender.app import asking, commands, diagnosis
 from notification_sender.model.errors import Unready
 from notification_sender.settings import Settings
 from tests.cli.conftest import ENVIRONMENT
-from tests.patience import patient
 from tests.services.program import HOST, free_port
 
 REDIS, RABBITMQ = "NS_REDIS_URL", "NS_AMQP_URL"
@@ -35,16 +34,12 @@ OF_RABBITMQ: dict[str, Callable[[Settings], Awaitable[Any]]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ANSWER_SECONDS", patient(0.3))
-    monkeypatch.setattr(asking, "CLOSE_SECONDS", 0.1)
-
-
 @contextmanager
 def silent() -> Iterator[int]:
-    """A frozen service: the kernel accepts connections for it, and nothing is answered."""
-    with socket.create_server((HOST, 0)) as server:
+    """A frozen service: the kernel accepts connections for it, and nothing is answered. So a moment is enough."""
+    with pytest.MonkeyPatch.context() as patch, socket.create_server((HOST, 0)) as server:
+        for name in ("ANSWER_SECONDS", "CLOSE_SECONDS"):
+            patch.setattr(asking, name, 0.05)
         yield server.getsockname()[1]
 
 
