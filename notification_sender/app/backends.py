@@ -22,10 +22,10 @@ from notification_sender.adapters.redis.shared_cache import RedisSharedCache
 from notification_sender.app.tls import broker_address, redis_tls
 from notification_sender.context.cache.read_through import TOPIC
 from notification_sender.context.upstream.guards import PERIOD
-from notification_sender.model.override import Override, PauseScope
+from notification_sender.model.override import PauseScope
 from notification_sender.policy.audit import Audit
 from notification_sender.policy.audit import audit as count
-from notification_sender.policy.fleet_view import FleetView, Pause
+from notification_sender.policy.fleet_view import FleetView
 from notification_sender.policy.sizing import Retention
 from notification_sender.ports.clock import Clock
 from notification_sender.settings import Settings
@@ -122,8 +122,8 @@ class Store:
         Raises:
             Unready: Redis is away.
         """
-        view, paused = await asyncio.gather(self.reports.read(), self.overrides.active_pauses())
-        return replace(view, pauses=[_pause(it) for it in paused], broker_fault=broker_fault)
+        view, overrides = await asyncio.gather(self.reports.read(), self.overrides.active())
+        return replace(view, overrides=overrides, broker_fault=broker_fault)
 
     async def audit(self, batch_id: str, organization_id: str | None = None) -> dict[str, Audit]:
         """Audit a batch, by organization (None: every organization that has it). Empty: no unit of it was seen."""
@@ -166,11 +166,6 @@ def store(settings: Settings, *, connecting: float = CONNECT_TIMEOUT) -> Store:
 def process_name() -> str:
     """Name this process in stories: its host or pod, and its process id."""
     return f"{_STRANGE.sub('-', socket.gethostname())[:LONGEST_HOST]}:{os.getpid()}"
-
-
-def _pause(override: Override) -> Pause:
-    kind, _, subject = override.subject.partition("/")
-    return Pause(kind, subject, override.until)
 
 
 def _pubsub(redis: "Redis | EmbeddedRedis", prefix: str) -> "RedisPubSub | MemoryPubSub":

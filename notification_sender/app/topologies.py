@@ -9,8 +9,10 @@ from notification_sender.adapters.rabbitmq import inspection
 from notification_sender.adapters.rabbitmq.migration import Left, migration
 from notification_sender.adapters.rabbitmq.topology import Topology
 from notification_sender.app.admin import declare
+from notification_sender.app.asking import answer, opened
 from notification_sender.app.backends import topology
 from notification_sender.app.reach import Place
+from notification_sender.app.tls import broker_address
 from notification_sender.model.errors import ConfigurationFault
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -29,11 +31,11 @@ async def compare(settings: Settings) -> inspection.BrokerState:
     """Compare the queues and exchanges with those that this version declares. Nothing is changed.
 
     Raises:
-        ConfigurationFault: RabbitMQ refuses us, or has no arguments to compare (``memory://``).
+        ConfigurationFault: RabbitMQ refuses us, or has no queues to compare (``memory://``).
         Unready: RabbitMQ is away.
     """
-    url = await _reached(settings)
-    return await inspection.inspect(url, topology(settings), SystemClock())
+    place, address = _of(settings), broker_address(settings)
+    return await answer(place, lambda: inspection.inspect(address, topology(settings), SystemClock()))
 
 
 async def migrate(settings: Settings, old: Topology, step: Callable[[], None]) -> Migrated:
@@ -46,10 +48,10 @@ async def migrate(settings: Settings, old: Topology, step: Callable[[], None]) -
     new = topology(settings)
     if old.prefix == new.prefix:
         raise ConfigurationFault(f"NS_TOPOLOGY_PREFIX is {new.prefix!r} itself: set it to the new prefix")
-    url = await _reached(settings)
+    place = _of(settings)
     await declare(settings)
     moved: Counter[str] = Counter()
-    async with migration(url, old, new, SystemClock()) as moving:
+    async with opened(place, migration(broker_address(settings), old, new, SystemClock())) as moving:
         await moving.redirect()
         async for queue in moving.messages():
             moved[queue] += 1
@@ -57,11 +59,8 @@ async def migrate(settings: Settings, old: Topology, step: Callable[[], None]) -
         return Migrated(moved, await moving.left())
 
 
-async def _reached(settings: Settings) -> str:
-    """The URL of a RabbitMQ that answers."""
+def _of(settings: Settings) -> Place:
     log.to_people()
-    url = settings.amqp_url.get_secret_value()
     if settings.amqp_url.scheme == "memory":
-        raise ConfigurationFault("NS_AMQP_URL is memory://, which has no queues that other processes see")
-    await Place.of("NS_AMQP_URL", url).reach()
-    return url
+        raise ConfigurationFault("NS_AMQP_URL: memory:// has no queues that other processes see; use amqp://")
+    return Place.of("NS_AMQP_URL", settings.amqp_url.get_secret_value())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
+from notification_sender.policy.words import counted
 
 
 def eta(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
@@ -25,23 +26,27 @@ def eta(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     judged = verdict(asyncio.run(app.fleet_view(Settings.load(os.environ))))
     flow = judged.flow
     if as_json:
-        names = ("backlog", "oldest_age_s", "arrivals_per_min", "deliveries_per_min", "eta_s")
+        names = ("backlog", "oldest_age_s", "arrivals_per_min", "deliveries_per_min", "eta_s", "trend", "away")
         known = {name: it for name, it in judged.as_json().items() if name in names}
         known |= {"drained_per_min": flow.drained_per_min, "never": flow.never, "fresh": judged.fresh}
         known["due"] = [{"within_s": seconds, "count": count} for seconds, count in flow.due]
         print(json.dumps(known))
     else:
-        out = screen.console()
-        out.print(screen.text(_sentence(screen.eta(flow), flow.waiting), style="bold"))
-        out.print(screen.section("Flow", screen.flow_lines(flow)))
-        out.print()
-        out.print(screen.freshness(judged))
+        width = screen.console().width
+        said = f"{judged.sentence}." if judged.away else _sentence(screen.eta(flow), flow.waiting)
+        screen.show(
+            screen.wrapped(said, width, style="bold"),
+            screen.section("Flow", screen.flow_lines(flow, width - 2)),
+            screen.text(),
+            screen.freshness(judged),
+        )
     raise typer.Exit(PROBLEM_FOUND if flow.eta_s is None else 0)
 
 
 def _sentence(words: str, waiting: int) -> str:
-    if words in {"unknown", "nothing waits"}:
+    messages = counted(waiting, "message")
+    if words == "nothing waits" or words.startswith("unknown"):
         return f"{words[0].upper()}{words[1:]}."
     if words.startswith("never"):
-        return f"{waiting:,} messages will never be done{words.removeprefix('never')}."
-    return f"{waiting:,} messages will be done in {words}."
+        return f"{messages} will never be done{words.removeprefix('never')}."
+    return f"{messages} will be done in {words}."

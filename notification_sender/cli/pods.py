@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from notification_sender.policy.fleet_view import FleetView, Received
 
 COLUMNS = ("process", "state", "version", "config", "up", "slots", "CPU", "late", "memory", "delivered", "reported")
+SPARE = ("memory", "late", "up", "reported", "CPU", "delivered")
+"""What a narrow terminal does not show, the first of them first."""
 
 
 def pods(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
@@ -36,12 +38,18 @@ def pods(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
     elif not listed:
         print("no process has reported")
     else:
-        screen.console().print(screen.rows(COLUMNS, map(_line, listed), left=4))
-        for name in ("version", "configuration"):
-            kinds = {it[name] for it in listed if it["state"] == "fresh"}
-            if len(kinds) > 1:
-                screen.console().print(f"the processes have {len(kinds)} {name}s: {', '.join(sorted(kinds))}")
+        width = screen.console().width
+        columns, lines, left_out = screen.fitting(COLUMNS, [_line(it) for it in listed], width, SPARE)
+        notes = [_drift(listed, name) for name in ("version", "configuration")]
+        if left_out:
+            notes.append(f"not shown in {width} columns: {', '.join(left_out)}")
+        screen.show(screen.rows(columns, lines, left=4), *(screen.wrapped(it, width) for it in notes if it))
     raise typer.Exit(PROBLEM_FOUND if not listed or _differ(listed) else 0)
+
+
+def _drift(listed: list[dict[str, Any]], name: str) -> str:
+    kinds = {it[name] for it in listed if it["state"] == "fresh"}
+    return f"the processes have {len(kinds)} {name}s: {', '.join(sorted(kinds))}" if len(kinds) > 1 else ""
 
 
 def _differ(listed: list[dict[str, Any]]) -> bool:

@@ -1,5 +1,8 @@
 """What ``why``, ``eta``, ``status``, ``top`` and ``pods`` show to people: sentences, bars and tables."""
 
+import os
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -8,6 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from notification_sender.cli.conventions import utc_text
+from notification_sender.policy.words import counted
+
 if TYPE_CHECKING:
     from notification_sender.policy.flow import Flow
     from notification_sender.policy.verdict import Verdict
@@ -15,6 +21,9 @@ if TYPE_CHECKING:
 PERCENT = 100
 STEPS_SHOWN = 8
 """Steps with a bar of their own; the rest is one bar."""
+
+NO_TERMINAL = 120
+"""Characters of a line where the output is a file or a pipe."""
 
 MIN_WIDTH = 5
 """Characters of a column of texts: the longest state."""
@@ -26,27 +35,67 @@ _QUIET = {"idle": _GOOD, "no_arrivals": _UNKNOWN, "paused": _UNKNOWN, "unknown":
 
 def console() -> Console:
     """Colours where the output is a terminal that has them, and ``NO_COLOR`` is not set."""
-    return Console(highlight=False, soft_wrap=False)
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, soft_wrap=False, width=None if told else NO_TERMINAL)
+
+
+def show(*parts: RenderableType) -> None:
+    """Print. A file or a pipe gets no blanks at the ends of lines; no path is cut, also where it is too long."""
+    out = console()
+    if out.is_terminal:
+        out.print(*parts, sep="\n", crop=False)
+        return
+    with out.capture() as captured:
+        out.print(*parts, sep="\n", crop=False)
+    print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
 def text(words: str = "", style: str = "") -> Text:
     return Text(words, style=style)
 
 
-def headline(verdict: "Verdict") -> RenderableType:
+def wrapped(words: str, width: int, *, style: str = "") -> Text:
+    """Words in lines of ``width``. A word that is longer stays whole: it may be a path, to be copied."""
+    return _lines(_fold(words, width), style)
+
+
+def headline(verdict: "Verdict", width: int) -> RenderableType:
     """The one sentence, and whether more pods help."""
-    colour = _QUIET.get(verdict.limit, _BAD)
-    first = Text.assemble((f"{verdict.limit}  ", f"bold {colour}"), (f"{verdict.sentence}.", "bold"))
+    colour, limit = _QUIET.get(verdict.limit, _BAD), verdict.limit
+    first = wrapped(f"{limit}  {verdict.sentence}.", width, style="bold")
+    first.stylize(colour, 0, len(limit))
     parts: list[RenderableType] = [first]
     if verdict.more_pods_help is not None:
         will = "More pods will help" if verdict.more_pods_help else "More pods will not help"
-        parts.append(Text(f"{will}: {verdict.why_pods}."))
+        parts.append(wrapped(f"{will}: {verdict.why_pods}.", width))
     return Group(*parts)
 
 
-def advice(verdict: "Verdict") -> RenderableType:
+def advice(verdict: "Verdict", width: int) -> RenderableType:
     """What to do."""
-    return Group(*(Text(f"→ {line}") for line in verdict.advice))
+    return Group(*(wrapped(f"→ {line}", width) for line in verdict.advice))
+
+
+def pairs(rows: Iterable[tuple[str, str | Sequence[str]]], width: int) -> RenderableType:
+    """A name and what is said of it, a line or more each."""
+    given = [(name, [said] if isinstance(said, str) else said) for name, said in rows]
+    indent = max((len(name) for name, _ in given), default=0) + 2
+    room = max(20, width - indent)
+    lines = []
+    for name, said in given:
+        folded = [piece for line in said for piece in _fold(line, room)] or [""]
+        lines += [Text.assemble((f"{name:<{indent}}", _DIM), folded[0], no_wrap=True, overflow="ignore")]
+        lines += [_lines([" " * indent + piece]) for piece in folded[1:]]
+    return Group(*lines)
+
+
+def overrides(verdict: "Verdict") -> RenderableType:
+    """What operators have set, with its end."""
+    lines = [
+        [f"{it.kind} {it.value}".rstrip(), it.subject, utc_text(it.until), f"{it.by} {it.note}".rstrip()]
+        for it in verdict.overrides
+    ]
+    return rows(("override", "of", "until", "by"), lines, left=4)
 
 
 def steps(verdict: "Verdict", width: int) -> RenderableType:
@@ -84,37 +133,46 @@ def candidates(verdict: "Verdict") -> RenderableType:
     return table
 
 
-def flow_lines(flow: "Flow") -> RenderableType:
+def flow_lines(flow: "Flow", width: int) -> RenderableType:
     """What comes in, goes out and waits."""
-    table = _table()
-    table.add_column(style=_DIM, no_wrap=True)
-    table.add_column()
-    table.add_row("in", rate(flow.arrivals_per_min, "work units"))
-    table.add_row("out", rate(flow.deliveries_per_min, "deliveries"))
-    table.add_row("waiting", waiting(flow))
-    if flow.ladder:
-        table.add_row("comes due", due(flow))
-    nothing = "unknown" if flow.units is None else "nothing waits"
-    table.add_row("oldest", nothing if flow.oldest_age_s is None else span(flow.oldest_age_s))
-    table.add_row("done in", eta(flow))
-    return table
+    lines = [
+        ("in", rate(flow.arrivals_per_min, "work unit", flow.no_reports or flow.no_depths)),
+        ("out", rate(flow.deliveries_per_min, "delivery", flow.no_reports)),
+        ("waiting", waiting(flow)),
+        *([("comes due", due(flow))] if flow.ladder else []),
+        ("oldest", oldest(flow)),
+        ("done in", eta(flow)),
+    ]
+    return pairs(lines, width)
 
 
-def rate(per_minute: float | None, what: str) -> str:
-    return "unknown" if per_minute is None else f"{number(per_minute)} {what} a minute"
+def unknown(why: str) -> str:
+    return f"unknown: {why}" if why else "unknown"
+
+
+def rate(per_minute: float | None, one: str, why: str) -> str:
+    many = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return unknown(why) if per_minute is None else f"{number(per_minute)} {one if per_minute == 1 else many} a minute"
 
 
 def waiting(flow: "Flow") -> str:
     """The backlog, by place."""
     if flow.units is None or flow.notifications is None:
-        return "unknown: RabbitMQ was not asked"
+        return unknown(flow.no_depths)
     parts = {
-        "units queue": flow.units,
-        "notifications queue": flow.notifications,
-        "in hand": flow.in_hand,
-        "delay ladder": sum(flow.ladder),
+        "units queue": number(flow.units),
+        "notifications queue": number(flow.notifications),
+        "unsettled": unknown(flow.no_reports) if flow.unsettled is None else number(flow.unsettled),
+        "delay ladder": number(sum(flow.ladder)),
     }
-    return f"{number(flow.backlog)}: " + ", ".join(f"{name} {number(it)}" for name, it in parts.items())
+    return f"{number(flow.backlog)}: " + ", ".join(f"{name} {it}" for name, it in parts.items())
+
+
+def oldest(flow: "Flow") -> str:
+    if flow.oldest_age_s is not None:
+        return span(flow.oldest_age_s)
+    why = flow.no_reports or flow.no_depths
+    return unknown(why) if why else "nothing waits"
 
 
 def due(flow: "Flow") -> str:
@@ -132,14 +190,15 @@ def eta(flow: "Flow") -> str:
     if flow.eta_s is not None:
         return span(flow.eta_s) if flow.eta_s else "nothing waits"
     if not flow.never:
-        return "unknown"
+        return unknown(flow.no_depths or "the queues were looked at for less than 10 s")
     grows = -(flow.drained_per_min or 0.0)
-    return "never at this rate: the backlog " + (f"grows by {number(grows)} a minute" if grows > 0 else "does not fall")
+    how = {"grows": f"grows by {number(grows)} a minute", "steady": "is steady"}.get(flow.trend or "", "hardly falls")
+    return f"never at this rate: the backlog {how}"
 
 
 def freshness(verdict: "Verdict") -> RenderableType:
     """How much of the fleet these figures are about."""
-    words = f"{verdict.processes} of {verdict.expected} processes have reported in the last 15 s"
+    words = f"{verdict.processes} of {counted(verdict.expected, 'process', 'processes')} reported in the last 15 s"
     if not verdict.expected:
         words = "No report of a process is known"
     return Text(words, style=_DIM if verdict.fresh else _UNKNOWN)
@@ -162,6 +221,21 @@ def rows(columns: Sequence[str], lines: Iterable[Sequence[str | Text]], *, left:
     return table
 
 
+def fitting(
+    columns: Sequence[str], lines: Sequence[Sequence[str | Text]], width: int, spare: Sequence[str]
+) -> tuple[list[str], list[list[str | Text]], list[str]]:
+    """The table without as many ``spare`` columns, the first of them first, as do not fit; and these."""
+    kept, left_out = list(columns), []
+    for name in spare:
+        widths = [max([len(it), *(len(line[columns.index(it)]) for line in lines)]) for it in kept]
+        if sum(widths) + 2 * len(kept) <= width:
+            break
+        kept.remove(name)
+        left_out.append(name)
+    places = [columns.index(it) for it in kept]
+    return kept, [[line[place] for place in places] for line in lines], left_out
+
+
 def number(value: float | None) -> str:
     """With a separator of thousands, and one digit after the point where that says something."""
     if value is None:
@@ -181,6 +255,14 @@ def span(seconds: float) -> str:
             part = f" {rest // int(lower[1])} {lower[0]}" if lower and rest // int(lower[1]) else ""
             return f"{whole} {name}{part}"
     return "less than 1 s"
+
+
+def _fold(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, max(20, width), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _lines(lines: Sequence[str], style: str = "") -> Text:
+    return Text("\n".join(lines), style=style, no_wrap=True, overflow="ignore")
 
 
 def _table(*, header: bool = False) -> Table:

@@ -10,7 +10,10 @@ import typer
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
 
 if TYPE_CHECKING:
-    from notification_sender.policy.fleet_view import Fleet, FleetView
+    from collections.abc import Iterator
+
+    from notification_sender.policy.flow import Flow
+    from notification_sender.policy.summary import State
 
 
 def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
@@ -20,39 +23,37 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JS
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.cli import screen  # noqa: PLC0415 - as above
-    from notification_sender.policy.fleet_view import Fleet  # noqa: PLC0415 - as above
-    from notification_sender.policy.summary import summary  # noqa: PLC0415 - as above
+    from notification_sender.policy.summary import state_of, summary  # noqa: PLC0415 - as above
     from notification_sender.policy.verdict import verdict  # noqa: PLC0415 - as above
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     view = asyncio.run(app.fleet_view(Settings.load(os.environ)))
-    judged, fleet = verdict(view), Fleet.of(view)
-    lines = _lines(view, fleet)
+    judged, state = verdict(view), state_of(view)
     if as_json:
-        print(json.dumps(summary(judged) | {"troubles": dict(lines)}))
+        print(json.dumps(summary(judged) | {"state": state}))
     else:
-        out = screen.console()
-        out.print(screen.headline(judged))
-        out.print(screen.section("Flow", screen.flow_lines(judged.flow)))
-        table = screen.rows(("", ""), [(screen.text(name, style="bright_black"), text) for name, text in lines], left=2)
-        out.print(screen.section("Fleet", table))
-        out.print()
-        out.print(screen.freshness(judged))
+        width = screen.console().width
+        parts = [
+            screen.headline(judged, width),
+            screen.section("Flow", screen.flow_lines(judged.flow, width - 2)),
+            screen.section("Fleet", screen.pairs(_lines(state, judged.flow), width - 2)),
+        ]
+        if judged.overrides:
+            parts.append(screen.section("What operators have set", screen.overrides(judged)))
+        screen.show(*parts, screen.text(), screen.freshness(judged))
     raise typer.Exit(0 if judged.limit == "idle" else PROBLEM_FOUND)
 
 
-def _lines(view: "FleetView", fleet: "Fleet") -> list[tuple[str, str]]:
-    dead = view.samples[-1].dead if view.samples else None
-    apis = [f"{name} {use.state}" for name, use in fleet.apis.items() if use.state != "well"]
-    pauses = [f"{it.kind} {it.subject}".strip() for it in view.pauses]
-    files = sorted({it for report in fleet.reports for it in report.waiting_for_files})
-    templates = sorted({it for report in fleet.reports for it in report.templates_failing})
-    return [
-        ("slots", f"{fleet.busy:.1f} of {fleet.slots} busy"),
-        ("dead letters", "unknown" if dead is None else f"{dead:,}"),
-        ("APIs", ", ".join(apis) or "all well"),
-        ("hosts out", ", ".join(fleet.hosts_out) or "none"),
-        ("templates", ", ".join(templates) or "none fails"),
-        ("files missing", "; ".join(files) or "none"),
-        ("paused", ", ".join(pauses) or "nothing"),
-    ]
+def _lines(state: "State", flow: "Flow") -> "Iterator[tuple[str, str | list[str]]]":
+    from notification_sender.cli import screen  # noqa: PLC0415 - not paid by --help
+
+    dead = state["dead_letters"]
+    yield "dead letters", screen.unknown(flow.no_depths) if dead is None else f"{dead:,}"
+    if (slots := state["slots"]) is None:
+        yield "all else", screen.unknown(flow.no_reports)
+        return
+    yield "slots", f"{slots['busy']:.1f} of {slots['allowed']} busy"
+    yield "APIs", ", ".join(f"{name} {it}" for name, it in state["apis"].items() if it != "well") or "all well"
+    yield "hosts out", ", ".join(state["hosts_out"]) or "none"
+    yield "templates", ", ".join(state["templates_failing"]) or "none fails"
+    yield "files missing", [f"{it['destination']}: {it['cause']}" for it in state["files_missing"]] or "none"

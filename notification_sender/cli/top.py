@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notification_sender.cli.exit_codes import PROBLEM_FOUND
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -32,10 +34,9 @@ def top(
 ) -> None:
     """Show live where the fleet spends its time.
 
-    By step, API, organization and destination. Ctrl-C ends it.
+    By step, API, organization and destination. Ctrl-C ends it. Exit code 1 if no process reports, or a service is away.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
-    from notification_sender.policy.fleet_view import Fleet  # noqa: PLC0415 - as above
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     settings = Settings.load(os.environ)
@@ -46,9 +47,10 @@ def top(
 
     view = asyncio.run(app.fleet_view(settings))
     if as_json:
-        print(json.dumps(_facts(Fleet.of(view))))
+        print(json.dumps(_facts(view)))
     else:
-        screen.console().print(_screen(view, screen.console().width))
+        screen.show(_screen(view, screen.console().width))
+    raise typer.Exit(PROBLEM_FOUND if view.no_reports or view.broker_fault else 0)
 
 
 def _live(settings: "Settings", seconds: float) -> None:
@@ -76,19 +78,30 @@ def _screen(view: "FleetView", width: int) -> "RenderableType":
     from notification_sender.policy.waits import DESTINATION_REASONS  # noqa: PLC0415 - as above
 
     judged, fleet = verdict(view), Fleet.of(view)
-    held = [it for it in fleet.held if it.organization][:ROWS]
+    held = [it for it in fleet.held if it.organization and not it.reason.startswith("dead ")][:ROWS]
     hosts = [it for it in fleet.held if it.reason in DESTINATION_REASONS][:ROWS]
+    flow = screen.section("Flow", screen.flow_lines(judged.flow, width - 2))
+    if view.no_reports:
+        return Group(screen.headline(judged, width), flow, screen.text(), screen.freshness(judged))
     slots = f"Steps: {fleet.busy:.1f} of {fleet.slots} slots busy"
     return Group(
-        screen.headline(judged),
+        screen.headline(judged, width),
         screen.section(slots, screen.steps(judged, width - 2)),
-        screen.section("APIs", screen.rows(APIS, [_api(fleet, *it) for it in fleet.apis.items()], left=2)),
+        screen.section("APIs", _apis(fleet, width - 2)),
         screen.section("Organizations", _held(view, held)),
         screen.section("Destinations", _held(view, hosts, by_subject=True)),
-        screen.section("Flow", screen.flow_lines(judged.flow)),
+        flow,
         screen.text(),
         screen.freshness(judged),
     )
+
+
+def _apis(fleet: "Fleet", width: int) -> "RenderableType":
+    from notification_sender.cli import screen  # noqa: PLC0415 - not paid by --help
+
+    lines = [_api(fleet, *it) for it in fleet.apis.items()]
+    columns, lines, _ = screen.fitting(APIS, lines, width, ("waiting", "late", "in flight", "failed"))
+    return screen.rows(columns, lines, left=2)
 
 
 def _held(view: "FleetView", held: "list[WaitCause]", *, by_subject: bool = False) -> "RenderableType":
@@ -96,11 +109,13 @@ def _held(view: "FleetView", held: "list[WaitCause]", *, by_subject: bool = Fals
 
     if not held:
         return screen.text("nothing waits", style="bright_black")
+    from notification_sender.policy.most import destination_of  # noqa: PLC0415 - as above
+
     columns = ("destination", *ORGANIZATIONS[1:]) if by_subject else ORGANIZATIONS
     lines = [
         [
-            (it.subject or it.organization) if by_subject else it.organization,
-            it.reason if by_subject or not it.subject else f"{it.reason} {it.subject}",
+            destination_of(it) if by_subject else it.organization,
+            it.reason if by_subject else f"{it.reason} {_subject(it)}".rstrip(),
             screen.number(it.count),
             screen.number(it.waiting),
             screen.span(view.now - it.oldest) if it.oldest else "-",
@@ -126,8 +141,22 @@ def _api(fleet: "Fleet", name: str, use: "ApiUse") -> list[Any]:
     ]
 
 
-def _facts(fleet: "Fleet") -> dict[str, Any]:
+def _subject(it: "WaitCause") -> str:
+    """Which limit or destination; nothing that only repeats the organization, or is a sentence."""
+    own = it.subject.rpartition("/")[2] == it.organization
+    return "" if own or " " in it.subject else it.subject
+
+
+def _facts(view: "FleetView") -> dict[str, Any]:
+    from notification_sender.cli.conventions import utc_text  # noqa: PLC0415 - not paid by --help
+    from notification_sender.policy.fleet_view import Fleet  # noqa: PLC0415 - as above
+    from notification_sender.policy.verdict import verdict  # noqa: PLC0415 - as above
+
+    fleet, away = Fleet.of(view), dict(verdict(view).away)
+    if view.no_reports:
+        return dict.fromkeys(("window_s", "slots", "steps", "apis", "waits", "hosts_out")) | {"away": away}
     return {
+        "away": away,
         "window_s": fleet.window,
         "slots": {"busy": round(fleet.busy, 2), "allowed": fleet.slots},
         "steps": [
@@ -135,6 +164,6 @@ def _facts(fleet: "Fleet") -> dict[str, Any]:
             for name, seconds in fleet.slot_seconds.items()
         ],
         "apis": {name: asdict(use) for name, use in fleet.apis.items()},
-        "waits": [asdict(it) for it in fleet.held],
+        "waits": [asdict(it) | {"oldest": utc_text(it.oldest) if it.oldest else None} for it in fleet.held],
         "hosts_out": list(fleet.hosts_out),
     }

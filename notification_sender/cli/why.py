@@ -26,14 +26,15 @@ def why(*, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(judged.as_json()))
     else:
-        out = screen.console()
-        out.print(screen.headline(judged))
+        width = screen.console().width
+        parts = [screen.headline(judged, width)]
         if judged.advice:
-            out.print(screen.advice(judged))
+            parts.append(screen.advice(judged, width))
         if judged.candidates:
-            out.print(screen.section("Where the time of the slots goes", screen.steps(judged, out.width - 2)))
-            out.print(screen.section("What could be the limit", screen.candidates(judged)))
-        out.print(screen.section("Flow", screen.flow_lines(judged.flow)))
-        out.print()
-        out.print(screen.freshness(judged))
+            parts.append(screen.section("Where the time of the slots goes", screen.steps(judged, width - 2)))
+            parts.append(screen.section("What could be the limit", screen.candidates(judged)))
+        if judged.overrides:
+            parts.append(screen.section("What operators have set", screen.overrides(judged)))
+        parts.append(screen.section("Flow", screen.flow_lines(judged.flow, width - 2)))
+        screen.show(*parts, screen.text(), screen.freshness(judged))
     raise typer.Exit(0 if judged.limit == "idle" else PROBLEM_FOUND)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from notification_sender.model.records import dataclass
+from notification_sender.model.timestamps import format_rfc3339
 
 Kind = Literal["pause", "off", "rate", "circuit"]
 
@@ -26,6 +27,18 @@ class Override:
     value: str = ""
     """The rate, or ``open`` or ``closed``; nothing of a pause."""
     note: str = ""
+
+    def known(self) -> dict[str, str]:
+        """As JSON has it."""
+        times = {"since": format_rfc3339(self.since, "seconds"), "until": format_rfc3339(self.until, "seconds")}
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "value": self.value,
+            **times,
+            "by": self.by,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ PERIOD = 5.0
 WINDOW = 40.0
 """Seconds that the figures of a report are about. A fault fills it within a minute, and is out of it within another."""
 
+MAIL_SERVER = "mail server"
+"""The subject of an email that failed: all go through the one mail server."""
+
 FORM = 1
 """Of a report as it is written. A report of another form counts as missing."""
 

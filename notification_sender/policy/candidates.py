@@ -131,7 +131,7 @@ def broker(_: FleetView, fleet: Fleet) -> Candidate:
         subject="alarm" if blocked and blocked >= away else None,
         used=troubled,
         allowed=total,
-        waiting=fleet.in_hand if troubled else 0.0,
+        waiting=fleet.unsettled if troubled else 0.0,
         unit="processes",
         order=Order.SERVICE if troubled else Order.NONE,
         sentence=fault,

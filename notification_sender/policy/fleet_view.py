@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from notification_sender.model.override import Override
 from notification_sender.model.process_report import PERIOD, ApiUse, ProcessReport, WaitCause
 
 FRESH_SECONDS = 3 * PERIOD
@@ -57,16 +58,6 @@ class Sample:
         return self.ready + sum(self.ladder[:SOON_RUNGS])
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What an operator has paused. ``subject``: which organization, destination or channel; empty: everything."""
-
-    kind: str
-    """``all``, ``organization``, ``destination`` or ``channel``."""
-    subject: str
-    until: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
     """Everything that a verdict is made of. Times are epoch times by the clock of Redis."""
@@ -75,13 +66,38 @@ class FleetView:
     received: Sequence[Received] = ()
     samples: Sequence[Sample] = ()
     """Of the queues, oldest first. None of them: RabbitMQ was not asked."""
-    pauses: Sequence[Pause] = ()
+    overrides: Sequence[Override] = ()
+    """What operators have set."""
     redis_fault: str = ""
     """Why the reader cannot reach Redis; empty: it can."""
     broker_fault: str = ""
     """As ``redis_fault``, of RabbitMQ."""
     reader_starved: bool = False
     """The reader waited for a processor for so long that its faults prove nothing."""
+
+    @property
+    def pauses(self) -> Sequence[Override]:
+        return [it for it in self.overrides if it.kind == "pause"]
+
+    @property
+    def depths(self) -> Sequence[Sample]:
+        """The samples, while the last one is of now. None: RabbitMQ is away, or nobody has asked it lately."""
+        fresh = bool(self.samples) and self.now - self.samples[-1].at <= FRESH_SECONDS
+        return self.samples if fresh and not self.broker_fault else ()
+
+    @property
+    def no_reports(self) -> str:
+        """Why nothing is known of the processes; empty: something is."""
+        if self.redis_fault:
+            return "Redis is away"
+        return "" if any(standing(self, it) == "fresh" for it in self.received) else "no process reports"
+
+    @property
+    def no_depths(self) -> str:
+        """Why nothing is known of the queues; empty: their depths are."""
+        if self.broker_fault:
+            return "RabbitMQ is away"
+        return "" if self.depths else "nobody has asked RabbitMQ"
 
 
 Standing = Literal["fresh", "silent", "unreadable", "gone"]
@@ -120,7 +136,7 @@ class Fleet:
     def of(cls, view: FleetView) -> "Fleet":
         """The fresh part of a view."""
         fresh = [it.report for it in view.received if it.report is not None and standing(view, it) == "fresh"]
-        return cls(fresh, view.samples)
+        return cls(fresh, view.depths)
 
     @cached_property
     def window(self) -> float:
@@ -205,7 +221,8 @@ class Fleet:
         return soon > max(MANY, MINUTE * self.delivered / self.window)
 
     @cached_property
-    def in_hand(self) -> int:
+    def unsettled(self) -> int:
+        """Messages that were taken and have not ended."""
         return sum(it.unsettled for it in self.reports)
 
     @cached_property

@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
 
 from notification_sender.policy.fleet_view import Fleet, FleetView, Sample
 
 RATE_SECONDS = 60.0
 """Seconds of samples that the rate of the backlog is computed from."""
+
+SHORTEST_RATE = 10.0
+"""Seconds of samples that say nothing yet of a rate."""
+
+SURE = 2.0
+"""Standard errors by which the backlog must rise or fall: what goes up and down is steady."""
 
 NOTHING = 5
 """Messages that are under way in a queue at any time: so few are no backlog."""
@@ -20,12 +28,13 @@ class Flow:
     """Rates are for a minute. None: unknown, because RabbitMQ or the processes say nothing."""
 
     backlog: int | None = None
-    """Messages that are not done: in the queues, in hand, and in the ladder."""
+    """Messages that are not done: in the queues, unsettled, and in the ladder."""
     units: int | None = None
     notifications: int | None = None
     dead: int | None = None
     ladder: tuple[int, ...] = ()
-    in_hand: int = 0
+    unsettled: int | None = None
+    """Messages that workers have taken and not settled."""
     oldest_age_s: float | None = None
     """Of what waits; None: nothing does, or it is unknown."""
     arrivals_per_min: float | None = None
@@ -36,11 +45,22 @@ class Flow:
     """Until what is due within an hour is done. None: never at this rate, or unknown."""
     waiting: int = 0
     """Messages that the ETA is about."""
+    no_reports: str = ""
+    """Why nothing is known of the processes."""
+    no_depths: str = ""
+    """Why nothing is known of the queues."""
 
     @property
     def never(self) -> bool:
         """Whether the backlog does not fall, so that there is no ETA."""
         return self.eta_s is None and self.drained_per_min is not None
+
+    @property
+    def trend(self) -> Literal["grows", "steady", "falls"] | None:
+        """What the backlog does; None: unknown."""
+        if self.drained_per_min is None:
+            return None
+        return "falls" if self.drained_per_min > 0 else "grows" if self.drained_per_min < 0 else "steady"
 
     @property
     def due(self) -> Sequence[tuple[float, int]]:
@@ -50,23 +70,25 @@ class Flow:
 
 def flow(view: FleetView, fleet: Fleet) -> Flow:
     """The flow of a fleet."""
-    last = view.samples[-1] if view.samples else None
+    last = view.depths[-1] if view.depths else None
     minutes = fleet.window / 60.0
-    drained, eta = _eta(view.samples, fleet)
+    drained, eta = _eta(view.depths, fleet)
     known = bool(fleet.reports)
     return Flow(
-        backlog=None if last is None else last.ready + sum(last.ladder) + fleet.in_hand,
+        backlog=None if last is None else last.ready + sum(last.ladder) + fleet.unsettled,
         units=None if last is None else last.units,
         notifications=None if last is None else last.notifications,
         dead=None if last is None else last.dead,
         ladder=() if last is None else last.ladder,
-        in_hand=fleet.in_hand,
+        unsettled=fleet.unsettled if known else None,
         oldest_age_s=_oldest(view, fleet),
-        arrivals_per_min=round(_arrived(view.samples, fleet) / minutes, 1) if known else None,
+        arrivals_per_min=round(_arrived(view.depths, fleet) / minutes, 1) if known and last else None,
         deliveries_per_min=round(fleet.delivered / minutes, 1) if known else None,
         drained_per_min=drained,
         eta_s=eta,
         waiting=0 if last is None else last.soon,
+        no_reports=view.no_reports,
+        no_depths=view.no_depths,
     )
 
 
@@ -100,29 +122,41 @@ def _arrived(samples: Sequence[Sample], fleet: Fleet) -> float:
 
 
 def _eta(samples: Sequence[Sample], fleet: Fleet) -> tuple[float | None, float | None]:
-    """By how much the backlog falls in a minute, and the seconds until it is done."""
-    before = _since(samples, RATE_SECONDS)
-    if before is None:
+    """By how much the backlog falls in a minute, 0 if it is steady; and the seconds until it is done."""
+    recent = [it for it in samples if samples[-1].at - it.at <= RATE_SECONDS]
+    if not recent:
         return None, None
-    last = samples[-1]
-    seconds = last.at - before.at
-    drained = (before.soon - last.soon) / seconds if seconds > 0 else 0.0
+    last, done = recent[-1], recent[-1].soon <= max(NOTHING, fleet.delivered / fleet.window)
+    if last.at - recent[0].at < SHORTEST_RATE:
+        return None, 0.0 if done else None
+    drained = _drained(recent)
     per_minute = round(60.0 * drained, 1)
-    if last.soon <= max(NOTHING, fleet.delivered / fleet.window):
+    if done:
         return per_minute, 0.0
     if drained <= 0 or last.soon > drained * LONGEST_ETA:
         return per_minute, None
     return per_minute, round(last.soon / drained, 1)
 
 
+def _drained(samples: Sequence[Sample]) -> float:
+    """By how much the backlog falls in a second: the slope of the line through the samples. 0: it is steady."""
+    number, seconds = len(samples), samples[-1].at - samples[0].at
+    middle, mean = sum(it.at for it in samples) / number, sum(it.soon for it in samples) / number
+    width = sum((it.at - middle) ** 2 for it in samples)
+    slope = sum((it.at - middle) * (it.soon - mean) for it in samples) / width
+    apart = sum((it.soon - mean - slope * (it.at - middle)) ** 2 for it in samples)
+    error = sqrt(apart / max(number - 2, 1) / width)
+    return -slope if abs(slope) > SURE * error and abs(slope) * seconds > NOTHING else 0.0
+
+
 def _oldest(view: FleetView, fleet: Fleet) -> float | None:
     """The age of the oldest message that waits, by what the processes have seen of it."""
     ages = [view.now - it.oldest for it in fleet.held if it.oldest]
     ages += [it.oldest_waiting for it in fleet.reports if it.oldest_waiting]
-    last = view.samples[-1] if view.samples else None
+    last = view.depths[-1] if view.depths else None
     if last is not None and last.units > NOTHING:
         # The queue is first in, first out: the last one waits for as long as it takes to take all before it.
         rate = fleet.arrived / fleet.window
-        empty = next((it.at for it in reversed(view.samples) if it.units <= NOTHING), view.samples[0].at)
+        empty = next((it.at for it in reversed(view.depths) if it.units <= NOTHING), view.depths[0].at)
         ages.append(last.units / rate if rate > 0 else view.now - empty)
     return round(max(ages), 1) if ages else None

@@ -4,6 +4,7 @@ from notification_sender.model.process_report import WINDOW
 from notification_sender.policy.candidates import Candidate, Limit, Order
 from notification_sender.policy.fleet_view import Fleet, FleetView
 from notification_sender.policy.flow import Flow
+from notification_sender.policy.words import counted
 
 YOUNG = 0.75 * WINDOW
 """Seconds. Figures of a shorter window do not show a limit yet."""
@@ -16,11 +17,12 @@ def no_limit(view: FleetView, fleet: Fleet, flowing: Flow) -> Candidate:
     """The first candidate where none of the others holds."""
     if fleet.behind or fleet.behind_retries:
         return _unknown(fleet, flowing)
-    if not fleet.arrived and not (view.samples and view.samples[-1].units):
+    if not fleet.arrived and not (view.depths and view.depths[-1].units):
         said = f"Nothing arrives: no work unit came in the last {fleet.window:.0f} s{_later(flowing)}"
         return _none("no_arrivals", fleet, said, ("Look at the publishers, and at NS_UNITS_QUEUE.",))
-    rate = 60 * fleet.delivered / fleet.window
-    said = f"Nothing limits the fleet: {rate:.0f} deliveries a minute, and {flowing.waiting} messages wait"
+    rate = counted(round(60 * fleet.delivered / fleet.window), "delivery", "deliveries")
+    waits = "" if flowing.no_depths else f", and {_messages(flowing)}"
+    said = f"Nothing limits the fleet: {rate} a minute{waits}"
     return _none("idle", fleet, said, ())
 
 
@@ -38,15 +40,19 @@ def _none(limit: Limit, fleet: Fleet, sentence: str, advice: tuple[str, ...]) ->
     )
 
 
+def _messages(flowing: Flow) -> str:
+    return counted(flowing.waiting, "message waits", "messages wait")
+
+
 def _later(flowing: Flow) -> str:
-    return f", and {flowing.waiting} messages wait for their next attempt" if flowing.waiting else ""
+    return f", and {_messages(flowing)} for their next attempt" if flowing.waiting else ""
 
 
 def _unknown(fleet: Fleet, flowing: Flow) -> Candidate:
     reason, advice = _reason(fleet)
     drained = flowing.drained_per_min or 0.0
     trend = f", {abs(drained):.0f} {'fewer' if drained > 0 else 'more'} each minute" if drained else ""
-    return _none("unknown", fleet, f"Unknown: {flowing.waiting} messages wait{trend}, and {reason}", (advice,))
+    return _none("unknown", fleet, f"Unknown: {_messages(flowing)}{trend}, and {reason}", (advice,))
 
 
 def _reason(fleet: Fleet) -> tuple[str, str]:

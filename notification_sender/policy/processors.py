@@ -6,6 +6,7 @@ A process knows for how long it waited for a processor. What that wait explains 
 from notification_sender.model.process_report import ProcessReport
 from notification_sender.policy.candidates import Candidate, Order
 from notification_sender.policy.fleet_view import Fleet, FleetView
+from notification_sender.policy.words import counted
 
 WAITED = 0.5
 """Part of its running time for which the loop's thread waited for a processor."""
@@ -44,7 +45,7 @@ def machine(_: FleetView, fleet: Fleet) -> Candidate:
         subject=worst.host if holds else None,
         used=round(100 * (throttled if limited else waited)),
         allowed=round(100 * (THROTTLED if limited else WAITED)),
-        waiting=fleet.in_hand if holds else 0.0,
+        waiting=fleet.unsettled if holds else 0.0,
         unit="% waited",
         order=Order.MACHINE if holds else Order.NONE,
         sentence=f"{said}, and {_harm(worst, fleet)}",
@@ -84,10 +85,10 @@ def loop(_: FleetView, fleet: Fleet) -> Candidate:
         subject=process if holds else None,
         used=round(100 * lost, 1),
         allowed=100 * LOOP_LOST,
-        waiting=fleet.in_hand if holds else 0.0,
+        waiting=fleet.unsettled if holds else 0.0,
         unit="% lost",
         order=Order.MACHINE if holds else Order.NONE,
-        sentence=f"The event loop of {process} is blocked {lost:.0%} of the time ({stalls:.0f} stalls)",
+        sentence=f"The event loop of {process} is blocked {lost:.0%} of the time ({counted(stalls, 'stall')})",
         advice=("Look for `loop.stalled` in the log: `stack` names the code. Take that code out of the loop.",),
         why_pods="each of them would block in the same way",
     )

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from notification_sender.policy.fleet_view import Fleet, FleetView
 from notification_sender.policy.verdict import Verdict
+
+State = dict[str, Any]
 
 
 def summary(judged: Verdict) -> dict[str, Any]:
@@ -20,3 +23,22 @@ def summary(judged: Verdict) -> dict[str, Any]:
         "never": flow.never,
         "scale_hint": judged.scale_hint,
     }
+
+
+def state_of(view: FleetView) -> State:
+    """What is out, failing or missing. None: unknown, as the processes do not report, or RabbitMQ does not answer."""
+    fleet = Fleet.of(view)
+    known = not view.no_reports
+    missing = [it.partition(": ") for it in _named(fleet, "waiting_for_files")]
+    return {
+        "dead_letters": view.depths[-1].dead if view.depths else None,
+        "slots": {"busy": round(fleet.busy, 1), "allowed": fleet.slots} if known else None,
+        "apis": {name: use.state for name, use in fleet.apis.items()} if known else None,
+        "hosts_out": list(fleet.hosts_out) if known else None,
+        "templates_failing": _named(fleet, "templates_failing") if known else None,
+        "files_missing": [{"destination": it, "cause": cause} for it, _, cause in missing] if known else None,
+    }
+
+
+def _named(fleet: Fleet, field: str) -> list[str]:
+    return sorted({it for report in fleet.reports for it in getattr(report, field)})

@@ -4,10 +4,11 @@ Reports that are missing or old force ``unknown`` (or ``frozen``, where one proc
 a wrong advice costs more than none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from notification_sender.model.override import Override
 from notification_sender.policy import candidates, processors, waits
 from notification_sender.policy.candidates import Candidate, Limit, Order
 from notification_sender.policy.fleet_view import FRESH_SECONDS, Fleet, FleetView, Received, standing
@@ -48,6 +49,9 @@ class Verdict:
     slot_seconds: tuple[tuple[str, float], ...] = ()
     """By step, most first."""
     scale_hint: float | None = None
+    away: Mapping[str, str] = field(default_factory=dict)
+    """Services that do not answer, and why: what they know is unknown."""
+    overrides: tuple[Override, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``why --json`` prints."""
@@ -74,6 +78,9 @@ class Verdict:
             "arrivals_per_min": self.flow.arrivals_per_min,
             "deliveries_per_min": self.flow.deliveries_per_min,
             "eta_s": self.flow.eta_s,
+            "trend": self.flow.trend,
+            "away": dict(self.away),
+            "overrides": [it.known() for it in self.overrides],
         }
 
 
@@ -86,7 +93,8 @@ def verdict(view: FleetView) -> Verdict:
     if view.redis_fault and view.reader_starved:
         return _bare(view, fleet, "unknown", f"Unknown: {READER_STARVED} to ask Redis", whole=False)
     if view.redis_fault:
-        said = f"Redis is away: {view.redis_fault}. Nothing is sent meanwhile"
+        also = f", and so is RabbitMQ: {view.broker_fault}" if view.broker_fault else ""
+        said = f"Redis is away: {view.redis_fault}{also}. Nothing is sent meanwhile"
         return _bare(view, fleet, "redis", said, whole=False)
     if view.broker_fault and not (view.reader_starved and _consuming(fleet)):
         said = f"RabbitMQ is away or has an alarm: {view.broker_fault}. Nothing new is done meanwhile"
@@ -128,9 +136,16 @@ def _bare(
         why_pods="they would wait for the same RabbitMQ" if whole else "",
         fresh=whole,
         flow=flow(view, fleet),
+        away=_away(view),
+        overrides=tuple(view.overrides),
         processes=len(fleet.reports),
         expected=sum(standing(view, it) != "gone" for it in view.received),
     )
+
+
+def _away(view: FleetView) -> Mapping[str, str]:
+    faults = {"redis": view.redis_fault, "rabbitmq": view.broker_fault}
+    return {service: why for service, why in faults.items() if why}
 
 
 def _judged(view: FleetView, fleet: Fleet, expected: int) -> Verdict:
@@ -150,6 +165,7 @@ def _judged(view: FleetView, fleet: Fleet, expected: int) -> Verdict:
         fresh=True,
         candidates=tuple(every[: 1 + NEXT]),
         flow=flowing,
+        overrides=tuple(view.overrides),
         processes=len(fleet.reports),
         expected=expected,
         slot_seconds=tuple(fleet.slot_seconds.items()),

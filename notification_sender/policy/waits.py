@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from notification_sender.model.override import OPEN
 from notification_sender.model.process_report import ApiUse, WaitCause
 from notification_sender.policy.candidates import Candidate, Order
 from notification_sender.policy.fleet_view import Fleet, FleetView, is_replaced
+from notification_sender.policy.most import destination_of, most
+from notification_sender.policy.words import counted
 
 AT_LEAST = 3
 """Cases in the window: fewer are bad luck."""
@@ -25,9 +28,6 @@ API_WAIT_SECONDS = 0.1
 SERVER_PART = 0.5
 """Part of the time to the first byte that an API spends in another one."""
 
-MOSTLY = 0.6
-"""Part of what waits from which on one subject is named, and not their number."""
-
 DESTINATION_PART = 0.02
 """Part of the deliveries that a destination must hold up. Some destination of some customer always fails."""
 
@@ -41,12 +41,15 @@ HOLD = "retry_after"
 """The limit of a destination that asked for time."""
 
 
-def apis(_: FleetView, fleet: Fleet) -> Iterator[Candidate]:
+def apis(view: FleetView, fleet: Fleet) -> Iterator[Candidate]:
     """Each internal API."""
+    held_open = {it.subject for it in view.overrides if it.kind == "circuit" and it.value == OPEN}
     for name, use in fleet.apis.items():
         held = [it for it in fleet.held if it.reason == "context_unavailable" and it.subject == name]
         blamed = _blamed(fleet, name, use)
         candidate = _api(fleet, name, use, held)
+        if use.state == "out" and f"api/{name}" in held_open:
+            candidate = _forced(name, candidate)
         if blamed and candidate.order != Order.NONE:
             detail = f"{candidate.sentence}; it spends that time in {blamed} (its Server-Timing)"
             candidate = replace(candidate, subject=blamed, sentence=detail)
@@ -60,10 +63,13 @@ def _api(fleet: Fleet, name: str, use: ApiUse, held: Sequence[WaitCause]) -> Can
     failing = use.failed >= AT_LEAST and use.failed >= API_FAILED * use.calls
     late = use.late >= AT_LEAST
     order, what = Order.NONE, ""
-    if use.state == "out" or failing or deferred >= AT_LEAST:
-        order, what = Order.WORK, _failing(name, use, deferred)
-        waiting += fleet.ready if use.state == "out" else 0
-    elif use.state == "slow" or (late and use.late >= API_LATE * use.calls):
+    # Nothing needs an API for which nothing is deferred while work goes on: its fact is optional.
+    out, stops = use.state == "out", bool(deferred) or not fleet.arrived
+    if out or failing or deferred >= AT_LEAST:
+        order = Order.WORK if stops or failing else Order.FAULT
+        what = _failing(name, use, deferred)
+        waiting += fleet.ready if out and stops else 0
+    elif (use.state == "slow" and use.calls) or (late and use.late >= API_LATE * use.calls):
         order, what = Order.WORK, _slow(name, use, phase)
     elif use.calls >= AT_LEAST and use.phases.get("wait", 0.0) >= API_WAIT_SECONDS * use.calls:
         order, phase = Order.WORK, "slot"
@@ -93,9 +99,20 @@ def _late_together(fleet: Fleet) -> bool:
     return sum(late) > 1 and 2 * sum(late) > len(late)
 
 
+def _forced(name: str, it: Candidate) -> Candidate:
+    """An operator holds its circuit open: nobody needs to look at the API."""
+    return replace(
+        it,
+        sentence=f"An operator holds the circuit of {name} open: it is not called",
+        advice=(f"`notification-sender circuits reset api/{name}` ends that before its time.",),
+        why_pods="they would obey the same override",
+    )
+
+
 def _failing(name: str, use: ApiUse, deferred: int) -> str:
     state = f"{name} is out: its circuit is open" if use.state == "out" else f"{name} fails"
-    return f"{state}; {use.failed} of {use.calls} calls failed, {deferred} deliveries were deferred for it"
+    waits = counted(deferred, "delivery was", "deliveries were")
+    return f"{state}; {use.failed} of {counted(use.calls, 'call')} failed, {waits} deferred for it"
 
 
 def _slow(name: str, use: ApiUse, phase: str) -> str:
@@ -145,17 +162,18 @@ def _blamed(fleet: Fleet, name: str, use: ApiUse) -> str:
 def throttle(_: FleetView, fleet: Fleet) -> Candidate:
     """The limits of organizations and destinations."""
     held = [it for it in fleet.held if it.reason == "throttled" and it.subject != HOLD]
-    subject, who = _subject(held, "organization", "organizations")
+    first = most(held, lambda it: it.organization)
+    who = f"organization {first.name}" if first.name else counted(first.different, "organization")
     count = sum(it.count for it in held)
     holds = count >= AT_LEAST
     return Candidate(
         limit="throttle",
-        subject=subject if holds else None,
+        subject=first.name if holds else None,
         used=count,
         waiting=sum(it.waiting for it in held),
         unit="deferrals",
         order=Order.WORK if holds else Order.NONE,
-        sentence=f"The rate limit of {who} holds deliveries back: {count} were deferred",
+        sentence=f"The rate limit of {who} holds deliveries back: {first.count:,} deferred{first.beside}",
         advice=("If the recipient can take more, raise its limit (NS_THROTTLE_WEBHOOK, NS_THROTTLE_EMAIL, `rate`).",),
         why_pods="the limit is one for the whole fleet",
     )
@@ -166,20 +184,24 @@ def destination(_: FleetView, fleet: Fleet) -> Candidate:
     held = [
         it for it in fleet.held if it.reason in DESTINATION_REASONS or (it.reason, it.subject) == ("throttled", HOLD)
     ]
-    subject, who = _subject(held, "destination", "destinations", by="subject")
+    first = most(held, destination_of)
+    owner, _, id_ = (first.name or "").rpartition("/")
+    who = counted(first.different, "destination")
+    if first.name:
+        who = f"Destination {id_} of organization {owner}" if owner else f"Destination {id_}"
     full = [it for it in fleet.held if it.reason == "destination_full"]
     count, hanging = sum(it.count for it in held), len(fleet.hosts_out)
     holds = count >= AT_LEAST and count >= DESTINATION_PART * fleet.delivered
-    circuits = f", {hanging} circuits are open" if hanging else ""
-    who = who[0].upper() + who[1:]
+    circuits = f", {counted(hanging, 'circuit is', 'circuits are')} open" if hanging else ""
+    attempts = counted(first.count, "attempt")
     return Candidate(
         limit="destination",
-        subject=subject if holds else None,
+        subject=first.name if holds else None,
         used=count,
         waiting=sum(it.waiting for it in (*held, *full)),
         unit="failures",
         order=Order.WORK if holds else Order.NONE,
-        sentence=f"{who} cannot be delivered to: {count} attempts failed or were deferred{circuits}",
+        sentence=f"{who} cannot be delivered to: {attempts} failed or had to wait{first.beside}{circuits}",
         advice=("Ask the owner of the destination; its deliveries are tried again by schedule.",),
         why_pods="they would wait for the same recipients",
     )
@@ -191,6 +213,7 @@ def template(_: FleetView, fleet: Fleet) -> Candidate:
     held = [it for it in fleet.held if it.reason == "template_failing"]
     died = [it for it in fleet.held if it.reason == "dead render"]
     dead = fleet.dead["render"]
+    letters = counted(dead, "notification is", "notifications are")
     holds = bool(failing) or dead >= AT_LEAST
     name = next((it for it in (*failing, *(it.subject for it in (*died, *held))) if it), None)
     return Candidate(
@@ -200,7 +223,7 @@ def template(_: FleetView, fleet: Fleet) -> Candidate:
         waiting=sum(it.waiting for it in held) + (dead if holds else 0),
         unit="dead",
         order=Order.WORK if holds else Order.NONE,
-        sentence=f"The template {name or ''} cannot be rendered: {dead} notifications are dead".replace("  ", " "),
+        sentence=f"The template {name or ''} cannot be rendered: {letters} dead".replace("  ", " "),
         advice=(
             "Correct the template and restart the workers, then run `notification-sender dead replay --reason render`.",
         ),
@@ -234,7 +257,8 @@ def poison(view: FleetView, fleet: Fleet) -> Candidate:
     killed = sum(view.now - it.at <= DEATHS_SECONDS for it in view.received if is_replaced(view, it))
     count = sum(dead.values())
     reason = max(dead, key=dead.__getitem__, default=None)
-    said = f"{count} work units became dead letters because they can never be delivered ({reason})"
+    letters = counted(count, "work unit became a dead letter", "work units became dead letters")
+    said = f"{letters}, because they can never be delivered ({reason})"
     if killed >= DEATHS:
         reason, said = "crashed", f"{killed} workers died in {DEATHS_SECONDS:.0f} s: a work unit may kill them"
     holds = count >= AT_LEAST or killed >= DEATHS
@@ -242,7 +266,7 @@ def poison(view: FleetView, fleet: Fleet) -> Candidate:
         limit="poison",
         subject=reason if holds else None,
         used=max(count, killed),
-        waiting=count + fleet.in_hand * (killed >= DEATHS) if holds else 0,
+        waiting=count + fleet.unsettled * (killed >= DEATHS) if holds else 0,
         unit="dead",
         order=Order.WORK if holds else Order.NONE,
         sentence=said,
@@ -256,30 +280,19 @@ def paused(view: FleetView, fleet: Fleet) -> Candidate:
     held = [it for it in fleet.held if it.reason == "paused"]
     first = view.pauses[0] if view.pauses else None
     more = f" and {len(view.pauses) - 1} more" if len(view.pauses) > 1 else ""
-    what = "everything" if first is None or first.kind == "all" else f"{first.kind} {first.subject}"
+    kind, _, name = (first.subject if first else "all").partition("/")
+    what = f"{kind} {name}" if name else "everything"
     waiting = sum(it.waiting for it in held)
     return Candidate(
         limit="paused",
-        subject=(first.subject or "all") if first else None,
+        subject=(name or "all") if first else None,
         used=len(view.pauses),
         waiting=waiting,
         unit="pauses",
-        order=Order.NONE if first is None else Order.WORK if waiting or first.kind == "all" else Order.FAULT,
+        order=Order.NONE if first is None else Order.WORK if waiting or not name else Order.FAULT,
         sentence=f"An operator has paused {what}{more}",
         advice=(
             "See `notification-sender pause --list`; `resume` with the same options ends a pause before its time.",
         ),
         why_pods="they would obey the same pause",
     )
-
-
-def _subject(held: Sequence[WaitCause], one: str, many: str, *, by: str = "organization") -> tuple[str | None, str]:
-    """The one that most of this waits for, and how to call it in a sentence."""
-    counts: dict[str, float] = {}
-    for it in held:
-        name = getattr(it, by) or it.organization
-        counts[name] = counts.get(name, 0.0) + it.count
-    first = max(counts, key=counts.__getitem__, default="")
-    if first and counts[first] >= MOSTLY * sum(counts.values()):
-        return first, f"{one} {first}"
-    return None, f"{len(counts)} {many}"

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from notification_sender.model.process_report import PERIOD, WINDOW, WaitCause
+from notification_sender.model.process_report import MAIL_SERVER, PERIOD, WINDOW, WaitCause
 from notification_sender.telemetry.attempt_record import AttemptFacts, End
 
 MOST_REASONS = 200
@@ -12,9 +12,6 @@ MOST_REASONS = 200
 
 REPORTED = 40
 """Causes in one report: those for which most waits."""
-
-MAIL_SERVER = "mail server"
-"""The subject of an email that failed: all go through the one mail server."""
 
 BY_DESTINATION = frozenset({"host_out", "destination_full"})
 

@@ -7,7 +7,7 @@ import pytest
 
 from notification_sender.policy.fleet_view import FleetView, Received
 from tests.cli.stand_in import App, Command
-from tests.policy.fleets import NOW, api, fleet, report, view, with_api
+from tests.policy.fleets import NOW, api, fleet, holding, override, report, view, with_api
 from tests.policy.test_verdict import FAULTS
 
 SLOW_AAA = fleet(with_api("aaa", api(calls=30, phases={"wait": 30.0, "first_byte": 20.0}, waiting=5)), units=range(13))
@@ -34,7 +34,7 @@ def test_why_begins_with_one_sentence_and_shows_where_the_time_goes(command: Com
     ]
     assert said[said.index("Where the time of the slots goes") + 1].startswith("  context.organization  60%  ███")
     assert "  api    aaa         0      100  calls                  10" in said
-    assert said[-1] == "2 of 2 processes have reported in the last 15 s"
+    assert said[-1] == "2 of 2 processes reported in the last 15 s"
 
 
 def test_why_as_json_is_one_object(command: Command, app: App) -> None:
@@ -52,9 +52,46 @@ def test_where_nothing_limits_the_fleet_why_and_status_end_well(command: Command
 def test_a_service_that_is_away_is_an_answer(command: Command, app: App, words: str) -> None:
     app.answer = AWAY
     ended = command(words)
-    assert ended.err == ""
-    assert "refuses connections" in ended.out or words == "eta"
-    assert lines(ended.out)[-1] == "No report of a process is known"
+    assert (ended.code, ended.err) == (1, "")
+    said = lines(ended.out)
+    assert "redis:6379 (NS_REDIS_URL): refuses connections" in " ".join(said)
+    assert [it for it in said if it.startswith("  out")] == ["  out      unknown: Redis is away"]
+    assert said[-1] == "No report of a process is known"
+    assert json.loads(command(words, "--json").out)["away"] == {"redis": AWAY.redis_fault}
+
+
+@pytest.mark.parametrize("words", ["why", "status", "eta", "top"])
+def test_where_rabbitmq_is_away_no_old_depth_is_shown(command: Command, app: App, words: str) -> None:
+    app.answer = replace(fleet(units=[4711] * 13), broker_fault="rabbit:5672 (NS_AMQP_URL): refuses connections")
+    ended = command(words)
+    assert (ended.code, "4,711" in ended.out) == (1, False)
+    assert "  waiting  unknown: RabbitMQ is away" in lines(ended.out)
+
+
+def test_status_as_json_has_no_sentences_but_states(command: Command, app: App) -> None:
+    app.answer = fleet(holding(waiting_for_files=("org-1/noc: the secret is missing",), hosts_out=("noc.example:443",)))
+    state = json.loads(command("status", "--json").out)["state"]
+    assert state["hosts_out"] == ["noc.example:443"]
+    assert state["files_missing"] == [{"destination": "org-1/noc", "cause": "the secret is missing"}]
+    assert state["apis"]["aaa"] == "well"
+    app.answer = AWAY
+    state = json.loads(command("status", "--json").out)["state"]
+    assert set(state.values()) == {None}
+
+
+@pytest.mark.parametrize("words", ["why", "status"])
+def test_what_operators_have_set_is_shown(command: Command, app: App, words: str) -> None:
+    app.answer = fleet(overrides=[override("circuit", "api/geocoding", "open")])
+    said = command(words).out
+    assert "circuit open  api/geocoding  2026-03-06T08:36:00Z  anna@bastion-1 INC-4711" in said
+
+
+def test_a_path_is_never_cut(command: Command, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/run/secrets/" + "signing/" * 8 + "noc"
+    app.answer = fleet(holding(waiting_for_files=(f"org-1/noc: there is no {path}: put it there",)))
+    assert f"{path}:" in command("status").out
+    assert f"{path}:" in command("why").out
 
 
 @pytest.mark.parametrize("width", ["40", "80", "120"])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from notification_sender.model.override import Kind, Override
 from notification_sender.model.process_report import ApiUse, LoopUse, ProcessReport, WaitCause
 from notification_sender.policy.fleet_view import FleetView, Received, Sample
 
@@ -73,3 +74,8 @@ def dying(**reasons: int) -> Change:
     """Messages become dead letters."""
     dead = {f"unit dead {reason}": number for reason, number in reasons.items()}
     return lambda it: replace(it, outcomes={**it.outcomes, **dead})
+
+
+def override(kind: Kind, subject: str, value: str = "") -> Override:
+    """One that an operator set a minute ago, for ten more."""
+    return Override(kind, subject, NOW - 60, NOW + 600, "anna@bastion-1", value, "INC-4711")

@@ -1,11 +1,13 @@
 """What comes in and goes out, and when the backlog is done: a number only where it means something."""
 
 from dataclasses import replace
+from random import Random
+from typing import Any
 
 import pytest
 
 from notification_sender.model.process_report import WaitCause
-from notification_sender.policy.fleet_view import Fleet, FleetView, Sample
+from notification_sender.policy.fleet_view import FRESH_SECONDS, Fleet, FleetView, Sample
 from notification_sender.policy.flow import Flow, flow, scale_hint
 from tests.policy.fleets import NOW, fleet, holding, report, view
 
@@ -39,7 +41,41 @@ def test_messages_that_are_under_way_are_no_backlog() -> None:
 
 def test_nothing_is_said_where_rabbitmq_was_not_asked() -> None:
     seen = flowing(fleet(units=()))
-    assert (seen.backlog, seen.eta_s, seen.never, seen.arrivals_per_min) == (None, None, False, 900)
+    assert (seen.backlog, seen.eta_s, seen.never, seen.arrivals_per_min) == (None, None, False, None)
+    assert (seen.no_depths, seen.deliveries_per_min) == ("nobody has asked RabbitMQ", 900)
+
+
+@pytest.mark.parametrize("changed", [{"broker_fault": "rabbit:5672 refuses"}, {"now": NOW + FRESH_SECONDS + 1}])
+def test_old_depths_are_not_those_of_now(changed: dict[str, Any]) -> None:
+    seen = flowing(replace(fleet(units=[500] * 13), **changed))
+    assert (seen.backlog, seen.units, seen.dead, seen.ladder, seen.eta_s, seen.trend) == (
+        None,
+        None,
+        None,
+        (),
+        None,
+        None,
+    )
+
+
+def test_without_redis_only_the_queues_are_known() -> None:
+    now = Sample(NOW, 500, 3, 0, (4,))
+    seen = flowing(FleetView(now=NOW, samples=[now], redis_fault="redis:6379 refuses"))
+    assert (seen.units, seen.unsettled, seen.deliveries_per_min, seen.no_reports) == (500, None, None, "Redis is away")
+    assert (seen.eta_s, seen.never) == (None, False)  # one look says nothing of a rate
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_backlog_that_goes_up_and_down_is_steady(seed: int) -> None:
+    dice = Random(seed)
+    seen = flowing(fleet(units=[500 + dice.randint(-40, 40) for _ in range(13)]))
+    assert (seen.trend, seen.never, seen.drained_per_min) == ("steady", True, 0.0)
+
+
+def test_a_backlog_that_rises_beneath_its_ups_and_downs_grows() -> None:
+    seen = flowing(fleet(units=[500 + 50 * it + (-1) ** it * 20 for it in range(13)]))
+    assert seen.trend == "grows"
+    assert seen.drained_per_min == pytest.approx(-600, rel=0.1)
 
 
 def test_the_backlog_counts_the_ladder_and_the_eta_only_what_is_due_within_the_hour() -> None:

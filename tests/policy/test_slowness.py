@@ -5,15 +5,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.slowness import BETTER, LAST, Slowness
+from notification_sender.policy.slowness import BETTER, LAST, LASTS_SECONDS, Slowness
 
 seconds = st.floats(0, 60)
+NOW = 1000.0
 
 
 def after(*calls: float, objective: float = 1.0) -> Slowness:
     slowness = Slowness(objective)
     for it in calls:
-        slowness.add(it)
+        slowness.add(it, NOW)
     return slowness
 
 
@@ -43,7 +44,7 @@ def test_just_about_the_objective_it_does_not_change_to_and_fro(calls: list[floa
         slowness = after(*start)
         states = [slowness.slow]
         for it in calls:
-            slowness.add(it)
+            slowness.add(it, NOW)
             states.append(slowness.slow)
         assert sum(one != other for one, other in pairwise(states)) == 0
 
@@ -52,3 +53,11 @@ def test_what_was_before_an_outage_is_forgotten() -> None:
     slowness = after(*[5.0] * LAST)
     slowness.forget()
     assert (slowness.slow, slowness.typical) == (False, 0.0)
+
+
+def test_an_api_that_is_not_called_any_more_is_not_slow() -> None:
+    slowness = after(*[5.0] * LAST)
+    slowness.lapse(NOW + LASTS_SECONDS)
+    assert slowness.slow
+    slowness.lapse(NOW + LASTS_SECONDS + 1)
+    assert not slowness.slow

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.model.process_report import LoopUse, ProcessReport, WaitCause
+from notification_sender.model.process_report import MAIL_SERVER, LoopUse, ProcessReport, WaitCause
 from notification_sender.policy.candidates import Limit
-from notification_sender.policy.fleet_view import FRESH_SECONDS, GONE_SECONDS, FleetView, Pause, Received
+from notification_sender.policy.fleet_view import FRESH_SECONDS, GONE_SECONDS, FleetView, Received
 from notification_sender.policy.verdict import Verdict, verdict
-from tests.policy.fleets import API_NAMES, NOW, api, dying, fleet, holding, report, view, with_api
+from tests.policy.fleets import API_NAMES, NOW, api, dying, fleet, holding, override, report, view, with_api
 
 SLOW_FIRST_BYTE = {"wait": 0.1, "connect": 0.1, "first_byte": 200.0}
 NO_TEMPLATE = WaitCause(reason="dead render", subject="wrong", organization="org-1", count=40)
@@ -58,10 +58,10 @@ FAULTS: Mapping[str, tuple[FleetView, tuple[Limit, str | None, bool | None]]] = 
     "rate limit of all": (fleet(holding(*(throttled(f"org-{it}") for it in range(6)))), ("throttle", None, False)),
     "one destination that hangs": (
         fleet(holding(failed("noc"), hosts_out=("noc.example:443",))),
-        ("destination", "noc", False),
+        ("destination", "org-1/noc", False),
     ),
     "fifty that hang": (fleet(holding(*(failed(f"hook-{it}") for it in range(50)))), ("destination", None, False)),
-    "a mail server that defers": (fleet(holding(failed("mail server"))), ("destination", "mail server", False)),
+    "a mail server that defers": (fleet(holding(failed(MAIL_SERVER))), ("destination", MAIL_SERVER, False)),
     "Redis slow by 50 ms": (fleet(lambda it: replace(it, redis_ms=51.0, **FULL)), ("redis", None, False)),
     "Redis away": (FleetView(now=NOW, redis_fault="redis:6379 refuses connections"), ("redis", None, None)),
     "broker alarm": (fleet(lambda it: replace(it, broker_blocked=True)), ("broker", "alarm", False)),
@@ -90,7 +90,7 @@ FAULTS: Mapping[str, tuple[FleetView, tuple[Limit, str | None, bool | None]]] = 
     "a paused organization": (
         fleet(
             holding(WaitCause(reason="paused", subject="org-1", organization="org-1", count=9, waiting=9.0)),
-            pauses=[Pause("organization", "org-1", NOW + 600)],
+            overrides=[override("pause", "organization/org-1")],
         ),
         ("paused", "org-1", False),
     ),
@@ -323,6 +323,7 @@ def test_the_json_form_has_the_keys_of_the_contract() -> None:
     assert list(said) == [
         *("limit", "subject", "phase", "sentence", "advice", "more_pods_help", "fresh", "candidates"),
         *("backlog", "oldest_age_s", "arrivals_per_min", "deliveries_per_min", "eta_s"),
+        *("trend", "away", "overrides"),
     ]
     assert said["candidates"][0] == {
         "limit": "throttle",
@@ -331,3 +332,44 @@ def test_the_json_form_has_the_keys_of_the_contract() -> None:
         "allowed": None,
         "waiting": 160.0,
     }
+
+
+def test_a_destination_is_named_with_its_organization_and_with_its_own_failures_alone() -> None:
+    said = verdict(fleet(holding(failed("noc", 40), failed("other", 3), hosts_out=("noc.example:443",)))).sentence
+    assert said == (
+        "Destination noc of organization org-1 cannot be delivered to: 80 attempts failed or had to wait "
+        "(6 more of 1 other), 1 circuit is open"
+    )
+
+
+def test_an_api_for_which_nothing_is_deferred_while_work_goes_on_is_a_fault_and_not_the_limit() -> None:
+    out = with_api("geocoding", api(state="out", calls=0))
+    slow = with_api("aaa", api(state="slow", late=100, phases=SLOW_FIRST_BYTE))
+    seen = fleet(lambda it: replace(slow(it), apis=slow(it).apis | {"geocoding": out(it).apis["geocoding"]}))
+    busy = replace(seen, samples=fleet(units=[900] * 13).samples)
+    assert verdict(busy).subject == "aaa"
+    forced = replace(busy, overrides=[override("circuit", "api/geocoding", "open")])
+    said = {it.subject: it.sentence for it in verdict(forced).candidates}
+    assert said["geocoding"] == "An operator holds the circuit of geocoding open: it is not called"
+
+
+def test_an_api_that_is_out_and_lets_nothing_in_is_the_limit() -> None:
+    seen = fleet(lambda it: replace(with_api("aaa", api(state="out", calls=0))(it), arrived=0), units=[900] * 13)
+    assert (verdict(seen).limit, verdict(seen).subject) == ("api", "aaa")
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"), [({"redis_fault": "redis:6379"}, "redis"), ({"broker_fault": "rabbit:5672"}, "rabbitmq")]
+)
+def test_what_is_said_names_the_services_that_are_away(fault: dict[str, str], name: str) -> None:
+    assert verdict(replace(fleet(), **fault)).as_json()["away"] == {name: next(iter(fault.values()))}
+    both = FleetView(now=NOW, redis_fault="redis:6379", broker_fault="rabbit:5672")
+    assert list(verdict(both).away) == ["redis", "rabbitmq"]
+    assert "and so is RabbitMQ: rabbit:5672" in verdict(both).sentence
+
+
+def test_what_operators_have_set_is_a_part_of_the_verdict() -> None:
+    seen = fleet(overrides=[override("rate", "org-1/webhook", "60/minute burst 5")])
+    [said] = verdict(seen).as_json()["overrides"]
+    assert (said["kind"], said["subject"], said["value"]) == ("rate", "org-1/webhook", "60/minute burst 5")
+    assert said["until"] == "2026-03-06T08:36:00Z"

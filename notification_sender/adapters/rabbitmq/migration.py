@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq import Channel
 from pamqp.commands import Basic
 
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
+from notification_sender.adapters.rabbitmq.commanding import STEP_TIMEOUT, headers_of, publish
 from notification_sender.adapters.rabbitmq.connection import BrokerConnection, within
-from notification_sender.adapters.rabbitmq.dead_letters import BROKER_HEADERS, PERSISTENT_MODE, STEP_TIMEOUT
 from notification_sender.adapters.rabbitmq.delay_ladder import RUNGS
 from notification_sender.adapters.rabbitmq.topology import Topology
-from notification_sender.model.errors import ConfigurationFault, Unready
+from notification_sender.model.errors import ConfigurationFault
 from notification_sender.ports.broker import Lane
 from notification_sender.ports.clock import Clock
 
@@ -108,34 +109,23 @@ class Migration:
     async def _move_one(self, old: str, new: str) -> bool:
         async with within(STEP_TIMEOUT):
             message = await self._channel.basic_get(old)
-            if isinstance(message.delivery, Basic.GetEmpty):
-                return False
-            properties = message.header.properties
-            headers = dict(properties.headers or {})
-            copied = Basic.Properties(
-                headers={name: it for name, it in headers.items() if not name.startswith(BROKER_HEADERS)},
-                content_type=properties.content_type,
-                delivery_mode=PERSISTENT_MODE,
-            )
-            try:
-                await self._channel.basic_publish(
-                    message.body, exchange="", routing_key=new, properties=copied, mandatory=True
-                )
-            except PublishError as fault:
-                raise Unready(f"RabbitMQ has no queue {new!r}") from fault
+        if isinstance(message.delivery, Basic.GetEmpty):
+            return False
+        await publish(self._channel, new, message.body, headers_of(message))
+        async with within(STEP_TIMEOUT):
             await self._channel.basic_ack(message.delivery_tag or 0)
         return True
 
 
 @asynccontextmanager
-async def migration(url: str, old: Topology, new: Topology, clock: Clock) -> AsyncIterator[Migration]:
+async def migration(address: BrokerAddress, old: Topology, new: Topology, clock: Clock) -> AsyncIterator[Migration]:
     """Connect for the length of the block.
 
     Raises:
         ConfigurationFault: the broker refuses us, or its certificate is not trusted.
         Unready: the broker cannot be reached; the text says why.
     """
-    link = BrokerConnection(url=url, purpose="migration", clock=clock)
+    link = BrokerConnection(address=address, purpose="migration", clock=clock)
     try:
         await link.open_once()
         yield Migration(link, await link.channel(confirms=True), old, new)

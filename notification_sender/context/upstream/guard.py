@@ -182,6 +182,7 @@ class Guard:
 
     async def check_silence(self) -> None:
         """Open the circuit if the API has said nothing for too long. Due once a second, and at the end of a call."""
+        self._change_slowness(lambda it: it.lapse(self._now()))
         if not self.out and self.open_since is None and self._silence.lasts(self._now()):
             await self._announce(self._circuit.open())
 
@@ -241,11 +242,12 @@ class Guard:
             self._silence.unanswered(permit.organization)
         late = permit.health is Health.OVERLOADED and seconds > self._slowness.objective
         if not self.out and (permit.answered or late):
-            self._note_slowness(seconds if permit.first_byte is None else permit.first_byte)
+            took = seconds if permit.first_byte is None else permit.first_byte
+            self._change_slowness(lambda it: it.add(took, now))
 
-    def _note_slowness(self, seconds: float) -> None:
+    def _change_slowness(self, change: Callable[[Slowness], None]) -> None:
         was = self._slowness.slow
-        self._slowness.add(seconds)
+        change(self._slowness)
         if self._slowness.slow != was:
             event = "api.slow_ended" if was else "api.slow"
             _log.warning(event, api=self.api, first_byte_ms=round(1000 * self._slowness.typical))

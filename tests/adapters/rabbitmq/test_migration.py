@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.migration import Migration, migration
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -20,7 +21,8 @@ FIRST_SEEN = 1_772_785_560.0
 async def fleets(amqp_url: str, topology_prefix: str) -> AsyncIterator[tuple[RabbitMQ, RabbitMQ]]:
     """The old and the new one, both declared."""
     both = [
-        RabbitMQ(url=amqp_url, topology=Topology(f"{topology_prefix}{it}"), clock=SystemClock()) for it in ("", "-2")
+        RabbitMQ(address=BrokerAddress(amqp_url), topology=Topology(f"{topology_prefix}{it}"), clock=SystemClock())
+        for it in ("", "-2")
     ]
     for it in both:
         await it.connect()
@@ -32,7 +34,7 @@ async def fleets(amqp_url: str, topology_prefix: str) -> AsyncIterator[tuple[Rab
 @pytest.fixture
 async def moving(amqp_url: str, topology_prefix: str) -> AsyncIterator[Migration]:
     old, new = Topology(topology_prefix), Topology(f"{topology_prefix}-2")
-    async with migration(amqp_url, old, new, SystemClock()) as it:
+    async with migration(BrokerAddress(amqp_url), old, new, SystemClock()) as it:
         yield it
 
 
@@ -73,6 +75,8 @@ async def test_a_repetition_moves_what_came_meanwhile(fleets: tuple[RabbitMQ, Ra
 
 
 async def test_a_prefix_that_was_never_used_is_a_fault(amqp_url: str, topology_prefix: str) -> None:
-    async with migration(amqp_url, Topology("nowhere"), Topology(f"{topology_prefix}-2"), SystemClock()) as it:
+    async with migration(
+        BrokerAddress(amqp_url), Topology("nowhere"), Topology(f"{topology_prefix}-2"), SystemClock()
+    ) as it:
         with pytest.raises(ConfigurationFault, match="'nowhere' the old prefix"):
             await it.redirect()
