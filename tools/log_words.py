@@ -74,6 +74,8 @@ EVENTS = {
     "template.failing": "A template failed 20 times in a row; its notifications wait.",
     "template.left_out": "Templates that a file leaves out: nothing is sent for them.",
     "template.recovered": "A template that failed works again.",
+    "tls.file_unusable": "A changed file of TLS cannot be used; the files as they were before are used.",
+    "tls.files_read_again": "The files of TLS of a service have changed, and new connections use them.",
     "topology.no_way_out": "A queue of the delay ladder of an earlier version has no exit.",
     "topology.undeclared": "Queues could not be declared again after RabbitMQ returned.",
     "unit.dead": "The work unit is a dead letter.",
