@@ -141,6 +141,7 @@ FIELDS = {
     "send_ms": ("ms", "duration of the send"),
     "sent": ("", "`nothing`, `unknown` or `answered`: how far a failed send came"),
     "server": ("", "host of the mail server"),
+    "service": ("", "service whose files of TLS have changed"),
     "sources": ("", "for each fact where it came from (`how`), and its `age` in s"),
     "stack": ("", "places in the code, innermost first; no values"),
     "status": ("", "status code of HTTP or SMTP"),

@@ -94,7 +94,7 @@ class Tls:
             return self._context
 
     def fault(self, fault: BaseException) -> TlsFault | None:
-        """What is wrong with TLS if that caused ``fault``, and what to do."""
+        """The fault of TLS that caused ``fault``, in words; None if something else did."""
         return tls_fault(fault, service=self.options.service, variables=self.options.variables)
 
     async def _read(self) -> ssl.SSLContext:

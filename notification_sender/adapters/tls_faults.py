@@ -32,7 +32,7 @@ _REFUSES_CERTIFICATE = ("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICA
 
 
 def tls_fault(fault: BaseException, *, service: str, variables: str) -> TlsFault | None:
-    """What is wrong with TLS if that caused ``fault``; None if something else did.
+    """The fault of TLS that caused ``fault``, in words; None if something else did.
 
     ``service``: the name of the server in the text. ``variables``: how the variables of its connection begin.
     """
