@@ -30,6 +30,7 @@ from notification_sender.settings import Settings
 from notification_sender.telemetry.calls import Calls
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.recent import Recent
+from notification_sender.telemetry.traces import Traces, untraced
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes: an incident with 30,000 dependents has 6.4 MB."""
@@ -55,10 +56,12 @@ class Upstreams:
         clock: Clock,
         metrics: Metrics,
         idle: IdleConnections | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """``idle``: the idle connections of this process, of all its transports together."""
         self._settings = settings
         self._metrics = metrics
+        self._traces = traces
         self.calls = Calls(metrics, settings.api_objective)
         self.tls = [api_tls(settings), api_tls(settings, third_party=True)]
         """Of our own APIs, and of third parties."""
@@ -160,6 +163,7 @@ class Upstreams:
             max_bytes=MAX_ANSWER,
             observe=self._observe,
             token=self._service_token if api.trusted else None,
+            trace=untraced if self._traces is None else self._traces.begin_call,
         )
 
     async def _service_token(self, *, fresh: bool = False) -> str:
@@ -169,6 +173,9 @@ class Upstreams:
         self.calls.observe(
             call.api, call.endpoint, call.result, call.seconds, call.phases, call.server, trace_id=call.trace_id
         )
+
+        if self._traces is not None and call.trace is not None:
+            self._traces.called(call, call.trace)
 
     def _count_foreign(self, source: str) -> None:
         self._metrics.foreign.labels(source).inc()

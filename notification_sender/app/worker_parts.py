@@ -12,6 +12,7 @@ from notification_sender.app.apis import Upstreams
 from notification_sender.app.backends import broker, store
 from notification_sender.app.channels import Recipients, hosts
 from notification_sender.app.open_files import open_files
+from notification_sender.app.traces import traces
 from notification_sender.compose import Composer
 from notification_sender.context.cache.read_through import Cache
 from notification_sender.deliver import Deliverer
@@ -47,7 +48,10 @@ class WorkerParts:
         self.broker = broker(settings, self.clock, lost=self.metrics.events_dropped.inc)
         self.store = store(settings)
         idle = IdleConnections.within(open_files())
-        self.upstreams = Upstreams(settings, store=self.store, clock=self.clock, metrics=self.metrics, idle=idle)
+        self.traces = traces(settings, self.clock)
+        self.upstreams = Upstreams(
+            settings, store=self.store, clock=self.clock, metrics=self.metrics, idle=idle, traces=self.traces
+        )
         self.cache = self._shared_cache()
         self.batches = WatchedBatches(self.store.ledger, self.clock)
         tokens = self.upstreams.outbound_tokens
@@ -128,6 +132,7 @@ class WorkerParts:
             dice=random.random,
             events=self._events(),
             pauses=self._pauses,
+            traces=self.traces,
         )
 
     def _events(self) -> CloudEvents | None:

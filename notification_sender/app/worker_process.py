@@ -76,6 +76,8 @@ class App:
         parts = self._parts
         self._warn()
         async with AsyncExitStack() as opened:
+            if parts.traces is not None:
+                opened.push_async_callback(parts.traces.close)
             opened.push_async_callback(parts.recipients.close)
             opened.push_async_callback(parts.upstreams.close)
             monitoring = run_forever(parts.loop_monitor.watch, "beat")

@@ -185,7 +185,7 @@ def destination(_: FleetView, fleet: Fleet) -> Candidate:
         it for it in fleet.held if it.reason in DESTINATION_REASONS or (it.reason, it.subject) == ("throttled", HOLD)
     ]
     first = most(held, destination_of)
-    owner, _, id_ = (first.name or "").rpartition("/")
+    owner, _slash, id_ = (first.name or "").rpartition("/")
     who = counted(first.different, "destination")
     if first.name:
         who = f"Destination {id_} of organization {owner}" if owner else f"Destination {id_}"

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from notification_sender.model.errors import Malformed, TooLarge
 from notification_sender.model.records import dataclass
+from notification_sender.model.trace import TraceContext
 
 Content = TypeVar("Content")
 
@@ -40,6 +41,8 @@ class MessageState:
     """How often it met an unexpected error (``x-bugs``)."""
     paused: float = 0.0
     """Seconds for which operators have paused it (``x-paused``): they do not count towards its age."""
+    trace: TraceContext | None = None
+    """What its next span continues (``traceparent``, ``x-previous-span``)."""
 
     def age(self, now: float) -> float:
         """Seconds since it was first seen, without those for which it was paused. Each bound of age means this one."""

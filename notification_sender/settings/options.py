@@ -91,6 +91,11 @@ class Options(BaseModel):
         "on",
         "Publish the outcome of every attempt on the exchange `<prefix>.events`. `off` saves one connection a process.",
     )
+    traces: Literal["on", "off"] = _option(
+        "off",
+        "Export traces by OTLP. Needs the extra `otel`. The standard variables `OTEL_…` say where to, which share, and "
+        "under which name.",
+    )
     incidents_url: ApiUrl = _required("Incidents API: the incidents, which are the subject of most units.")
     intel_requests_url: ApiUrl = _required("Intel requests API: the requests about an incident, and their results.")
     assets_url: ApiUrl = _required("Assets API: the names, types and places of assets.")

@@ -16,6 +16,7 @@ from notification_sender.telemetry.attempt_record import AttemptFacts, AttemptRe
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.steps import END_TO_END, current
+from notification_sender.telemetry.traces import Traces
 
 _NOT_ENDED = frozenset({"deferred", "failed"})
 
@@ -24,10 +25,13 @@ _HELD_BACK = frozenset({"deferred", "failed", "dead"})
 
 
 class OutcomeReporter:
-    """Reports how attempts end. ``events`` None: no events are published."""
+    """Reports how attempts end. ``events`` None: no events are published; ``traces`` None: no spans are made."""
 
-    def __init__(self, metrics: Metrics, *, clock: Clock, events: CloudEvents | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics, *, clock: Clock, events: CloudEvents | None = None, traces: Traces | None = None
+    ) -> None:
         self._clock = clock
+        self._traces = traces
         self._events = events
         self._unrecorded = metrics.unrecorded
         # Bound once: a look-up of the logger costs a tenth of an event.
@@ -43,7 +47,8 @@ class OutcomeReporter:
         end, detail = _end(outcome)
         word = end.outcome
         self._outcomes.count(what, word, end.reason)
-        steps, age = current().elapsed(), now - first_seen
+        slot = current()
+        steps, age = slot.elapsed(), now - first_seen
         steps_ms, whole = _milliseconds(steps)
         record = AttemptRecord(facts=facts, end=end, age_ms=round(1000 * age, 1), steps_ms=steps_ms)
         if what == "notification":
@@ -58,6 +63,10 @@ class OutcomeReporter:
         known = record.known()
         if self._events is not None and word != "deferred":
             self._events.publish(what, subject, record, known, now)
+        if self._traces is not None and slot.trace is not None:
+            detail["trace_id"] = slot.trace.span.trace_id
+            steps.pop(END_TO_END, None)
+            self._traces.ended(what, slot.trace, record, steps)
         known |= detail
         self._log_event(f"{what}.{word}", known, warn=word in {"dead", "failed"})
 
@@ -72,6 +81,8 @@ class OutcomeReporter:
     def done(self, what: str, facts: AttemptFacts, notifications: int) -> None:
         """Every notification of a unit has ended or is parked, and each has been reported by itself."""
         self._outcomes.count(what, "done", "")
+        if self._traces is not None and (trace := current().trace) is not None:
+            self._traces.done(trace, facts)
         if not self._log.is_enabled_for(DEBUG):
             return
         known = known_facts(facts)

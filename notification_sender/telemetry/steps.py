@@ -5,10 +5,15 @@ What each step means is in docs/explanation/the-steps.md.
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from notification_sender.model.outcome import Deferred, Failed
 from notification_sender.ports.broker import Envelope, Lane, Wait
 from notification_sender.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from notification_sender.telemetry.traced_delivery import TracedDelivery
+    from notification_sender.telemetry.traces import Traces
 
 QUEUE_WAIT, CLAIM, RENDER, ADMIT, RECORD = "queue_wait", "claim", "render", "admit", "record"
 THROTTLE_WAIT, RETRY_WAIT = "throttle_wait", "retry_wait"
@@ -44,7 +49,7 @@ def reason_of(step: str) -> str:
 class SlotSteps:
     """The steps of one message from first sight on. While it holds a slot, this is the step of the slot as well."""
 
-    __slots__ = ("_again", "_before", "_clock", "_since", "_spent", "_written", "step")
+    __slots__ = ("_again", "_before", "_clock", "_since", "_spent", "_written", "step", "trace")
 
     def __init__(self, clock: Clock, step: str, since: float, before: dict[str, float], *, again: bool = False) -> None:
         """``since``: when ``step`` began, on the monotonic clock. ``before``: seconds by step before that; ``again``:
@@ -58,6 +63,8 @@ class SlotSteps:
         self._spent: dict[str, float] = {}
         """Seconds by step in this slot, without those of the step that lasts."""
         self.step = step
+        self.trace: TracedDelivery | None = None
+        """None: traces are off."""
 
     def enter(self, step: str, now: float | None = None) -> None:
         """From now on it is in this ``step``. ``now``: on the monotonic clock, where the caller has read it."""
@@ -66,6 +73,8 @@ class SlotSteps:
         spent, was = self._spent, self.step
         spent[was] = spent[was] + now - self._since if was in spent else now - self._since
         self.step, self._since = step, now
+        if self.trace is not None:
+            self.trace.enter(step, now)
 
     def elapsed(self) -> dict[str, float]:
         """Seconds by step until now, or until its copy was written."""
@@ -119,9 +128,12 @@ class SideBySide:
 
     def notification(self) -> "NotificationSteps":
         """The steps of the next notification, which has waited for its turn until now."""
-        shared = self._shared
-        waited = shared.get(QUEUE_WAIT, 0.0) + self._clock.monotonic() - self._since
-        return NotificationSteps(self, self._clock, shared | {QUEUE_WAIT: waited})
+        shared, now = self._shared, self._clock.monotonic()
+        waited = shared.get(QUEUE_WAIT, 0.0) + now - self._since
+        steps = NotificationSteps(self, self._clock, shared | {QUEUE_WAIT: waited})
+        if self._slot.trace is not None:
+            steps.trace = self._slot.trace.beside(now)
+        return steps
 
     def follow(self) -> None:
         """Let the slot be in the step of the notification that counts most."""
@@ -164,6 +176,8 @@ class StepClock:
         self._clock = clock
         self._held: set[SlotSteps] = set()
         self._spent: dict[str, float] = {}
+        self.traces: Traces | None = None
+        """None: traces are off."""
 
     def take(self, envelope: Envelope, taken: float, steps: SlotSteps | None = None) -> SlotSteps:
         """A delivery begins to hold a slot. ``taken``: since when it waited for that, on the monotonic clock.
@@ -175,6 +189,8 @@ class StepClock:
             wait = envelope.wait
             before = {QUEUE_WAIT: envelope.waited + now - taken} if wait is None else self._waits(envelope, wait)
             steps = SlotSteps(self._clock, step, now, before)
+            if self.traces is not None:
+                steps.trace = self.traces.begin(envelope, step, now)
         else:
             steps.begin_slot(step)
         self._held.add(steps)
@@ -185,6 +201,11 @@ class StepClock:
         """The delivery gives its slot back, and is in ``step``, where it is not settled."""
         steps.end_slot(step, self._spent)
         self._held.remove(steps)
+
+    def broke_off(self, steps: SlotSteps, why: str) -> None:
+        """The delivery of these ``steps`` ends without a record."""
+        if self.traces is not None and steps.trace is not None:
+            self.traces.broke_off(steps.trace, why)
 
     def unreported(self, envelope: Envelope, taken: float) -> Wait:
         """The wait of a copy of a delivery that never had a slot. ``taken``: as of ``take``."""

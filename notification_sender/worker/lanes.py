@@ -225,6 +225,8 @@ class Lanes:
 
     async def _run(self, taken: float, envelope: Envelope, steps: SlotSteps | None) -> None:
         steps, wait = self.steps.take(envelope, taken, steps), QUEUE_WAIT
+        if steps.trace is not None:
+            envelope = replace(envelope, state=replace(envelope.state, trace=steps.trace.carried()))
         try:
             match await self._handlers[envelope.lane](envelope):
                 case Settled():
@@ -234,11 +236,14 @@ class Lanes:
                 case Waiting(step=wait) as place:
                     await self._wait(place, envelope, steps)
         except (asyncio.CancelledError, Draining):
+            self.steps.broke_off(steps, "given_back")
             await self._intake.give_back(envelope)
         except Unready as fault:
+            self.steps.broke_off(steps, "unready")
             await self._put_off(envelope, f"still unready: {fault}", envelope.state, steps.unreported(UNREADY))
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
+            self.steps.broke_off(steps, "unexpected_error")
             # Without its message, which may contain content of the notification.
             where = "".join(traceback.format_tb(fault.__traceback__))
             _log.error("delivery.unexpected", lane=envelope.lane.value, error=type(fault).__name__, where=where)

@@ -11,6 +11,7 @@ from notification_sender.model.errors import Permanent, SendFailed
 from notification_sender.model.notification import FailedAttempt, Notification, decode
 from notification_sender.model.outcome import Dead, Deferred, Delivered, Failed, Outcome, Receipt
 from notification_sender.model.records import dataclass
+from notification_sender.model.trace import TraceContext
 from notification_sender.model.unit import decode as decode_unit
 from notification_sender.model.unit import subject_fields
 from notification_sender.policy.attempt_report import LONGEST_ERROR
@@ -184,6 +185,8 @@ class Notifications:
                 misses=envelope.state.misses + _missed(attempt.outcome),
                 replays=notification.replays,
                 paused=envelope.state.paused,
+                # Not of the unit: each notification has a span of its own, whose attempts it is the parent of.
+                trace=_carried(envelope.state.trace) if envelope.state.trace is not None else None,
             ),
             stage="deliver",
             facts=_facts(notification, compose=compose, send=attempt.seconds),
@@ -195,6 +198,12 @@ class Notifications:
             await self._settler.settle(settlement, attempt.outcome)
         else:
             await self._settler.settle_silently(settlement, attempt.outcome)
+
+
+def _carried(came: TraceContext) -> TraceContext:
+    """What a copy of the notification carries whose attempt this task has made: ``came`` where traces are off here."""
+    trace = current().trace
+    return came if trace is None else trace.carried_by_notification()
 
 
 def _read(envelope: Envelope) -> Notification:

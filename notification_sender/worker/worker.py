@@ -19,6 +19,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.outcomes import OutcomeReporter
+from notification_sender.telemetry.traces import Traces
 from notification_sender.worker.attempts import Attempts
 from notification_sender.worker.bulkheads import Bulkhead, ChannelBulkhead, Slots
 from notification_sender.worker.drain import Drain
@@ -50,6 +51,8 @@ class WorkerPorts:
     events: CloudEvents | None = None
     pauses: Pauses | None = None
     """None: nobody can pause anything."""
+    traces: Traces | None = None
+    """None: no spans are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ class Worker:
         self._retry = UnreadyRetry(clock=ports.clock)
         self._drain = Drain(clock=ports.clock, send_timeout=limits.send_timeout)
         self._ledger = RetryingLedger(ports.ledger, ports.batches, retry=self._retry, drain=self._drain)
-        self._reporter = OutcomeReporter(metrics, clock=ports.clock, events=ports.events)
+        self._reporter = OutcomeReporter(metrics, clock=ports.clock, events=ports.events, traces=ports.traces)
         self._pauses = ports.pauses or Pauses(clock=ports.clock, dice=ports.dice)
         self.slots = Slots(limits.concurrency, ports.intake_gate)
         self._destinations = self._build_bulkhead(limits.destination_share)
@@ -105,6 +108,7 @@ class Worker:
             clock=ports.clock,
             metrics=metrics,
         )
+        self.lanes.steps.traces = ports.traces
         self._background: list[asyncio.Task[None]] = []
         self._show(metrics)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from notification_sender.adapters.rabbitmq.deliveries import Delivery
 from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
+from notification_sender.model.trace import TraceContext, parse_traceparent
 from notification_sender.ports.broker import COUNTED, DeadLetter, Envelope, Lane, MessageState, Parked, Wait
 from notification_sender.ports.ledger import PAUSED
 from notification_sender.telemetry.steps import reason_of
@@ -25,6 +26,8 @@ BUGS = "x-bugs"
 PAUSED_MS = "x-paused"
 WAITS_FOR = "x-waits-for"
 WAITS_SINCE = "x-waits-since"
+TRACEPARENT = "traceparent"
+PREVIOUS_SPAN = "x-previous-span"
 PUBLISHED = "timestamp_in_ms"
 """As RabbitMQ adds it where its interceptor of incoming messages is on."""
 
@@ -61,13 +64,15 @@ def parked_headers(parked: Parked, now: float) -> Headers:
         headers[BUGS] = state.bugs
     if state.paused:
         headers[PAUSED_MS] = round(1000 * state.paused)
+    if state.trace is not None:
+        headers |= trace_headers(state.trace)
     if parked.wait is not None:
         headers[WAITS_FOR], headers[WAITS_SINCE] = parked.wait.step, round(parked.wait.since * 1_000_000)
     return headers
 
 
 def letter_headers(letter: DeadLetter) -> Headers:
-    """The four headers of every dead letter, and its number of replays if any."""
+    """The four headers of every dead letter, its number of replays if any, and its trace if any."""
     headers: Headers = {
         REASON: letter.reason,
         DETAIL: one_line(letter.detail),
@@ -76,7 +81,15 @@ def letter_headers(letter: DeadLetter) -> Headers:
     }
     if letter.state.replays:
         headers[REPLAYED] = letter.state.replays
+    if letter.state.trace is not None:
+        headers |= trace_headers(letter.state.trace)
     return headers
+
+
+def trace_headers(trace: TraceContext) -> Headers:
+    """What a message needs for the next span to continue this one."""
+    previous = {PREVIOUS_SPAN: trace.previous} if trace.previous else {}
+    return {TRACEPARENT: trace.traceparent, **previous}
 
 
 def delivered(lane: Lane, delivery: Delivery, now: float) -> Envelope:
@@ -102,9 +115,12 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
     if not headers:
         waited = now - published if 0 < published < now else 0.0
         return Envelope(lane, body, token, MessageState(now), 0.0, tag, fault, waited=waited)
-    replays, wait = _count(headers.get(REPLAYED), least=0), _wait(headers)
+    replays, wait, trace = _count(headers.get(REPLAYED), least=0), _wait(headers), None
+    if TRACEPARENT in headers:
+        trace = parse_traceparent(headers[TRACEPARENT], headers.get(PREVIOUS_SPAN))
     if REASON in headers:
-        return Envelope(lane, body, token, MessageState(now, replays=min(replays + 1, COUNTED)), 0.0, tag)
+        state = MessageState(now, replays=min(replays + 1, COUNTED), trace=trace)
+        return Envelope(lane, body, token, state, 0.0, tag)
     due = _count(headers.get(DUE), least=0, most=MAX_DUE_MS) / 1000
     state = MessageState(
         first_seen=parse_first_seen(headers.get(FIRST_SEEN), now),
@@ -113,6 +129,7 @@ def envelope(  # noqa: PLR0917 - the parts of a delivery
         replays=replays,
         bugs=_count(headers.get(BUGS), least=0),
         paused=_count(headers.get(PAUSED_MS), least=0, most=MAX_DUE_MS) / 1000 + _paused(wait, due, now),
+        trace=trace,
     )
     published = _count(headers.get(PUBLISHED), least=0, most=MAX_DUE_MS) / 1000 or published
     sight = due or (state.first_seen if FIRST_SEEN in headers else published) or now

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
+from notification_sender.telemetry.shared_work import SharedWork, begin_shared
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -15,11 +17,12 @@ class Flight(Generic[K, V]):
     never be finished.
     """
 
-    __slots__ = ("keys", "task")
+    __slots__ = ("keys", "task", "work")
 
-    def __init__(self, keys: Sequence[K], task: asyncio.Task[V]) -> None:
+    def __init__(self, keys: Sequence[K], task: asyncio.Task[V], work: SharedWork | None) -> None:
         self.keys = keys
         self.task = task
+        self.work = work
 
 
 class SingleFlight(Generic[K, V]):
@@ -29,10 +32,15 @@ class SingleFlight(Generic[K, V]):
         self._by_key: dict[K, Flight[K, V]] = {}
 
     def in_flight(self, key: K) -> Flight[K, V] | None:
-        return self._by_key.get(key)
+        """The fetch that is under way for ``key``, for a caller that will wait for it."""
+        flight = self._by_key.get(key)
+        if flight is not None and flight.work is not None:
+            flight.work.join()
+        return flight
 
     def start(self, keys: Sequence[K], fetch: Coroutine[Any, Any, V]) -> Flight[K, V]:
-        flight = Flight(keys, asyncio.create_task(fetch))
+        work = begin_shared()  # before the task, which inherits it
+        flight = Flight(keys, asyncio.create_task(fetch), work)
         self._by_key.update(dict.fromkeys(keys, flight))
         flight.task.add_done_callback(lambda _: self._ended(flight))
         return flight

@@ -11,6 +11,7 @@ from notification_sender.context.upstream.splitting import Fetch, Splitter
 from notification_sender.fleet.background import BackgroundTasks
 from notification_sender.model.cause import Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable
+from notification_sender.telemetry.shared_work import SharedWork, share, shared_work
 
 CHUNK = 100
 """Ids of one bulk call, by contract."""
@@ -29,15 +30,15 @@ class Coalescer:
         self._made_by = calls
         self._window = window
         self._batch: _Batch | None = None
-        self._ends: dict[str, asyncio.Future[Any]] = {}
-        """Of all ids that wait or are under way: they are not asked for again meanwhile."""
+        self._batches: dict[str, _Batch] = {}
+        """By id, of all that wait or are under way: they are not asked for again meanwhile."""
         self._calls = BackgroundTasks()
 
     async def records(self, ids: Sequence[str], organization_id: str) -> dict[str, Any]:
         """Records by id, without those the API does not have; a BadRecord for one that cannot be read. Raises what the
         call raises.
         """
-        ends = {id_: self._ends.get(id_) or self._add(id_, organization_id) for id_ in ids}
+        ends = {id_: self._batch_of(id_, organization_id).ends[id_] for id_ in ids}
         if self._batch is not None:
             self._postpone(self._batch)
         if ends:
@@ -46,16 +47,23 @@ class Coalescer:
         found = {id_: end.result() for id_, end in ends.items()}
         return {id_: record for id_, record in found.items() if record is not None}
 
-    def _add(self, id_: str, organization_id: str) -> "asyncio.Future[Any]":
+    def _batch_of(self, id_: str, organization_id: str) -> "_Batch":
+        batch = self._batches.get(id_) or self._add(id_, organization_id)
+        if (work := shared_work()) is not None and work not in batch.work.waiting:
+            batch.work.waiting.append(work)
+        return batch
+
+    def _add(self, id_: str, organization_id: str) -> "_Batch":
         loop = asyncio.get_running_loop()
         if self._batch is None:
             self._batch = _Batch(loop.time() + LONGEST_WINDOWS * self._window)
         batch = self._batch
-        end = self._ends[id_] = batch.ends[id_] = loop.create_future()
+        self._batches[id_] = batch
+        batch.ends[id_] = loop.create_future()
         batch.owners[id_] = organization_id
         if len(batch.ends) >= CHUNK:
             self._leave(batch)
-        return end
+        return batch
 
     def _postpone(self, batch: "_Batch") -> None:
         """Wait a little longer, for the next caller."""
@@ -72,6 +80,7 @@ class Coalescer:
         self._calls.start(self._call(batch))
 
     async def _call(self, batch: "_Batch") -> None:
+        share(batch.work)
         try:
             await self._made_by.fetch_all(batch.owners, lambda id_, record: self._resolve(batch, id_, record))
         finally:  # cut off, with the loop
@@ -82,7 +91,7 @@ class Coalescer:
     def _resolve(self, batch: "_Batch", id_: str, record: Any) -> None:
         """The result of an id, which may be asked for again from now on."""
         end = batch.ends.pop(id_)
-        del self._ends[id_]
+        del self._batches[id_]
         if isinstance(record, Exception) and not isinstance(record, BadRecord):
             end.set_exception(record)
             end.exception()  # the caller may be gone, and asyncio would log it
@@ -93,7 +102,7 @@ class Coalescer:
 class _Batch:
     """Ids on their way to one call, and the future of each."""
 
-    __slots__ = ("ends", "latest", "owners", "timer")
+    __slots__ = ("ends", "latest", "owners", "timer", "work")
 
     def __init__(self, latest: float) -> None:
         self.latest = latest
@@ -101,6 +110,8 @@ class _Batch:
         self.owners: dict[str, str] = {}
         """Which organization asked for it first."""
         self.timer: asyncio.TimerHandle | None = None
+        self.work = SharedWork()
+        """Who waits for the call."""
 
 
 class Bulk:

@@ -1,7 +1,6 @@
 """The client of one API behind its guard: deadline, token, trace, retries."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,9 @@ from notification_sender.context.upstream.responses import Call
 from notification_sender.model.cause import NOBODY_KNOWS, Cause, Phase, record_progress
 from notification_sender.model.errors import ContextUnavailable, Sent, TransportError
 from notification_sender.policy.retry import retry_after
+from notification_sender.telemetry.delivery_spans import TracedCall
 from notification_sender.telemetry.lag import Deadline
+from notification_sender.telemetry.traces import untraced
 
 __all__ = ["BadAnswer", "Bearer", "Foreign", "NotFound", "Upstream"]
 
@@ -59,6 +60,8 @@ class _ApiRequest:
     """The error of the last try."""
     cause: Cause = field(default_factory=Cause)
     """How far the last try came."""
+    trace: TracedCall = field(default_factory=untraced)
+    """Of the last try."""
 
     def reach(self, phase: Phase, status: int | None = None) -> None:
         """Note that the try has come to ``phase``."""
@@ -93,7 +96,7 @@ class Upstream:
         max_bytes: int,
         observe: Observe,
         token: Bearer | None = None,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        trace: Callable[[], TracedCall] = untraced,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._transport = transport
@@ -102,7 +105,7 @@ class Upstream:
         self._max_bytes = max_bytes
         self._observe = observe
         self._token = token
-        self._random_bytes = random_bytes
+        self._trace = trace
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, _Retryable) and guard.retries.spend()),
             stop=stop_after_attempt(TRIES),
@@ -180,6 +183,7 @@ class Upstream:
     async def _attempt(self, ask: _ApiRequest, *, fresh: bool = False) -> tuple[int, Any]:
         """The status, and the value of a success."""
         # Before the slot: a call that holds one never waits for a second one.
+        ask.trace = self._trace()
         request = await self._request(ask, fresh=fresh)
         asked = asyncio.get_running_loop().time()
         ask.reach(Phase.SLOT)
@@ -198,8 +202,8 @@ class Upstream:
         begun = clock()
         if not ask.time.begun:
             ask.time.begin(self._deadline)
-        trace_id = request.headers.get("traceparent", "")[3:35]
-        call = Call(self.api, ask.endpoint, phases={"wait": begun - asked}, trace_id=trace_id)
+        call = Call(self.api, ask.endpoint, phases={"wait": begun - asked}, trace=ask.trace)
+        call.is_traced_by_api = self._token is not None
         try:
             return await self._exchange(request, ask, permit, call, fresh=fresh)
         except TransportError as error:
@@ -273,8 +277,7 @@ class Upstream:
         }
         if self._token is not None:
             headers["authorization"] = f"Bearer {await self._token(fresh=fresh)}"
-            # W3C Trace Context, level 1: version, trace id, parent id, sampled.
-            headers["traceparent"] = f"00-{self._random_bytes(16).hex()}-{self._random_bytes(8).hex()}-01"
+            headers["traceparent"] = ask.trace.context.traceparent
         if ask.content is not None:
             headers["content-type"] = ask.content[1]
         return httpx.Request(

@@ -11,6 +11,7 @@ from notification_sender.context.upstream.guard import Health
 from notification_sender.context.upstream.json_reading import read_any
 from notification_sender.model.cause import Cause, Phase
 from notification_sender.model.errors import ContextUnavailable
+from notification_sender.telemetry.delivery_spans import TracedCall
 
 ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -43,8 +44,14 @@ class Call:
     """``wait`` for a slot, ``connect``, ``first_byte``, ``body``, as far as the call came."""
     server: dict[str, float] = field(default_factory=dict)
     """The server's own figures, by its own names (Server-Timing)."""
-    trace_id: str = ""
-    """By which the API's own traces know the call; empty: the API is not ours."""
+    trace: TracedCall | None = None
+    is_traced_by_api: bool = False
+    """Whether the API got the trace as well: a third party gets none."""
+
+    @property
+    def trace_id(self) -> str:
+        """By which the API's own traces know the call; empty: the API got none."""
+        return self.trace.context.trace_id if self.trace is not None and self.is_traced_by_api else ""
 
 
 async def parsed(body: bytes, shape: type) -> Any:
