@@ -58,6 +58,8 @@ class Delivery:
     """Why the properties cannot be read; then there are no headers."""
     published: float = 0.0
     """Epoch time by the property ``timestamp``, which has whole seconds; 0 where there is none."""
+    consumer: Any = None
+    """The one of ``subscription`` that took it; it counts what is in hand."""
 
     @classmethod
     def of(cls, message: DeliveredMessage) -> "Delivery":

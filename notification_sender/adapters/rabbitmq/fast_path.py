@@ -136,6 +136,8 @@ class DirectChannel(Channel):
         """With the last that were cancelled: deliveries in transit carry their tags."""
         self.behind = 0
         """Deliveries that the library has begun to read. The next ones must not overtake them."""
+        self.unsettled = 0
+        """Deliveries in hand, as their consumers count them."""
         self._tags = count(1)
         self._leaving = False
 

@@ -17,6 +17,42 @@ from notification_sender.ports.clock import Clock
 _log = structlog.get_logger()
 
 
+class Consumer:
+    """One consumer of a channel: how many of its deliveries are in hand, and since when the broker owes it another."""
+
+    def __init__(self, channel: DirectChannel, *, prefetch: int, take: Take, clock: Clock) -> None:
+        self.channel = channel
+        self.tag = ""
+        self._prefetch = prefetch
+        self._take = take
+        self._clock = clock
+        self._unsettled = 0
+        self._quiet_since = clock.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the channel is open and the broker has not cancelled the consumer. It may still have lost it."""
+        return not self.channel.is_closed and self.tag in self.channel.consumers
+
+    def is_silent(self, quiet: float) -> bool:
+        """Whether the broker could have delivered for ``quiet`` seconds, and did not."""
+        return self._unsettled < self._prefetch and self._clock.monotonic() - self._quiet_since >= quiet
+
+    def receive(self, delivery: Delivery) -> None:
+        self._quiet_since = self._clock.monotonic()
+        self._unsettled += 1
+        self.channel.unsettled += 1
+        delivery.consumer = self
+        self._take(delivery)
+
+    def settled(self) -> None:
+        """One of its deliveries is no longer in hand. Until then the broker may have had to wait for that."""
+        if self._unsettled >= self._prefetch:
+            self._quiet_since = self._clock.monotonic()
+        self._unsettled -= 1
+        self.channel.unsettled -= 1
+
+
 class Subscription:
     """The consumer of one queue. Call ``renew`` whenever it is ``lost``: not ``alive``, or silent for too long.
 
@@ -41,25 +77,24 @@ class Subscription:
         self._clock = clock
         self._timeout = timeout
         self._channel: DirectChannel | None = None
-        self._tag: str | None = None
+        self._consumer: Consumer | None = None
         self._former: set[str] = set()
         """Consumers that were replaced and may not be cancelled yet: the broker was slow."""
         self._prefetch = 0
-        self._take: Take | None = None
-        self._unsettled = 0
-        self._last_heard_at = clock.monotonic()
+        self._take: Take = lambda _: None
         self._turn = asyncio.Lock()
 
     @property
     def alive(self) -> bool:
         """Whether the channel is open and the broker has not cancelled the consumer. It may still have lost it."""
-        channel = self._channel
-        return channel is not None and not channel.is_closed and self._tag in channel.consumers
+        return self._consumer is not None and self._consumer.alive
 
     def lost(self, quiet: float) -> bool:
-        """Whether it is wanted, and not alive or without a delivery for ``quiet`` seconds while none is unsettled."""
-        forgotten = self._unsettled == 0 and self._clock.monotonic() - self._last_heard_at >= quiet
-        return self.wanted and (forgotten or not self.alive)
+        """Whether it is wanted, and not alive or silent: without a delivery for ``quiet`` seconds although its prefetch
+        allows one.
+        """
+        consumer = self._consumer
+        return self.wanted and (consumer is None or not consumer.alive or consumer.is_silent(quiet))
 
     def want(self, prefetch: int, take: Take) -> None:
         """Request the consumer: it counts as ``lost`` until it is renewed."""
@@ -73,15 +108,15 @@ class Subscription:
         """
         self.want(prefetch, take)
         async with self._turn, within(self._timeout):
-            channel, tag = self._channel, self._tag
-            if channel is None or tag is None or not self.alive:
+            former = self._consumer
+            if former is None or not former.alive:
                 await self._subscribe()
                 return
             # A quorum queue fixes the prefetch when a consumer starts, so a new consumer replaces the old one.
-            await channel.basic_qos(prefetch_count=prefetch)
-            self._tag = await channel.consume(self._queue, self._receive)
-            self._former.add(tag)
-            await self._cancel_former(channel)
+            await former.channel.basic_qos(prefetch_count=prefetch)
+            await self._consume(former.channel)
+            self._former.add(former.tag)
+            await self._cancel_former(former.channel)
 
     async def renew(self, quiet: float) -> None:
         """Subscribe again, on a new channel: the old channel keeps the broker's state of the old queue.
@@ -97,9 +132,15 @@ class Subscription:
                     await self._leave(channel)
                 await self._subscribe()
 
-    async def _leave(self, channel: Channel) -> None:
+    async def _leave(self, channel: DirectChannel) -> None:
+        """Close it. With deliveries in hand, which would be requeued, only cancel: the last one that is settled closes
+        it.
+        """
         if not channel.is_closed:
-            await channel.close()
+            if channel.unsettled:
+                await self._unsubscribe(channel)
+            else:
+                await channel.close()
         elif isinstance(why := _why_closed(channel), AMQPChannelError):
             # The connection is open, so the broker closed the channel for a fault, such as a missed ack timeout.
             _log.warning("lane.closed", queue=self._queue, error=str(why))
@@ -112,22 +153,26 @@ class Subscription:
         """
         self.wanted = False
         async with self._turn, within(self._timeout):
-            await self._unsubscribe()
+            if self._channel is not None:
+                await self._unsubscribe(self._channel)
 
     async def settle(self, tag: object, *, done: bool) -> None:
         """Ack, or requeue. A late settle is no error: the broker delivers again, and the ledger knows the message."""
-        self._unsettled -= 1
         # Annotated in place of ``cast``, which is a call: every message passes here.
         delivery: Any = tag
         channel: DirectChannel = delivery.channel
+        delivery.consumer.settled()
         try:
             if done:
                 channel.ack(delivery.delivery_tag)
-                return
-            # This waits only for a full write queue, which is never emptied when the connection dies.
-            async with within(self._timeout):
-                # wait=False: waiting for the socket would add a turn of the event loop to every message.
-                await channel.basic_nack(delivery.delivery_tag, requeue=True, wait=False)
+            else:
+                # This waits only for a full write queue, which is never emptied when the connection dies.
+                async with within(self._timeout):
+                    # wait=False: waiting for the socket would add a turn of the event loop to every message.
+                    await channel.basic_nack(delivery.delivery_tag, requeue=True, wait=False)
+            if channel is not self._channel and not channel.unsettled:
+                async with within(self._timeout):
+                    await channel.close()
         except (Unready, *CONNECTION_EXCEPTIONS) as fault:
             _log.debug("ack.late", queue=self._queue, error=repr(fault))
 
@@ -139,25 +184,23 @@ class Subscription:
         await channel.basic_qos(prefetch_count=self._prefetch)
         # An operator may have deleted the queue, and with it its binding to the delay ladder.
         await self._declare(channel)
-        self._tag = await channel.consume(self._queue, self._receive)
-        self._last_heard_at = self._clock.monotonic()
+        await self._consume(channel)
 
-    async def _unsubscribe(self) -> None:
-        if self.alive and self._channel is not None and self._tag is not None:
-            await self._channel.basic_cancel(self._tag)
-            await self._cancel_former(self._channel)
-        self._tag = None
+    async def _consume(self, channel: DirectChannel) -> None:
+        consumer = Consumer(channel, prefetch=self._prefetch, take=self._take, clock=self._clock)
+        consumer.tag = await channel.consume(self._queue, consumer.receive)
+        self._consumer = consumer
+
+    async def _unsubscribe(self, channel: DirectChannel) -> None:
+        if self._consumer is not None and self._consumer.alive:
+            await channel.basic_cancel(self._consumer.tag)
+            await self._cancel_former(channel)
+        self._consumer = None
 
     async def _cancel_former(self, channel: Channel) -> None:
         for tag in [*self._former]:
             await channel.basic_cancel(tag)
             self._former.discard(tag)
-
-    def _receive(self, delivery: Delivery) -> None:
-        self._last_heard_at = self._clock.monotonic()
-        self._unsettled += 1
-        if self._take is not None:
-            self._take(delivery)
 
 
 def _why_closed(channel: Channel) -> BaseException | None:
