@@ -19,6 +19,7 @@ from tests.patience import patient
 from tests.services.chromium import Chromium
 from tests.services.program import MissingProgramError, find
 from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
+from tests.services.rabbitmq import running as rabbitmq_nodes
 from tests.services.redis import Redis, running_redis
 from tests.services.secured import Secured, secured
 from tests.side_by_side import pytest_configure
@@ -65,9 +66,12 @@ def amqp_url(rabbitmq: RabbitMQ) -> str:
 
 
 @pytest.fixture
-def topology_prefix() -> str:
-    """Queues of this test alone, on the broker that all tests share."""
-    return f"test-{secrets.token_hex(4)}"
+def topology_prefix() -> Iterator[str]:
+    """Queues of this test alone, on the broker that all tests share. They are deleted when it ends."""
+    prefix = f"test-{secrets.token_hex(4)}"
+    yield prefix
+    for node in rabbitmq_nodes:
+        node.forget(prefix)
 
 
 @pytest.fixture(scope="session")

@@ -42,12 +42,12 @@ class Broker:
 
     async def depths(self, names: Iterable[str]) -> dict[str, int]:
         """How many messages are ready in each queue."""
-        depths = {}
         async with self._channel() as channel:
-            for name in names:
-                queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
-                depths[name] = int(queue.declaration_result.message_count or 0)
-        return depths
+            return {name: await self._depth(channel, name) for name in names}
+
+    async def _depth(self, channel: aio_pika.abc.AbstractChannel, name: str) -> int:
+        queue = await channel.declare_queue(f"{self._prefix}.{name}", passive=True)
+        return int(queue.declaration_result.message_count or 0)
 
     async def drained(self, name: str) -> None:
         """Wait until nothing is ready in a queue."""
@@ -55,8 +55,8 @@ class Broker:
 
     async def holds(self, name: str, count: int) -> None:
         """Wait until so many are ready in a queue: what a consumer had is back some time after it is gone."""
-        async with patience(30):
-            while await self.depth(name) != count:  # noqa: ASYNC110 - it cannot be awaited, only asked
+        async with patience(30), self._channel() as channel:
+            while await self._depth(channel, name) != count:  # noqa: ASYNC110 - it cannot be awaited, only asked
                 await asyncio.sleep(0.05)
 
     async def replace(self, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,17 @@ async def command(
     environment: Mapping[str, str], *arguments: str, stdin: bytes = b"", folder: Path | None = None
 ) -> Ended:
     """Run one to its end."""
-    slow = {"PYTHONPATH": str(SLOW_CLOCK), "TESTS_SLOWNESS": f"{slowness():.2f}"}
-    environ = {"PATH": os.environ["PATH"], **slow, **environment}
-    process = await asyncio.create_subprocess_exec(
-        COMMAND, *arguments, env=environ, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    process = await started(environment, *arguments, folder=folder)
     async with patience(30):
         out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def started(environment: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Process:
+    """Run one, not awaited."""
+    slow = {"PYTHONPATH": str(SLOW_CLOCK), "TESTS_SLOWNESS": f"{slowness():.2f}"}
+    environ = {"PATH": os.environ["PATH"], **slow, **environment}
+    return await asyncio.create_subprocess_exec(
+        COMMAND, *arguments, env=environ, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,6 +28,9 @@ LAST_SAID = 8000
 
 STALL = 500
 """Milliseconds for which a loop may be held by the worker's own work, or by a call of its own that waits."""
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without authorities, which each client would read for 30 ms. The health port speaks plain HTTP."""
 
 started: "list[Worker]" = []
 """Every worker of the running test: whoever started it, its log is read at the end."""
@@ -86,7 +90,7 @@ class Worker:
     async def get(self, path: str) -> httpx.Response:
         """Ask its health port."""
         port = (await self.says("health.listening"))["port"]
-        async with httpx.AsyncClient(timeout=patient(ANSWER_SECONDS)) as client:
+        async with httpx.AsyncClient(timeout=patient(ANSWER_SECONDS), verify=_NO_TLS) as client:
             return await client.get(f"http://127.0.0.1:{port}{path}")
 
     async def becomes(self, status: int, path: str = "/readyz", within: float = 30.0) -> None:

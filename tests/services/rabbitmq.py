@@ -1,12 +1,13 @@
 """A private RabbitMQ node: own ports, own cookie, own folder, as any user."""
 
 import os
+import shutil
 import socket
 import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.patience import patient
@@ -19,6 +20,9 @@ FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin", "/u
 
 VERSIONS = Path(os.environ.get("RABBITMQ_VERSIONS", "/opt/rabbitmq"))
 """Where deploy/rabbitmq-versions sets up other versions than the installed one."""
+
+MEMORY, ROOM = Path("/dev/shm"), 4 * 1024**3  # noqa: S108 - below it is a folder with a name that nobody can guess
+"""A file system in memory, and the bytes that have to be free in it."""
 
 LARGEST_MESSAGE = 134_217_728
 """Bytes, the limit of RabbitMQ 3."""
@@ -49,6 +53,14 @@ HELD = """Held = fun(Q) ->
   {binary_to_list(Name), Ready + Leaving, Unacked} end,
 Ours = [Q || Q <- rabbit_amqqueue:list(), {resource, _, queue, <<"%s.", _/binary>>} <- [amqqueue:get_name(Q)]],
 [It || _ <- [1, 2], Q <- Ours, {_, Ready, Unacked} = It <- [Held(Q)], Ready + Unacked > 0].
+"""
+
+# A quorum queue costs its node time for as long as it is there: twenty topologies take a fortieth of a core at rest.
+FORGET = """Begins = fun({resource, _, _, <<"%s", _/binary>>}) -> true; (_) -> false end,
+[rabbit_amqqueue:delete(Q, false, false, <<"tests">>) || Q <- rabbit_amqqueue:list(), Begins(amqqueue:get_name(Q))],
+[rabbit_exchange:delete(Name, false, <<"tests">>)
+  || X <- rabbit_exchange:list(<<"/">>), Name <- [element(2, X)], Begins(Name)],
+done.
 """
 
 # What ``rabbitmqctl eval`` does, without the two seconds that it takes to become a node of its own: run by the node
@@ -91,9 +103,22 @@ def program(name: str) -> str:
     return str(path)
 
 
+def _disk() -> Path | None:
+    """Where a node keeps its data. In memory a write takes microseconds, and on a disk milliseconds, several a queue.
+
+    What a killed node wrote is there again either way: only the machine itself could lose it.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    return MEMORY if roomy else None
+
+
 def _erlang(file: Path) -> str:
     """Its name as numbers: a shell splits the words of the variable, and keeps no quotes."""
     return f"[{','.join(map(str, os.fsencode(file)))}]"
+
+
+running: "list[RabbitMQ]" = []
+"""The nodes of this process: what a test declared may be on any of them."""
 
 
 class RabbitMQ:
@@ -206,6 +231,11 @@ class RabbitMQ:
         """Queues of this prefix that hold anything: name, ready, unacked. Nothing where there are none."""
         return self.ctl("eval", HELD % prefix).strip().removeprefix("[").removesuffix("]")
 
+    def forget(self, prefix: str) -> None:
+        """Delete the queues and exchanges whose names begin so. A node that is away keeps them."""
+        with suppress(subprocess.CalledProcessError):
+            self.ctl("eval", FORGET % prefix)
+
     def limit_messages(self, size: int = LARGEST_MESSAGE) -> None:
         """Take no message of more bytes from now on, on channels that are opened from now on."""
         # RabbitMQ 3 reads the setting at each channel, 4 what it read at its start.
@@ -245,11 +275,13 @@ def running_rabbitmq() -> Iterator[RabbitMQ]:
     Raises:
         MissingProgramError: it is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True, dir=_disk()) as folder:
         rabbitmq = RabbitMQ(Path(folder))
         rabbitmq.start()
+        running.append(rabbitmq)
         try:
             yield rabbitmq
         finally:
+            running.remove(rabbitmq)
             rabbitmq.thaw()
             rabbitmq.kill()

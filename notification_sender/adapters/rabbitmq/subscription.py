@@ -26,7 +26,7 @@ class Consumer:
         self._prefetch = prefetch
         self._take = take
         self._clock = clock
-        self._unsettled = 0
+        self.unsettled = 0
         self._quiet_since = clock.monotonic()
 
     @property
@@ -35,22 +35,20 @@ class Consumer:
         return not self.channel.is_closed and self.tag in self.channel.consumers
 
     def is_silent(self, quiet: float) -> bool:
-        """Whether the broker could have delivered for ``quiet`` seconds, and did not."""
-        return self._unsettled < self._prefetch and self._clock.monotonic() - self._quiet_since >= quiet
+        """Whether the broker could have delivered for ``quiet`` seconds, and did not. Ask often: the time for which all
+        that it may deliver is in hand does not count.
+        """
+        now = self._clock.monotonic()
+        if self.unsettled >= self._prefetch:
+            self._quiet_since = now
+        return now - self._quiet_since >= quiet
 
     def receive(self, delivery: Delivery) -> None:
         self._quiet_since = self._clock.monotonic()
-        self._unsettled += 1
+        self.unsettled += 1
         self.channel.unsettled += 1
         delivery.consumer = self
         self._take(delivery)
-
-    def settled(self) -> None:
-        """One of its deliveries is no longer in hand. Until then the broker may have had to wait for that."""
-        if self._unsettled >= self._prefetch:
-            self._quiet_since = self._clock.monotonic()
-        self._unsettled -= 1
-        self.channel.unsettled -= 1
 
 
 class Subscription:
@@ -161,7 +159,8 @@ class Subscription:
         # Annotated in place of ``cast``, which is a call: every message passes here.
         delivery: Any = tag
         channel: DirectChannel = delivery.channel
-        delivery.consumer.settled()
+        delivery.consumer.unsettled -= 1
+        channel.unsettled -= 1
         try:
             if done:
                 channel.ack(delivery.delivery_tag)

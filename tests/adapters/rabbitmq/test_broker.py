@@ -1,7 +1,7 @@
 """What only RabbitMQ can do to us: go away, forget us, refuse us, block us."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, cast
 
 import aio_pika
@@ -21,7 +21,6 @@ from tests.faults.rows import row
 from tests.patience import patience, patient, stretched
 from tests.services.program import free_port
 from tests.services.rabbitmq import RabbitMQ as Node
-from tests.services.rabbitmq import running_rabbitmq
 
 NOW = 1_772_785_560.0
 Taken = asyncio.Queue[Envelope]
@@ -128,26 +127,19 @@ async def test_dropped_connections_come_back_and_a_stale_ack_is_no_error(broker:
     assert (await next_of(taken)).body == b"2"
 
 
-@pytest.fixture
-def own_node(amqp_url: str) -> Iterator[Node]:  # noqa: ARG001 - says what is missing
-    """The one that all tests share has all their queues to recover: half a minute in which nothing comes."""
-    with running_rabbitmq() as node:
-        yield node
-
-
-async def test_a_broker_killed_and_started_keeps_what_it_confirmed(make: Make, own_node: Node) -> None:
-    broker = make(own_node.url)
+async def test_a_broker_killed_and_started_keeps_what_it_confirmed(make: Make, rabbitmq: Node) -> None:
+    broker = make()
     await broker.connect()
     taken = await taking(broker)
     await broker.park(Parked(Lane.UNITS, b"parked", 1 + SPARE, MessageState(NOW)))
-    await asyncio.to_thread(own_node.remember)
-    await asyncio.to_thread(own_node.kill)
+    await asyncio.to_thread(rabbitmq.remember)
+    await asyncio.to_thread(rabbitmq.kill)
     try:
         with pytest.raises(Unready):
             await broker.publish(b"nobody there")
         await until_states(broker, (False, False, False))
     finally:
-        await asyncio.to_thread(own_node.start)
+        await asyncio.to_thread(rabbitmq.start)
     assert (await next_of(taken)).body == b"parked"
     await until_ready(broker)
 
@@ -255,17 +247,32 @@ async def test_a_lane_whose_queue_was_deleted_consumes_again(
 
 
 @row(7, "the broker forgets a consumer")
-@pytest.mark.parametrize("gap", [0.0, 0.2, 3.0])
+@pytest.mark.parametrize(
+    ("gap", "held"),
+    [
+        pytest.param(0.0, 0, id="at once"),
+        pytest.param(0.0, 1, id="at once, while a delivery is in hand"),
+        pytest.param(3.0, 0, id="after 3 s"),
+    ],
+)
 async def test_a_consumer_that_the_broker_forgot_is_renewed(
-    make: Make, amqp_url: str, topology_prefix: str, gap: float
+    make: Make, amqp_url: str, topology_prefix: str, gap: float, held: int
 ) -> None:
     broker = make(quiet=1.0)
     await broker.connect()
     taken = await taking(broker)
+    for _ in range(held):
+        await broker.publish(b"in hand")
+    in_hand = [await next_of(taken) for _ in range(held)]
     topology = Topology(topology_prefix)
     await delete_queue(amqp_url, topology.queue(Lane.UNITS), then=topology, gap=gap)
     await insist(lambda: broker.publish(b"1"))
-    assert (await next_of(taken)).body == b"1"
+    came = await next_of(taken)
+    assert came.body == b"1"
+    for envelope in (*in_hand, came):
+        assert broker.holds(envelope)
+        await broker.ack(envelope)
+    assert broker.ready
 
 
 async def test_a_lane_that_cannot_be_had_keeps_no_other_from_being_subscribed_again(
