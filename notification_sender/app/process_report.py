@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 from notification_sender.app.worker_parts import WorkerParts
 from notification_sender.model.process_report import WINDOW, LoopUse, ProcessReport
@@ -24,19 +25,23 @@ class ProcessReporter:
 
     def __init__(self, parts: WorkerParts, number: int | None = None) -> None:
         self._parts = parts
-        self._host = socket.gethostname()
-        self._number = number or 0
-        self._started = time.time()
-        self._version = version("notification-sender")
-        self._configuration = parts.settings.fingerprint()
         self._stalls: dict[str, float] = {}
         self._delivered = 0.0
         self._last_delivery = 0.0
         self._round_trips: list[tuple[float, float]] = []
         self._window = RecentFigures(WINDOW, time.monotonic(), self._totals())
-        number_of = f"/{number}" if number else ""
-        self.process = f"{self._host}:{os.getpid()}{number_of}"
+        host, number_of = socket.gethostname(), f"/{number}" if number else ""
+        self.process = f"{host}:{os.getpid()}{number_of}"
         """The name of this process in its fleet. A process that replaces it on the same host has another one."""
+        self._identity: dict[str, Any] = {
+            "process": self.process,
+            "host": host,
+            "number": number or 0,
+            "pid": os.getpid(),
+            "version": version("notification-sender"),
+            "configuration": parts.settings.fingerprint(),
+            "started": time.time(),
+        }
         parts.stalled.append(self._count_stall)
 
     def note_round_trip(self, milliseconds: float) -> None:
@@ -53,13 +58,7 @@ class ProcessReporter:
         if any(name.startswith("notification delivered") for name in outcomes):
             self._note_delivery()
         return ProcessReport(
-            process=self.process,
-            host=self._host,
-            number=self._number,
-            pid=os.getpid(),
-            version=self._version,
-            configuration=self._configuration,
-            started=self._started,
+            **self._identity,
             window=round(recent.seconds, 3),
             rss=resident_bytes(),
             clock_offset=round(parts.clock.apart, 3),

@@ -54,31 +54,21 @@ class WorkerParts:
         )
         self.cache = self._shared_cache()
         self.batches = WatchedBatches(self.store.ledger, self.clock)
-        tokens = self.upstreams.outbound_tokens
-        self.recipients = Recipients(settings, tokens=tokens, clock=self.clock, idle=idle)
+        self.recipients = Recipients(settings, tokens=self.upstreams.outbound_tokens, clock=self.clock, idle=idle)
         self.hosts = hosts(settings, self.store, self.clock)
         self.loop_monitor = LoopMonitor(self.metrics.lag, self._on_turn)
         self._allowance = Allowance(settings.concurrency)
         self.stalled: list[Callable[[str], None]] = [lambda cause: self.metrics.stalls.labels(cause).inc()]
         """Called with the cause of each stall of the loop, in the thread of the watchdog."""
         self.watchdog = Watchdog(self.loop_monitor, self._on_stall)
-        self._gatherers = gatherers = self.upstreams.gatherers(self.cache)
+        self._gatherers = self.upstreams.gatherers(self.cache)
         self._renderer = self._templates()
         self.failing = FailingTemplates(clock=self.clock, dice=random.random)
         self._retry_policy = self._delays()
         self._pauses = Pauses(clock=self.clock, dice=random.random)
         self.overrides = self._override_watch()
         self._leases = LeaseKeeper(ledger=self.store.ledger, clock=self.clock, lease=settings.lease)
-        self.worker = Worker(
-            ports=self._ports(),
-            limits=self._limits(),
-            composer=self._composer(),
-            deliverer=self._deliverer(),
-            relevance=Relevance(gatherers=gatherers, clock=self.clock, metrics=self.metrics),
-            leases=self._leases,
-            metrics=self.metrics,
-            bulkheads=self.recipients.bulkheads(settings),
-        )
+        self.worker = self._worker()
         self._show()
 
     def _override_watch(self) -> OverrideWatch:
@@ -120,6 +110,18 @@ class WorkerParts:
         self._allowance.record_turn(wall, cpu, used=sum(self.worker.slots.held.values()))
         allowed = self._allowance
         self.worker.allow(allowed.limit, shared=allowed.shared, taken=allowed.taken)
+
+    def _worker(self) -> Worker:
+        return Worker(
+            ports=self._ports(),
+            limits=self._limits(),
+            composer=self._composer(),
+            deliverer=self._deliverer(),
+            relevance=Relevance(gatherers=self._gatherers, clock=self.clock, metrics=self.metrics),
+            leases=self._leases,
+            metrics=self.metrics,
+            bulkheads=self.recipients.bulkheads(self.settings),
+        )
 
     def _ports(self) -> WorkerPorts:
         return WorkerPorts(

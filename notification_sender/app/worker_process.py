@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -91,28 +91,31 @@ class App:
             computing = (asyncio.to_thread(public), asyncio.to_thread(self._compile_templates), self._read_tls())
             with _giving_way():
                 await together(self._open_store(), parts.broker.connect(), *computing)
-            watching = run_forever(parts.overrides.follow, "overrides")
-            opened.callback(watching.cancel)
-            following = run_forever(partial(parts.clock.follow, parts.store.redis), "clock")
-            opened.callback(following.cancel)
-            reporting = run_forever(self._report_trouble, "report trouble")
-            opened.callback(reporting.cancel)
-            memory = run_forever(partial(watch_memory, parts.store.redis, parts.metrics.redis_memory), "store memory")
-            opened.callback(memory.cancel)
-            batches = run_forever(parts.batches.watch, "batches")
-            opened.callback(batches.cancel)
-            opened.push_async_callback(parts.cache.close)
-            opened.push_async_callback(parts.hosts.close)
-            parts.upstreams.start()
-            opened.push_async_callback(self._fleet.close)
-            fleet = run_forever(self._fleet.run, "fleet reports")
-            opened.callback(fleet.cancel)
+            self._start_background(opened)
             # Before it starts: a worker that fails half-way has deliveries in hand already.
             opened.push_async_callback(parts.worker.close, parts.settings.grace)
             await parts.worker.start()
             self._consuming = True
             self._opened = opened.pop_all()
         _log.info("worker.ready", **parts.settings.effective())
+
+    def _start_background(self, opened: AsyncExitStack) -> None:
+        """Start what runs beside the deliveries, until ``opened`` ends."""
+        parts, redis = self._parts, self._parts.store.redis
+
+        def run(work: Callable[[], Awaitable[None]], name: str) -> None:
+            opened.callback(run_forever(work, name).cancel)
+
+        run(parts.overrides.follow, "overrides")
+        run(partial(parts.clock.follow, redis), "clock")
+        run(self._report_trouble, "report trouble")
+        run(partial(watch_memory, redis, parts.metrics.redis_memory), "store memory")
+        run(parts.batches.watch, "batches")
+        opened.push_async_callback(parts.cache.close)
+        opened.push_async_callback(parts.hosts.close)
+        parts.upstreams.start()
+        opened.push_async_callback(self._fleet.close)
+        run(self._fleet.run, "fleet reports")
 
     async def _start_health(self) -> None:
         settings = self._parts.settings

@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -17,6 +18,27 @@ from notification_sender.cli.exit_codes import PROBLEM_FOUND
 if TYPE_CHECKING:
     from notification_sender.model.unit import WorkUnit
     from notification_sender.policy.audit import Audit, Ends, RecordedOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is to be audited. As text, the options that say so."""
+
+    batch: str | None
+    organization: str | None
+    expect: BinaryIO | None
+    since: str | None
+    until: str | None
+
+    def __str__(self) -> str:
+        options = {
+            "--batch": self.batch,
+            "--organization": self.organization,
+            "--expect": self.expect and self.expect.name,
+            "--since": self.since,
+            "--until": self.until,
+        }
+        return " ".join(f"{option} {value}" for option, value in options.items() if value)
 
 
 def audit(
@@ -44,36 +66,32 @@ def audit(
 
     Exit code 1 if any is missing, dead, or suppressed because its destination is off.
     """
-    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
-    from notification_sender.settings import Settings  # noqa: PLC0415 - as above
-
     if not (batch or since or expect) or (batch and since):
         raise typer.BadParameter("give --batch or --since, or --expect")
-    missing: Mapping[str, Sequence[str]] = {}
-    settings = Settings.load(os.environ)
-    if expect is not None:
-        units = [it for it in _units(expect.read()) if _chosen(it, batch, organization)]
-        found, missing = asyncio.run(app.audit_expected(settings, units))
-    elif since is not None:
-        begin, end = _moment(since), _moment(until) if until else time.time()
-        found = asyncio.run(app.audit_time(settings, begin, end, organization))
-    else:
-        found = asyncio.run(app.audit(settings, batch or "", organization))
+    given = Given(batch, organization, expect, since, until)
+    found, missing = _audited(given)
     if found or as_json:
         print(_json(batch, found, missing) if as_json else _lines(found, missing, listed=failed))
     if not found:
         print(_unknown(batch), file=sys.stderr)
     elif not (failed or as_json) and any(it.failed for it in found.values()):
-        given = {
-            "--batch": batch,
-            "--organization": organization,
-            "--expect": expect and expect.name,
-            "--since": since,
-            "--until": until,
-        }
-        again = " ".join(f"{option} {value}" for option, value in given.items() if value)
-        print(f"to list them: notification-sender audit {again} --failed", file=sys.stderr)
+        print(f"to list them: notification-sender audit {given} --failed", file=sys.stderr)
     raise typer.Exit(0 if found and all(it.well for it in found.values()) else PROBLEM_FOUND)
+
+
+def _audited(given: Given) -> tuple[Mapping[str, "Audit"], Mapping[str, Sequence[str]]]:
+    """The audit of each organization, and of a file the ids that are missing."""
+    from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
+    from notification_sender.settings import Settings  # noqa: PLC0415 - as above
+
+    settings = Settings.load(os.environ)
+    if given.expect is not None:
+        units = [it for it in _units(given.expect.read()) if _chosen(it, given.batch, given.organization)]
+        return asyncio.run(app.audit_expected(settings, units))
+    if given.since is not None:
+        begin, end = _moment(given.since), _moment(given.until) if given.until else time.time()
+        return asyncio.run(app.audit_time(settings, begin, end, given.organization)), {}
+    return asyncio.run(app.audit(settings, given.batch or "", given.organization)), {}
 
 
 def _unknown(batch: str | None) -> str:

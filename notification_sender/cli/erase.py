@@ -51,14 +51,8 @@ def erase(
     if number:
         # An event never has an address, nor its hash.
         subject = f"recipient/{organization}" if hash_ else f"organization/{organization}"
-        change = app.Change(
-            change="erased",
-            by=name_of_operator(by),
-            subject=subject,
-            organization_id=organization,
-            note=note,
-            count=number,
-        )
+        whose = {"subject": subject, "organization_id": organization}
+        change = app.Change(change="erased", by=name_of_operator(by), note=note, count=number, **whose)
         warn_unannounced(asyncio.run(app.announce(settings, change)))
     raise typer.Exit(0 if number else PROBLEM_FOUND)
 

@@ -15,22 +15,26 @@ from notification_sender.cli.progress import reading_ladder
 if TYPE_CHECKING:
     from notification_sender.app.commands import RetryResult
 
+Id = Annotated[
+    str | None, typer.Argument(metavar="[ID]", callback=optional_identifier, help="A notification or a work unit.")
+]
+Organization = Annotated[
+    str | None, typer.Option(metavar="ID", callback=optional_identifier, help="What is of this organization.")
+]
+Target = Annotated[
+    str | None, typer.Option(metavar="ID", callback=optional_identifier, help="What is for this `destination_id`.")
+]
+Reason = Annotated[
+    str | None, typer.Option(metavar="REASON", help="What waits for this reason: failed, throttled, host_out …")
+]
+
 
 def retry(
-    id_: Annotated[
-        str | None,
-        typer.Argument(metavar="[ID]", callback=optional_identifier, help="A notification or a work unit."),
-    ] = None,
+    id_: Id = None,
     *,
-    organization: Annotated[
-        str | None, typer.Option(metavar="ID", callback=optional_identifier, help="What is of this organization.")
-    ] = None,
-    destination: Annotated[
-        str | None, typer.Option(metavar="ID", callback=optional_identifier, help="What is for this `destination_id`.")
-    ] = None,
-    reason: Annotated[
-        str | None, typer.Option(metavar="REASON", help="What waits for this reason: failed, throttled, host_out …")
-    ] = None,
+    organization: Organization = None,
+    destination: Target = None,
+    reason: Reason = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the messages, and move none.")] = False,
     by: By = None,
     yes: Yes = False,

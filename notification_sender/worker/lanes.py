@@ -2,36 +2,26 @@
 
 import asyncio
 import math
-import traceback
 from collections import deque
 from collections.abc import Coroutine, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
-from notification_sender.model.errors import TooLarge, Unready
-from notification_sender.policy.retry import MAX_BUGS
-from notification_sender.ports.broker import DeadLetter, Envelope, Intake, Lane, MessageState, Outbox, Parked, Wait
+from notification_sender.model.errors import Unready
+from notification_sender.ports.broker import Envelope, Intake, Lane, Outbox
 from notification_sender.ports.clock import Clock
 from notification_sender.telemetry.metrics import Metrics
 from notification_sender.telemetry.steps import QUEUE_WAIT, UNEXPECTED, UNREADY, SlotSteps, StepClock
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain, Draining
 from notification_sender.worker.handled import SHORT_WAIT, AskAgain, Handler, Settled
+from notification_sender.worker.prefetch import prefetch
+from notification_sender.worker.rescheduler import Rescheduler
 from notification_sender.worker.retry_unready import LONGEST_RETRY, UnreadyRetry
 from notification_sender.worker.waiting import BETWEEN_CONSUMERS, Crowd, Waiting
-
-RESCHEDULE_SECONDS = 30.0
-"""Delay of a delivery that this process could not settle: Redis was away too long, or there is a bug."""
-
-MOST_UNSETTLED = 2000
-"""Unsettled deliveries that a quorum queue allows one consumer."""
-
-RESTING = 200
-"""Notifications taken in addition: those out of the ladder may wait for a second, and must keep no other out."""
 
 SLEEP_AT_MOST = 1.0 + SPARE
 """Seconds. The ladder leaves less than that to wait; only a wrong clock of another pod asks for more."""
@@ -65,11 +55,13 @@ class Lanes:
         metrics: Metrics,
     ) -> None:
         self._intake = intake
-        self._outbox = outbox
         self._handlers = handlers
         self._slots = slots
         self._room = slots.room
         self._room.open(self._called, intake.holds)
+        rescheduler = Rescheduler(intake, outbox)
+        self._put_off, self._park = rescheduler.put_off, rescheduler.park
+        self._put_off_for_bug = rescheduler.put_off_for_bug
         self._retry = retry
         self._drain = drain
         self._clock = clock
@@ -104,7 +96,7 @@ class Lanes:
     async def open(self, concurrency: int) -> None:
         """Take from every lane, twice as many as there are slots, so that a freed slot finds work waiting."""
         self._taken = 2 * concurrency
-        self._prefetch = {lane: _prefetch(lane, self._taken) for lane in Lane}
+        self._prefetch = {lane: prefetch(lane, self._taken) for lane in Lane}
         opening = [asyncio.create_task(self._consume(lane)) for lane in Lane]
         try:
             await asyncio.wait(opening, timeout=SUBSCRIBE_SECONDS)
@@ -140,7 +132,7 @@ class Lanes:
     async def _subscribe(self, lane: Lane, taken: int) -> None:
         self._crowd.subscribed(lane)
         try:
-            await self._intake.consume(lane, _prefetch(lane, taken), self._take)
+            await self._intake.consume(lane, prefetch(lane, taken), self._take)
         except Unready as fault:
             _log.debug("lane.not_fitted", lane=lane.value, error=str(fault))
 
@@ -244,11 +236,7 @@ class Lanes:
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
             self.steps.broke_off(steps, "unexpected_error")
-            # Without its message, which may contain content of the notification.
-            where = "".join(traceback.format_tb(fault.__traceback__))
-            _log.error("delivery.unexpected", lane=envelope.lane.value, error=type(fault).__name__, where=where)
-            state = replace(envelope.state, bugs=envelope.state.bugs + 1)
-            await self._put_off(envelope, f"unexpected: {type(fault).__name__}", state, steps.unreported(UNEXPECTED))
+            await self._put_off_for_bug(envelope, fault, steps.unreported(UNEXPECTED))
         finally:
             self.steps.give(steps, wait)
             self._slots.give(envelope.lane)
@@ -275,27 +263,6 @@ class Lanes:
             return
         self._room.enter(place, envelope, steps, now=self._clock.monotonic())
         self._crowd.entered(envelope)
-
-    async def _put_off(self, envelope: Envelope, why: str, state: MessageState, wait: Wait) -> None:
-        """Park the same message, or bury it; then ack. If even that fails it is requeued, and delivered again."""
-        try:
-            if state.bugs >= MAX_BUGS:
-                await self._outbox.bury(_letter(envelope, why))
-            else:
-                await self._park(envelope, state, wait, RESCHEDULE_SECONDS)
-        except Unready as fault:
-            _log.warning("delivery.requeued", lane=envelope.lane.value, error=str(fault))
-            await self._intake.give_back(envelope)
-        else:
-            _log.warning("delivery.put_off", lane=envelope.lane.value, why=why, bugs=state.bugs)
-            await self._intake.ack(envelope)
-
-    async def _park(self, envelope: Envelope, state: MessageState, wait: Wait, seconds: float) -> None:
-        try:
-            await self._outbox.park(Parked(envelope.lane, envelope.body, seconds, state, wait))
-        except TooLarge as fault:
-            # The broker took it once; its limit is lower by now.
-            await self._outbox.bury(_letter(envelope, str(fault)))
 
     async def close(self, grace: float) -> None:
         """Take no more, requeue deliveries without a slot, let the rest finish, all within ``grace`` seconds.
@@ -334,11 +301,3 @@ class Lanes:
         for waiting in self._waiting.values():
             while waiting:
                 self._start(self._resting, self._intake.give_back(waiting.popleft()[1]))
-
-
-def _prefetch(lane: Lane, taken: int) -> int:
-    return min(taken + (RESTING if lane is Lane.NOTIFICATIONS else 0), MOST_UNSETTLED)
-
-
-def _letter(envelope: Envelope, why: str) -> DeadLetter:
-    return DeadLetter(envelope.body, "crashed", why, envelope.lane.value, envelope.state)

@@ -82,10 +82,8 @@ class Worker:
         bulkheads: Mapping[str, ChannelBulkhead] | None = None,
     ) -> None:
         """``leases``: the same as of ``deliverer``. ``bulkheads``: by channel, where it has one."""
-        self._ports = ports
-        self._limits = limits
+        self._ports, self._limits, self._leases = ports, limits, leases
         self._bulkheads = bulkheads or {}
-        self._leases = leases
         self._retry = UnreadyRetry(clock=ports.clock)
         self._drain = Drain(clock=ports.clock, send_timeout=limits.send_timeout)
         self._ledger = RetryingLedger(ports.ledger, ports.batches, retry=self._retry, drain=self._drain)

@@ -53,14 +53,12 @@ class MemoryLedger:
         story_ttl: float,
         horizon: float,
         disable_after: float,
-        takeover_limit: int = TAKEOVER_LIMIT,
         process: str = "",
     ) -> None:
         self._clock = clock
         self._lease = round(lease * SECOND)
         self._ttl = round(ledger_ttl * SECOND)
         self._horizon = round(horizon * SECOND)
-        self._takeover_limit = takeover_limit
         self.records: dict[Key, Record] = {}
         self.arrivals: dict[tuple[str, str], Arrivals] = {}
         self.stories = Stories(process, round(story_ttl * SECOND))
@@ -261,7 +259,7 @@ class MemoryLedger:
         record.due, record.booking, record.text, record.notifications = 0, None, "", ()
         self._keep(key, record)
         claim = Claim(key, token, record.fence)
-        return Crashed(claim) if record.takeovers >= self._takeover_limit else Claimed(claim, record.doubt)
+        return Crashed(claim) if record.takeovers >= TAKEOVER_LIMIT else Claimed(claim, record.doubt)
 
     def _paused(self, ask: AdmissionRequest) -> int:
         """µs for which an operator holds it back, 0 where none does."""

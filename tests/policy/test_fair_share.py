@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.policy.fair_share import FEW, KEPT, MOST_KEPT, QUICK, SOON, UNKNOWN, FairShare
+from notification_sender.policy.fair_share import FEW, KEPT, MOST_KEPT, SOON, FairShare
+from notification_sender.policy.holder import QUICK, UNKNOWN
 from notification_sender.policy.pacing import LONGEST, Pacer
 
 TOTAL = 20

@@ -14,7 +14,8 @@ from notification_sender.worker import lanes as module
 from notification_sender.worker.bulkheads import Slots
 from notification_sender.worker.drain import Drain
 from notification_sender.worker.handled import SETTLED, Settled
-from notification_sender.worker.lanes import RESTING, Lanes
+from notification_sender.worker.lanes import Lanes
+from notification_sender.worker.prefetch import RESTING
 from notification_sender.worker.retry_unready import UnreadyRetry
 from tests.virtual import VirtualClock
 from tests.worker.platform import Platform

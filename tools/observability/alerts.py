@@ -89,6 +89,10 @@ def _of_the_flow(objectives: Objectives) -> Iterator[Alert]:
         "5m",
         "{{ $value }} messages wait, and no notification was delivered for 5 minutes.",
     )
+    yield from _of_limits()
+
+
+def _of_limits() -> Iterator[Alert]:
     yield Alert(
         "NotificationSenderCircuitOpen",
         "A circuit is open",
@@ -130,6 +134,11 @@ def _of_faults(objectives: Objectives) -> Iterator[Alert]:
         "0s",
         "{{ $labels.reason }}: a template cannot be rendered, or the mail server refuses us.",
     )
+    yield from _of_the_records()
+    yield from _of_the_ground(objectives)
+
+
+def _of_the_records() -> Iterator[Alert]:
     yield Alert(
         "NotificationSenderAuditImbalance",
         "An audit does not balance",
@@ -150,7 +159,6 @@ def _of_faults(objectives: Objectives) -> Iterator[Alert]:
         "0s",
         "An internal API returned {{ $value | humanize }} records of another organization.",
     )
-    yield from _of_the_ground(objectives)
 
 
 def _of_the_ground(objectives: Objectives) -> Iterator[Alert]:

@@ -68,7 +68,6 @@ class RedisLedger:
         story_ttl: float,
         horizon: float,
         disable_after: float,
-        takeover_limit: int = TAKEOVER_LIMIT,
         process: str = "",
     ) -> None:
         self._redis = redis
@@ -78,7 +77,6 @@ class RedisLedger:
         self._horizon = round(horizon * SECOND)
         self._disabling = (round(disable_after * SECOND), DISABLED_SECONDS * SECOND)
         self._author = (process, round(story_ttl * 1000))
-        self._takeover_limit = takeover_limit
 
     async def claim(self, key: Key, token: str, attempt: int, *, replays: int, alone: bool = True) -> ClaimReply:
         arguments = (token, replays, attempt, self._lease, self._ttl, 0 if alone else SUSPECT, *self._author)
@@ -264,7 +262,7 @@ class RedisLedger:
         match reply:
             case [b"mine", fence, takeovers, doubt]:
                 claim = Claim(key, token, fence)
-                return Crashed(claim) if takeovers >= self._takeover_limit else Claimed(claim, unknown=doubt == 1)
+                return Crashed(claim) if takeovers >= TAKEOVER_LIMIT else Claimed(claim, unknown=doubt == 1)
             case [b"busy", delay]:
                 return Busy(delay / SECOND)
             case [b"settled", state]:
