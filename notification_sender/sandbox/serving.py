@@ -42,13 +42,8 @@ class Server:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        # A connection that asyncio accepts while it closes the server would stay open. So it accepts no more. Then
-        # those that it has accepted get their protocols, and the cleanup closes them.
         for site in self._runner.sites:
-            for listening in cast("Any", site)._server.sockets:  # noqa: SLF001 - aiohttp says it nowhere else
-                asyncio.get_running_loop().remove_reader(listening.fileno())
-        for _ in range(ACCEPT_TURNS):
-            await asyncio.sleep(0)
+            await accept_no_more(cast("Any", site)._server)  # noqa: SLF001 - aiohttp says it nowhere else
         await self._runner.cleanup()
 
     @asynccontextmanager
@@ -59,6 +54,17 @@ class Server:
             yield
         finally:
             await self.stop()
+
+
+async def accept_no_more(server: asyncio.Server) -> None:
+    """Accept no more connections, and wait until those that were accepted have their protocols. Then close them.
+
+    A connection that asyncio accepts while it closes the server would stay open.
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(ACCEPT_TURNS):
+        await asyncio.sleep(0)
 
 
 async def leave_unanswered(request: web.Request, how: Literal["hang", "close"]) -> web.Response:

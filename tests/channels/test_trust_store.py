@@ -13,6 +13,7 @@ from notification_sender.channels.trust_store import TrustStore
 from notification_sender.model.errors import Sent, SetupFault, TransportError
 from notification_sender.policy.trust import public_trust
 from tests.services.certificates import Certificate, certificate, chain
+from tests.services.listening import serving
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def https(tls: ssl.SSLContext) -> AsyncIterator[tuple[str, list[None]]]:
             writer.write(b"HTTP/1.1 204 Taken\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+    async with serving(serve, tls=tls) as server:
         yield f"https://localhost:{server.sockets[0].getsockname()[1]}/", opened
 
 

@@ -5,6 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from tests.services.listening import serving
+
 ANSWER = b"HTTP/1.1 %d Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -34,5 +36,5 @@ async def listening(
 ) -> AsyncIterator[Listener]:
     """On ``hosts``, all with the same ``port``."""
     listener = Listener(port, statuses)
-    async with await asyncio.start_server(listener.take, list(hosts), port, ssl=tls):
+    async with serving(listener.take, hosts, port, tls=tls):
         yield listener

@@ -13,6 +13,7 @@ from notification_sender.adapters.rabbitmq.topology import Topology
 from tests.e2e.command import Ended, command
 from tests.e2e.fleet import fleet
 from tests.patience import patience, patient
+from tests.services.listening import serving
 from tests.services.program import free_port
 from tests.services.rabbitmq import RabbitMQ
 
@@ -50,7 +51,7 @@ async def silent() -> AsyncIterator[int]:
         await over.wait()
         writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+    async with serving(take) as server:
         yield server.sockets[0].getsockname()[1]
         over.set()
 
@@ -209,16 +210,18 @@ async def far(host: str, port: int, delay: float) -> AsyncIterator[int]:
     over: set[asyncio.Task[None]] = set()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-        while part := await reader.read(65536):
-            await asyncio.sleep(seconds)
-            writer.write(part)
-        writer.close()
+        try:
+            while part := await reader.read(65536):
+                await asyncio.sleep(seconds)
+                writer.write(part)
+        finally:
+            writer.close()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind, to = await asyncio.open_connection(host, port)
         over.update({asyncio.create_task(carry(reader, to, 0.0)), asyncio.create_task(carry(behind, writer, delay))})
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+    async with serving(take) as server:
         yield server.sockets[0].getsockname()[1]
         for task in over:
             task.cancel()

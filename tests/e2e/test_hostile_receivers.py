@@ -14,6 +14,7 @@ from tests.e2e.fleet import Worker, fleet
 from tests.e2e.reading import posts_at
 from tests.faults.rows import row
 from tests.patience import option, patience, patient, stretched
+from tests.services.listening import serving
 
 Make = Callable[..., dict[str, Any]]
 Script = Callable[["Caller"], Awaitable[None]]
@@ -154,7 +155,7 @@ class Hostile:
 @asynccontextmanager
 async def hostile() -> AsyncIterator[Hostile]:
     made = Hostile()
-    async with await asyncio.start_server(made.take, "127.0.0.1", 0) as server, made.serving:
+    async with serving(made.take) as server, made.serving:
         made.port = server.sockets[0].getsockname()[1]
         yield made
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+from notification_sender.sandbox.serving import accept_no_more
 from tests.services.program import HOST
 
 CHUNK = 65_536
@@ -246,6 +247,7 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await accept_no_more(self._server)
         self._server.close()
         lines = list(self._lines)
         for line in lines:

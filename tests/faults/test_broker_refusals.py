@@ -14,6 +14,7 @@ from tests.e2e.command import command
 from tests.faults.rig import Rig
 from tests.faults.rows import record, row
 from tests.services.certificates import Certificate, certificate, expired
+from tests.services.listening import serving
 from tests.services.program import HOST
 
 CONFIGURATION = 78
@@ -98,7 +99,7 @@ async def test_a_broker_that_proves_nothing_is_told_nothing(
         writer.close()
 
     made = kind(tmp_path / "tls")
-    async with await asyncio.start_server(listen, HOST, 0, ssl=made.serving()) as server:
+    async with serving(listen, tls=made.serving()) as server:
         url = f"amqps://guest:guest@{HOST}:{server.sockets[0].getsockname()[1]}/"
         await refuses(rig, why, NS_AMQP_URL=f"{url}?cafile={made.certificate}" if trusted else url)
     assert heard == []

@@ -18,6 +18,7 @@ from tests.faults.rows import record, row
 from tests.faults.test_apis import ABOUT_INCIDENTS, about, sandbox, turn
 from tests.patience import patience, patient
 from tests.services.certificates import certificate
+from tests.services.listening import serving
 from tests.services.program import HOST, free_port
 from tests.services.redis import Redis as Server
 from tests.services.redis import running_redis
@@ -178,7 +179,7 @@ async def without_scripts(rig: Rig, _: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def by_nobody_we_trust(_: Rig, folder: Path) -> AsyncIterator[str]:
     made = certificate(folder / "tls", f"IP:{HOST}")
-    async with await asyncio.start_server(_hangs_up, HOST, 0, ssl=made.serving()) as server:
+    async with serving(_hangs_up, tls=made.serving()) as server:
         yield f"rediss://{HOST}:{server.sockets[0].getsockname()[1]}/0"
 
 

@@ -14,6 +14,7 @@ from tests.e2e.listener import listening
 from tests.faults.rig import Rig
 from tests.faults.rows import record, row
 from tests.services.certificates import chain
+from tests.services.listening import serving
 from tests.services.odd_names import addresses, odd_names
 from tests.services.program import free_port
 
@@ -66,7 +67,7 @@ class Raw:
 @asynccontextmanager
 async def raw(answers: Sequence[bytes], *, more: bytes = b"") -> AsyncIterator[tuple[Raw, str]]:
     receiver = Raw(answers, more=more)
-    async with await asyncio.start_server(receiver.take, "127.0.0.1", 0) as server:
+    async with serving(receiver.take) as server:
         yield receiver, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 

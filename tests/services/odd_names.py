@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from .listening import serving
+
 A, CNAME, AAAA = 1, 5, 28
 WELL, SERVFAIL, NO_SUCH_NAME, REFUSED = 0x8180, 0x8182, 0x8183, 0x8185
 TRUNCATED = 0x0200
@@ -104,7 +106,7 @@ class OddNameServer(asyncio.DatagramProtocol):
 async def odd_names(says: Mapping[str, Say], *, tcp: bool = True) -> AsyncIterator[OddNameServer]:
     """Over UDP and TCP on the same port; without ``tcp`` a connection is refused."""
     server = OddNameServer(says)
-    async with await asyncio.start_server(server.take, "127.0.0.1", 0) as listening:
+    async with serving(server.take) as listening:
         server.port = listening.sockets[0].getsockname()[1]
         if not tcp:
             listening.close()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from notification_sender.sandbox.behaviour import Behaviour
-from notification_sender.sandbox.serving import HOST
+from notification_sender.sandbox.serving import HOST, accept_no_more
 
 LARGEST = 32 * 1024 * 1024
 
@@ -80,6 +80,7 @@ class Mailbox:
 
     async def stop(self) -> None:
         if self._server is not None:
+            await accept_no_more(self._server)
             self._server.close()
         for connection in list(self._connections):
             connection.drop()

@@ -14,6 +14,7 @@ from notification_sender.channels.addresses import Addresses
 from notification_sender.model.errors import ForbiddenAddress
 from notification_sender.policy.networks import AllowedNetwork
 from tests.patience import patience
+from tests.services.listening import serving
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
@@ -57,7 +58,7 @@ async def receiving(count: int = 1) -> AsyncIterator[list[Receiver]]:
     receivers = [Receiver() for _ in range(count)]
     async with AsyncExitStack() as stack:
         for receiver in receivers:
-            server = await stack.enter_async_context(await asyncio.start_server(receiver.take, "127.0.0.1", 0))
+            server = await stack.enter_async_context(serving(receiver.take))
             receiver.port = server.sockets[0].getsockname()[1]
         yield receivers
 

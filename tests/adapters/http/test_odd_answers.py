@@ -14,6 +14,7 @@ from notification_sender.adapters.http.raw_answer import MAX_HEAD_BYTES, MAX_HEA
 from notification_sender.adapters.http.transport import AiohttpTransport
 from notification_sender.model.errors import Sent, TransportError
 from tests.patience import patience, patient
+from tests.services.listening import serving
 
 PUSHED = b"HTTP/1.1 299 Pushed\r\ncontent-length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -54,7 +55,7 @@ class Talker:
 @asynccontextmanager
 async def talking(*answers: list[bytes], closes: bool = False) -> AsyncIterator[Talker]:
     talker = Talker(list(answers), closes)
-    async with await asyncio.start_server(talker.take, "127.0.0.1", 0) as server:
+    async with serving(talker.take) as server:
         talker.port = server.sockets[0].getsockname()[1]
         yield talker
 
@@ -230,7 +231,7 @@ async def test_an_answer_that_is_pushed_while_a_claim_is_looked_at_is_nobodys() 
         push.set()
         await gone.wait()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, aclosing(AiohttpTransport()) as transport:
+    async with serving(serve) as server, aclosing(AiohttpTransport()) as transport:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         await transport.exchange("POST", url, [], b"")
         with pytest.raises(TransportError) as caught:
@@ -250,7 +251,7 @@ async def test_what_a_server_says_before_it_is_asked_is_no_answer() -> None:
     async def look() -> None:
         await said.wait()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, aclosing(AiohttpTransport()) as transport:
+    async with serving(serve) as server, aclosing(AiohttpTransport()) as transport:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         with pytest.raises(TransportError) as caught:
             await transport.exchange("POST", url, [], b"", begin=look)
