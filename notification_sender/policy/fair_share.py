@@ -5,6 +5,7 @@ Slowness is measured, not configured: an organization whose endpoints answer wit
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
 
 from notification_sender.policy.holder import QUICK, UNKNOWN, Holder
@@ -32,7 +33,10 @@ class FairShare:
     Times are monotonic, s; ``dice`` is uniform in [0, 1).
     """
 
-    def __init__(self, total: int, share: float) -> None:
+    def __init__(self, total: int, share: float, outage: Callable[[float], float] = lambda _now: -math.inf) -> None:
+        """``outage``: of now, until when slots were held for reasons of ours. So no name counts as slow for the time
+        before. It is not asked for holds within ``QUICK``, which make no name slow anyway.
+        """
         self._share = share
         self.divide(total)
         self._names: dict[str, Holder] = {}
@@ -41,7 +45,7 @@ class FairShare:
         self._idle: OrderedDict[str, float] = OrderedDict()
         """Names that hold nothing, with the time since when: the longest first."""
         self._tickets = count()
-        self._ignored_before = -math.inf
+        self._outage = outage
 
     def divide(self, total: int) -> None:
         """Share ``total`` slots from now on. A share of more than there are would let one slow name hold them all."""
@@ -67,7 +71,7 @@ class FairShare:
         if held >= self._own or holder.full_at > -math.inf:
             holder.record_return(max(held, len(holder.holds) + 1), self._own, now)
         if not holder.record_sent():
-            holder.record_hold(now - max(began, self._ignored_before))
+            holder.record_hold(self._counted(began, now))
         self._rest(name, holder, now)
         return now - began
 
@@ -91,13 +95,14 @@ class FairShare:
         ``begun``: work for it was done, so only a slow name is a reason to put it off.
         """
         holder = self._names.get(name) or Holder()
-        if now <= self._ignored_before:
+        ignored_before = self._outage(now)
+        if now <= ignored_before:
             return 0.0
         if (seconds_behind := holder.seconds_behind(now)) > 0 and len(holder.holds) >= self._own / BEHIND:
             return min(seconds_behind, LONGEST) * (1 + dice) / 2
         if (len(holder.holds) if begun else self._count(name)) < self._own:
             return 0.0
-        hold = holder.expected_hold(self._half(part), now, self._ignored_before, begun=begun)
+        hold = holder.expected_hold(self._half(part), now, ignored_before, begun=begun)
         slow = hold is not None and hold > QUICK
         if hold is not None and not slow:
             own = self._own + self._half(part) - self._own // 2
@@ -115,12 +120,12 @@ class FairShare:
         holder = self._names.get(name) or Holder()
         if self._count(name) < self._own or holder.seconds_behind(now):
             return False
-        return away < SOON or not holder.is_known(self._half(part), now, self._ignored_before)
+        return away < SOON or not holder.is_known(self._half(part), now, self._outage(now))
 
     def calls(self, name: str, *, now: float, part: int = 0) -> int:
         """How many deliveries that wait go on for a slot that was given back: two as long as ``name`` may hold more."""
         holder = self._names.get(name) or Holder()
-        hold = holder.expected_hold(self._half(part), now, self._ignored_before)
+        hold = holder.expected_hold(self._half(part), now, self._outage(now))
         limit = self._own + (holder.beyond(now) if hold is not None and hold <= QUICK else 0)
         return 2 if self._count(name) < limit - 1 else 1
 
@@ -174,7 +179,7 @@ class FairShare:
         if not holder.inside and (held >= self._own or holder.full_at > now - QUICK):
             holder.record_return(held, self._own, now)
         began = holder.holds.pop(ticket)
-        seconds = now - max(began, self._ignored_before)
+        seconds = self._counted(began, now)
         if counts or seconds <= QUICK:
             holder.record_hold(seconds)
         self._rest(name, holder, now)
@@ -188,9 +193,10 @@ class FairShare:
         if holder := self._names.get(name):
             holder.record_result(put_off, now)
 
-    def ignore_before(self, before: float) -> None:
-        """Ignore the time until ``before``: slots were held for reasons of ours, so no name counts as slow for it."""
-        self._ignored_before = max(self._ignored_before, before)
+    def _counted(self, began: float, now: float) -> float:
+        """The seconds of a hold that count for its name."""
+        seconds = now - began
+        return seconds if seconds <= QUICK else now - max(began, self._outage(now))
 
     def _forget(self, now: float) -> None:
         while self._idle and (len(self._idle) >= MOST_KEPT or next(iter(self._idle.values())) < now - KEPT):

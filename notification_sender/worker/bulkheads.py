@@ -1,6 +1,5 @@
 """How much is worked on at once: by lane, by organization and destination, by channel, and by large unit."""
 
-import math
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
@@ -9,9 +8,8 @@ from notification_sender.policy.pacing import Pacer
 from notification_sender.ports.broker import Lane
 from notification_sender.ports.clock import Clock, Dice
 from notification_sender.ports.fleet import IntakeGate
-from notification_sender.telemetry.lag import Deadline, blocked_until
+from notification_sender.telemetry.lag import Deadline
 from notification_sender.turns import Turns
-from notification_sender.worker.retry_unready import UnreadyRetry
 from notification_sender.worker.waiting import WaitingRoom
 
 BACKED_UP = "slow_down"
@@ -91,7 +89,6 @@ class Bulkhead:
         self,
         shares: FairShare,
         *,
-        retry: UnreadyRetry,
         clock: Clock,
         dice: Dice,
         room: WaitingRoom | None = None,
@@ -101,12 +98,10 @@ class Bulkhead:
         that of the organizations.
         """
         self._shares = shares
-        self._retry = retry
         self._clock = clock
         self._dice = dice
         self._room = room
         self._parts = parts
-        self._ignored = -math.inf
         # Every message asks these, so they are not wrapped.
         self.is_free, self.is_slow = shares.is_free, shares.is_slow
 
@@ -120,7 +115,7 @@ class Bulkhead:
         """
         if self._shares.is_free(name):
             return 0.0
-        now, part = self._ignore_outages(), self._part(name)
+        now, part = self._clock.monotonic(), self._part(name)
         return self._shares.delay_for(name, now=now, dice=self._dice(), part=part, again=again, begun=begun)
 
     def enter(self, name: str) -> int:
@@ -129,7 +124,7 @@ class Bulkhead:
 
     def leave(self, name: str, ticket: int) -> None:
         """A delivery that was entered is worked on no more."""
-        seconds = self._shares.leave(name, ticket, now=self._ignore_outages())
+        seconds = self._shares.leave(name, ticket, now=self._clock.monotonic())
         if self._room is not None and name in self._room.names:
             self._call(self._room, name, seconds)
 
@@ -153,25 +148,13 @@ class Bulkhead:
         """A notification of ``name`` was sent (0.0), or deferred for so many seconds."""
         self._shares.record_deferral(name, put_off=put_off, now=self._clock.monotonic())
 
-    def _ignore_outages(self) -> float:
-        """Count no name as slow for the time in which RabbitMQ or Redis was away, or our own loop was blocked.
-
-        Returns the time, monotonic, s.
-        """
-        now = self._clock.monotonic()
-        blocked, troubled = blocked_until(now), self._retry.troubled_until(now)
-        if blocked > self._ignored or troubled > self._ignored:
-            self._ignored = max(blocked, troubled)
-            self._shares.ignore_before(self._ignored)
-        return now
-
     def take(self, name: str) -> int:
         """Begin to work for ``name``. Returns the ticket for ``give``."""
         return self._shares.acquire(name, now=self._clock.monotonic())
 
     def give(self, name: str, ticket: int, *, counts: bool = True) -> float:
         """The work for ``name`` has ended. Returns how long it took, s. ``counts``: as for ``release``."""
-        seconds = self._shares.release(name, ticket, now=self._ignore_outages(), counts=counts)
+        seconds = self._shares.release(name, ticket, now=self._clock.monotonic(), counts=counts)
         if self._room is not None and name in self._room.names and not self._shares.is_inside(name):
             self._call(self._room, name, seconds)
         return seconds

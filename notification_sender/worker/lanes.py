@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 

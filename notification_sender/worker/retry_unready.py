@@ -21,6 +21,7 @@ from notification_sender.ports.ledger import (
     UnitEnd,
     WriteResult,
 )
+from notification_sender.telemetry.lag import blocked_until
 from notification_sender.worker.drain import Drain
 
 LONGEST_RETRY = 300.0
@@ -41,9 +42,11 @@ class UnreadyRetry:
         self._repeating = 0
         self._until = -math.inf
 
-    def troubled_until(self, now: float) -> float:
-        """When the last repeated step ended, on the monotonic clock; ``now``, while one is being repeated."""
-        return now if self._repeating else self._until
+    def outage(self, now: float) -> float:
+        """Until when RabbitMQ or Redis was away, or our own loop was blocked, on the monotonic clock; ``now`` while
+        that lasts.
+        """
+        return now if self._repeating else max(self._until, blocked_until(now))
 
     async def run(self, step: Callable[[], Awaitable[Result]], longest: float = LONGEST_RETRY) -> Result:
         """Repeat ``step`` until it succeeds. One step, never two: the first of two would be done again.

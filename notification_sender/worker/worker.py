@@ -115,10 +115,8 @@ class Worker:
             metrics.in_hand.labels(lane.value).set_function(partial(self.slots.held.__getitem__, lane))
 
     def _build_bulkhead(self, share: float, parts: Bulkhead | None = None) -> Bulkhead:
-        shares, ports = FairShare(self._limits.concurrency, share), self._ports
-        return Bulkhead(
-            shares, retry=self._retry, clock=ports.clock, dice=ports.dice, room=self.slots.room, parts=parts
-        )
+        ports, shares = self._ports, FairShare(self._limits.concurrency, share, self._retry.outage)
+        return Bulkhead(shares, clock=ports.clock, dice=ports.dice, room=self.slots.room, parts=parts)
 
     def _build_entrance(self, deliverer: Deliverer) -> Entrance:
         return Entrance(

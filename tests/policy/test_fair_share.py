@@ -1,6 +1,7 @@
 """Who holds how much: the slow leave room for others, the quick need not."""
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -21,7 +22,8 @@ class Crowd:
     """Many who want the same shares, each for as long as told; a tick is 10 ms."""
 
     def __init__(self) -> None:
-        self.shares = FairShare(TOTAL, SHARE)
+        self.outage = -math.inf
+        self.shares = FairShare(TOTAL, SHARE, lambda _: self.outage)
         self.now = 1000.0
         self.inside: deque[tuple[float, int]] = deque()
 
@@ -206,7 +208,7 @@ def test_what_was_held_for_reasons_of_ours_makes_nobody_slow() -> None:
     while not crowd.enter(30.0):
         pass
     crowd.now += 29.99
-    crowd.shares.ignore_before(crowd.now)
+    crowd.outage = crowd.now
     assert crowd.ask() == 0.0
     crowd.now += 0.001
     assert crowd.ask() == UNKNOWN

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from notification_sender.policy.fair_share import FairShare
 from notification_sender.ports.broker import Lane
-from notification_sender.worker import bulkheads as module
+from notification_sender.worker import retry_unready as module
 from notification_sender.worker.bulkheads import Bulkhead, Slots
 from notification_sender.worker.retry_unready import UnreadyRetry
 from tests.virtual import VirtualClock
@@ -65,7 +65,8 @@ def test_whose_work_our_own_loop_kept_waiting_is_not_slow(monkeypatch: pytest.Mo
     """All of these have been under way for a minute, in which nothing could end."""
     clock, until = VirtualClock(), [-math.inf]
     monkeypatch.setattr(module, "blocked_until", lambda _: until[0])
-    bulkhead = Bulkhead(FairShare(100, 0.1), retry=UnreadyRetry(clock=clock), clock=clock, dice=lambda: 0.5)
+    shares = FairShare(100, 0.1, UnreadyRetry(clock=clock).outage)
+    bulkhead = Bulkhead(shares, clock=clock, dice=lambda: 0.5)
     under_way = [bulkhead.take("org") for _ in range(20)]
     clock.jump(60)
     assert bulkhead.delay_for("org") > 0

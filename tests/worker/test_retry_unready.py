@@ -99,7 +99,7 @@ async def test_no_claim_is_asked_for_when_redis_is_back_too_late_for_its_work() 
 async def test_while_a_step_is_repeated_the_time_counts_as_troubled() -> None:
     stand = Stand(faults=2)
     await stand.ends(STEPS["note"](stand))
-    assert stand.retry.troubled_until(math.inf) == stand.clock.monotonic()
+    assert stand.retry.outage(math.inf) == stand.clock.monotonic()
 
 
 @pytest.mark.parametrize("fault", [Unready("away"), RuntimeError("WRONGTYPE"), TypeError("a bug")])

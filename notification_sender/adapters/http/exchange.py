@@ -121,10 +121,9 @@ class HttpExchange:
     async def _ends(self, content: aiohttp.StreamReader, within: int) -> bool:
         """Read on; whether the body ended within so many bytes."""
         while len(self.body) <= within:
-            chunk = await content.readany()
-            if not chunk:
+            if content.at_eof():
                 return True
-            self.body += chunk
+            self.body += await content.readany()
         return False
 
     def times(self) -> tuple[float, float, float]:

@@ -145,30 +145,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         asked = responsive_time()
         until = asked + (self._deadline if deadline is None else deadline)
         exchange = HttpExchange(max_bytes or self._max_bytes, self._large, responsive_time, asked, until, reach)
-        dial = Dial(tls=url.startswith("https:"), organization=organization)
         route = self._route(url, tls, organization)
+        dial = Dial(route.tls, organization)
         request = _head(method, route, headers, len(body)) + body
-        token = dialling.set(dial)
-        try:
-            cause = await self._carried_out(exchange, route, request, begin)
-        finally:
-            dialling.reset(token)
-        return self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
+        cause = await self._carried_out(exchange, route, dial, request, begin)
+        return self._answer_of_raw_head(exchange, route, dial, cause)
 
-    def _answer_of_raw_head(self, exchange: HttpExchange, dial: Dial, cause: str) -> Answer:
+    def _answer_of_raw_head(self, exchange: HttpExchange, route: "_Route", dial: Dial, cause: str) -> Answer:
         if not exchange.status:
             exchange.read_raw_head()
         if exchange.whole or (exchange.status and self._partial):
             return _answer(exchange)
         if dial.refused and not exchange.begun:  # if it began, another address of the name was allowed
             raise dial.refused
-        raise TransportError(cause, sent=exchange.sent, ill=exchange.ill)
+        raise TransportError(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
 
-    async def _carried_out(self, exchange: HttpExchange, route: "_Route", request: bytes, begin: Begin | None) -> str:
+    async def _carried_out(
+        self, exchange: HttpExchange, route: "_Route", dial: Dial, request: bytes, begin: Begin | None
+    ) -> str:
         """Carry the exchange out; returns the reason if its answer is not complete."""
         try:
             async with Deadline(exchange.until - exchange.asked):
-                connection = await self._connection(route)
+                connection = await self._connection(route, dial)
                 try:
                     await exchange.run(connection, request, begin)
                 finally:
@@ -195,7 +193,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if wire is not None:
             self._idle.add(wire, route.organization)
 
-    async def _connection(self, route: "_Route") -> Connection:
+    async def _connection(self, route: "_Route", dial: Dial) -> Connection:
         """Take an idle connection, or open a new one."""
         if self._connector is None:
             self._connector = self._open()
@@ -207,7 +205,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 if now - wire.born <= MAX_CONNECTION_AGE and not wire.is_stale():
                     return connection
             connection.close()
-        return await self._connector.connect(route.origin, [], _UNLIMITED)
+        token = dialling.set(dial)
+        try:
+            return await self._connector.connect(route.origin, [], _UNLIMITED)
+        finally:
+            dialling.reset(token)
 
     def _open(self) -> Connector:
         """Create the connector on first use: aiohttp needs a running loop.
@@ -247,22 +249,24 @@ class _Route:
     origin: aiohttp.ClientRequest
     key: ConnectionKey
     """Of the connections that such requests may use."""
+    tls: bool
     target: str
     host: str
     organization: str
 
     @classmethod
-    def to(cls, text: str, tls: ssl.SSLContext | None, organization: str = "") -> "_Route":
+    def to(cls, text: str, context: ssl.SSLContext | None, organization: str = "") -> "_Route":
         """Parse a URL; raises TransportError where it cannot be dialled."""
         try:
             url = URL(text, encoded=True)
-            origin = _Origin("GET", url, ssl=tls or True)
+            origin = _Origin("GET", url, ssl=context or True)
         except (ValueError, IndexError):  # yarl raises the latter for a user after an address in brackets
             raise TransportError("the URL cannot be dialled", sent=Sent.NOTHING) from None
         if url.scheme not in {"http", "https"}:
             raise TransportError("the URL is neither http nor https", sent=Sent.NOTHING)
         origin.belongs_to(organization)
-        route = cls(origin, origin.key, url.raw_path_qs, url.host_port_subcomponent or "", organization)
+        tls, host = url.scheme == "https", url.host_port_subcomponent or ""
+        route = cls(origin, origin.key, tls, url.raw_path_qs, host, organization)
         if " " in route.target + route.host:
             # The receiver would read the text after the space as the version of HTTP.
             raise TransportError("the URL holds a space", sent=Sent.NOTHING)
