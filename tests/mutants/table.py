@@ -153,10 +153,10 @@ MUTANTS = (
         "redirects off",
         "notification_sender/adapters/http/transport.py",
         """\
-        return self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
+        return self._answer_of_raw_head(exchange, route, dial, cause)
 """,
         """\
-        answer = self._answer_of_raw_head(exchange, dial, f"{route.origin.host}: {cause}")
+        answer = self._answer_of_raw_head(exchange, route, dial, cause)
         for name, value in answer.headers:
             if name.lower() == b"location" and 300 <= answer.status < 400:
                 return await self.exchange(method, value.decode(), headers, body, deadline=deadline, begin=begin)
