@@ -137,7 +137,7 @@ def broker(_: FleetView, fleet: Fleet) -> Candidate:
         sentence=fault,
         advice=(
             "Run `rabbitmq-diagnostics alarms` and free memory or disk space of the broker."
-            if blocked >= away
+            if blocked > 0 and blocked >= away
             else "Look at the broker, and at the network between it and the workers.",
         ),
         why_pods="they would wait for the same RabbitMQ",

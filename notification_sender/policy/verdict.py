@@ -97,11 +97,20 @@ def verdict(view: FleetView) -> Verdict:
         said = f"Redis is away: {view.redis_fault}{also}. Nothing is sent meanwhile"
         return _bare(view, fleet, "redis", said, whole=False)
     if view.broker_fault and not (view.reader_starved and _consuming(fleet)):
-        said = f"RabbitMQ is away or has an alarm: {view.broker_fault}. Nothing new is done meanwhile"
-        return _bare(view, fleet, "broker", said, whole=whole)
+        return _broker_away(view, fleet, whole=whole)
     if not whole:
         return _stale(view, fleet, known, fresh)
     return _judged(view, fleet, len(known))
+
+
+def _broker_away(view: FleetView, fleet: Fleet, *, whole: bool) -> Verdict:
+    """The reader cannot reach RabbitMQ. The processes may know that it has an alarm."""
+    said = f"RabbitMQ is away or has an alarm: {view.broker_fault}. Nothing new is done meanwhile"
+    seen = candidates.broker(view, fleet)
+    bare = _bare(view, fleet, "broker", said, whole=whole, subject=seen.subject)
+    if not whole:
+        return bare
+    return replace(bare, advice=seen.advice, more_pods_help=seen.more_pods_help, why_pods=seen.why_pods)
 
 
 def _consuming(fleet: Fleet) -> bool:
@@ -131,9 +140,6 @@ def _bare(
         limit=limit,
         subject=subject,
         sentence=sentence,
-        advice=("Look at RabbitMQ, and at the network to it.",) if whole and limit == "broker" else (),
-        more_pods_help=False if whole else None,
-        why_pods="they would wait for the same RabbitMQ" if whole else "",
         fresh=whole,
         flow=flow(view, fleet),
         away=_away(view),
