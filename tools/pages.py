@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 WRITTEN: Mapping[str, Callable[[], str]] = {
     "docs/reference/metrics.md": metrics_page.page,
     "docs/reference/log-events.md": log_events.page,
+    "notification_sender/policy/declared_objectives.py": lambda: objectives.module(objectives.load()),
     "deploy/observability/rules.yaml": lambda: rules.page(objectives.load()),
     "deploy/observability/dashboard.json": lambda: dashboard.page(objectives.load()),
     # A chart cannot read files outside of its folder.

@@ -16,7 +16,14 @@ from notification_sender.app.changes import Change, announce
 from notification_sender.app.check import CheckResult, fleet_checks, run_checks
 from notification_sender.app.circuits import Circuits, ForceResult, circuits, force_circuit, reset_circuit
 from notification_sender.app.circuits import subject as circuit_subject
-from notification_sender.app.dead_letters import LetterFilter, LetterGroup, list_dead, show_dead
+from notification_sender.app.dead_letters import (
+    LetterFilter,
+    LetterGroup,
+    ShownLetters,
+    list_dead,
+    show_dead,
+    unmatched,
+)
 from notification_sender.app.dead_replay import ReplayResult, drop, replay
 from notification_sender.app.destinations import (
     DestinationState,
@@ -29,6 +36,7 @@ from notification_sender.app.destinations import (
 )
 from notification_sender.app.diagnosis import fleet_view
 from notification_sender.app.explain import explain
+from notification_sender.app.objectives import objective_states
 from notification_sender.app.pauses import PauseResult, ResumeResult, pause, paused, resume
 from notification_sender.app.preview import UnitReview, plan, preview, review_units
 from notification_sender.app.records import Erased, cache_use, erase, organizations, purge
@@ -65,6 +73,7 @@ __all__ = [
     "Resent",
     "ResumeResult",
     "RetryResult",
+    "ShownLetters",
     "Story",
     "SwitchResult",
     "Throttle",
@@ -94,6 +103,7 @@ __all__ = [
     "force_circuit",
     "list_dead",
     "migrate",
+    "objective_states",
     "organizations",
     "pause",
     "paused",
@@ -118,5 +128,6 @@ __all__ = [
     "suppressed",
     "throttles",
     "troubled",
+    "unmatched",
     "unsuppress",
 ]

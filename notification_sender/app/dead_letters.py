@@ -1,6 +1,7 @@
 """The dead letters as operators see them: counted by reason and destination, or each by itself."""
 
-from collections.abc import AsyncIterator, Mapping
+from bisect import insort
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from notification_sender.model.notification import Notification, decode
 from notification_sender.model.strict_json import read_json
 from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.policy.recipients import recipients_of
+from notification_sender.policy.unknown import unknown
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -114,19 +116,42 @@ async def list_dead(settings: Settings, wanted: LetterFilter) -> list[LetterGrou
     return sorted(groups.values(), key=lambda group: -group.count)
 
 
-async def show_dead(settings: Settings, wanted: LetterFilter, *, most: int, content: bool) -> list[dict[str, Any]]:
-    """The first ``most`` letters, each with all that it says; with ``content`` also what it would send.
+@dataclass(frozen=True, slots=True)
+class ShownLetters:
+    """The oldest letters that match, each with all that it says; and how many match."""
+
+    letters: list[dict[str, Any]]
+    matched: int
+
+
+async def show_dead(settings: Settings, wanted: LetterFilter, *, most: int, content: bool) -> ShownLetters:
+    """The ``most`` oldest letters; with ``content`` also what each would send.
 
     Raises:
         Unready: the broker is away.
     """
-    shown: list[dict[str, Any]] = []
+    oldest: list[tuple[float, int, Read]] = []
+    matched = 0
     async with connected_queue(settings) as queue:
         async for it in read_letters(queue, wanted):
-            shown.append(_described(it) | (_content(it) if content else {}))
-            if len(shown) == most:
-                break
-    return shown
+            matched += 1
+            insort(oldest, (it.letter.first_seen, matched, it))
+            del oldest[most:]
+    return ShownLetters([_described(it) | (_content(it) if content else {}) for _, _, it in oldest], matched)
+
+
+def unmatched(wanted: LetterFilter, groups: Sequence[LetterGroup]) -> str:
+    """Why no letter matches ``wanted``, where ``groups`` are all of them: a name that no letter has, or empty."""
+    fields = {
+        "reason": wanted.reason,
+        "organization_id": wanted.organization_id,
+        "destination_id": wanted.destination_id,
+    }
+    for field, asked in fields.items():
+        known = {name for it in groups if (name := getattr(it, field))}
+        if asked is not None and asked not in known:
+            return unknown(f"{field.removesuffix('_id')} of a dead letter", asked, known)
+    return ""
 
 
 def _described(read: Read) -> dict[str, Any]:
@@ -152,9 +177,17 @@ def _described(read: Read) -> dict[str, Any]:
         "replays": it.replays,
         "attempts": [
             {"attempt": one.attempt, "at": format_rfc3339(one.at, "seconds"), "sent": one.sent, "error": one.error}
-            for one in it.tries
-        ],
+            for one in sorted(it.tries, key=lambda one: one.at)
+        ]
+        + _last_attempt(letter, it),
     }
+
+
+def _last_attempt(letter: Letter, it: Notification) -> list[dict[str, Any]]:
+    """The attempt of which it died, where the history ends before it: an answer that is final is no failed attempt."""
+    if letter.stage != DELIVER or (it.tries and it.tries[-1].attempt >= it.attempt):
+        return []
+    return [{"attempt": it.attempt, "at": None, "sent": None, "error": letter.detail}]
 
 
 def _address(destination: Mapping[str, Any]) -> str:

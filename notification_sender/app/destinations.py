@@ -1,14 +1,18 @@
 """The operators' commands for destinations: list and show them, switch them off and on."""
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from notification_sender.adapters.rabbitmq.waiting import Waiting
 from notification_sender.adapters.redis.operators import Trouble
+from notification_sender.adapters.redis.records import RedisRecords
 from notification_sender.app.admin import connected_store
 from notification_sender.app.changes import Change, announce
-from notification_sender.app.waiting import WaitingFilter, fields_of, move_waiting
+from notification_sender.app.waiting import About, WaitingFilter, fields_of, move_waiting
 from notification_sender.model.override import Override, PauseScope
+from notification_sender.model.timestamps import format_rfc3339
+from notification_sender.policy.unknown import unknown
 from notification_sender.settings import Settings
 
 
@@ -20,18 +24,46 @@ class DestinationState:
     destination_id: str
     troubles: list[Trouble]
     pauses: list[Override]
-    """The pauses that hold it back."""
+    """The pauses that hold it back, or do if it has their channel."""
     waiting: dict[str, int] = field(default_factory=dict)
     """Notifications that wait for it, by reason."""
     last_error: str = ""
     """The error of the latest failed attempt among those that wait."""
     last_error_at: float = 0.0
     """Epoch seconds; 0: none of them has failed."""
+    channels: set[str] = field(default_factory=set)
+    """The channel, as what waits says it; empty: it is not known."""
+    unknown: str = ""
+    """Why there may be no such destination."""
+
+    @property
+    def holding(self) -> list[Override]:
+        """The pauses that hold it back for certain."""
+        return [it for it in self.pauses if self._holds(PauseScope.of(it.subject))]
+
+    def _holds(self, scope: PauseScope) -> bool:
+        names = self.channels or {""}
+        return any(scope.covers(self.organization_id, self.destination_id, it) for it in names)
+
+    def known(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "organization_id": self.organization_id,
+            "destination_id": self.destination_id,
+            "troubles": [it.known() for it in self.troubles],
+            "pauses": [it.known() for it in self.holding],
+            "waiting": self.waiting,
+            "last_error": self.last_error,
+            "last_error_at": format_rfc3339(self.last_error_at, "seconds") if self.last_error_at else None,
+            "channels": sorted(self.channels),
+        }
 
     def count(self, waiting: Waiting) -> None:
         """Take one waiting notification into account."""
         reason = waiting.because or "unknown"
         self.waiting[reason] = self.waiting.get(reason, 0) + 1
+        if channel := About.of(waiting.body).channel:
+            self.channels.add(channel)
         tries = fields_of(waiting.body).get("tries")
         latest: Any = tries[-1] if isinstance(tries, list) and tries else {}
         if isinstance(latest, dict) and latest.get("at", 0.0) > self.last_error_at:
@@ -82,7 +114,18 @@ async def show_destination(settings: Settings, organization_id: str, destination
         return found
 
     await move_waiting(settings, is_for_it, dry_run=True)
+    if not (state.troubles or state.pauses or state.waiting):
+        known = {it.destination_id for it in troubles}
+        if get_close_matches(destination_id, sorted(known), 1):
+            state.unknown = f"{unknown('destination', destination_id, known)} with a problem in {organization_id}"
+        elif not await _is_known(settings, organization_id):
+            state.unknown = f"nothing is known of an organization {organization_id!r}: no worker has had a unit of it"
     return state
+
+
+async def _is_known(settings: Settings, organization_id: str) -> bool:
+    async with connected_store(settings) as opened:
+        return await RedisRecords(redis=opened.redis, prefix=settings.topology_prefix).knows(organization_id)
 
 
 async def enable(settings: Settings, organization_id: str, destination_id: str, *, by: str) -> SwitchResult:

@@ -1,7 +1,12 @@
 """Explains what became of one unit or notification."""
 
+import asyncio
+from dataclasses import replace
+
 from notification_sender.adapters.redis.stories import RedisStories
 from notification_sender.app.admin import connected_store
+from notification_sender.app.asking import ANSWER_SECONDS
+from notification_sender.app.dead_letters import LetterFilter, connected_queue, read_letters
 from notification_sender.model.errors import NotificationSenderError
 from notification_sender.policy.story import Chapter, Story, story
 from notification_sender.settings import Settings
@@ -12,7 +17,7 @@ class Ambiguous(NotificationSenderError):
 
 
 async def explain(settings: Settings, id_: str, organization_id: str | None) -> Story | None:
-    """The story of a unit or a notification; None: nothing is known of it.
+    """The story of a unit or a notification, and of a dead one whether its letter is there; None: nothing is known.
 
     Raises:
         Ambiguous: several organizations have a unit of that id.
@@ -26,8 +31,22 @@ async def explain(settings: Settings, id_: str, organization_id: str | None) -> 
         if not found:
             return None
         if found[0].kind == "notification":
-            return story(id_, [found[0], *await _units_of(stories, found[0])])
-        return story(id_, [*found, *await stories.notifications(found)])
+            whole = story(id_, [found[0], *await _units_of(stories, found[0])])
+        else:
+            whole = story(id_, [*found, *await stories.notifications(found)])
+    return replace(whole, letter=await _letter(settings, found[0])) if whole.end == "dead" else whole
+
+
+async def _letter(settings: Settings, of: Chapter) -> bool | None:
+    """Whether its dead letter is there: an operator may have dropped it. None: RabbitMQ did not say."""
+    wanted = LetterFilter(id=of.work_unit_id if of.kind == "unit" else of.name)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), connected_queue(settings) as queue:
+            async for _ in read_letters(queue, wanted):
+                return True
+    except (TimeoutError, NotificationSenderError):
+        return None
+    return False
 
 
 async def _units_of(stories: RedisStories, notification: Chapter) -> list[Chapter]:

@@ -16,9 +16,11 @@ from notification_sender.model.errors import Unready
 from notification_sender.model.process_report import PERIOD, ProcessReport
 from notification_sender.policy.candidates import Limit
 from notification_sender.policy.fleet_view import FRESH_SECONDS
+from notification_sender.policy.objectives import Tallies, grown
 from notification_sender.policy.summary import summary
 from notification_sender.policy.verdict import verdict
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.objective_counts import tallies
 from notification_sender.telemetry.processor import IdleTime
 
 LEAD_SECONDS = 0.9 * PERIOD
@@ -38,6 +40,7 @@ class FleetReports:
         self.summary: Mapping[str, Any] = {}
         """The last summary of the fleet; empty while none is known."""
         self._announced_at = -math.inf
+        self._counted: Tallies = {}
 
     async def run(self) -> None:
         """Report every ``PERIOD``. While Redis is away there is nobody to report to."""
@@ -57,11 +60,19 @@ class FleetReports:
         idle = IdleTime()
         await self._reports.write(report, sample_of(report))
         self._reporter.note_round_trip(round(1000 * idle.seconds(), 2))
+        await self._count()
         if await self._reports.lead(self._reporter.process, LEAD_SECONDS):
             await self._lead()
         found = await self._reports.announced()
         if found is not None:
             self.summary, self._announced_at = found, time.monotonic()
+
+    async def _count(self) -> None:
+        """Add what was observed since the last time. What Redis did not get is added the next time."""
+        now = tallies(self._parts.metrics, self._parts.upstreams.calls)
+        if more := grown(self._counted, now):
+            await self._reports.count(more)
+        self._counted = now
 
     async def close(self) -> None:
         """Say goodbye: a process that stopped is not frozen."""

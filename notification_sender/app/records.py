@@ -6,8 +6,13 @@ from notification_sender.adapters.redis.records import CacheUse, OrganizationSta
 from notification_sender.app.admin import connected_store
 from notification_sender.app.dead_letters import LetterFilter
 from notification_sender.app.dead_replay import ReplayResult, drop
+from notification_sender.model.override import owner_of
+from notification_sender.policy.fleet_view import Fleet
 from notification_sender.policy.rates import rates
 from notification_sender.settings import Settings
+
+DEAD = "dead "
+"""Begins the reasons of what waits for nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,29 @@ async def purge(settings: Settings, organization_id: str) -> int:
 
 
 async def organizations(settings: Settings, organization_id: str | None) -> list[OrganizationState]:
-    """What each organization has in hand, waiting and booked.
+    """What each organization has claimed, waiting and booked, what it waits for, and what operators have set for it;
+    the one with the most waiting first.
 
     Raises:
         Unready: Redis is away.
     """
     async with connected_store(settings) as opened:
         records = RedisRecords(redis=opened.redis, prefix=settings.keys_prefix)
-        known = rates(await opened.overrides.active())
-        return await records.organizations(organization_id, await records.now(), known)
+        view = await opened.fleet_view()
+        found = await records.organizations(organization_id, await records.now(), rates(view.overrides))
+    states = {it.organization_id: it for it in found}
+
+    def state(owner: str) -> OrganizationState | None:
+        wanted = owner and organization_id in {None, owner}
+        return states.setdefault(owner, OrganizationState(owner)) if wanted else None
+
+    for held in Fleet.of(view).held:
+        if not held.reason.startswith(DEAD) and (one := state(held.organization)):
+            one.reasons[held.reason] = round(one.reasons.get(held.reason, 0.0) + held.waiting, 1)
+    for it in view.overrides:
+        if one := state(owner_of(it)):
+            one.overrides.append(it)
+    return sorted(states.values(), key=lambda it: (-it.waiting, -sum(it.reasons.values()), it.organization_id))
 
 
 async def erase(settings: Settings, organization_id: str, recipient: str | None) -> Erased:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,16 +42,23 @@ def list_(
 ) -> None:
     """Count dead letters by reason and destination.
 
-    Each line shows the detail of the oldest letter. Nothing is changed.
+    Each line shows the detail of the oldest letter. Nothing is changed. Exit code 1 if none matches the options.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
-    groups = asyncio.run(app.list_dead(Settings.load(os.environ), app.LetterFilter(reason, organization, destination)))
+    settings, wanted = Settings.load(os.environ), app.LetterFilter(reason, organization, destination)
+    groups = asyncio.run(app.list_dead(settings, wanted))
     if as_json:
         print(json.dumps([asdict(it) | {"oldest": utc_text(it.oldest)} for it in groups]))
-    else:
-        print("\n".join(map(_group, groups)) or "there are no dead letters")
+    elif groups:
+        print("\n".join(map(_group, groups)))
+    elif wanted == app.LetterFilter():
+        print("there are no dead letters")
+    if not groups and wanted != app.LetterFilter():
+        every = asyncio.run(app.list_dead(settings, app.LetterFilter()))
+        print(app.unmatched(wanted, every) or "no dead letter matches", file=sys.stderr)
+        raise typer.Exit(PROBLEM_FOUND)
 
 
 def _group(group: "LetterGroup") -> str:
@@ -73,18 +81,27 @@ def show(
 ) -> None:
     """Show dead letters with all that they say.
 
-    With ID only those of this notification or work unit. Nothing is changed. Exit code 1 if none matched.
+    With ID only those of this notification or work unit, the oldest first. Nothing is changed. Exit code 1 if none
+    matched.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     wanted = app.LetterFilter(reason, organization, destination, id_)
-    letters = asyncio.run(app.show_dead(Settings.load(os.environ), wanted, most=limit, content=content))
+    shown = asyncio.run(app.show_dead(Settings.load(os.environ), wanted, most=limit, content=content))
     if as_json:
-        print(json.dumps(letters))
+        print(json.dumps(shown.letters))
     else:
-        print("\n\n".join(map(_letter, letters)) or "no dead letter matches")
-    raise typer.Exit(0 if letters else PROBLEM_FOUND)
+        print("\n\n".join(map(_letter, shown.letters)) or "no dead letter matches")
+    if shown.matched > len(shown.letters):
+        left = shown.matched - len(shown.letters)
+        print(f"{left:,} more match, which are later; --limit shows more", file=sys.stderr)
+    raise typer.Exit(0 if shown.letters else PROBLEM_FOUND)
+
+
+def _attempt(it: dict[str, Any]) -> str:
+    sent = f" (sent: {it['sent']})" if it["sent"] else ""
+    return f"  attempt {it['attempt']:<9}{it['at'] or 'the last':<20}  {it['error']}{sent}"
 
 
 def _letter(letter: dict[str, Any]) -> str:
@@ -93,7 +110,7 @@ def _letter(letter: dict[str, Any]) -> str:
     heading = f"{left.pop('reason', '-')}: {left.pop('detail', '')}"
     attempts, content = left.pop("attempts", []), left.pop("content", None)
     lines = [f"  {name.replace('_', ' '):<17}{value}" for name, value in left.items()]
-    lines += [f"  attempt {it['attempt']:<9}{it['at']}  {it['error']} (sent: {it['sent']})" for it in attempts]
+    lines += [_attempt(it) for it in attempts]
     parts = content if isinstance(content, dict) else {"body": content} if content else {}
     lines += [f"  --- {name}\n{text}" for name, text in parts.items()]
     return "\n".join([heading, *lines])

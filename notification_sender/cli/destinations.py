@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import sys
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -59,7 +59,7 @@ def list_(
 
     troubles = asyncio.run(app.troubled(Settings.load(os.environ), organization))
     if json:
-        print(orjson.dumps([asdict(it) for it in troubles]).decode())
+        print(orjson.dumps([it.known() for it in troubles]).decode())
         return
     for it in troubles:
         place = f" ({it.address})" if it.address else ""
@@ -87,7 +87,7 @@ def _state(trouble: "Trouble", now: float) -> str:
 def show(organization: Organization, destination: Destination, *, as_json: AsJson = False) -> None:
     """Show one destination, and what waits for it.
 
-    Exit code 1 if it has a problem, or something waits for it.
+    Exit code 1 if it has a problem, something waits for it, or nothing is known of its name.
     """
     import orjson  # noqa: PLC0415 - not paid by --help
 
@@ -95,15 +95,19 @@ def show(organization: Organization, destination: Destination, *, as_json: AsJso
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     state = asyncio.run(app.show_destination(Settings.load(os.environ), organization, destination))
-    print(orjson.dumps(asdict(state)).decode() if as_json else _lines(state))
-    raise typer.Exit(PROBLEM_FOUND if state.troubles or state.waiting or state.pauses else 0)
+    if state.unknown:
+        print(state.unknown, file=sys.stderr)
+    print(orjson.dumps(state.known()).decode() if as_json else _lines(state))
+    raise typer.Exit(PROBLEM_FOUND if state.unknown or state.troubles or state.waiting or state.holding else 0)
 
 
 def _lines(state: "DestinationState") -> str:
     now = time.time()
     lines = [f"{state.destination_id} of {state.organization_id}"]
     lines += [f"  {it.address or 'any address'}: {_state(it, now)}" for it in state.troubles]
-    lines += [f"  paused until {utc_text(it.until)}, by {it.by} ({it.subject})" for it in state.pauses]
+    for it in state.pauses:
+        certain = "" if it in state.holding else f", if it is of that channel: {it.subject.rpartition('/')[2]}"
+        lines.append(f"  paused until {utc_text(it.until)}, by {it.by} ({it.subject}){certain}")
     lines += [f"  waiting, {reason}: {number}" for reason, number in sorted(state.waiting.items())]
     if state.last_error_at:
         lines.append(f"  last error at {utc_text(state.last_error_at)}: {state.last_error}")

@@ -51,8 +51,9 @@ def erase(
     if number:
         # An event never has an address, nor its hash.
         subject = f"recipient/{organization}" if hash_ else f"organization/{organization}"
-        whose = {"subject": subject, "organization_id": organization}
-        change = app.Change(change="erased", by=name_of_operator(by), note=note, count=number, **whose)
+        change = app.Change(
+            "erased", by=name_of_operator(by), subject=subject, organization_id=organization, note=note, count=number
+        )
         warn_unannounced(asyncio.run(app.announce(settings, change)))
     raise typer.Exit(0 if number else PROBLEM_FOUND)
 

@@ -74,7 +74,15 @@ def _lines(story: "Story") -> Iterator[str]:
     if story.now:
         yield f"\nnow: {_present(story.now)}"
     if story.end == "dead":
-        yield f"\nits dead letter: notification-sender dead show {story.id}"
+        yield f"\n{_letter(story)}"
+
+
+def _letter(story: "Story") -> str:
+    """Where its dead letter is."""
+    if story.letter is False:
+        return "its dead letter is not there any more: it was dropped, or moved back"
+    unless = "" if story.letter else ", unless it was dropped (RabbitMQ did not say)"
+    return f"its dead letter: notification-sender dead show {story.id}{unless}"
 
 
 def _widths(story: "Story") -> tuple[int, int]:
@@ -127,5 +135,6 @@ def _notes(event: Mapping[str, Any]) -> Iterator[str]:
 def _present(now: Mapping[str, Any]) -> str:
     what = "the unit" if now["kind"] == "unit" else f"notification {now['name']}"
     if now["state"] == "waiting":
-        return f"{what} waits until {now['until']}" if now["until"] else f"{what} waits"
-    return f"{what} is in hand of {now['process'] or 'a process'}, whose lease ends at {now['lease_until']}"
+        until = f" until {now['until']}" if now["until"] else ""
+        return f"{what} waits{until}" + (f": {now['reason']}" if now.get("reason") else "")
+    return f"{what} is claimed by {now['process'] or 'a process'}, whose lease ends at {now['lease_until']}"

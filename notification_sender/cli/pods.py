@@ -3,14 +3,11 @@
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from notification_sender.cli.exit_codes import PROBLEM_FOUND
-
-if TYPE_CHECKING:
-    from notification_sender.policy.fleet_view import FleetView, Received
 
 COLUMNS = ("process", "state", "version", "config", "up", "slots", "CPU", "late", "memory", "delivered", "reported")
 SPARE = ("memory", "late", "up", "reported", "CPU", "delivered")
@@ -27,12 +24,13 @@ def pods(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.cli import screen  # noqa: PLC0415 - as above
     from notification_sender.model.errors import Unready  # noqa: PLC0415 - as above
+    from notification_sender.policy.summary import processes_of  # noqa: PLC0415 - as above
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
 
     view = asyncio.run(app.fleet_view(Settings.load(os.environ)))
     if view.redis_fault:
         raise Unready(view.redis_fault)
-    listed = [_facts(view, it) for it in view.received]
+    listed = processes_of(view)
     if as_json:
         print(json.dumps(listed))
     elif not listed:
@@ -56,25 +54,6 @@ def _differ(listed: list[dict[str, Any]]) -> bool:
     alive = [it for it in listed if it["state"] != "gone"]
     kinds = {(it["version"], it["configuration"]) for it in alive}
     return len(kinds) > 1 or any(it["state"] != "fresh" for it in alive)
-
-
-def _facts(view: "FleetView", it: "Received") -> dict[str, Any]:
-    from notification_sender.policy.fleet_view import standing  # noqa: PLC0415 - not paid by --help
-
-    state = {"silent": "frozen"}.get(word := standing(view, it), word)
-    facts: dict[str, Any] = {"process": it.process, "state": state, "reported_s": round(view.now - it.at, 1)}
-    report = it.report
-    names = ("version", "configuration", "host", "number", "pid", "slots", "slots_allowed", "slots_used", "rss")
-    facts |= {name: getattr(report, name, None) for name in (*names, "clock_offset", "unsettled", "ready")}
-    if report is None:
-        return facts | {"up_s": None, "cpu": None, "late": None, "last_delivery_s": None}
-    seconds = report.window or 1.0
-    return facts | {
-        "up_s": round(view.now - report.started, 1),
-        "cpu": round(report.loop.cpu / seconds, 3),
-        "late": round(report.loop.lost / seconds, 3),
-        "last_delivery_s": round(view.now - report.last_delivery, 1) if report.last_delivery else None,
-    }
 
 
 def _line(it: dict[str, Any]) -> list[Any]:

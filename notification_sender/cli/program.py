@@ -28,6 +28,7 @@ from notification_sender.cli.replay_context import replay_context
 from notification_sender.cli.retry import retry
 from notification_sender.cli.run import run
 from notification_sender.cli.settings import settings
+from notification_sender.cli.slo import slo
 from notification_sender.cli.snapshot import snapshot
 from notification_sender.cli.status import status
 from notification_sender.cli.suppressions import suppressions
@@ -68,6 +69,7 @@ for command in (
     orgs,
     erase,
     canary,
+    slo,
     snapshot,
     replay_context,
 ):

@@ -35,8 +35,8 @@ _QUIET = {"idle": _GOOD, "no_arrivals": _UNKNOWN, "paused": _UNKNOWN, "unknown":
 
 def console() -> Console:
     """Colours where the output is a terminal that has them, and ``NO_COLOR`` is not set."""
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, soft_wrap=False, width=None if told else NO_TERMINAL)
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, soft_wrap=False, width=None if known else NO_TERMINAL)
 
 
 def show(*parts: RenderableType) -> None:

@@ -91,3 +91,14 @@ class PauseScope:
         asked = (self.organization_id, self.destination_id, self.channel)
         own = (organization_id, destination_id, channel)
         return all(not it or it == mine for it, mine in zip(asked, own, strict=True))
+
+
+def owner_of(override: Override) -> str:
+    """The organization that it is about; empty: all of them, or none."""
+    if override.kind == "rate":
+        return override.subject.partition("/")[0]
+    if override.kind == "circuit":
+        kind, _, rest = override.subject.partition("/")
+        owner = rest.partition("/")[0]
+        return owner if kind == "host" and owner != "*" else ""
+    return PauseScope.of(override.subject).organization_id

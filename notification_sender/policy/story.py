@@ -59,6 +59,8 @@ class Story:
     now: Mapping[str, Any]
     """Of what has not ended: who works on it, or until when it waits."""
     events: Sequence[Mapping[str, Any]]
+    letter: bool | None = None
+    """Whether its dead letter is there; None: it has none, or RabbitMQ did not say."""
 
     def known(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -134,9 +136,19 @@ def _now(chapters: Iterable[Chapter]) -> dict[str, Any]:
         if state in CLAIMED:
             held = {"process": it.record.get("holder", ""), "lease_until": _time(it.record.get("lease"))}
             return about | {"state": state} | held
+        last: Mapping[str, Any] = max(_events(it), key=lambda one: one[0], default=(0, {}))[1]
         if state == "waiting":
-            return about | {"state": state, "until": _time(it.record.get("due"))}
+            return about | {"state": state, "until": _time(it.record.get("due")), "reason": _reason(last)}
+        if not state and last.get("outcome") == "deferred":
+            # Nothing was claimed yet: it waits for a pause, or for a file.
+            return about | {"state": "waiting", "until": last.get("until"), "reason": _reason(last)}
     return {}
+
+
+def _reason(event: Mapping[str, Any]) -> str:
+    return (
+        str(event.get("because") or event.get("reason", "")) if event.get("outcome") in {"deferred", "failed"} else ""
+    )
 
 
 def _events(chapter: Chapter) -> Iterable[tuple[float, dict[str, Any]]]:

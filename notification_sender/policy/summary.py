@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from notification_sender.policy.fleet_view import Fleet, FleetView
+from notification_sender.policy.fleet_view import Fleet, FleetView, Received, standing
 from notification_sender.policy.verdict import Verdict
 
 State = dict[str, Any]
@@ -42,3 +42,25 @@ def state_of(view: FleetView) -> State:
 
 def _named(fleet: Fleet, field: str) -> list[str]:
     return sorted({it for report in fleet.reports for it in getattr(report, field)})
+
+
+def processes_of(view: FleetView) -> list[dict[str, Any]]:
+    """The processes, each with its state and its figures, by name."""
+    return [_process(view, it) for it in view.received]
+
+
+def _process(view: FleetView, it: Received) -> dict[str, Any]:
+    state = {"silent": "frozen"}.get(word := standing(view, it), word)
+    facts: dict[str, Any] = {"process": it.process, "state": state, "reported_s": round(view.now - it.at, 1)}
+    report = it.report
+    names = ("version", "configuration", "host", "number", "pid", "slots", "slots_allowed", "slots_used", "rss")
+    facts |= {name: getattr(report, name, None) for name in (*names, "clock_offset", "unsettled", "ready")}
+    if report is None:
+        return facts | {"up_s": None, "cpu": None, "late": None, "last_delivery_s": None}
+    seconds = report.window or 1.0
+    return facts | {
+        "up_s": round(view.now - report.started, 1),
+        "cpu": round(report.loop.cpu / seconds, 3),
+        "late": round(report.loop.lost / seconds, 3),
+        "last_delivery_s": round(view.now - report.last_delivery, 1) if report.last_delivery else None,
+    }

@@ -185,10 +185,10 @@ def destination(_: FleetView, fleet: Fleet) -> Candidate:
         it for it in fleet.held if it.reason in DESTINATION_REASONS or (it.reason, it.subject) == ("throttled", HOLD)
     ]
     first = most(held, destination_of)
-    owner, _slash, id_ = (first.name or "").rpartition("/")
+    *owner, id_ = (first.name or "").split("/")
     who = counted(first.different, "destination")
     if first.name:
-        who = f"Destination {id_} of organization {owner}" if owner else f"Destination {id_}"
+        who = f"Destination {id_} of organization {owner[0]}" if owner else f"Destination {id_}"
     full = [it for it in fleet.held if it.reason == "destination_full"]
     count, hanging = sum(it.count for it in held), len(fleet.hosts_out)
     holds = count >= AT_LEAST and count >= DESTINATION_PART * fleet.delivered

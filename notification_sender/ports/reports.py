@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from notification_sender.model.process_report import ProcessReport
 from notification_sender.policy.fleet_view import FleetView, Sample
+from notification_sender.policy.objectives import Tallies
 
 
 class Reports(Protocol):
@@ -24,6 +25,12 @@ class Reports(Protocol):
 
     async def read(self) -> FleetView:
         """All reports and samples, with the store's time. Nothing is scanned."""
+
+    async def count(self, observed: Tallies) -> None:
+        """Add what a process has observed of each objective."""
+
+    async def objectives(self) -> tuple[Tallies, Tallies]:
+        """What all processes have observed in this hour and the one before, and in 30 days."""
 
     async def announce(self, summary: Mapping[str, Any], seconds: float) -> None:
         """Leave what one process made of all reports, for all others. It is forgotten after ``seconds``."""

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
+from notification_sender.policy.objectives import objectives
 from notification_sender.telemetry.metrics import Metrics
 
 MAX_SERVER_NAMES = 8
@@ -23,7 +24,9 @@ class Calls:
         self._metrics = metrics
         self._objective = objective
         self.totals: dict[str, dict[str, float]] = {}
-        """Since the start, by API: ``calls``, ``late``, ``failed``, and seconds as ``phase …`` and ``server …``."""
+        """Since the start, by API: ``calls``, ``late``, ``failed``, ``within`` the objective, and seconds as
+        ``phase …`` and ``server …``."""
+        self._within = {it.step.removeprefix("api."): it.within for it in objectives() if it.step.startswith("api.")}
         self._means: dict[str, dict[str, float]] = defaultdict(dict)
         self._names: dict[str, set[str]] = defaultdict(set)
 
@@ -58,9 +61,10 @@ class Calls:
             # It got no answer. Where it was unreachable it waited for a connection, else for the first byte.
             spent["phase connect" if result == "unreachable" else "phase first_byte"] = seconds
         late = spent.get("phase first_byte", 0.0) > self._objective
+        within = seconds <= self._within.get(api, 0.0) and (result.startswith("2") or result == "404")
         spent |= {f"server {self._known(api, name)}": it for name, it in server.items()}
         total = self.totals.setdefault(api, {})
-        for name, number in {"calls": 1, "late": late, "failed": failed, **spent}.items():
+        for name, number in {"calls": 1, "late": late, "failed": failed, "within": within, **spent}.items():
             total[name] = total.get(name, 0) + number
 
     def means(self) -> dict[str, dict[str, float]]:

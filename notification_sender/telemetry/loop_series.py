@@ -81,6 +81,11 @@ class LoopHistogram(Collector):
             else:
                 self.observe(value, seconds)
 
+    def within(self, value: str, bound: float) -> tuple[int, int]:
+        """How many were observed, and how many of them within ``bound`` s, which is one of the buckets' bounds."""
+        buckets = self._buckets.get(value, [])
+        return sum(buckets), sum(buckets[: self._bounds.index(bound) + 1])
+
     def collect(self) -> Iterable[Metric]:
         name, text, labels = self._family
         family = HistogramMetricFamily(name, text, labels=labels)

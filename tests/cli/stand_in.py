@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notification_sender.app.changes import Change
-from notification_sender.app.dead_letters import LetterFilter
+from notification_sender.app.dead_letters import LetterFilter, LetterGroup, unmatched
 from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.app.preview import review_units
 from notification_sender.app.throttles import channels
@@ -34,6 +34,8 @@ class App:
     unannounced: str = ""
     resent: Resent = field(default_factory=Resent)
     dropped: LetterFilter | None = None
+    every: list[LetterGroup] = field(default_factory=list)
+    """All dead letters, where ``answer`` has those that match."""
     confirmed: int | None = None
     announced: list[Change] = field(default_factory=list)
 
@@ -89,11 +91,16 @@ class App:
     async def canary(self, _settings: object, *question: object, **how: object) -> Any:
         return self._say(*question, how)
 
+    async def objective_states(self, _settings: object) -> Any:
+        return self._say("objectives")
+
     async def snapshot(self, _settings: object) -> Any:
         return self._say("snapshot")
 
     async def list_dead(self, _settings: object, wanted: LetterFilter) -> Any:
-        return self._say(wanted)
+        return self.every if wanted == LetterFilter() and self.every else self._say(wanted)
+
+    unmatched = staticmethod(unmatched)
 
     async def show_dead(self, _settings: object, wanted: LetterFilter, **how: object) -> Any:
         return self._say(wanted, how)

@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from notification_sender.adapters.redis.operators import Trouble
 from notification_sender.app.destinations import DestinationState, SwitchResult
 from notification_sender.app.pauses import PauseResult, ResumeResult
 from notification_sender.app.waiting import About, RetryResult, WaitingFilter
@@ -145,6 +147,37 @@ def test_a_destination_is_shown_with_what_waits_for_it(command: Command, app: Ap
     app.answer = DestinationState("org-1", "noc", [], [])
     ended = command("destinations", "show", "org-1", "noc")
     assert (ended.code, ended.out) == (0, "noc of org-1: no problem is known, and nothing waits\n")
+
+
+def test_a_pause_of_a_channel_holds_a_destination_only_if_it_has_that_channel(command: Command, app: App) -> None:
+    mails = replace(PAUSE, subject="channel/email")
+    app.answer = DestinationState("org-1", "noc", [], [mails], channels={"webhook"})
+    ended = command("destinations", "show", "org-1", "noc", "--json")
+    assert (ended.code, json.loads(ended.out)["pauses"]) == (0, [])
+    app.answer = DestinationState("org-1", "noc", [], [mails], channels={"email"})
+    assert command("destinations", "show", "org-1", "noc").code == 1
+    app.answer = DestinationState("org-1", "noc", [], [mails])
+    ended = command("destinations", "show", "org-1", "noc")
+    assert (ended.code, ended.out.splitlines()[-1]) == (
+        0,
+        "  paused until 2026-03-06T09:26:00Z, by anna@bastion (channel/email), if it is of that channel: email",
+    )
+
+
+def test_a_destination_that_is_not_known_is_a_problem(command: Command, app: App) -> None:
+    app.answer = DestinationState("org-1", "nok", [], [], unknown="no destination is called 'nok'; did you mean 'noc'?")
+    ended = command("destinations", "show", "org-1", "nok")
+    assert (ended.code, ended.err) == (1, "no destination is called 'nok'; did you mean 'noc'?\n")
+
+
+def test_times_of_destinations_are_text(command: Command, app: App) -> None:
+    trouble = Trouble("org-1", "noc", "3f0c9a1e", "gone", MOMENT, 0.0, 0.0)
+    app.answer = [trouble]
+    [listed] = json.loads(command("destinations", "list", "--json").out)
+    assert (listed["until"], listed["failing_since"]) == ("2026-03-06T08:26:00Z", None)
+    app.answer = DestinationState("org-1", "noc", [trouble], [], {}, "answered 503", MOMENT)
+    shown = json.loads(command("destinations", "show", "org-1", "noc", "--json").out)
+    assert (shown["troubles"], shown["last_error_at"]) == ([listed], "2026-03-06T08:26:00Z")
 
 
 def test_a_destination_is_switched_off_with_an_end(command: Command, app: App) -> None:

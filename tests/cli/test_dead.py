@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from notification_sender.app.dead_letters import LetterFilter, LetterGroup
+from notification_sender.app.dead_letters import LetterFilter, LetterGroup, ShownLetters
 from notification_sender.app.dead_replay import ReplayResult
 from notification_sender.model.errors import Unready
 from notification_sender.policy.limits import Limit
@@ -38,10 +38,24 @@ def test_letters_are_listed_by_reason_and_destination_with_what_the_oldest_says(
 
 def test_where_there_is_none_it_is_said(command: Command, app: App) -> None:
     app.answer = []
-    ended = command("dead", "list", *ONE)
+    ended = command("dead", "list")
     assert (ended.code, ended.out) == (0, "there are no dead letters\n")
-    assert app.asked == [LetterFilter("gone", "org-1", "noc")]
     assert command("dead", "list", "--json").out == "[]\n"
+
+
+def test_a_name_that_no_letter_has_is_said_with_those_that_there_are(command: Command, app: App) -> None:
+    app.answer = []
+    app.every = [
+        LetterGroup("render", "org-1", "noc", 20, MOMENT, ""),
+        LetterGroup("rejected", "org-1", "sms", 1, MOMENT),
+    ]
+    ended = command("dead", "list", "--reason", "rejcted")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        "no reason of a dead letter is called 'rejcted'; did you mean 'rejected'? there are: rejected, render\n"
+    )
+    ended = command("dead", "list", "--reason", "render", "--destination", "sms", "--json")
+    assert (ended.code, ended.out, ended.err) == (1, "[]\n", "no dead letter matches\n")
 
 
 @pytest.mark.parametrize(
@@ -132,16 +146,20 @@ def test_letters_are_dropped_only_where_it_is_said_which_and_yes(command: Comman
 
 def test_a_letter_is_shown_with_its_attempts_below_its_reason(command: Command, app: App) -> None:
     attempt = {"attempt": 1, "at": "2026-03-06T08:26:00Z", "error": "answered 503", "sent": "answered"}
-    app.answer = [{"reason": "exhausted", "detail": "answered 503", "work_unit_id": "wu-1", "attempts": [attempt]}]
+    last = {"attempt": 2, "at": None, "error": "answered 404", "sent": None}
+    letter = {"reason": "rejected", "detail": "answered 404", "work_unit_id": "wu-1", "attempts": [attempt, last]}
+    app.answer = ShownLetters([letter], 4)
     ended = command("dead", "show", "wu-1", "--limit", "3")
     assert (ended.code, ended.out.splitlines()) == (
         0,
         [
-            "exhausted: answered 503",
+            "rejected: answered 404",
             "  work unit id     wu-1",
             "  attempt 1        2026-03-06T08:26:00Z  answered 503 (sent: answered)",
+            "  attempt 2        the last              answered 404",
         ],
     )
     assert app.asked == [(LetterFilter(id="wu-1"), {"most": 3, "content": False})]
-    app.answer = []
+    assert ended.err == "3 more match, which are later; --limit shows more\n"
+    app.answer = ShownLetters([], 0)
     assert command("dead", "show").code == 1

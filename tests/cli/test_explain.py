@@ -1,6 +1,7 @@
 """What `explain` prints, and which ids it takes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ EVENTS = [
     EVENT | {"step": "send", "outcome": "dead", "reason": "gone", "ms": 5.0, "sources": {"incident": "hit 2s"}},
 ]
 LINE = "08:26:01.214  a:1  570ea7a1  "
-STORY = Story("wu-1", "unit", "org-1", "wu-1", "dead", "gone", {}, EVENTS)
+STORY = Story("wu-1", "unit", "org-1", "wu-1", "dead", "gone", {}, EVENTS, letter=True)
 
 
 def test_each_event_is_a_line_with_its_facts_below_it(command: Command, app: App) -> None:
@@ -41,6 +42,31 @@ def test_each_event_is_a_line_with_its_facts_below_it(command: Command, app: App
     )
     told = json.loads(command("explain", "wu-1", "--json").out)
     assert (told["id"], told["kind"], told["end"], told["events"]) == ("wu-1", "unit", "dead", EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("letter", "said"),
+    [
+        (False, "its dead letter is not there any more: it was dropped, or moved back"),
+        (None, "its dead letter: notification-sender dead show wu-1, unless it was dropped (RabbitMQ did not say)"),
+    ],
+)
+def test_a_letter_that_was_dropped_is_not_pointed_to(
+    command: Command,
+    app: App,
+    letter: bool | None,  # noqa: FBT001 - a parameter of the test
+    said: str,
+) -> None:
+    app.answer = replace(STORY, letter=letter)
+    assert command("explain", "wu-1").out.splitlines()[-1] == said
+
+
+def test_what_waits_is_told_with_its_reason(command: Command, app: App) -> None:
+    now = {"kind": "unit", "name": "wu-1", "state": "waiting", "until": "2026-03-06T08:27:00.000Z", "reason": "paused"}
+    app.answer = replace(STORY, end="waiting", reason="", now=now)
+    assert (
+        command("explain", "wu-1").out.splitlines()[-1] == "now: the unit waits until 2026-03-06T08:27:00.000Z: paused"
+    )
 
 
 @pytest.mark.parametrize("given", ["570ea7a1-0000", "<570ea7a1-0000@example.com>", "570ea7a1-0000@example.com"])

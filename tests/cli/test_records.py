@@ -6,23 +6,36 @@ from notification_sender.adapters.redis.records import CacheUse, OrganizationSta
 from notification_sender.app.records import Erased
 from notification_sender.model.destination import recipient_hash
 from tests.cli.stand_in import App, Command
+from tests.policy.fleets import override
 
 MOMENT = 1_772_785_560.0
-BUSY = OrganizationState("org-1", 3, 4210, {"webhook": 4200}, MOMENT, {"webhook": MOMENT + 60})
+BUSY = OrganizationState("org-1", 3, 4210, {"webhook": 4200}, MOMENT, {"webhook": MOMENT + 60}, due=7)
 
 
 def test_organizations_are_a_table_with_their_share_and_what_holds_them_up(command: Command, app: App) -> None:
-    app.answer = [BUSY, OrganizationState("org-22", in_hand=1)]
+    held = OrganizationState(
+        "org-22", reasons={"secret_missing": 2.5}, overrides=[override("pause", "organization/org-22")]
+    )
+    app.answer = [BUSY, OrganizationState("org-3", claimed=1), held]
     assert command("orgs").out.splitlines() == [
-        "ORGANIZATION  IN HAND  SHARE  WAITING  NEXT                  THROTTLED",
-        "org-1         3        75%    4,210    2026-03-06T08:26:00Z  webhook until 2026-03-06T08:27:00Z (4,200 wait)",
-        "org-22        1        25%    0        -                     -",
+        "organization  claimed  share  waiting  due now                  next",
+        "org-1               3    75%    4,210        7  2026-03-06T08:26:00Z",
+        "org-3               1    25%        0        0                     -",
+        "org-22              0     0%        0        0                     -",
+        "",
+        "What they wait for",
+        "  org-1   rate of webhook until 2026-03-06T08:27:00Z (4,200 wait)",
+        "  org-22  paused until 2026-03-06T08:36:00Z",
+        "          secret_missing (2.5)",
     ]
-    first, second = json.loads(command("orgs", "--json").out)
-    assert (first["share"], first["booked_until"]) == (0.75, {"webhook": "2026-03-06T08:27:00Z"})
+    first, second, _ = json.loads(command("orgs", "--json").out)
+    assert (first["claimed"], first["share"], first["due"]) == (3, 0.75, 7)
+    assert first["booked_until"] == {"webhook": "2026-03-06T08:27:00Z"}
     assert (second["next_due"], second["limits"]) == (None, {})
     app.answer = []
-    assert command("orgs").out == "no organization has anything in hand or waiting\n"
+    assert command("orgs").out == "no organization has anything claimed or waiting\n"
+    ended = command("orgs", "--organization", "nope")
+    assert (ended.code, ended.out, ended.err.partition(":")[0]) == (1, "", "nope")
 
 
 def test_the_cache_is_counted_by_kind_and_purged_with_a_yes(command: Command, app: App) -> None:

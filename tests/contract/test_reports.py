@@ -10,6 +10,7 @@ from notification_sender.adapters.redis.client import Redis, Store
 from notification_sender.adapters.redis.constants import RING_SAMPLES
 from notification_sender.adapters.redis.reports import KEPT_MS, SAMPLES, RedisReports
 from notification_sender.policy.fleet_view import standing
+from notification_sender.policy.objectives import Tally
 from tests.policy.fleets import report
 
 
@@ -96,3 +97,11 @@ async def test_every_key_has_an_end(reports: RedisReports, store: Store) -> None
     names = ("reports", f"report:{report(1).process}", "queues", "leader", "summary")
     ends = [await store.execute("PTTL", f"ns:1:{{fleet}}:{it}") for it in names]
     assert all(0 < end <= KEPT_MS for end in ends)
+
+
+async def test_what_processes_observed_of_an_objective_is_added_up(reports: RedisReports) -> None:
+    assert await reports.objectives() == ({}, {})
+    await reports.count({"claim": Tally(5, 4), "end_to_end": Tally(1, 0)})
+    await reports.count({"claim": Tally(2, 2)})
+    recent, whole = await reports.objectives()
+    assert recent == whole == {"claim": Tally(7, 6), "end_to_end": Tally(1, 0)}

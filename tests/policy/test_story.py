@@ -35,7 +35,13 @@ def test_a_unit_counts_as_the_worst_of_its_notifications_and_says_what_waits() -
     late = chapter("notification", "n-2", [], state="waiting", due=str(START + 7_000_000))
     told = story("wu-1", [unit, good, late])
     assert (told.end, told.reason) == ("waiting", "")
-    assert told.now == {"kind": "notification", "name": "n-2", "state": "waiting", "until": "2026-03-06T08:26:07.000Z"}
+    assert told.now == {
+        "kind": "notification",
+        "name": "n-2",
+        "state": "waiting",
+        "until": "2026-03-06T08:26:07.000Z",
+        "reason": "",
+    }
     dead = chapter("notification", "n-2", [], state="dead", text="exhausted noc-hook")
     told = story("wu-1", [unit, good, dead])
     assert (told.end, told.reason, told.now) == ("dead", "exhausted", {})
@@ -55,3 +61,15 @@ def test_what_is_in_hand_names_its_process() -> None:
     held = chapter("unit", "wu-1", [], state="transmitting", holder="b:2", lease=str(START))
     told = story("wu-1", [held])
     assert (told.end, told.now["process"], told.now["lease_until"]) == ("waiting", "b:2", "2026-03-06T08:26:00.000Z")
+
+
+def test_what_waits_before_its_first_claim_says_until_when_and_why() -> None:
+    """As a notification whose secret is missing."""
+    put_off = [event(3, "deliver", "deferred", reason="secret_missing", until=START + 9_000_000)]
+    told = story("n-1", [chapter("notification", "n-1", put_off)])
+    assert (told.end, told.now["state"], told.now["until"], told.now["reason"]) == (
+        "waiting",
+        "waiting",
+        "2026-03-06T08:26:09.000Z",
+        "secret_missing",
+    )

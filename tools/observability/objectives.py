@@ -76,6 +76,15 @@ def load(path: Path = FOLDER / "objectives.yaml") -> Objectives:
     return Objectives(tuple(steps), content["least_observations"], limits)
 
 
+def module(known: Objectives) -> str:
+    """The file as Python, for the commands: the package has no file of ``deploy/``."""
+    rows = [f'    ("{it.step}", {float(it.within)}, {round(it.share, 6)}),' for it in known.steps]
+    head = '"""The objectives of deploy/observability/objectives.yaml. `make docs` writes this file."""'
+    parts = [head, "", f"LEAST_OBSERVATIONS = {known.least_observations}", ""]
+    parts += ["OBJECTIVES: tuple[tuple[str, float, float], ...] = (", *rows, ")"]
+    return "\n".join([*parts, '"""Step, seconds, and the part of what is observed that must be within them."""', ""])
+
+
 def seconds(text: str) -> float:
     """Of a duration such as ``250ms``.
 

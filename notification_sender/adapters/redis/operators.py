@@ -7,6 +7,7 @@ from typing import cast
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.model.destination import Suppression
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.policy.limits import SECOND, Arrivals
 
 RECORD_FIELDS = ("failing", "off", "until", "hold")
@@ -32,6 +33,18 @@ class Trouble:
     hold_until: float
     waits_for: str = ""
     """Which of the operator's files is missing, and what to do."""
+
+    def known(self) -> dict[str, str | None]:
+        """As JSON has it."""
+        times = {name: getattr(self, name) for name in ("until", "failing_since", "hold_until")}
+        return {
+            "organization_id": self.organization_id,
+            "destination_id": self.destination_id,
+            "address": self.address,
+            "off": self.off,
+            **{name: format_rfc3339(at, "seconds") if at else None for name, at in times.items()},
+            "waits_for": self.waits_for,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from notification_sender.adapters.redis.client import Store
 from notification_sender.adapters.redis.keys import (
@@ -17,6 +18,8 @@ from notification_sender.adapters.redis.keys import (
     story_key,
 )
 from notification_sender.model.destination import SHORT_HASH
+from notification_sender.model.override import Override
+from notification_sender.model.timestamps import format_rfc3339
 from notification_sender.policy.limits import ERA, SECOND
 from notification_sender.policy.rates import Rates, in_force
 from notification_sender.policy.recipients import recipients_of
@@ -46,16 +49,30 @@ class OrganizationState:
     """What an organization has in the ledger now."""
 
     organization_id: str
-    in_hand: int = 0
-    """Units and notifications that a process has claimed."""
+    claimed: int = 0
+    """Units and notifications that a process has claimed, and not ended yet."""
     waiting: int = 0
     """Those whose parked copies come back later."""
     limits: dict[str, int] = field(default_factory=dict)
     """Of the waiting, by the limit whose slot they have booked."""
     next_due: float = 0.0
-    """When the first of them comes back, epoch seconds; 0: nothing waits."""
+    """When the next of them comes back, epoch seconds; 0: none does later than now."""
     booked_until: dict[str, float] = field(default_factory=dict)
     """By limit: until when all its slots are taken, epoch seconds."""
+    due: int = 0
+    """Of the waiting, those whose time has come. They wait in the queue for a worker."""
+    reasons: dict[str, float] = field(default_factory=dict)
+    """What its deliveries wait for, by reason: how many, on average, as the processes report."""
+    overrides: list[Override] = field(default_factory=list)
+    """What operators have set for it."""
+
+    def known(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self) | {
+            "next_due": format_rfc3339(self.next_due, "seconds") if self.next_due else None,
+            "booked_until": {name: format_rfc3339(until, "seconds") for name, until in self.booked_until.items()},
+            "overrides": [it.known() for it in self.overrides],
+        }
 
 
 class RedisRecords:
@@ -133,16 +150,13 @@ class RedisRecords:
         return await self._delete(self._keys(organization_id, "fact:*"), counted=lambda key: not key.endswith(LEASE))
 
     async def organizations(self, organization_id: str | None, now: float, rates: Rates) -> list[OrganizationState]:
-        """What each organization has in hand and waiting, the one with the most waiting first.
-
-        ``rates``: those that operators set.
-        """
+        """What each organization has claimed and waiting. ``rates``: those that operators set."""
         states: dict[str, OrganizationState] = {}
 
         async def count(keys: Sequence[str]) -> None:
             records = await each(self._redis, "HMGET", keys, "state", "due", "limit")
             for key, record in zip(keys, records, strict=True):
-                _count(states.setdefault(self._owner(key), OrganizationState(self._owner(key))), record)
+                _count(states.setdefault(self._owner(key), OrganizationState(self._owner(key))), record, now)
 
         async def bookings(keys: Sequence[str]) -> None:
             for key, value in zip(keys, await each(self._redis, "GET", keys), strict=True):
@@ -155,8 +169,14 @@ class RedisRecords:
         for kind in ("unit", "notification"):
             await in_batches(self._keys(organization_id, f"{kind}:*", "hash"), count)
         await in_batches(self._keys(organization_id, "limit:*"), bookings)
-        busy = [it for it in states.values() if it.in_hand or it.waiting or it.booked_until]
-        return sorted(busy, key=lambda it: (-it.waiting, -it.in_hand, it.organization_id))
+        busy = [it for it in states.values() if it.claimed or it.waiting or it.booked_until]
+        return sorted(busy, key=lambda it: it.organization_id)
+
+    async def knows(self, organization_id: str) -> bool:
+        """Whether there is any record of an organization."""
+        async for _ in self._keys(organization_id, "*"):
+            return True
+        return False
 
     async def erase(self, organization_id: str) -> dict[str, int]:
         """Delete every record of an organization; returns how many, by kind. The suppression list stays, and what is
@@ -239,14 +259,17 @@ def _use(uses: dict[str, CacheUse], key: str) -> CacheUse:
     return uses.setdefault(kind, CacheUse(kind))
 
 
-def _count(state: OrganizationState, record: Sequence[bytes | None]) -> None:
+def _count(state: OrganizationState, record: Sequence[bytes | None], now: float) -> None:
     what, due, limit = record
     if what in CLAIMED:
-        state.in_hand += 1
+        state.claimed += 1
     elif what == b"waiting":
         state.waiting += 1
         comes = int(due or 0) / SECOND
-        state.next_due = min(state.next_due or comes, comes)
+        if comes <= now:
+            state.due += 1
+        else:
+            state.next_due = min(state.next_due or comes, comes)
         if limit:
             name = limit.decode().partition(ERA)[0]
             state.limits[name] = state.limits.get(name, 0) + 1

@@ -1,12 +1,13 @@
 """The reports of a fleet, on Redis. Nothing is scanned: an index has the processes.
 
-========================================  ==========================================================
-``<prefix>:1:{fleet}:reports``            sorted set: processes by the time of their last report, µs
-``<prefix>:1:{fleet}:report:<process>``   hash: the report and a ring of samples (``lua/report.lua``)
-``<prefix>:1:{fleet}:queues``             list of JSON: the latest depths of the queues, newest first
-``<prefix>:1:{fleet}:leader``             string: which process asks for the depths of the queues
-``<prefix>:1:{fleet}:summary``            string, JSON: what that process made of all reports
-========================================  ==========================================================
+==========================================  ==========================================================
+``<prefix>:1:{fleet}:reports``              sorted set: processes by the time of their last report, µs
+``<prefix>:1:{fleet}:report:<process>``     hash: the report and a ring of samples (``lua/report.lua``)
+``<prefix>:1:{fleet}:queues``               list of JSON: the latest depths of the queues, newest first
+``<prefix>:1:{fleet}:leader``               string: which process asks for the depths of the queues
+``<prefix>:1:{fleet}:objectives:<period>``  hash: what was observed of each step, of a day or an hour
+``<prefix>:1:{fleet}:summary``              string, JSON: what that process made of all reports
+==========================================  ==========================================================
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from notification_sender.adapters.redis.constants import RING_SAMPLES, SECOND
 from notification_sender.adapters.redis.scripts import load
 from notification_sender.model.process_report import FORM, ProcessReport, report_of
 from notification_sender.policy.fleet_view import FleetView, Received, Sample
+from notification_sender.policy.objectives import BUDGET_DAYS, Tallies, Tally
 
 REPORT = load("report")
 
@@ -32,6 +34,10 @@ SAMPLES = 24
 
 MOST_PROCESSES = 1000
 """Processes that are read: those that reported last."""
+
+DAY, HOUR = 86_400, 3600
+DAYS_KEPT = (BUDGET_DAYS + 1) * DAY
+"""Seconds that the counts of a day are kept."""
 
 
 class RedisReports:
@@ -69,6 +75,36 @@ class RedisReports:
         received = await asyncio.gather(*(self._read(name, at) for name, at in sorted(known)))
         samples = await self._samples()
         return FleetView(now=await self._now(), received=received, samples=samples)
+
+    async def count(self, observed: Tallies) -> None:
+        day, hour = await self._periods()
+        for key, kept in (
+            (self._key("objectives", f"day-{day}"), DAYS_KEPT),
+            (self._key("objectives", f"hour-{hour}"), 3 * HOUR),
+        ):
+            fields = {f"{step} {name}": it for step, tally in observed.items() for name, it in tally._asdict().items()}
+            await asyncio.gather(*(self._redis.execute("HINCRBY", key, name, it) for name, it in fields.items() if it))
+            await self._redis.execute("EXPIRE", key, kept)
+
+    async def objectives(self) -> tuple[Tallies, Tallies]:
+        day, hour = await self._periods()
+        hours = [self._key("objectives", f"hour-{it}") for it in (hour - 1, hour)]
+        days = [self._key("objectives", f"day-{it}") for it in range(day - BUDGET_DAYS + 1, day + 1)]
+        return await self._observed(hours), await self._observed(days)
+
+    async def _periods(self) -> tuple[int, int]:
+        """The numbers of this day and this hour since 1970."""
+        now = await self._now()
+        return int(now // DAY), int(now // HOUR)
+
+    async def _observed(self, keys: Sequence[str]) -> Tallies:
+        found: dict[str, Tally] = {}
+        for flat in await asyncio.gather(*(self._redis.execute("HGETALL", key) for key in keys)):
+            fields = iter(flat or ())
+            for name, number in zip(fields, fields, strict=True):
+                step, _, what = bytes(name).decode().rpartition(" ")
+                found[step] = found.get(step, Tally()).plus(Tally(**{what: int(number)}))
+        return found
 
     async def announce(self, summary: Mapping[str, Any], seconds: float) -> None:
         text = orjson.dumps(summary)

@@ -34,7 +34,7 @@ async def admitted(ledger: RedisLedger, name: str, organization: str = "org-1", 
     return await ledger.admit(AdmissionRequest(Key(organization, "notification", name), name, 0, 1, *at, [limit]))
 
 
-async def test_what_an_organization_has_in_hand_and_waiting_is_counted(store: Store) -> None:
+async def test_what_an_organization_has_claimed_and_waiting_is_counted(store: Store) -> None:
     ledger, records = RedisLedger(redis=store, prefix="ns", **TIMES), RedisRecords(redis=store, prefix="ns")
     assert isinstance(await admitted(ledger, "n-1"), Claimed)
     assert isinstance(await admitted(ledger, "n-2"), Throttled)
@@ -44,10 +44,10 @@ async def test_what_an_organization_has_in_hand_and_waiting_is_counted(store: St
     await ledger.finish(done.claim, TerminalState("delivered", "200"))
     now = await records.now()
     first, second = await records.organizations(None, now, {})
-    assert (first.organization_id, first.in_hand, first.waiting, first.limits) == ("org-1", 1, 2, {"webhook": 2})
+    assert (first.organization_id, first.claimed, first.waiting, first.limits) == ("org-1", 1, 2, {"webhook": 2})
     assert first.next_due == pytest.approx(now + 10, abs=5)
     assert first.booked_until["webhook"] == pytest.approx(now + 30, abs=5)
-    assert (second.organization_id, second.in_hand, second.waiting) == ("org-2", 0, 0)
+    assert (second.organization_id, second.claimed, second.waiting) == ("org-2", 0, 0)
     assert [it.organization_id for it in await records.organizations("org-2", now, {})] == ["org-2"]
     assert await records.organizations("org-2", now + 60, {}) == []
 
@@ -129,7 +129,7 @@ async def test_units_and_their_stories_are_told_apart_whatever_their_ids(store: 
     now = await records.now()
     assert await records.seen(None, now - 60, now + 60) == {"org-1": ["not-claimed", "wu", "wu:story"]}
     [state] = await records.organizations(None, now, {})
-    assert state.in_hand == 2
+    assert state.claimed == 2
     for name, states in (("wu", 1), ("wu:story", 1), ("not-claimed", 0)):
         [chapter] = await stories.find(name)
         assert (chapter.name, len(chapter.record) > 0, len(chapter.lines)) == (name, states == 1, 1)
