@@ -5,12 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from notification_sender.adapters.clock import SystemClock
-from notification_sender.adapters.rabbitmq.headers import PUBLISHED
+from notification_sender.adapters.rabbitmq.headers import PUBLISHED, trace_headers
 from notification_sender.adapters.redis.client import Redis
 from notification_sender.app.asking import ANSWER_SECONDS, opened
 from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
+from notification_sender.app.traces import traces
 from notification_sender.model.destination import Suppression
+from notification_sender.model.trace import parse_traceparent
 from notification_sender.ports.broker import Lane
 from notification_sender.settings import Settings
 from notification_sender.telemetry import log
@@ -19,18 +21,30 @@ if TYPE_CHECKING:
     from notification_sender.app.backends import Broker
 
 
-async def publish(settings: Settings, bodies: list[bytes], one_more: Callable[[], None]) -> None:
-    """Publish work units; ``one_more`` is called after the broker has confirmed each.
+async def publish(
+    settings: Settings, bodies: list[bytes], one_more: Callable[[], None], traceparent: str | None = None
+) -> None:
+    """Publish work units; ``one_more`` is called after the broker has confirmed each. ``traceparent``: the trace that
+    they belong to, else each has its own where traces are on.
 
     Raises:
         TooLarge: the broker takes no message of this size; the units before it are published.
         Unready: the broker is away; some units may be published, and publishing them again does no harm.
     """
     clock = SystemClock()
-    async with connected_broker(settings) as rabbitmq:
-        for body in bodies:
-            await rabbitmq.publish(body, {PUBLISHED: int(1000 * clock.now())})
-            one_more()
+    made, parent = traces(settings, clock), parse_traceparent(traceparent)
+    try:
+        async with connected_broker(settings) as rabbitmq:
+            for body in bodies:
+                began, context = clock.now(), parent if made is None else made.publish(parent)
+                headers = {} if context is None else trace_headers(context)
+                await rabbitmq.publish(body, {PUBLISHED: int(1000 * began), **headers})
+                if made is not None and context is not None:
+                    made.published(context, parent, began)
+                one_more()
+    finally:
+        if made is not None:
+            await made.close()
 
 
 async def declare(settings: Settings) -> list[str]:

@@ -47,7 +47,8 @@ def publish(
     """Publish work units, all or none.
 
     With - as FILE the command reads standard input. It holds one JSON object, an array of objects, or one object a
-    line. Nothing is published if a worker would refuse one of the units.
+    line. Nothing is published if a worker would refuse one of the units. If TRACEPARENT is set, they belong to that
+    trace.
     """
     from notification_sender.app import commands as app  # noqa: PLC0415 - not paid by --help
     from notification_sender.settings import Settings  # noqa: PLC0415 - as above
@@ -72,7 +73,8 @@ def _publish(settings: "Settings", pieces: Sequence[Piece]) -> None:
 
     progress = Progress("published", len(pieces))
     try:
-        asyncio.run(app.publish(settings, [piece.body for piece in pieces], progress.one_more))
+        bodies, trace = [piece.body for piece in pieces], os.environ.get("TRACEPARENT")
+        asyncio.run(app.publish(settings, bodies, progress.one_more, trace))
     except NotificationSenderError as fault:
         progress.end()
         if not progress.done:

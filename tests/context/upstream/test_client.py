@@ -13,7 +13,9 @@ from notification_sender.context.upstream.responses import Call
 from notification_sender.fleet.circuit import Change
 from notification_sender.model.cause import Phase
 from notification_sender.model.errors import ContextUnavailable, NotificationSenderError, Sent, TransportError
+from notification_sender.model.trace import TraceContext
 from notification_sender.ports.clock import Clock
+from notification_sender.telemetry.delivery_spans import TracedCall
 from tests.context.fakes import LoopClock, guard_of, run_timeless, until
 
 
@@ -47,7 +49,7 @@ class Service:
             max_bytes=1000,
             observe=lambda call: self.observed.append((call.api, call.endpoint, call.result)),
             token=self.token if token else None,
-            random_bytes=lambda size: b"\xab" * size,
+            trace=lambda: TracedCall(TraceContext("ab" * 16, "ab" * 8)),
         )
 
 
