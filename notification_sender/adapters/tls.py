@@ -10,10 +10,13 @@ from typing import NoReturn
 
 import structlog
 
-from notification_sender.adapters.tls_faults import TlsFault, tls_fault
+from notification_sender.adapters.tls_faults import TlsFault, is_closed, is_of_version, tls_fault
 from notification_sender.fleet.background import LogOnChange
 from notification_sender.model.errors import ConfigurationFault
 from notification_sender.policy.trust import CHECKS, public_trust
+
+REFUSAL_SECONDS = 3.0
+"""Seconds to ask a server why it refuses us."""
 
 _log = structlog.get_logger()
 
@@ -96,6 +99,25 @@ class Tls:
     def fault(self, fault: BaseException) -> TlsFault | None:
         """The fault of TLS that caused ``fault``, in words; None if something else did."""
         return tls_fault(fault, service=self.options.service, variables=self.options.variables)
+
+    async def explain(self, fault: BaseException, host: str, port: int) -> TlsFault | None:
+        """As ``fault``, also if the server at this address closed the connection and its reason was lost with it."""
+        return self.fault(fault) or (await self.refusal(host, port) if is_closed(fault) else None)
+
+    async def refusal(self, host: str, port: int) -> TlsFault | None:
+        """Why a server refuses us in a handshake with TLS 1.2; None if it does not, or has no TLS 1.2.
+
+        With TLS 1.3 a client is refused after its handshake. What it has sent by then may cost it the reason.
+        """
+        context = await asyncio.to_thread(_context, self.options, public_trust)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            async with asyncio.timeout(REFUSAL_SECONDS):
+                _, writer = await asyncio.open_connection(host, port, ssl=context)
+        except OSError as fault:
+            return None if is_of_version(fault) else self.fault(fault)
+        writer.close()
+        return None
 
     async def _read(self) -> ssl.SSLContext:
         try:

@@ -46,6 +46,19 @@ def tls_fault(fault: BaseException, *, service: str, variables: str) -> TlsFault
     return None
 
 
+def is_closed(fault: BaseException) -> bool:
+    """Whether the other side closed the connection without a reason."""
+    return any(
+        isinstance(it, ConnectionResetError | BrokenPipeError | EOFError) or "closed by server" in str(it)
+        for it in _causes(fault)
+    )
+
+
+def is_of_version(fault: BaseException) -> bool:
+    """Whether both sides have no version of TLS in common."""
+    return any(isinstance(it, ssl.SSLError) and _has(getattr(it, "reason", None) or "", _OLD) for it in _causes(fault))
+
+
 def _causes(fault: BaseException | None) -> Iterator[BaseException]:
     while fault is not None:
         yield fault

@@ -63,12 +63,16 @@ class Place:
             async with asyncio.timeout(REACH_TIMEOUT):
                 addresses = await _addresses(self.host, self.port)
                 step = f"accepted no connection within {REACH_TIMEOUT:g} s; check that it runs, and firewalls"
-                return await self._connect(addresses, context)
+                certificate = await self._connect(addresses, context)
         except TimeoutError:
             raise Unready(f"{self}: {step}") from None
         except OSError as fault:
             of_tls = tls.fault(fault) if tls is not None else None
             raise Unready(f"{self}: {of_tls.text if of_tls else _said(fault)}") from None
+        refusal = await tls.refusal(self.host, self.port) if tls is not None else None
+        if refusal is not None and refusal.lasting:
+            raise Unready(f"{self}: {refusal.text}")
+        return certificate
 
     async def _connect(self, addresses: _Addresses, tls: ssl.SSLContext | None) -> bytes:
         """Connect to the first address that accepts; returns the certificate of the server."""

@@ -22,6 +22,7 @@ from yarl import URL
 
 from notification_sender.adapters.rabbitmq import fast_path, frames
 from notification_sender.adapters.rabbitmq.address import BrokerAddress, BrokerTransport
+from notification_sender.adapters.tls_faults import TlsFault
 from notification_sender.fleet.background import LogOnChange
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.ports.clock import Clock
@@ -116,8 +117,9 @@ class BrokerConnection:
             try:
                 self._connection = await self._connect()
             except CONNECTION_EXCEPTIONS as fault:
-                self._refuse_to_wait(fault)
-                self._note_unreachable(fault)
+                tls = await self._of_tls(fault)
+                self._refuse_to_wait(fault, tls)
+                self._note_unreachable(fault, tls)
                 await self._clock.sleep(RECONNECT_SECONDS)
         self._connection.close_callbacks.add(self._on_lost)
         self._connection.reconnect_callbacks.add(self._on_returned)
@@ -133,8 +135,9 @@ class BrokerConnection:
         try:
             self._connection = await self._connect()
         except CONNECTION_EXCEPTIONS as fault:
-            self._refuse_to_wait(fault)
-            raise Unready(self._said(fault)) from fault
+            tls = await self._of_tls(fault)
+            self._refuse_to_wait(fault, tls)
+            raise Unready(tls.text if tls else _ADDRESS.sub("", str(fault) or repr(fault))) from fault
 
     @property
     def virtual_host(self) -> str:
@@ -183,7 +186,13 @@ class BrokerConnection:
             raise
         return connection
 
-    def _refuse_to_wait(self, fault: BaseException) -> None:
+    async def _of_tls(self, fault: BaseException) -> TlsFault | None:
+        """The fault of TLS that caused ``fault``."""
+        if self._url.scheme != "amqps" or self._url.host is None:
+            return None
+        return await self._address.tls.explain(fault, self._url.host, self._port)
+
+    def _refuse_to_wait(self, fault: BaseException, tls: TlsFault | None) -> None:
         """Raise ConfigurationFault for errors that waiting does not end. Only at start: at a reconnection it may."""
         if isinstance(fault, AuthenticationError | ProbableAuthenticationError):
             raise ConfigurationFault(f"RabbitMQ refuses the user or the password of NS_AMQP_URL: {fault}") from None
@@ -195,27 +204,20 @@ class BrokerConnection:
             ) from None
         if isinstance(fault.__cause__, ConfigurationFault):  # a file of ours; the library's error is around it
             raise fault.__cause__ from None
-        tls = self._address.tls.fault(fault)
         if tls is not None and tls.lasting:
-            raise ConfigurationFault(f"{self._place}: {tls.text}") from None
+            raise ConfigurationFault(f"{self._url.host}:{self._port} (NS_AMQP_URL): {tls.text}") from None
 
     @property
-    def _place(self) -> str:
-        port = self._url.port or DEFAULT_PORTS[self._url.scheme]
-        return f"{self._url.host}:{port} (NS_AMQP_URL)"
+    def _port(self) -> int:
+        return self._url.port or DEFAULT_PORTS[self._url.scheme]
 
-    def _said(self, fault: BaseException) -> str:
-        tls = self._address.tls.fault(fault)
-        return tls.text if tls else _ADDRESS.sub("", str(fault) or repr(fault))
-
-    def _note_unreachable(self, fault: BaseException) -> None:
-        tls = self._address.tls.fault(fault)
+    def _note_unreachable(self, fault: BaseException, tls: TlsFault | None) -> None:
         self._unreachable(tls.text if tls else _ADDRESS.sub("", repr(fault)))
 
     def _note_lost_transport(self, fault: BaseException) -> None:
         """Log why a reconnection fails. Before the first connection, ``open`` does."""
         if self._connection is not None:
-            self._note_unreachable(fault)
+            self._note_unreachable(fault, self._address.tls.fault(fault))
 
     def _on_lost(self, _: object, cause: BaseException | None) -> None:
         if self._connection is not None and not self._connection.close_called:

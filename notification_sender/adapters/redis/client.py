@@ -14,6 +14,7 @@ from notification_sender.adapters.redis.connection import NOT_CONNECTED, Pipelin
 from notification_sender.adapters.redis.errors import CONNECTION_ERRORS
 from notification_sender.adapters.redis.scripts import Script
 from notification_sender.adapters.tls import Tls, TlsOptions
+from notification_sender.adapters.tls_faults import TlsFault
 from notification_sender.fleet.background import LogOnChange, run_forever
 from notification_sender.model.errors import ConfigurationFault, Unready
 from notification_sender.telemetry.lag import Deadline
@@ -178,9 +179,9 @@ class Redis:
             try:
                 self._wire = await self._open(first=first)
             except CONNECTION_ERRORS as fault:
+                tls = await self._of_tls(fault)
                 if first:
-                    self._refuse_to_wait(fault)
-                tls = self._tls.fault(fault)
+                    self._refuse_to_wait(fault, tls)
                 if once:
                     raise Unready(tls.text if tls else str(fault) or type(fault).__name__) from fault
                 unreachable(tls.text if tls else f"{fault!r}: {fault}")
@@ -189,12 +190,19 @@ class Redis:
                 self._reached.set()
                 return
 
-    def _refuse_to_wait(self, fault: BaseException) -> None:
+    async def _of_tls(self, fault: BaseException) -> TlsFault | None:
+        """The fault of TLS that caused ``fault``."""
+        return await self._tls.explain(fault, *self._place) if self._encrypted else None
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        return self._options.get("host", "localhost"), self._options.get("port", DEFAULT_PORT)
+
+    def _refuse_to_wait(self, fault: BaseException, tls: TlsFault | None) -> None:
         """Raise ConfigurationFault for errors that waiting does not end. Only at start: at a reconnection it may."""
-        tls = self._tls.fault(fault)
         if tls is not None and tls.lasting:
-            place = f"{self._options.get('host', 'localhost')}:{self._options.get('port', DEFAULT_PORT)}"
-            raise ConfigurationFault(f"{place} (NS_REDIS_URL): {tls.text}") from None
+            host, port = self._place
+            raise ConfigurationFault(f"{host}:{port} (NS_REDIS_URL): {tls.text}") from None
         _refuse_login(fault)
 
     async def _open(self, *, first: bool) -> PipelinedConnection:
