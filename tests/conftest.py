@@ -21,7 +21,7 @@ from tests.services.program import MissingProgramError, find
 from tests.services.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.services.rabbitmq import running as rabbitmq_nodes
 from tests.services.redis import Redis, running_redis
-from tests.services.secured import Secured, secured
+from tests.services.secured import Identities, Secured, secured_rabbitmq, secured_redis
 from tests.side_by_side import pytest_configure
 from tests.steered import Bench
 
@@ -31,6 +31,11 @@ settings.load_profile("beside others")
 # A fifth of the examples: for `make unit`. A test that needs another number says it as a multiple of
 # ``settings().max_examples``.
 settings.register_profile("quick", parent=settings.get_profile("beside others"), max_examples=20)
+
+RIGHTS = os.environ.get("RIGHTS")
+"""``worker``: tests log in as the users that ``deploy/rabbitmq-user`` and ``deploy/redis-acl`` make. For suites that do no
+more than a worker does: ``make test RIGHTS=worker ARGS=tests/contract``.
+"""
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_makereport"]
 
@@ -61,8 +66,8 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def amqp_url(rabbitmq: RabbitMQ) -> str:
-    return rabbitmq.url
+def amqp_url(rabbitmq: RabbitMQ, request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("of_worker_rabbitmq").url) if RIGHTS == "worker" else rabbitmq.url
 
 
 @pytest.fixture
@@ -82,21 +87,32 @@ def redis_service() -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(redis_service: Redis) -> str:
-    return redis_service.url
+def redis_url(redis_service: Redis, request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("of_worker_redis").url) if RIGHTS == "worker" else redis_service.url
 
 
 @pytest.fixture
-def redis_server(redis_service: Redis) -> str:
+def redis_server(redis_service: Redis, redis_url: str) -> str:
     """The url of a server that holds nothing."""
     redis_service.flush()
-    return redis_service.url
+    return redis_url
 
 
 @pytest.fixture(scope="session")
-def secured_services(rabbitmq: RabbitMQ, redis_service: Redis, tmp_path_factory: pytest.TempPathFactory) -> Secured:
-    """Both services over TLS, for a user with the rights of a worker. They are lost when a service starts again."""
-    return secured(rabbitmq, redis_service, tmp_path_factory.mktemp("secured"))
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return Identities.made(tmp_path_factory.mktemp("identities"))
+
+
+@pytest.fixture(scope="session")
+def of_worker_rabbitmq(rabbitmq: RabbitMQ, identities: Identities) -> Secured:
+    """RabbitMQ for a user with the rights of a worker."""
+    return secured_rabbitmq(rabbitmq, identities)
+
+
+@pytest.fixture(scope="session")
+def of_worker_redis(redis_service: Redis, identities: Identities) -> Secured:
+    """Redis for a user with the rights of a worker. They are lost when it starts again."""
+    return secured_redis(redis_service, identities)
 
 
 @pytest.fixture(scope="session")

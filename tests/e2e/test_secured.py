@@ -15,7 +15,7 @@ from tests.patience import patience
 from tests.services.certificates import certificate, expired
 from tests.services.program import HOST
 from tests.services.rabbitmq import RabbitMQ
-from tests.services.secured import Secured, behind_tls
+from tests.services.secured import Identities, Secured, behind_tls
 
 COMMANDS = (
     "topology",
@@ -36,21 +36,25 @@ COMMANDS = (
 
 @pytest.fixture
 async def everywhere(
-    environment: dict[str, str], secured_services: Secured, sandbox: Sandbox
+    environment: dict[str, str],
+    identities: Identities,
+    of_worker_rabbitmq: Secured,
+    of_worker_redis: Secured,
+    sandbox: Sandbox,
 ) -> AsyncIterator[dict[str, str]]:
     """A worker's variables: every connection that it opens is encrypted, and both sides prove who they are."""
-    made = secured_services.identities
     async with AsyncExitStack() as opened:
         urls = {}
         for name in sandbox.platform.urls:
             if name.endswith("_URL"):
-                port = await opened.enter_async_context(behind_tls(environment[name], made))
+                port = await opened.enter_async_context(behind_tls(environment[name], identities))
                 urls[name] = f"https://{HOST}:{port}"
-        mail = await opened.enter_async_context(behind_tls(sandbox.inbox.smtp_url, made))
+        mail = await opened.enter_async_context(behind_tls(sandbox.inbox.smtp_url, identities))
         urls |= {"NS_SMTP_URL": f"smtps://{HOST}:{mail}"}
         # Geocoding counts as a third party, which is shown no certificate of ours.
         urls["NS_GEOCODING_URL"] = environment["NS_GEOCODING_URL"]
-        yield environment | secured_services.variables | urls | made.variables("API", "SMTP")
+        services = of_worker_rabbitmq.variables | of_worker_redis.variables
+        yield environment | services | urls | identities.variables("API", "SMTP")
 
 
 async def test_the_whole_job_is_done_over_tls_with_the_rights_of_a_worker(

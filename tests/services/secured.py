@@ -17,8 +17,9 @@ from tests.services.redis import Redis, with_tls
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 USER, PASSWORD = "worker", "n0t-guessed"
-QUEUES, KEYS = "test-[0-9a-f]+", "test-*"
-"""The prefix of each test, as RabbitMQ and as Redis writes a pattern."""
+LOGIN = f"{USER}:{PASSWORD}@{HOST}"
+QUEUES, KEYS = "test-[0-9a-f]+", "[nt]*"
+"""The prefixes of the tests, as RabbitMQ and as Redis writes a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +44,28 @@ class Identities:
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """``amqp`` and ``redis``: URLs of the user of the workers, without TLS. ``variables``: with TLS, for a worker."""
+    """A service for the user of the workers: ``url`` without TLS, and ``variables`` for a worker, with TLS."""
 
-    identities: Identities
-    amqp: str
-    redis: str
+    url: str
     variables: dict[str, str]
 
 
-def secured(rabbitmq: RabbitMQ, redis: Redis, folder: Path) -> Secured:
-    """Let both listen with TLS as well, and create the user of the workers in each, by the programs of ``deploy``."""
-    made = Identities.made(folder)
-    demands = made.authority.certificate
-    amqp_port, redis_port = rabbitmq.listen_with_tls(made.server, demands=demands), free_port()
+def secured_rabbitmq(rabbitmq: RabbitMQ, made: Identities) -> Secured:
+    """Let RabbitMQ listen with TLS as well, and create the user by the program of ``deploy``."""
+    port = rabbitmq.listen_with_tls(made.server, demands=made.authority.certificate)
     deploy("rabbitmq-user", USER, QUEUES, environment=rabbitmq.environment)
-    acl = deploy("redis-acl", USER, KEYS).split()
-    redis.ask("ACL", "SETUSER", *acl[1:])
-    options = with_tls(redis_port, made.server, demands=demands)
+    variables = {"NS_AMQP_URL": f"amqps://{LOGIN}:{port}/"} | made.variables("AMQP")
+    return Secured(f"amqp://{LOGIN}:{rabbitmq.port}/", variables)
+
+
+def secured_redis(redis: Redis, made: Identities) -> Secured:
+    """Let Redis listen with TLS as well, and create the user by the program of ``deploy``."""
+    port = free_port()
+    options = with_tls(port, made.server, demands=made.authority.certificate)
     redis.ask("CONFIG", "SET", *(word for option in options.items() for word in option))
-    login = f"{USER}:{PASSWORD}@{HOST}"
-    urls = {"NS_AMQP_URL": f"amqps://{login}:{amqp_port}/", "NS_REDIS_URL": f"rediss://{login}:{redis_port}/0"}
-    return Secured(
-        made,
-        f"amqp://{login}:{rabbitmq.port}/",
-        f"redis://{login}:{redis.port}/0",
-        urls | made.variables("AMQP", "REDIS"),
-    )
+    redis.ask("ACL", "SETUSER", *deploy("redis-acl", USER, KEYS).split()[1:])
+    variables = {"NS_REDIS_URL": f"rediss://{LOGIN}:{port}/0"} | made.variables("REDIS")
+    return Secured(f"redis://{LOGIN}:{redis.port}/0", variables)
 
 
 def deploy(program: str, *arguments: str, environment: Mapping[str, str] = os.environ) -> str:
