@@ -227,7 +227,6 @@ async def test_a_user_who_may_run_no_scripts_is_a_fault_of_the_configuration(red
         "unix:///run/redis.sock",
         "redis://:secret@host:port/0",
         "redis://:secret@host/0?nonsense=1",
-        "rediss://:secret@host/0?ssl_cert_reqs=nonsense",
     ],
 )
 def test_a_url_that_cannot_be_used_is_a_fault_that_tells_no_secret(url: str) -> None:
