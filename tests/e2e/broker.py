@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -12,6 +13,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from tests.patience import patience, patient
 
 Record = dict[str, Any]
+
+UNCONFIRMED = 50
+"""Publishes under way at once. One after the other, each would wait for a write of the broker to its disk."""
 
 
 class Broker:
@@ -27,15 +31,20 @@ class Broker:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def publish(self, bodies: Iterable[bytes | Record], *, lane: str = "units", headers: Any = None) -> None:
+        """In their order, ``UNCONFIRMED`` at once."""
+        messages = [
+            aio_pika.Message(
+                body if isinstance(body, bytes) else orjson.dumps(body),
+                headers=headers,
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            )
+            for body in bodies
+        ]
         async with self._channel() as channel:
-            for body in bodies:
-                message = aio_pika.Message(
-                    body if isinstance(body, bytes) else orjson.dumps(body),
-                    headers=headers,
-                    content_type="application/json",
-                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                )
-                await channel.default_exchange.publish(message, f"{self._prefix}.{lane}")
+            publish = partial(channel.default_exchange.publish, routing_key=f"{self._prefix}.{lane}")
+            for start in range(0, len(messages), UNCONFIRMED):
+                await asyncio.gather(*map(publish, messages[start : start + UNCONFIRMED]))
 
     async def depth(self, name: str) -> int:
         return (await self.depths([name]))[name]

@@ -95,8 +95,8 @@ async def test_a_hot_fact_that_expires_is_fetched_once_and_nobody_waits_for_it(
     incident = sandbox.platform.behaviours[Endpoint.INCIDENT]
     incident.latency = 1.0
     async with fleet(environment, PODS) as workers, patience(60):
-        await broker.publish([about(2) for _ in range(1000)])
-        await sandbox.inbox.accepts(1001)
+        await broker.publish([about(2) for _ in range(300)])
+        await sandbox.inbox.accepts(301)
         waited = await counted(workers, "notification_sender_facts_total", 'how="waited"')
         stale = await counted(workers, "notification_sender_facts_total", 'how="revalidating"')
     assert incident.calls == 2

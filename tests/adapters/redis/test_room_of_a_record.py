@@ -12,7 +12,7 @@ from notification_sender.policy.attempt_report import history_entry
 from notification_sender.policy.sizing import RECORD, STORY
 from notification_sender.ports.ledger import AdmissionRequest, AttemptReport, Claimed, Key, TerminalState
 
-MANY = 5_000
+MANY = 1_500
 SOURCES = ("organization", "incident", "intel_request", "address", "internet_outages", "outages", "assets")
 HOOK = Key("org-alpnet", "destination", "noc-hook:" + "0" * 16)
 READER = Key("org-alpnet", "recipient", "0" * 16)
