@@ -10,7 +10,7 @@ NOT_UNIT := alerts e2e faults strangers contract adapters/rabbitmq adapters/redi
 # Without tests that compute for seconds, and a fifth of the examples of each property: `make test` runs all of them.
 UNIT := --hypothesis-profile quick -m "not long" $(addprefix --ignore=tests/,$(NOT_UNIT))
 
-.PHONY: help demo test unit faults strangers simulate mutants soak overload diagnose check format bench incident image docs lock services clean
+.PHONY: help demo test unit faults strangers simulate mutants soak overload diagnose commands check format bench incident image docs lock services clean
 .DEFAULT_GOAL := help
 # The version of RabbitMQ that the tests start, where it is not the installed one.
 export BROKER
@@ -59,6 +59,9 @@ overload: $(READY) services ## three times the capacity for five minutes, then u
 
 diagnose: $(READY) services ## 24 faults and 24 healthy stretches, and what `why` says of each, in an hour: SEED=7 ONLY="aaa,redis" SECONDS=60 HEALTHY=24 WRITE=1
 	$(BIN)/python -m bench.diagnose $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS)) $(if $(HEALTHY),--healthy $(HEALTHY)) $(if $(WRITE),--write)
+
+commands: $(READY) services ## what each command prints of a system in trouble, into docs/reference/commands.md: SECONDS=90
+	$(BIN)/python -m bench.commands $(if $(SECONDS),--seconds $(SECONDS))
 
 PAGES := $(wildcard *.md) docs
 # Pages and docstrings whose sentences `make check` reads. Not yet: decisions, and pages that commands write.

@@ -127,15 +127,15 @@ class Scene:
         """
         await finished([WORKER, *words], self.environment)
 
-    async def _said(self, *words: str) -> str:
-        """What a command prints, whatever its exit code is.
+    async def said(self, *words: str, **variables: str) -> str:
+        """What a command prints, whatever its exit code is. ``variables``: besides those of the workers.
 
         Raises:
             TimeoutError: it did not end.
 
         """
         process = await asyncio.create_subprocess_exec(
-            WORKER, *words, env=dict(self.environment), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+            WORKER, *words, env={**self.environment, **variables}, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
         )
         try:
             async with asyncio.timeout(ANSWERS):
@@ -149,7 +149,7 @@ class Scene:
         """The verdict, None where there is none, and what was printed."""
         said = f"no answer within {ANSWERS:g} s"
         try:
-            said = await self._said("why", "--json")
+            said = await self.said("why", "--json")
             return read(said), said
         except (ValueError, KeyError, TypeError, TimeoutError) as fault:
             return None, f"{type(fault).__name__} {fault}: {said}"

@@ -52,7 +52,12 @@ def erase(
         # An event never has an address, nor its hash.
         subject = f"recipient/{organization}" if hash_ else f"organization/{organization}"
         change = app.Change(
-            "erased", by=name_of_operator(by), subject=subject, organization_id=organization, note=note, count=number
+            change="erased",
+            by=name_of_operator(by),
+            subject=subject,
+            organization_id=organization,
+            note=note,
+            count=number,
         )
         warn_unannounced(asyncio.run(app.announce(settings, change)))
     raise typer.Exit(0 if number else PROBLEM_FOUND)

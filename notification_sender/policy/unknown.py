@@ -1,4 +1,4 @@
-"""What is said of a name that nothing has: which one is meant, and which there are."""
+"""Words for a name that nothing has: which one may be meant, and which there are."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
