@@ -26,7 +26,7 @@ def summary(judged: Verdict) -> dict[str, Any]:
 
 
 def state_of(view: FleetView) -> State:
-    """State of the fleet: out, failing, missing. None: unknown, as the processes do not report, or RabbitMQ does not answer."""
+    """State of the fleet: out, failing, missing. None: unknown, as no process reports, or RabbitMQ does not answer."""
     fleet = Fleet.of(view)
     known = not view.no_reports
     missing = [it.partition(": ") for it in _named(fleet, "waiting_for_files")]

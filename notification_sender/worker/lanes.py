@@ -60,9 +60,7 @@ class Lanes:
         self._slots = slots
         self._room = slots.room
         self._room.open(self._called, intake.holds)
-        rescheduler = Rescheduler(intake, outbox)
-        self._put_off, self._park = rescheduler.put_off, rescheduler.park
-        self._put_off_for_bug = rescheduler.put_off_for_bug
+        self._later = Rescheduler(intake, outbox)
         self._retry = retry
         self._drain = drain
         self._clock = clock
@@ -194,7 +192,7 @@ class Lanes:
                 while waiting and waiting[0][0] < late:
                     taken, envelope, steps = waiting.popleft()
                     wait = steps.unreported(QUEUE_WAIT) if steps else self.steps.unreported(envelope, taken)
-                    self._start(self._resting, self._put_off(envelope, "no slot for it yet", envelope.state, wait))
+                    self._start(self._resting, self._later.put_off(envelope, "no slot yet", envelope.state, wait))
 
     def begin(self) -> None:
         """Work on waiting deliveries while there are slots."""
@@ -233,11 +231,11 @@ class Lanes:
             await self._intake.give_back(envelope)
         except Unready as fault:
             self.steps.broke_off(steps, "unready")
-            await self._put_off(envelope, f"still unready: {fault}", envelope.state, steps.unreported(UNREADY))
+            await self._later.put_off(envelope, f"still unready: {fault}", envelope.state, steps.unreported(UNREADY))
         except Exception as fault:  # noqa: BLE001 - a bug in one delivery must not stop the others
             self._metrics.bugs.labels(envelope.lane.value).inc()
             self.steps.broke_off(steps, "unexpected_error")
-            await self._put_off_for_bug(envelope, fault, steps.unreported(UNEXPECTED))
+            await self._later.put_off_for_bug(envelope, fault, steps.unreported(UNEXPECTED))
         finally:
             self.steps.give(steps, wait)
             self._slots.give(envelope.lane)
@@ -249,7 +247,7 @@ class Lanes:
             self._crowd.asking[envelope.lane] += 1
             self._start(self._resting, self._ask(envelope, delay, steps))
             return
-        await self._park(envelope, envelope.state, steps.unreported(QUEUE_WAIT), SHORT_WAIT)
+        await self._later.park(envelope, envelope.state, steps.unreported(QUEUE_WAIT), SHORT_WAIT)
         await self._intake.ack(envelope)
 
     async def _ask(self, envelope: Envelope, delay: float, steps: SlotSteps) -> None:

@@ -18,6 +18,7 @@ class CheckResult:
     name: str
     ok: bool
     detail: str
+    warning: bool = False
 
 
 @dataclass
@@ -55,7 +56,9 @@ class App:
     async def declare(self, _settings: object) -> Any:
         return self._say("declare")
 
-    async def publish(self, _settings: object, bodies: list[bytes], one_more: Callable[[], None]) -> Any:
+    async def publish(
+        self, _settings: object, bodies: list[bytes], one_more: Callable[[], None], _trace: str | None
+    ) -> Any:
         """Said, or raised, once ``confirmed`` of them are in the queue."""
         for _ in bodies[: self.confirmed]:
             one_more()

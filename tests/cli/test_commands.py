@@ -46,6 +46,7 @@ COMMANDS = (
     "eta",
     "top",
     "pods",
+    "slo",
 )
 CONFIGURED = ("run", "check", "settings", "topology", "publish /dev/null", "audit --batch b", "why", "pods")
 HEAVY = {"pydantic", "aio_pika", "aiohttp", "redis", "jinja2", "orjson", "rich"}
