@@ -82,7 +82,8 @@ async def _watched(prepared: Scene, session: aiohttp.ClientSession, prometheus: 
     before, after = _mean(usual), _mean(ill)
     moved = after / before
     for step in sorted(ill, key=lambda it: -ill[it][0]):
-        print(f"{step:<28}{_mean({step: usual.get(step, NOTHING)}):>9.1f} ms{_mean({step: ill[step]}):>9.1f} ms")
+        means = [_mean({step: it.get(step, NOTHING)}) for it in (usual, ill)]
+        print(f"{step:<28}{means[0]:>9.1f} ms, with the fault {means[1]:>9.1f} ms of {ill[step][1]:.0f}")
     print(f"the mean of all steps: {before:.2f} ms, with the fault {after:.2f} ms")
     print(f"it moved by {moved - 1:.2%} (allowed: less than {ALLOWED - 1:.0%})")
     print(f"alerts of {API} before the fault: {early or 'none'}; with it: {alerts or 'none'}")
