@@ -4,7 +4,9 @@ import pytest
 
 from notification_sender.model.cause import Cause
 from notification_sender.model.errors import ContextUnavailable, SendFailed, Sent, SetupFault
+from notification_sender.model.notification import decode, notification_id
 from notification_sender.model.override import Override, PauseScope
+from notification_sender.model.unit import WorkUnit
 from notification_sender.ports.ledger import Key
 from tests.worker.conftest import WorkerHarness
 
@@ -158,3 +160,15 @@ async def test_only_the_time_of_the_pause_does_not_count(harness: WorkerHarness)
     [dead] = harness.broker.dead
     seconds = float(dead.headers["x-detail"].removeprefix("4 attempts in ").partition(" s;")[0])
     assert 2105 <= seconds <= 2105 * 1.2
+
+
+async def test_what_a_destination_that_is_off_is_not_sent_is_kept_without_content(harness: WorkerHarness) -> None:
+    harness.memory.pauses["org-1", "off/hook-0"] = round((harness.clock.now() + HOUR) * 1_000_000)
+    await harness.publish(fingerprint="2026-03-06T08:00:00Z")
+    await harness.clock.until(harness.idle)
+    [message] = harness.memory.withheld["org-1", "hook-0"]
+    kept = decode(message)
+    assert (harness.channel.sends, kept.content, len(message) < 1000) == ([], {}, True)
+    assert kept.unit is not None
+    assert notification_id(WorkUnit.model_validate(kept.unit), "hook-0") == kept.notification_id
+    assert kept.unit["destinations"] == [HOOK | {"enabled": True}]
