@@ -70,7 +70,6 @@ class Ending(NamedTuple):
 
 def delivery_span(it: TracedDelivery, ending: Ending, attributes: Attributes, error: str = "") -> Span:
     """The span of a delivery that ends now. ``error``: why it failed, empty if it did not."""
-    marks = it.marks if it.attempt is None else [mark for mark in it.marks if mark.at < it.attempt.begun]
     return Span(
         name=f"process {ending.queue}",
         kind=SpanKind.CONSUMER,
@@ -80,7 +79,7 @@ def delivery_span(it: TracedDelivery, ending: Ending, attributes: Attributes, er
         end=ending.now,
         attributes={**messaging(ending.queue, "process", "process"), **attributes, **_failed(error)},
         links=() if it.previous is None else (it.previous,),
-        events=_events(marks, ending),
+        events=_events(it.marks, ending),
         error=error,
     )
 
@@ -103,7 +102,7 @@ def attempt_spans(
         end=ending.now,
         attributes={**messaging(ending.queue, "process", "process"), **attributes, **_failed(error)},
         links=() if attempt.previous is None else (attempt.previous,),
-        events=_events([mark for mark in it.marks if mark.at >= attempt.begun], ending),
+        events=_events(it.marks[attempt.first_mark :], ending),
         error=error,
     )
 
@@ -154,7 +153,7 @@ def messaging(queue: str, operation: str, kind: str) -> dict[str, Value]:
 
 
 def _notification_span(it: TracedDelivery, attempt: TracedAttempt, ending: Ending, facts: Attributes) -> Span:
-    rendering = [mark.at for mark in it.marks if mark.step == RENDER and mark.at <= attempt.begun]
+    rendering = [mark.at for mark in it.marks[: attempt.first_mark] if mark.step == RENDER]
     return Span(
         name="create notification",
         kind=SpanKind.PRODUCER,

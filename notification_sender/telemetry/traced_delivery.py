@@ -30,6 +30,8 @@ class TracedAttempt(NamedTuple):
     previous: TraceContext | None
     begun: float
     """Monotonic, s."""
+    first_mark: int = 0
+    """The place of its first mark."""
 
 
 class TracedDelivery:
@@ -68,7 +70,15 @@ class TracedDelivery:
             self.marks.append(Mark(step, now))
         if step == ADMIT and self.attempt is None:
             notification = self.span.child()
-            self.attempt = TracedAttempt(notification, notification.child(), None, now)
+            self.attempt = TracedAttempt(notification, notification.child(), None, now, len(self.marks) - 1)
+
+    def end_attempt(self) -> None:
+        """The spans of its attempt were made: its marks are theirs. A delivery of a notification ends with it."""
+        if self.attempt is not None and self.lane is Lane.UNITS:
+            del self.marks[self.attempt.first_mark :]
+        else:
+            self.ended = True
+        self.attempt = None
 
     def beside(self, now: float) -> "TracedDelivery":
         """Of one of several notifications of this unit. It is being rendered."""

@@ -57,8 +57,7 @@ class Traces:
         if what == "notification" and attempt is not None:
             for span in attempt_spans(delivery, attempt, self._ending(delivery), record, attributes):
                 self._export(span)
-            delivery.attempt = None
-            delivery.ended = delivery.lane is Lane.NOTIFICATIONS
+            delivery.end_attempt()
         else:
             self._end(delivery, attributes, record.end.reason if record.end.outcome == "dead" else "")
 

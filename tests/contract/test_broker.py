@@ -14,6 +14,7 @@ from notification_sender.adapters.memory.broker import MemoryBroker
 from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.topology import Topology
+from notification_sender.model.trace import TraceContext
 from notification_sender.ports.broker import DeadLetter, Envelope, Lane, MessageState, Parked, Wait
 from notification_sender.ports.clock import Clock
 from tests.patience import patience, patient
@@ -200,7 +201,8 @@ async def test_what_is_parked_comes_back_on_its_lane_when_due_and_not_before(sta
     taker = await taking(stand, Lane.NOTIFICATIONS)
     parked_at = stand.clock.now()
     first_seen = parked_at - 7200.25
-    state, wait = MessageState(first_seen, attempt=4, misses=2), Wait("retry_wait", parked_at)
+    trace = TraceContext("ab" * 16, "cd" * 8, previous="ef" * 8)
+    state, wait = MessageState(first_seen, attempt=4, misses=2, trace=trace), Wait("retry_wait", parked_at)
     await stand.broker.park(Parked(Lane.NOTIFICATIONS, b"later", 2.75, state, wait))
     taken = await taker.next()
     assert 2 <= stand.clock.now() - parked_at < 2 + patient(0.75)
@@ -208,6 +210,7 @@ async def test_what_is_parked_comes_back_on_its_lane_when_due_and_not_before(sta
     assert taken.due >= parked_at + 2.75
     assert (taken.body, taken.state.attempt, taken.state.misses, taken.state.replays) == (b"later", 4, 2, 0)
     assert taken.state.first_seen == pytest.approx(first_seen, abs=0.001)
+    assert taken.state.trace == trace
     assert taken.wait is not None
     assert (taken.wait.step, round(taken.wait.since - parked_at, 5)) == ("retry_wait", 0.0)
 

@@ -28,6 +28,7 @@ from notification_sender.relevance import Relevance
 from notification_sender.targets import Target
 from notification_sender.telemetry.events import CloudEvents
 from notification_sender.telemetry.metrics import Metrics
+from notification_sender.telemetry.traces import Traces
 from notification_sender.worker.bulkheads import ChannelBulkhead
 from notification_sender.worker.leases import LeaseKeeper
 from notification_sender.worker.worker import Worker, WorkerLimits, WorkerPorts
@@ -174,6 +175,7 @@ class WorkerHarness:
     """One worker on memory, with everything a test wants to look at."""
 
     bulkheads: Mapping[str, ChannelBulkhead] = {}
+    traces: Traces | None = None
 
     def __init__(self, clock: VirtualClock, **pace: Any) -> None:
         self.clock = clock
@@ -217,6 +219,7 @@ class WorkerHarness:
             dice=lambda: 0.5,
             events=CloudEvents(self.broker, prefix="fleet"),
             pauses=self.pauses,
+            traces=self.traces,
         )
         self.hosts = Hosts(fleet=self.fleet, pubsub=self.pubsub, clock=self.clock, dice=lambda: 0.5, timeout=30.0)
         leases = LeaseKeeper(ledger=self.ledger, clock=self.clock, lease=30.0)  # type: ignore[arg-type]
