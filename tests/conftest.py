@@ -33,8 +33,8 @@ settings.load_profile("beside others")
 settings.register_profile("quick", parent=settings.get_profile("beside others"), max_examples=20)
 
 RIGHTS = os.environ.get("RIGHTS")
-"""``worker``: tests log in as the users that ``deploy/rabbitmq-user`` and ``deploy/redis-acl`` make. It is for suites
-that do no more than a worker does: ``make test RIGHTS=worker ARGS=tests/contract``.
+"""``worker``: tests log in as the users that ``deploy/rabbitmq-user`` and ``deploy/redis-acl`` make. For suites that
+do no more than a worker does: ``make test RIGHTS=worker ARGS=tests/contract``.
 """
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_makereport"]

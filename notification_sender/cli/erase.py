@@ -51,13 +51,9 @@ def erase(
     if number:
         # An event never has an address, nor its hash.
         subject = f"recipient/{organization}" if hash_ else f"organization/{organization}"
+        who = name_of_operator(by)
         change = app.Change(
-            change="erased",
-            by=name_of_operator(by),
-            subject=subject,
-            organization_id=organization,
-            note=note,
-            count=number,
+            change="erased", by=who, subject=subject, organization_id=organization, note=note, count=number
         )
         warn_unannounced(asyncio.run(app.announce(settings, change)))
     raise typer.Exit(0 if number else PROBLEM_FOUND)

@@ -216,7 +216,7 @@ def test_check_is_0_when_all_is_well_and_speaks_json(command: Command, app: App)
     ended = command("check", "--json")
     assert ended.code == 0
     assert json.loads(ended.out)["ok"] is True
-    assert json.loads(ended.out)["probes"][1] == {"name": "redis", "ok": True, "detail": "7.0"}
+    assert json.loads(ended.out)["probes"][1] == {"name": "redis", "ok": True, "detail": "7.0", "warning": False}
 
 
 def test_check_speaks_json_about_the_configuration_too(

@@ -56,6 +56,8 @@ DEFAULTS = {
     "accept_eviction": None,
     "topology_prefix": "notification-sender",
     "events": "on",
+    "traces": "off",
+    "redis_prefix": None,
     "units_queue": None,
     "smtp_url": None,
     "email_from": None,
