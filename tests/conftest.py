@@ -37,6 +37,9 @@ RIGHTS = os.environ.get("RIGHTS")
 do no more than a worker does: ``make test RIGHTS=worker ARGS=tests/contract``.
 """
 
+OF_TESTS = ("+keys", "+llen", "+config|set", "+script|flush")
+"""What the contract suites do as administrators, by the connection that they test."""
+
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_makereport"]
 
 
@@ -112,7 +115,7 @@ def of_worker_rabbitmq(rabbitmq: RabbitMQ, identities: Identities) -> Secured:
 @pytest.fixture(scope="session")
 def of_worker_redis(redis_service: Redis, identities: Identities) -> Secured:
     """Redis for a user with the rights of a worker. They are lost when it starts again."""
-    return secured_redis(redis_service, identities)
+    return secured_redis(redis_service, identities, *(OF_TESTS if RIGHTS == "worker" else ()))
 
 
 @pytest.fixture(scope="session")

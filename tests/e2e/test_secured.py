@@ -26,10 +26,10 @@ COMMANDS = (
     "audit --batch secured",
     "destinations list --json",
     "dead list",
-    "throttle list",
-    "circuits list",
+    "throttle show org-x",
+    "circuits --json",
     "pause --organization org-x --for 1h --yes",
-    "resume --organization org-x",
+    "resume --organization org-x --yes",
     "suppressions list --organization org-x",
 )
 

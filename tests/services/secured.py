@@ -58,12 +58,12 @@ def secured_rabbitmq(rabbitmq: RabbitMQ, made: Identities) -> Secured:
     return Secured(f"amqp://{LOGIN}:{rabbitmq.port}/", variables)
 
 
-def secured_redis(redis: Redis, made: Identities) -> Secured:
-    """Let Redis listen with TLS as well, and create the user by the program of ``deploy``."""
+def secured_redis(redis: Redis, made: Identities, *more: str) -> Secured:
+    """Let Redis listen with TLS as well, and create the user by the program of ``deploy``. ``more``: rights."""
     port = free_port()
     options = with_tls(port, made.server, demands=made.authority.certificate)
     redis.ask("CONFIG", "SET", *(word for option in options.items() for word in option))
-    redis.ask("ACL", "SETUSER", *deploy("redis-acl", USER, KEYS).split()[1:])
+    redis.ask("ACL", "SETUSER", *deploy("redis-acl", USER, KEYS).split()[1:], *more)
     variables = {"NS_REDIS_URL": f"rediss://{LOGIN}:{port}/0"} | made.variables("REDIS")
     return Secured(f"redis://{LOGIN}:{redis.port}/0", variables)
 
