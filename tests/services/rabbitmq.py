@@ -245,7 +245,7 @@ class RabbitMQ:
         )
 
     def listen_with_tls(self, shows: Certificate, *, demands: Path | None = None, versions: str = "") -> int:
-        """Listen on one more port, for as long as the node runs; returns the port. Until then it refuses nobody.
+        """Listen on one more port, for as long as the node runs; returns the port.
 
         ``demands``: authorities by which each client must prove itself. ``versions``: of TLS, ``'tlsv1.1'``.
         """
@@ -258,10 +258,6 @@ class RabbitMQ:
         listener = f'{{"{HOST}", {port}}}'
         self.ctl("eval", f"ok = rabbit_networking:start_ssl_listener({listener}, [{', '.join(options)}], 1).")
         return port
-
-    def stop_listening(self, port: int) -> None:
-        """Take no new connections on a port of ``listen_with_tls``."""
-        self.ctl("eval", f'rabbit_networking:stop_tcp_listener({{"{HOST}", {port}}}).')
 
     def drop_connections(self) -> None:
         """Close every client's connection, as an operator would."""

@@ -1,7 +1,8 @@
 """TLS to a real RabbitMQ: who is refused and what is said, client certificates, and certificates that change."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -45,17 +46,6 @@ async def connected(to: BrokerAddress) -> AsyncIterator[BrokerConnection]:
         await link.close()
 
 
-@contextmanager
-def listening(
-    rabbitmq: RabbitMQ, made: Certificate, *, demands: Path | None = None, old: bool = False
-) -> Iterator[int]:
-    port = rabbitmq.listen_with_tls(made, demands=demands, versions="'tlsv1.1'" if old else "")
-    try:
-        yield port
-    finally:
-        rabbitmq.stop_listening(port)
-
-
 @row(16, "TLS: refused by each kind of fault, on a real RabbitMQ")
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_server_that_cannot_be_trusted_is_refused_at_once_with_what_to_do(
@@ -64,10 +54,8 @@ async def test_a_server_that_cannot_be_trusted_is_refused_at_once_with_what_to_d
     refused = REFUSED[kind]
     made = refused.shows(tmp_path / "tls")
     demands = made.certificate if refused.demands else None
-    with (
-        listening(rabbitmq, made, demands=demands, old=refused.old) as port,
-        pytest.raises(ConfigurationFault) as fault,
-    ):
+    port = rabbitmq.listen_with_tls(made, demands=demands, versions="'tlsv1.1'" if refused.old else "")
+    with pytest.raises(ConfigurationFault) as fault:
         async with connected(address(port, made.certificate if refused.trusted else None)):
             pass
     assert str(fault.value).startswith(f"{HOST}:{port} (NS_AMQP_URL): ")
@@ -88,12 +76,12 @@ async def test_a_client_certificate_is_accepted_and_one_of_nobody_is_refused(
     authority = certificate(tmp_path / "authority", "DNS:authority")
     shown, own = (issued(tmp_path / name, authority, f"IP:{HOST}") for name in ("server", "worker"))
     stranger = certificate(tmp_path / "stranger", "DNS:worker")
-    with listening(rabbitmq, shown, demands=authority.certificate) as port:
-        async with connected(address(port, authority.certificate, own)) as link:
-            assert link.is_open
-        with pytest.raises(ConfigurationFault, match=r"refuses our certificate .*NS_AMQP_CERT and NS_AMQP_KEY"):
-            async with connected(address(port, authority.certificate, stranger)):
-                pass
+    port = rabbitmq.listen_with_tls(shown, demands=authority.certificate)
+    async with connected(address(port, authority.certificate, own)) as link:
+        assert link.is_open
+    with pytest.raises(ConfigurationFault, match=r"refuses our certificate .*NS_AMQP_CERT and NS_AMQP_KEY"):
+        async with connected(address(port, authority.certificate, stranger)):
+            pass
 
 
 async def test_a_renewed_authority_is_read_when_the_connection_is_opened_again(
@@ -102,13 +90,14 @@ async def test_a_renewed_authority_is_read_when_the_connection_is_opened_again(
     old, new = (certificate(tmp_path / name, f"IP:{HOST}") for name in ("old", "new"))
     ca = tmp_path / "ca.pem"
     ca.write_bytes(old.certificate.read_bytes())
-    with listening(rabbitmq, old) as port, structlog.testing.capture_logs() as logged:
+    port = rabbitmq.listen_with_tls(old)
+    with structlog.testing.capture_logs() as logged:
         async with connected(address(port, ca)) as link, patience(60):
             # The certificate of the server is replaced on its disk: Erlang reads it at the next handshake.
             old.certificate.write_bytes(new.certificate.read_bytes())
             old.key.write_bytes(new.key.read_bytes())
-            rabbitmq.ctl("eval", "ssl:clear_pem_cache().")
-            rabbitmq.drop_connections()
+            await asyncio.to_thread(rabbitmq.ctl, "eval", "ssl:clear_pem_cache().")
+            await asyncio.to_thread(rabbitmq.drop_connections)
             while not any("is not trusted" in str(it.get("error")) for it in logged):
                 await SystemClock().sleep(0.05)
             ca.write_bytes(new.certificate.read_bytes())
