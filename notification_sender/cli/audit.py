@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is to be audited. As text, the options that say so."""
+    """The options that say which work units are audited; as text, as they are typed."""
 
     batch: str | None
     organization: str | None

@@ -12,8 +12,8 @@ from notification_sender.policy.holder import QUICK, UNKNOWN, Holder
 from notification_sender.policy.pacing import LONGEST
 
 BEHIND = 4
-"""A name of whose notifications most were deferred lately gets 1/``BEHIND`` of its own share: most of what it is given
-now would only be deferred, and that costs work too.
+"""A name whose notifications were mostly deferred lately gets 1/``BEHIND`` of its own share. With more, most would only
+be deferred again, and that costs work too.
 """
 
 FEW = 8

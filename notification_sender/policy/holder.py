@@ -1,4 +1,4 @@
-"""What is known of one name that holds slots: how long it keeps them, and how many it has given back."""
+"""One name that holds slots: how long it keeps them, and how many it has given back."""
 
 import math
 from itertools import islice
