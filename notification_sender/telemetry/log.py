@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from select import PIPE_BUF
 from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
 import orjson
 import structlog
+
+from notification_sender.model.timestamps import format_rfc3339
 
 _running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop  # noqa: SLF001 - raises nothing
 
@@ -170,5 +172,5 @@ def _texts(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 def _line(_logger: Any, level: str, event: MutableMapping[str, Any]) -> bytes:
     event["level"] = level
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    event["timestamp"] = format_rfc3339(time.time(), "microseconds")
     return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)

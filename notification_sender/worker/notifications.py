@@ -194,10 +194,7 @@ class Notifications:
             unit_end=unit_end,
             unit=envelope.body if envelope.lane is Lane.UNITS else None,
         )
-        if notification.accepted is None:
-            await self._settler.settle(settlement, attempt.outcome)
-        else:
-            await self._settler.settle_silently(settlement, attempt.outcome)
+        await self._settler.settle(settlement, attempt.outcome, reported=notification.accepted is not None)
 
 
 def _carried(came: TraceContext) -> TraceContext:

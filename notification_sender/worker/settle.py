@@ -102,20 +102,11 @@ class Settler:
         """Whether this process saw it accepted and could not record that."""
         return notification_id in self._remembered
 
-    async def settle(self, work: Settlement, outcome: Outcome) -> None:
-        """Make ``outcome`` durable, then report it.
+    async def settle(self, work: Settlement, outcome: Outcome, *, reported: bool = False) -> None:
+        """Make ``outcome`` durable, then report it, unless it is ``reported`` already.
 
         Raises:
             Unready: RabbitMQ or Redis stayed away too long. Nothing is lost, the delivery is not acked.
-        """
-        outcome = await self.settle_silently(work, outcome)
-        self._reporter.report(work.what, outcome, work.facts, subject=work.key.id, first_seen=work.state.first_seen)
-
-    async def settle_silently(self, work: Settlement, outcome: Outcome) -> Outcome:
-        """As ``settle``, for an outcome that was reported already. Returns the outcome that was made durable.
-
-        Raises:
-            Unready: as ``settle``.
         """
         current().enter(RECORD)
         took = self._leases.take(work.claim)
@@ -127,7 +118,9 @@ class Settler:
         finally:
             if took:
                 self._leases.drop(work.claim)
-        return outcome
+        if not reported:
+            subject, first_seen = work.key.id, work.state.first_seen
+            self._reporter.report(work.what, outcome, work.facts, subject=subject, first_seen=first_seen)
 
     async def finish(
         self,

@@ -1,10 +1,11 @@
 from datetime import UTC, datetime, timedelta, timezone
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notification_sender.model.timestamps import format_rfc3339, parse_rfc3339
+from notification_sender.model.timestamps import Precision, format_rfc3339, parse_rfc3339
 
 MOMENT = datetime(2026, 3, 6, 8, 26, tzinfo=UTC)
 
@@ -32,6 +33,11 @@ def test_a_time_without_an_offset_is_utc_unless_an_offset_is_asked_for() -> None
 @pytest.mark.parametrize("at", [MOMENT, MOMENT.astimezone(timezone(timedelta(hours=1))), MOMENT.timestamp()])
 def test_a_time_is_written_in_utc_whether_it_is_a_time_or_epoch_seconds(at: datetime | float) -> None:
     assert format_rfc3339(at) == "2026-03-06T08:26:00Z"
+
+
+@given(st.floats(-1e10, 1e11), st.sampled_from(get_args(Precision)))
+def test_seconds_since_1970_are_written_as_the_time_that_they_are(at: float, timespec: Precision) -> None:
+    assert format_rfc3339(at, timespec) == format_rfc3339(datetime.fromtimestamp(at, UTC), timespec)
 
 
 def test_a_fraction_has_the_digits_that_are_asked_for() -> None:
