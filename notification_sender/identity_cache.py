@@ -25,13 +25,13 @@ class IdentityCache(Generic[Source, Made]):
 
     def __call__(self, source: Source) -> Made:
         """Raises what ``make`` raises, and remembers nothing then."""
-        found = self._made.get(id(source))
-        if found is not None:
-            return found[1]
+        identity = id(source)
+        if identity in self._made:
+            return self._made[identity][1]
         made = self._make(source)
         if not self._small(source):
             return made
         while len(self._made) >= self._most:
             del self._made[next(iter(self._made))]
-        self._made[id(source)] = (source, made)
+        self._made[identity] = (source, made)
         return made

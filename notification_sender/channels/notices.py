@@ -54,7 +54,8 @@ class Notices:
 
     def served(self, who: _Who) -> None:
         """The destination has every file that it needs. If a file goes missing later, that is logged again."""
-        self._waiting.pop(who, None)
+        if who in self._waiting:
+            del self._waiting[who]
 
     def unsigned(self, who: _Who) -> None:
         """The destination names no secret: its recipient cannot check the sender."""

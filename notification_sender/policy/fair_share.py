@@ -70,10 +70,11 @@ class FairShare:
         held, began = len(holder.inside), holder.inside.pop(ticket)
         if held >= self._own or holder.full_at > -math.inf:
             holder.record_return(max(held, len(holder.holds) + 1), self._own, now)
+        seconds = now - began
         if not holder.record_sent():
-            holder.record_hold(self._counted(began, now))
+            holder.record_hold(seconds if seconds <= QUICK else self._without_outage(began, now))
         self._rest(name, holder, now)
-        return now - began
+        return seconds
 
     def is_free(self, name: str) -> bool:
         """Whether it holds so little that nothing can keep it out. Every message asks, so this calls nearly nothing."""
@@ -179,11 +180,13 @@ class FairShare:
         if not holder.inside and (held >= self._own or holder.full_at > now - QUICK):
             holder.record_return(held, self._own, now)
         began = holder.holds.pop(ticket)
-        seconds = self._counted(began, now)
-        if counts or seconds <= QUICK:
+        seconds = now - began
+        if seconds <= QUICK:
             holder.record_hold(seconds)
+        elif (counted := self._without_outage(began, now)) <= QUICK or counts:
+            holder.record_hold(counted)
         self._rest(name, holder, now)
-        return now - began
+        return seconds
 
     def record_deferral(self, name: str, *, put_off: float, now: float) -> None:
         """One notification of it was sent (0.0), or deferred for so many seconds by a limit or its receiver.
@@ -193,10 +196,9 @@ class FairShare:
         if holder := self._names.get(name):
             holder.record_result(put_off, now)
 
-    def _counted(self, began: float, now: float) -> float:
-        """The seconds of a hold that count for its name."""
-        seconds = now - began
-        return seconds if seconds <= QUICK else now - max(began, self._outage(now))
+    def _without_outage(self, began: float, now: float) -> float:
+        """The seconds of a long hold that count for its name."""
+        return now - max(began, self._outage(now))
 
     def _forget(self, now: float) -> None:
         while self._idle and (len(self._idle) >= MOST_KEPT or next(iter(self._idle.values())) < now - KEPT):

@@ -29,7 +29,8 @@ class SharedHost:
     def succeeded(self, now: float) -> None:
         """A send of some organization went well."""
         self._succeeded = now
-        self.forget()
+        if self._failures:
+            self.forget()
 
     def forget(self) -> None:
         """Forget all failures: the host is well again."""

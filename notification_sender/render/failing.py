@@ -57,9 +57,9 @@ class FailingTemplates:
 
     def away(self, pair: Pair) -> float:
         """Return the seconds of a deferral; 0: the template may be rendered."""
-        breaker = self._breakers.get(pair)
-        if breaker is None:
+        if pair not in self._breakers:
             return 0.0
+        breaker = self._breakers[pair]
         now = self._clock.monotonic()
         if breaker.state(now) == "closed":
             return 0.0
@@ -78,9 +78,9 @@ class FailingTemplates:
 
     def rendered(self, pair: Pair) -> None:
         """Record a success."""
-        breaker = self._breakers.pop(pair, None)
-        if breaker is None:
+        if pair not in self._breakers:
             return
+        breaker = self._breakers.pop(pair)
         self._probes.pop(pair, None)
         if breaker.state(self._clock.monotonic()) != "closed":
             _log.warning("template.recovered", template=pair[0], channel=pair[1])

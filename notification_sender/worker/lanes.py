@@ -143,8 +143,7 @@ class Lanes:
     def _take(self, envelope: Envelope) -> None:
         if not envelope.due and envelope.lane is Lane.UNITS:
             self.arrived += 1
-        early = envelope.due - self._clock.now()
-        if early > 0:
+        if envelope.due and (early := envelope.due - self._clock.now()) > 0:
             self._start(self._resting, self._rest(envelope, early))
         else:
             self._queue(envelope)

@@ -155,7 +155,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if not exchange.status:
             exchange.read_raw_head()
         if exchange.whole or (exchange.status and self._partial):
-            return _answer(exchange)
+            body, partial = bytes(exchange.body), not exchange.whole
+            return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
         if dial.refused and not exchange.begun:  # if it began, another address of the name was allowed
             raise dial.refused
         raise TransportError(f"{route.origin.host}: {cause}", sent=exchange.sent, ill=exchange.ill)
@@ -271,11 +272,6 @@ class _Route:
             # The receiver would read the text after the space as the version of HTTP.
             raise TransportError("the URL holds a space", sent=Sent.NOTHING)
         return route
-
-
-def _answer(exchange: HttpExchange) -> Answer:
-    body, partial = bytes(exchange.body), not exchange.whole
-    return Answer(exchange.status, exchange.headers, body, partial=partial, times=exchange.times())
 
 
 def _head(method: str, route: _Route, headers: Iterable[tuple[str, str]], length: int) -> bytes:

@@ -88,10 +88,12 @@ def parts(data: bytearray, at: int, first_end: int) -> tuple[int, int] | None:
 
     An end is 0 where more bytes are needed. None: it is not a usual delivery. The last byte of no frame is read.
     """
+    if not _continues(data, at, first_end, _HEADER):
+        return None
     end = end_of_frame(data, first_end)
     if not end:
-        return (0, 0) if _continues(data, at, first_end, _HEADER) else None
-    if not _continues(data, at, first_end, _HEADER) or end - first_end < AROUND + _CONTENT.size:
+        return 0, 0
+    if end - first_end < AROUND + _CONTENT.size:
         return None
     size = _CONTENT.unpack_from(data, first_end + FRAME.size)[2]
     if not size:

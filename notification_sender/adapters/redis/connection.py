@@ -81,11 +81,11 @@ class PipelinedConnection(asyncio.Protocol):
         if not self.open:
             raise Unready(NOT_CONNECTED)
         self._queued.append(hiredis.pack_command(command))
-        reply = self._loop.create_future()
-        self._unanswered.append((reply, command, script))
-        if len(self._unanswered) == 1:
+        if not self._unanswered:
             # Not at once: other callers of this turn send as well.
             self._loop.call_soon(self._flush)
+        reply = self._loop.create_future()
+        self._unanswered.append((reply, command, script))
         return reply
 
     async def wait_lost(self) -> Exception:
