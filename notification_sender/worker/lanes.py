@@ -241,11 +241,10 @@ class Lanes:
             self.begin()
 
     async def _ask_again(self, envelope: Envelope, delay: float, steps: SlotSteps) -> None:
-        """More than the consumer may take are parked: they would keep all others out."""
         if self._crowd.asking[envelope.lane] < self._taken:
             self._crowd.asking[envelope.lane] += 1
             self._start(self._resting, self._ask(envelope, delay, steps))
-            return
+            return  # more than the consumer may take are parked: they would keep all others out
         await self._later.park(envelope, envelope.state, steps.unreported(QUEUE_WAIT), SHORT_WAIT)
         await self._intake.ack(envelope)
 
