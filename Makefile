@@ -65,7 +65,7 @@ commands: $(READY) services ## what each command prints of a system in trouble, 
 
 PAGES := $(wildcard *.md) docs
 # Pages and docstrings whose sentences `make check` reads. Not yet: decisions, and pages that commands write.
-WRITTEN_BY_COMMANDS := diagnosis-trial faults log-events metrics mutants performance settings strangers
+WRITTEN_BY_COMMANDS := diagnosis-trial faults log-events metrics mutants performance settings spans strangers
 PROSE := README.md $(wildcard CONTRIBUTING.md SECURITY.md) $(filter-out $(WRITTEN_BY_COMMANDS:%=docs/reference/%.md) docs/decisions/%,$(wildcard docs/*.md docs/*/*.md)) notification_sender
 
 # The version of helm that `make check` builds where Go is: without it deploy/kustomize is checked, and the chart is not.

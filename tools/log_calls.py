@@ -40,7 +40,7 @@ SPREAD = {
 }
 """The fields that a mapping stands for."""
 
-ALSO = {"{what}.{word}": frozenset({"receipt", "error", "detail"})}
+ALSO = {"{what}.{word}": frozenset({"receipt", "error", "detail", "trace_id"})}
 """Fields of the log alone, which are added to the record of an attempt."""
 
 

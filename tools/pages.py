@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import log_events, metrics_page
+from tools import log_events, metrics_page, spans_page
 from tools.observability import dashboard, objectives, rules
 
 ROOT = Path(__file__).parents[1]
@@ -12,6 +12,7 @@ WRITTEN: Mapping[str, Callable[[], str]] = {
     "docs/reference/metrics.md": metrics_page.page,
     "docs/reference/log-events.md": log_events.page,
     "notification_sender/policy/declared_objectives.py": lambda: objectives.module(objectives.load()),
+    "docs/reference/spans.md": spans_page.page,
     "deploy/observability/rules.yaml": lambda: rules.page(objectives.load()),
     "deploy/observability/dashboard.json": lambda: dashboard.page(objectives.load()),
     # A chart cannot read files outside of its folder.

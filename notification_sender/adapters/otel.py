@@ -154,4 +154,4 @@ def _context(it: TraceContext) -> SpanContext:
 
 
 def _nanoseconds(moment: float) -> int:
-    return int(moment * 1_000_000_000)
+    return round(moment * 1_000_000) * 1000  # a float has no more digits
