@@ -46,7 +46,7 @@ def test_whatever_is_installed_is_locked_by_hash_or_built_by_what_is() -> None:
         assert ours or "--require-hashes" in words, call
 
 
-@pytest.mark.parametrize("file", ["runtime.lock", "build.lock", "demo.lock", "development.lock"])
+@pytest.mark.parametrize("file", ["runtime.lock", "build.lock", "demo.lock", "otel.lock", "development.lock"])
 def test_every_line_of_a_lock_has_a_hash(file: str) -> None:
     assert all("--hash=sha256:" in rest for rest in locked(file).values())
 
