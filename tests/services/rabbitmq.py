@@ -273,9 +273,9 @@ def running_rabbitmq() -> Iterator[RabbitMQ]:
     """
     with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True, dir=_disk()) as folder:
         rabbitmq = RabbitMQ(Path(folder))
-        rabbitmq.start()
         running.append(rabbitmq)
         try:
+            rabbitmq.start()
             yield rabbitmq
         finally:
             running.remove(rabbitmq)
