@@ -1,4 +1,4 @@
-"""What is said where no figure is a limit: nothing arrives, nothing waits, or much waits and no figure says why."""
+"""The words where no figure is a limit: nothing arrives, nothing waits, or much waits and no figure says why."""
 
 from notification_sender.model.process_report import WINDOW
 from notification_sender.policy.candidates import Candidate, Limit, Order
