@@ -48,6 +48,9 @@ async def test_each_process_reports_and_says_goodbye_and_any_of_them_knows_the_f
         assert known["fresh"]
         assert known["deliveries_per_min"] > 0
         assert await workers[0].stop() == 0
+        kept = {it["step"]: it for it in json.loads((await command(environment, "slo", "--json")).out)}
+        assert kept["end_to_end"]["observed_30d"] >= 10
+        assert (kept["claim"]["state"], kept["api.aaa"]["target"]) == ("quiet", 0.999)
         pods = await command(environment, "pods", "--json")
         assert [it["state"] for it in json.loads(pods.out)] == ["fresh"]
         assert await workers[1].stop() == 0
@@ -69,3 +72,18 @@ async def test_where_redis_is_away_the_command_says_so_without_an_advice(
 async def test_where_rabbitmq_is_away_the_command_says_so(environment: dict[str, str]) -> None:
     said = await why(environment | {"NS_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/"})
     assert (said["limit"], "refuses connections" in said["sentence"]) == ("broker", True)
+
+
+async def test_where_a_service_is_frozen_each_command_says_so(
+    environment: dict[str, str], redis_service: Redis
+) -> None:
+    """Nothing of the last minutes is shown as if it were of now."""
+    redis_service.freeze()
+    try:
+        ended = [await command(environment, it, "--json") for it in ("status", "top", "eta")]
+    finally:
+        redis_service.thaw()
+    assert [it.code for it in ended] == [1, 1, 1]
+    for it in ended:
+        assert "(NS_REDIS_URL): accepts connections, but did not answer" in json.loads(it.out)["away"]["redis"]
+    assert json.loads(ended[0].out)["state"]["slots"] is None

@@ -40,6 +40,10 @@ async def test_a_paused_organization_sends_nothing_holds_up_nobody_and_all_of_it
             (f"organization/{owners[0]}", "anna", "INC-1")
         ]
         await broker.drained("units")
+        [held] = json.loads((await command(environment, "orgs", *one, "--json")).out)
+        assert [(it["kind"], it["by"]) for it in held["overrides"]] == [("pause", "anna")]
+        status = json.loads((await command(environment, "status", "--json")).out)
+        assert [it["subject"] for it in status["overrides"]] == [f"organization/{owners[0]}"]
         resumed = json.loads((await command(environment, "resume", *one, "--yes", "--json")).out)
         assert resumed["moved"] == UNITS
         await sandbox.inbox.accepts(2 * UNITS)
