@@ -89,13 +89,14 @@ def pairs(rows: Iterable[tuple[str, str | Sequence[str]]], width: int) -> Render
     return Group(*lines)
 
 
-def overrides(verdict: "Verdict") -> RenderableType:
-    """What operators have set, with its end."""
-    lines = [
-        [f"{it.kind} {it.value}".rstrip(), it.subject, utc_text(it.until), f"{it.by} {it.note}".rstrip()]
+def overrides(verdict: "Verdict", width: int) -> RenderableType:
+    """What operators have set, with its end; a line each."""
+    lines = (
+        f"{it.kind} {it.value}".rstrip()
+        + f"  {it.subject}  until {utc_text(it.until)}, by {it.by}: {it.note}".rstrip(": ")
         for it in verdict.overrides
-    ]
-    return rows(("override", "of", "until", "by"), lines, left=4)
+    )
+    return Group(*(wrapped(line, width) for line in lines))
 
 
 def steps(verdict: "Verdict", width: int) -> RenderableType:

@@ -60,6 +60,6 @@ def _line(it: "ObjectiveState") -> list[Any]:
         f"{100 * it.objective.share:g} %",
         "-" if it.present is None else f"{100 * it.present:.2f} %",
         f"{it.recent.observed:,}" if it.known else "-",
-        "-" if it.budget_left is None else f"{100 * it.budget_left:.0f} %",
+        "-" if it.budget_left is None else f"{100 * max(it.budget_left, 0.0):.0f} %",
         f"{it.whole.observed:,}",
     ]

@@ -39,7 +39,7 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JS
             screen.section("Fleet", screen.pairs(_lines(state, judged.flow), width - 2)),
         ]
         if judged.overrides:
-            parts.append(screen.section("What operators have set", screen.overrides(judged)))
+            parts.append(screen.section("What operators have set", screen.overrides(judged, width - 2)))
         screen.show(*parts, screen.text(), screen.freshness(judged))
     raise typer.Exit(0 if judged.limit == "idle" else PROBLEM_FOUND)
 

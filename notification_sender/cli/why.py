@@ -34,7 +34,7 @@ def why(*, as_json: AsJson = False) -> None:
             parts.append(screen.section("Where the time of the slots goes", screen.steps(judged, width - 2)))
             parts.append(screen.section("What could be the limit", screen.candidates(judged)))
         if judged.overrides:
-            parts.append(screen.section("What operators have set", screen.overrides(judged)))
+            parts.append(screen.section("What operators have set", screen.overrides(judged, width - 2)))
         parts.append(screen.section("Flow", screen.flow_lines(judged.flow, width - 2)))
         screen.show(*parts, screen.text(), screen.freshness(judged))
     raise typer.Exit(0 if judged.limit == "idle" else PROBLEM_FOUND)

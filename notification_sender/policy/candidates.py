@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from notification_sender.policy.fleet_view import Fleet, FleetView
+from notification_sender.policy.fleet_view import FULL, Fleet, FleetView
 
 Limit = Literal[
     "throttle",
@@ -35,9 +35,6 @@ REDIS_SLOW_MS = 20.0
 
 TURNS_OF_ANSWER = 4
 """Times that an answer of Redis waits for a processor at most: there and back, and in a proxy between."""
-
-SLOTS_BUSY = 0.85
-"""Part of the slots that are in use on average; while much waits, now."""
 
 YOUNG_SECONDS = 20.0
 """A process that is younger may belong to a deployment that is under way."""
@@ -147,7 +144,7 @@ def broker(_: FleetView, fleet: Fleet) -> Candidate:
 def slots(_: FleetView, fleet: Fleet) -> Candidate:
     """All slots are in use, and messages wait for one."""
     used = max(fleet.busy, fleet.slots_used if fleet.behind else 0)
-    full = bool(fleet.slots) and used >= SLOTS_BUSY * fleet.slots and fleet.waiting_for_slots > 0
+    full = bool(fleet.slots) and used >= FULL * fleet.slots and fleet.waiting_for_slots > 0
     step = next(iter(fleet.slot_seconds), "")
     where = f", most of the time in {step}" if step else ""
     return Candidate(

@@ -15,6 +15,12 @@ FRESH_SECONDS = 3 * PERIOD
 GONE_SECONDS = 600.0
 """A process that has been silent for longer is not waited for: nobody will continue it."""
 
+FULL = 0.85
+"""Part of the slots that are in use on average when none is free."""
+
+MOST = 0.5
+"""Part of the busy slot-seconds that the calls of an API take."""
+
 SOON_RUNGS = 12
 """Rungs of the delay ladder from which a message comes within 68 minutes: 2^12 s. Those above hold retries of hours."""
 
@@ -233,6 +239,12 @@ class Fleet:
     @cached_property
     def hosts_out(self) -> Sequence[str]:
         return sorted({host for it in self.reports for host in it.hosts_out})
+
+
+def fills_the_slots(fleet: Fleet, use: ApiUse) -> bool:
+    """Whether most slots are in calls of an API, and none is free. What waits for a slot waits for the API then."""
+    full = bool(fleet.slots) and fleet.busy >= FULL * fleet.slots
+    return full and sum(use.phases.values()) >= MOST * sum(fleet.slot_seconds.values())
 
 
 def _summed(many: Iterable[Mapping[str, float]]) -> Counter[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from notification_sender.model.override import OPEN
 from notification_sender.model.process_report import ApiUse, WaitCause
 from notification_sender.policy.candidates import Candidate, Order
-from notification_sender.policy.fleet_view import Fleet, FleetView, is_replaced
+from notification_sender.policy.fleet_view import Fleet, FleetView, fills_the_slots, is_replaced
 from notification_sender.policy.most import destination_of, most
 from notification_sender.policy.words import counted
 
@@ -78,6 +78,8 @@ def _api(fleet: Fleet, name: str, use: ApiUse, held: Sequence[WaitCause]) -> Can
         alone = late and use.late >= API_LATE_TAIL * use.calls and not _late_together(fleet)
         order = Order.FAULT if alone else Order.WATCHED
         what = f"{use.late} of {use.calls} calls to {name} are slow (a mean does not show it): mean {_all(use)}"
+    if order == Order.WORK and not out and fills_the_slots(fleet, use):
+        waiting += fleet.waiting_for_slots
     return Candidate(
         limit="api",
         subject=name,

@@ -83,7 +83,7 @@ def test_status_as_json_has_no_sentences_but_states(command: Command, app: App) 
 def test_what_operators_have_set_is_shown(command: Command, app: App, words: str) -> None:
     app.answer = fleet(overrides=[override("circuit", "api/geocoding", "open")])
     said = command(words).out
-    assert "circuit open  api/geocoding  2026-03-06T08:36:00Z  anna@bastion-1 INC-4711" in said
+    assert "circuit open  api/geocoding  until 2026-03-06T08:36:00Z, by anna@bastion-1: INC-4711" in said
 
 
 def test_a_path_is_never_cut(command: Command, app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -378,3 +378,12 @@ def test_what_operators_have_set_is_a_part_of_the_verdict() -> None:
     [said] = verdict(seen).as_json()["overrides"]
     assert (said["kind"], said["subject"], said["value"]) == ("rate", "org-1/webhook", "60/minute burst 5")
     assert said["until"] == "2026-03-06T08:36:00Z"
+
+
+def test_what_waits_for_a_slot_waits_for_the_api_in_whose_calls_the_slots_are() -> None:
+    slow = api(state="slow", late=90, calls=90, phases={"first_byte": 75.0})
+    full = {"slots": 2, "slots_allowed": 2, "slot_seconds": {"context.organization": 78.0, "send.webhook": 1.0}}
+    seen = fleet(
+        lambda it: replace(with_api("aaa", slow)(it), held=(throttled("org-1", 9),), **full), units=range(0, 520, 40)
+    )
+    assert (verdict(seen).limit, verdict(seen).subject) == ("api", "aaa")
