@@ -191,7 +191,7 @@ def eta(flow: "Flow") -> str:
     if flow.eta_s is not None:
         return span(flow.eta_s) if flow.eta_s else "nothing waits"
     if not flow.never:
-        return unknown(flow.no_depths or "the queues were looked at for less than 10 s")
+        return unknown(flow.no_depths or flow.no_reports or "the queues were looked at for less than 10 s")
     grows = -(flow.drained_per_min or 0.0)
     how = {"grows": f"grows by {number(grows)} a minute", "steady": "is steady"}.get(flow.trend or "", "hardly falls")
     return f"never at this rate: the backlog {how}"

@@ -72,8 +72,8 @@ def flow(view: FleetView, fleet: Fleet) -> Flow:
     """The flow of a fleet."""
     last = view.depths[-1] if view.depths else None
     minutes = fleet.window / 60.0
-    drained, eta = _eta(view.depths, fleet)
     known = bool(fleet.reports)
+    drained, eta = _eta(view.depths, fleet) if known else (None, None)
     return Flow(
         backlog=None if last is None else last.ready + sum(last.ladder) + fleet.unsettled,
         units=None if last is None else last.units,

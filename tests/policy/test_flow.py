@@ -62,7 +62,16 @@ def test_without_redis_only_the_queues_are_known() -> None:
     now = Sample(NOW, 500, 3, 0, (4,))
     seen = flowing(FleetView(now=NOW, samples=[now], redis_fault="redis:6379 refuses"))
     assert (seen.units, seen.unsettled, seen.deliveries_per_min, seen.no_reports) == (500, None, None, "Redis is away")
-    assert (seen.eta_s, seen.never) == (None, False)  # one look says nothing of a rate
+    assert (seen.eta_s, seen.never) == (None, False)
+    empty = flowing(
+        FleetView(now=NOW, samples=[replace(now, units=0, notifications=0)], redis_fault="redis:6379 refuses")
+    )
+    assert (empty.eta_s, empty.unsettled) == (None, None)  # what the processes have taken is not known
+
+
+def test_one_look_says_nothing_of_a_rate() -> None:
+    seen = flowing(fleet(units=[500]))
+    assert (seen.eta_s, seen.never) == (None, False)
 
 
 @pytest.mark.parametrize("seed", range(5))
