@@ -262,8 +262,9 @@ class Lanes:
         self._crowd.entered(envelope)
 
     async def close(self, grace: float) -> None:
-        """Take no more, requeue deliveries without a slot, let the rest finish, all within ``grace`` seconds. Cancelled,
-        it cuts off all work and requeues it at once.
+        """Take no more, requeue deliveries without a slot, let the rest finish, all within ``grace`` seconds.
+
+        Cancelled, it cuts off all work and requeues it at once.
         """
         deadline = self._clock.monotonic() + grace
         self._ending = True
