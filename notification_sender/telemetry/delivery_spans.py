@@ -46,7 +46,7 @@ class TracedCall(NamedTuple):
 
 
 class ApiCall(Protocol):
-    """What is known of a call when it ends; seconds."""
+    """The facts of a call when it ends. Times in seconds."""
 
     api: str
     endpoint: str

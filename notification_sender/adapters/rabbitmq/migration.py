@@ -82,7 +82,7 @@ class Migration:
                 yield old
 
     async def left(self) -> Left:
-        """What is left to be moved or to come due.
+        """Count the messages that are still to be moved or to come due.
 
         Raises:
             Unready: the broker is away.
