@@ -21,6 +21,9 @@ from tests.services.rabbitmq import RabbitMQ
 from tests.services.tls_servers import REFUSED
 
 
+CLOSE_ALL = '[rabbit_networking:close_connection(It, "renewed") || It <- rabbit_networking:connections_local()].'
+
+
 def address(port: int, ca: Path | None, own: Certificate | None = None) -> BrokerAddress:
     return BrokerAddress(
         f"amqps://guest:guest@{HOST}:{port}/",
@@ -97,7 +100,7 @@ async def test_a_renewed_authority_is_read_when_the_connection_is_opened_again(
             old.certificate.write_bytes(new.certificate.read_bytes())
             old.key.write_bytes(new.key.read_bytes())
             await asyncio.to_thread(rabbitmq.ctl, "eval", "ssl:clear_pem_cache().")
-            await asyncio.to_thread(rabbitmq.drop_connections)
+            await asyncio.to_thread(rabbitmq.ctl, "eval", CLOSE_ALL)
             while not any("is not trusted" in str(it.get("error")) for it in logged):
                 await SystemClock().sleep(0.05)
             ca.write_bytes(new.certificate.read_bytes())
