@@ -20,7 +20,6 @@ from tests.services.program import HOST, free_port
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.tls_servers import REFUSED
 
-
 CLOSE_ALL = '[rabbit_networking:close_connection(It, "renewed") || It <- rabbit_networking:connections_local()].'
 
 
