@@ -97,7 +97,7 @@ class Fleet:
         self.depths.append(Sample(at, int(self.queue), 0, 0))
         report = _report(done / working, moment, waits=self.queue > 0)
         received = [Received(f"pod-{it}", at, replace(report, process=f"pod-{it}")) for it in range(working)]
-        return FleetView(now=at, received=received, samples=tuple(self.depths), redis_ms=0.5)
+        return FleetView(now=at, received=received, samples=tuple(self.depths))
 
 
 def _report(done: float, moment: Moment, *, waits: bool) -> ProcessReport:

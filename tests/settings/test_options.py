@@ -235,6 +235,8 @@ REFUSED = [
     ("NS_REDIS_URL", "memory://", "NS_ENVIRONMENT=development"),
     ("NS_ACCEPT_EVICTION", "yes please", "pattern"),
     ("NS_TOPOLOGY_PREFIX", "my fleet", "pattern"),
+    ("NS_REDIS_PREFIX", "my fleet", "pattern"),
+    ("NS_TRACES", "yes", "off"),
     ("NS_UNITS_QUEUE", "a/b", "pattern"),
     ("NS_INCIDENTS_URL", "incidents.internal", "http://"),
     ("NS_INTEL_REQUESTS_URL", "https://", "no host"),

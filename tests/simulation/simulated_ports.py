@@ -160,6 +160,9 @@ class Store:
     async def note_deferral(self, key: Key, entry: str, *, delay: float) -> None:
         await self._ask("note_deferral", key.id, lambda: self._world.ledger.note_deferral(key, entry, delay=delay))
 
+    async def keep_withheld(self, key: Key, destination_id: str, message: bytes) -> None:
+        await self._ask("keep", key.id, lambda: self._world.ledger.keep_withheld(key, destination_id, message))
+
     async def note(self, key: Key, final: TerminalState) -> None:
         async def step() -> None:
             await self._world.ledger.note(key, final)
