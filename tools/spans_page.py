@@ -22,9 +22,8 @@ How to get them: [trace a work unit](../how-to/traces.md).
 def page() -> str:
     """The whole page."""
     head = ("span", "kind", "parent", "links", "meaning")
-    return "\n".join(
-        (HEAD, "## Spans", "", *table(head, map(_row, SPANS)), "", "## Attributes", "", *_attributes(), "")
-    )
+    spans = table(head, map(_row, SPANS))
+    return "\n".join((HEAD, "## Spans", "", *spans, "", "## Attributes", "", *_attributes(), ""))
 
 
 def _row(it: Declared) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Spans exported by OTLP, by the SDK of OpenTelemetry. The standard variables ``OTEL_…`` configure it.
 
-The SDK gets spans that have ended already, which takes 7 µs a span. An object of its own, started and ended, takes 45 µs,
-and would decide a second time whether a trace is sampled.
+The SDK gets spans that have ended already, at 7 µs each. A span that the SDK itself starts and ends takes 45 µs, and
+decides a second time whether its trace is sampled.
 """
 
 import asyncio

@@ -46,7 +46,7 @@ class TracedCall(NamedTuple):
 
 
 class ApiCall(Protocol):
-    """The facts of a call when it ends. Times in seconds."""
+    """A call of an API that has ended; seconds."""
 
     api: str
     endpoint: str
