@@ -23,6 +23,9 @@ from tests.services.tls_servers import REFUSED
 CLOSE_ALL = '[rabbit_networking:close_connection(It, "renewed") || It <- rabbit_networking:connections_local()].'
 
 
+CLOSE_ALL = '[rabbit_networking:close_connection(It, "renewed") || It <- rabbit_networking:connections_local()].'
+
+
 def address(port: int, ca: Path | None, own: Certificate | None = None) -> BrokerAddress:
     return BrokerAddress(
         f"amqps://guest:guest@{HOST}:{port}/",
