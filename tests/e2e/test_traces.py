@@ -1,5 +1,6 @@
 """One trace over real processes: the publisher's command, and two workers, one after the other."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -27,12 +28,15 @@ class Receiver:
     def __init__(self) -> None:
         self.spans: list[Any] = []
         self.processes: set[str] = set()
+        self._taken = asyncio.Condition()
 
     async def take(self, request: web.Request) -> web.Response:
         for group in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
             resource = {it.key: it.value.string_value for it in group.resource.attributes}
             self.processes.add(resource["service.instance.id"])
             self.spans.extend(span for scope in group.scope_spans for span in scope.spans)
+        async with self._taken:
+            self._taken.notify_all()
         return web.Response(body=ExportTraceServiceResponse().SerializeToString())
 
     @asynccontextmanager
@@ -47,6 +51,11 @@ class Receiver:
             yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
+
+    async def has(self, name: str, times: int) -> None:
+        """Wait for so many spans of this name: the last flush of a process is bounded, and a machine may be slow."""
+        async with patience(30), self._taken:
+            await self._taken.wait_for(lambda: len(self.named(name)) >= times)
 
     def named(self, name: str) -> list[Any]:
         """In the order of their start."""
@@ -67,13 +76,21 @@ async def test_one_trace_goes_from_publish_over_a_failed_attempt_to_the_answer_o
     receiver = Receiver()
     sandbox.inbox.behaviours["flaky"].script.append(500)
     async with receiver.listening() as endpoint:
-        traced = hasty | {"NS_TRACES": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "NS_RETRY_SCHEDULE": "3s 3s 3s"}
+        traced = hasty | {
+            "NS_TRACES": "on",
+            "NS_RETRY_SCHEDULE": "20s",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        }
         async with fleet(traced) as [first]:
             body = json.dumps(unit(destinations=[hook("flaky")])).encode()
             published = await command(traced | {"TRACEPARENT": f"00-{TRACE}-{'cd' * 8}-01"}, "publish", "-", stdin=body)
             failed = await first.says("notification.failed")
+            await receiver.has("process", 1)
+            assert await first.stop() == 0  # before the next attempt is due
         async with fleet(traced), patience(30):
             await sandbox.inbox.accepts(1)
+            await receiver.has("attempt", 2)
     assert published.code == 0
     assert failed["trace_id"] == TRACE
     assert len(receiver.processes) == 3
