@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from notification_sender.adapters.clock import SystemClock
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.connection import within
 from notification_sender.adapters.rabbitmq.delay_ladder import SPARE
@@ -52,7 +53,8 @@ async def make(amqp_url: str, topology_prefix: str) -> AsyncIterator[Make]:
     def make(url: str | None = None, **options: Any) -> RabbitMQ:
         made.append(
             RabbitMQ(
-                **{"url": url or amqp_url, "topology": Topology(topology_prefix), "clock": SystemClock()} | options
+                address=BrokerAddress(url or amqp_url),
+                **{"topology": Topology(topology_prefix), "clock": SystemClock()} | options,
             )
         )
         return made[-1]

@@ -6,6 +6,7 @@ import pytest
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq import dead_letters
+from notification_sender.adapters.rabbitmq.address import BrokerAddress
 from notification_sender.adapters.rabbitmq.broker import RabbitMQ
 from notification_sender.adapters.rabbitmq.dead_letters import DeadQueue, dead_queue
 from notification_sender.adapters.rabbitmq.topology import Topology
@@ -17,7 +18,7 @@ NUMBER = 12
 
 @pytest.fixture
 async def rabbit(amqp_url: str, topology_prefix: str) -> AsyncIterator[RabbitMQ]:
-    rabbit = RabbitMQ(url=amqp_url, topology=Topology(prefix=topology_prefix), clock=SystemClock())
+    rabbit = RabbitMQ(address=BrokerAddress(amqp_url), topology=Topology(prefix=topology_prefix), clock=SystemClock())
     await rabbit.connect()
     for number in range(NUMBER):
         await rabbit.bury(DeadLetter(b"%d" % number, "gone", "", "deliver", MessageState(1.0)))
@@ -44,7 +45,7 @@ async def test_letters_are_let_go_of_before_the_broker_takes_them_back_and_each_
     monkeypatch.setattr(dead_letters, "HOLD_SECONDS", -1.0)  # another channel for each
     broker = Broker(amqp_url, topology_prefix)
     stay = [it for it in range(NUMBER) if it % 3 == 0]
-    async with dead_queue(amqp_url, Topology(prefix=topology_prefix), SystemClock()) as queue:
+    async with dead_queue(BrokerAddress(amqp_url), Topology(prefix=topology_prefix), SystemClock()) as queue:
         assert await replay(queue) == [*range(NUMBER)]
     await broker.holds("dead", len(stay))
     assert [int(it.body) for it in await broker.dead(len(stay))] == stay
@@ -54,7 +55,7 @@ async def test_letters_are_let_go_of_before_the_broker_takes_them_back_and_each_
 
 @pytest.mark.usefixtures("rabbit")
 async def test_a_letter_is_replaced_behind_the_others_with_its_headers(amqp_url: str, topology_prefix: str) -> None:
-    async with dead_queue(amqp_url, Topology(prefix=topology_prefix), SystemClock()) as queue:
+    async with dead_queue(BrokerAddress(amqp_url), Topology(prefix=topology_prefix), SystemClock()) as queue:
         first = await anext(aiter(queue.letters()))
         await queue.replace(first, b"less")
     broker = Broker(amqp_url, topology_prefix)
