@@ -36,6 +36,9 @@ REDIS_SLOW_MS = 20.0
 TURNS_OF_ANSWER = 4
 """Times that an answer of Redis waits for a processor at most: there and back, and in a proxy between."""
 
+AT_LEAST = 3
+"""Cases in the window: fewer are bad luck."""
+
 YOUNG_SECONDS = 20.0
 """A process that is younger may belong to a deployment that is under way."""
 

@@ -21,7 +21,7 @@ def no_limit(view: FleetView, fleet: Fleet, flowing: Flow) -> Candidate:
         said = f"Nothing arrives: no work unit came in the last {fleet.window:.0f} s{_later(flowing)}"
         return _none("no_arrivals", fleet, said, ("Look at the publishers, and at NS_UNITS_QUEUE.",))
     rate = counted(round(60 * fleet.delivered / fleet.window), "delivery", "deliveries")
-    waits = "" if flowing.no_depths else f", and {_messages(flowing)}"
+    waits = "" if flowing.no_depths else f", and {_waiting(flowing)}"
     said = f"Nothing limits the fleet: {rate} a minute{waits}"
     return _none("idle", fleet, said, ())
 
@@ -40,19 +40,19 @@ def _none(limit: Limit, fleet: Fleet, sentence: str, advice: tuple[str, ...]) ->
     )
 
 
-def _messages(flowing: Flow) -> str:
-    return counted(flowing.waiting, "message waits", "messages wait")
-
-
 def _later(flowing: Flow) -> str:
-    return f", and {_messages(flowing)} for their next attempt" if flowing.waiting else ""
+    return f", and {_waiting(flowing)} for the next attempt" if flowing.waiting else ""
+
+
+def _waiting(flowing: Flow) -> str:
+    return counted(flowing.waiting, "message waits", "messages wait")
 
 
 def _unknown(fleet: Fleet, flowing: Flow) -> Candidate:
     reason, advice = _reason(fleet)
     drained = flowing.drained_per_min or 0.0
     trend = f", {abs(drained):.0f} {'fewer' if drained > 0 else 'more'} each minute" if drained else ""
-    return _none("unknown", fleet, f"Unknown: {_messages(flowing)}{trend}, and {reason}", (advice,))
+    return _none("unknown", fleet, f"Unknown: {_waiting(flowing)}{trend}, and {reason}", (advice,))
 
 
 def _reason(fleet: Fleet) -> tuple[str, str]:

@@ -57,10 +57,17 @@ def machine(_: FleetView, fleet: Fleet) -> Candidate:
 
 def _starved(it: ProcessReport, fleet: Fleet) -> bool:
     """Whether it gets too little CPU, and work is late or piles up for that."""
-    short = it.loop.wait_share >= WAITED or _part(it.loop.throttled, it) >= THROTTLED
     late = _part(it.loop.lost, it) >= LATE
-    slowed = _part(it.loop.waited, it) >= WAITED_OF_ALL and fleet.behind
-    return short and (late or slowed)
+    return (_is_short(it) and late) or (is_slowed(it) and fleet.behind)
+
+
+def _is_short(it: ProcessReport) -> bool:
+    return it.loop.wait_share >= WAITED or _part(it.loop.throttled, it) >= THROTTLED
+
+
+def is_slowed(it: ProcessReport) -> bool:
+    """Whether it gets so little CPU that all it does takes longer."""
+    return _is_short(it) and _part(it.loop.waited, it) >= WAITED_OF_ALL
 
 
 def _harm(it: ProcessReport, fleet: Fleet) -> str:

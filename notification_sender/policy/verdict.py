@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notification_sender.model.override import Override
-from notification_sender.policy import candidates, processors, waits
+from notification_sender.policy import candidates, processors, upstreams, waits
 from notification_sender.policy.candidates import Candidate, Limit, Order
 from notification_sender.policy.fleet_view import FRESH_SECONDS, Fleet, FleetView, Received, standing
 from notification_sender.policy.flow import Flow, flow, scale_hint
@@ -96,7 +96,9 @@ def verdict(view: FleetView) -> Verdict:
         also = f", and so is RabbitMQ: {view.broker_fault}" if view.broker_fault else ""
         said = f"Redis is away: {view.redis_fault}{also}. Nothing is sent meanwhile"
         return _bare(view, fleet, "redis", said, whole=False)
-    if view.broker_fault and not (view.reader_starved and _consuming(fleet)):
+    if view.reader_starved and _consuming(fleet):
+        view = replace(view, broker_fault="")
+    if view.broker_fault:
         return _broker_away(view, fleet, whole=whole)
     if not whole:
         return _stale(view, fleet, known, fresh)
@@ -194,7 +196,7 @@ def _candidates(view: FleetView, fleet: Fleet) -> list[Candidate]:
         processors.own_cpu,
         candidates.slots,
     )
-    return [*(it(view, fleet) for it in single), *waits.apis(view, fleet), *candidates.drift(view, fleet)]
+    return [*(it(view, fleet) for it in single), *upstreams.apis(view, fleet), *candidates.drift(view, fleet)]
 
 
 def _compared(every: Sequence[Candidate]) -> list[Candidate]:

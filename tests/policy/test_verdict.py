@@ -164,6 +164,15 @@ def test_some_late_calls_of_most_apis_at_once_are_held_against_none_of_them() ->
     assert verdict(fleet(lambda it: replace(it, apis={**it.apis, **two}))).limit == "api"
 
 
+def test_some_late_calls_are_held_against_no_api_while_the_workers_wait_for_processors() -> None:
+    short = LoopUse(ran=4.0, waited=20.0, cpu=4.0, turns=9000)
+    some = with_api("incidents", api(late=3))
+    assert verdict(fleet(some)).limit == "api"
+    said = verdict(fleet(lambda it: replace(some(it), loop=short)))
+    assert said.limit == "idle"
+    assert ("api", "incidents") in [(it.limit, it.subject) for it in said.candidates]
+
+
 def test_a_customer_of_thousands_whose_endpoint_fails_is_no_limit() -> None:
     busy = fleet(holding(failed("noc", count=2), outcomes={"notification delivered ": 5000}))
     assert verdict(busy).limit == "idle"
@@ -345,6 +354,12 @@ def test_a_destination_is_named_with_its_organization_and_with_its_own_failures_
         "Destination noc of organization org-1 cannot be delivered to: 80 attempts failed or had to wait "
         "(6 more of 1 other), 1 circuit is open"
     )
+
+
+def test_a_destination_that_several_organizations_have_is_named_without_them() -> None:
+    shared = [replace(failed("noc"), organization=f"org-{number}") for number in range(6)]
+    said = verdict(fleet(holding(*shared)))
+    assert (said.subject, said.sentence.partition(":")[0]) == ("noc", "Destination noc cannot be delivered to")
 
 
 def test_an_api_for_which_nothing_is_deferred_while_work_goes_on_is_a_fault_and_not_the_limit() -> None:

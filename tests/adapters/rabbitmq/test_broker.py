@@ -1,7 +1,7 @@
 """What only RabbitMQ can do to us: go away, forget us, refuse us, block us."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, cast
 
 import aio_pika
@@ -22,6 +22,7 @@ from tests.faults.rows import row
 from tests.patience import patience, patient, stretched
 from tests.services.program import free_port
 from tests.services.rabbitmq import RabbitMQ as Node
+from tests.services.rabbitmq import running_rabbitmq
 
 NOW = 1_772_785_560.0
 Taken = asyncio.Queue[Envelope]
@@ -129,19 +130,26 @@ async def test_dropped_connections_come_back_and_a_stale_ack_is_no_error(broker:
     assert (await next_of(taken)).body == b"2"
 
 
-async def test_a_broker_killed_and_started_keeps_what_it_confirmed(make: Make, rabbitmq: Node) -> None:
-    broker = make()
+@pytest.fixture
+def own_node(amqp_url: str) -> Iterator[Node]:  # noqa: ARG001 - says what is missing
+    """A node that was killed may refuse declarations afterwards: all tests that share it would fail."""
+    with running_rabbitmq() as node:
+        yield node
+
+
+async def test_a_broker_killed_and_started_keeps_what_it_confirmed(make: Make, own_node: Node) -> None:
+    broker = make(own_node.url)
     await broker.connect()
     taken = await taking(broker)
     await broker.park(Parked(Lane.UNITS, b"parked", 1 + SPARE, MessageState(NOW)))
-    await asyncio.to_thread(rabbitmq.remember)
-    await asyncio.to_thread(rabbitmq.kill)
+    await asyncio.to_thread(own_node.remember)
+    await asyncio.to_thread(own_node.kill)
     try:
         with pytest.raises(Unready):
             await broker.publish(b"nobody there")
         await until_states(broker, (False, False, False))
     finally:
-        await asyncio.to_thread(rabbitmq.start)
+        await asyncio.to_thread(own_node.start)
     assert (await next_of(taken)).body == b"parked"
     await until_ready(broker)
 
@@ -274,7 +282,7 @@ async def test_a_consumer_that_the_broker_forgot_is_renewed(
     for envelope in (*in_hand, came):
         assert broker.holds(envelope)
         await broker.ack(envelope)
-    assert broker.ready
+    await until_ready(broker)
 
 
 async def test_a_lane_that_cannot_be_had_keeps_no_other_from_being_subscribed_again(
