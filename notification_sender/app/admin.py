@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.headers import PUBLISHED, trace_headers
 from notification_sender.adapters.redis.client import Redis
-from notification_sender.app.asking import ANSWER_SECONDS, opened
+from notification_sender.app.asking import ANSWER_SECONDS, LONGEST_SECONDS, opened
 from notification_sender.app.backends import Store, broker, store, topology
 from notification_sender.app.reach import Place
 from notification_sender.app.traces import traces
@@ -105,7 +105,7 @@ def connected_broker(settings: Settings) -> "AbstractAsyncContextManager[Broker]
 
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Store]:
-    made = store(settings, connecting=ANSWER_SECONDS)
+    made = store(settings, connecting=LONGEST_SECONDS)
     try:
         if isinstance(made.redis, Redis):
             await made.redis.connect(once=True)

@@ -10,7 +10,7 @@ from notification_sender.app.reach import Place
 from notification_sender.model.errors import Unready
 from notification_sender.telemetry.processor import waited_seconds
 
-ANSWER_SECONDS = 3.0
+ANSWER_SECONDS = 4.0
 """Seconds until a service must have answered: for its name, the connection, the login and the first question.
 
 Seconds for which this process waits for a processor do not count: they say nothing about a service.

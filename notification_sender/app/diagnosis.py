@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from notification_sender.adapters.clock import SystemClock
 from notification_sender.adapters.rabbitmq.depths import depths_at
-from notification_sender.app.asking import ANSWER_SECONDS, answer
+from notification_sender.app.asking import ANSWER_SECONDS, LONGEST_SECONDS, answer
 from notification_sender.app.backends import store, topology
 from notification_sender.app.reach import Place
 from notification_sender.app.tls import broker_address
@@ -55,7 +55,7 @@ async def _asked(place: Place, question: Callable[[], Awaitable[Answer]]) -> tup
 
 
 async def _reports(settings: Settings) -> FleetView:
-    opened = store(settings, connecting=ANSWER_SECONDS)
+    opened = store(settings, connecting=LONGEST_SECONDS)
     try:
         await opened.redis.connect(once=True)  # type: ignore[call-arg]  # no embedded Redis here
         return await opened.fleet_view()

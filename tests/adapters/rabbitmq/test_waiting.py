@@ -103,7 +103,7 @@ async def test_of_many_messages_a_few_are_held_at_once_and_each_is_told(
     for number in range(MANY):
         await rabbit.park(Parked(Lane.UNITS, b"%d" % number, HOURS, STATE))
     told: list[tuple[int, int]] = []
-    async with waiting_messages(amqp_url, Topology(prefix=topology_prefix), SystemClock()) as messages:
+    async with waiting_messages(BrokerAddress(amqp_url), Topology(prefix=topology_prefix), SystemClock()) as messages:
         moved = await messages.move(
             lambda it: int(it.body) % 2 == 0, step=lambda it: told.append((it.read, it.waiting))
         )
