@@ -29,7 +29,7 @@ async def test_what_an_organization_has_is_shown_audited_and_erased(
         await broker.publish(made)
         await worker.says("unit.done", times=3)
     [state] = (await typed("orgs"))[1]
-    assert (state["organization_id"], state["in_hand"], state["waiting"]) == (owner, 0, 2)
+    assert (state["organization_id"], state["claimed"], state["waiting"]) == (owner, 0, 2)
     assert (state["limits"], [*state["booked_until"]]) == ({"webhook": 2}, ["webhook"])
     code, facts = await typed("cache", "stats")
     assert (code, sum(it["fresh"] for it in facts) > 0) == (0, True)
