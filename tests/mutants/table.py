@@ -236,8 +236,8 @@ MUTANTS = (
     Mutant(
         "the filter, of waiting messages that are moved",
         "notification_sender/adapters/rabbitmq/waiting.py",
-        "if waiting is None or not wanted(waiting):",
-        "if waiting is None:",
+        "if waiting is not None and wanted(waiting):",
+        "if waiting is not None:",
         ("tests/adapters/rabbitmq/test_waiting.py",),
     ),
     Mutant(
