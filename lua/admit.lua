@@ -54,7 +54,8 @@ local function left(value)
 end
 
 if marked then
-  local ends = redis.call('HMGET', KEYS[4],
+  -- A key of another type holds no end that could be followed: an error here would hold the organization back for good.
+  local ends = redis.pcall('HMGET', KEYS[4],
     'off/' .. ARGV[10], 'organization', 'channel/' .. ARGV[9], 'destination/' .. ARGV[10])
   if left(ends[1]) > 0 then return {'disabled'} end
   local paused = math.max(left(ends[2]), left(ends[3]), left(ends[4]))

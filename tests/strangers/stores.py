@@ -104,7 +104,8 @@ def ends_of_pauses_that_are_no_numbers(odd: Draft) -> None:
 
 @overrides.kind
 def pauses_that_are_no_hash(odd: Draft) -> None:
-    """Its own organization cannot be sent anything. No other one has to do with it."""
+    """No end of a pause can be read there, so nothing is held back."""
+    odd.ends = WELL
     command = odd.dice.choice((("SET", "x"), ("RPUSH", "x"), ("SADD", "x")))
     odd.stored.append((command[0], f"{{{odd.whose}}}:pauses", command[1]))
 
