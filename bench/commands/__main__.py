@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.commands.page import PAGE, printed
 from bench.commands.trouble import trouble
+from bench.diagnose.page import in_production
 from bench.diagnose.scene import Scene, scene
 
 COLUMNS = "100"
@@ -35,7 +36,7 @@ class Typist:
             await asyncio.to_thread(self._scene.rabbitmq.stop)
             self._stopped = True
         print("$", *words, flush=True)
-        return await self._scene.said(*words, COLUMNS=COLUMNS)
+        return in_production(await self._scene.said(*words, COLUMNS=COLUMNS))
 
 
 def options() -> argparse.Namespace:

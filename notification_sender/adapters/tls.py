@@ -107,7 +107,7 @@ class Tls:
     async def refusal(self, host: str, port: int) -> TlsFault | None:
         """Why a server refuses us in a handshake with TLS 1.2; None if it does not, or has no TLS 1.2.
 
-        With TLS 1.3 a client is refused after its handshake. What it has sent by then may cost it the reason.
+        With TLS 1.3 a client is refused after its handshake. Bytes that it has sent by then may cost it the reason.
         """
         context = await asyncio.to_thread(_context, self.options, public_trust)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2

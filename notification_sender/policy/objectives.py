@@ -103,7 +103,7 @@ def states(recent: Tallies, whole: Tallies, *, known: bool) -> Sequence[Objectiv
 
 
 def grown(before: Tallies, after: Tallies) -> dict[str, Tally]:
-    """What was observed in between. A step without any is missing."""
+    """The observations in between. A step without any is missing."""
     return {step: more for step, it in after.items() if (more := it.minus(before.get(step, Tally()))).observed}
 
 

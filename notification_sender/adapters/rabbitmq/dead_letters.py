@@ -47,7 +47,7 @@ class Letter:
 
 
 class DeadQueue:
-    """The dead-letter queue. What was read stays unacked, and returns to its place when the channel closes.
+    """The dead-letter queue. A read letter stays unacked, and returns to its place when the channel closes.
 
     RabbitMQ closes a channel that keeps a message for ``consumer_timeout``. So after ``HOLD_SECONDS`` another one is
     opened, and those that stay are passed over on it.
